@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door. Every target does the set-up that it needs; nothing is done twice.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# What may be given on the command line or in the environment.
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT
+
+SCRIPTS := scripts
+
+.PHONY: help
+help:
+	@echo 'guestmemfs: a filesystem for guest RAM that survives kexec'
+	@echo
+	@echo '  make demo         a VM lives through three kexecs of its host'
+	@echo '  make check        every check on the plain kernel; ends with "N passed, N failed"'
+	@echo '  make check-debug  the VM tests on a kernel with KASAN, lockdep, kmemleak'
+	@echo '  make shell        a console in a test machine, with pools and mounts ready'
+	@echo '                    (KERNEL=debug for the debug kernel)'
+	@echo '  make kernel       only builds the kernel'
+	@echo '  make series       the work as patches against the base tree, in out/series/'
+	@echo '  make clean        removes out/ (clean-cache: also what was downloaded and built)'
+	@echo
+	@echo 'Parts of make check:'
+	@echo '  make check-style    checkpatch, kernel-doc, W=1, sparse, shellcheck'
+	@echo '  make check-user     format and allocator in user space, under ASAN and UBSAN'
+	@echo '  make check-harness  planted failures: the harness notices'
+	@echo '  make check-demo     the demo, and that it notices damage'
+	@echo '  make check-vm       the VM tests (TEST=name or VM=name for one of them)'
+	@echo
+	@echo 'Settings:'
+	@echo '  KDIR=dir     a Linux 7.3.x tree instead of Debian'"'"'s; copied, never changed'
+	@echo '  CACHE=dir    where sources and builds are kept (~/.cache/guestmemfs)'
+	@echo '  ACCEL=kvm    with KVM instead of emulation (tcg), where the host has it'
+	@echo '  JOBS=n       parallel jobs of a build (the number of processors)'
+
+.PHONY: kernel demo check check-debug check-style check-user check-harness check-demo check-vm shell
+.PHONY: series setup clean clean-cache
+
+setup:
+	@$(SCRIPTS)/setup
+
+kernel: setup
+	@$(SCRIPTS)/build $(or $(KERNEL),plain)
+
+demo: setup
+	@$(SCRIPTS)/demo
+
+check: setup
+	@$(SCRIPTS)/check
+
+check-debug: setup
+	@$(SCRIPTS)/check-vm debug $(or $(TEST),$(VM))
+
+check-style: setup
+	@$(SCRIPTS)/check-style
+
+check-user: setup
+	@$(SCRIPTS)/check-user
+
+check-harness: setup
+	@$(SCRIPTS)/check-harness
+
+check-demo: setup
+	@$(SCRIPTS)/check-demo
+
+check-vm: setup
+	@$(SCRIPTS)/check-vm $(or $(KERNEL),plain) $(or $(TEST),$(VM))
+
+shell: setup
+	@$(SCRIPTS)/shell
+
+series: setup
+	@$(SCRIPTS)/series
+
+clean:
+	rm -rf out
+
+clean-cache: clean
+	@$(SCRIPTS)/clean-cache

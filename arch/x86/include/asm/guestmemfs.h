@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _ASM_X86_GUESTMEMFS_H
+#define _ASM_X86_GUESTMEMFS_H
+
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+#include <linux/set_memory.h>
+#include <linux/sizes.h>
+
+#include <asm/e820/api.h>
+#include <asm/page.h>
+
+/**
+ * arch_guestmemfs_hide - keep a range from becoming System RAM
+ * @base: physical address
+ * @size: bytes
+ *
+ * Called before the resource tree is made. Only this kernel's own map is
+ * changed. The one for the next kernel still says RAM: the next kernel's KVM
+ * asks its copy of that for the memory type of frames without struct page,
+ * and a kernel without guestmemfs may well have the memory.
+ *
+ * Return: false if the map has no room for it.
+ */
+static inline bool __init arch_guestmemfs_hide(phys_addr_t base, u64 size)
+{
+	e820__range_update(base, size, E820_TYPE_RAM, E820_TYPE_RESERVED);
+	e820__update_table(e820_table);
+	return !e820__mapped_any(base, base + size, E820_TYPE_RAM);
+}
+
+/**
+ * arch_guestmemfs_mapped - is a range in the direct map
+ * @base: physical address
+ * @size: bytes
+ *
+ * Return: true if all of it was mapped when the kernel started.
+ */
+static inline bool __init arch_guestmemfs_mapped(phys_addr_t base, u64 size)
+{
+	return pfn_range_is_mapped(PHYS_PFN(base), PHYS_PFN(base + size));
+}
+
+/**
+ * arch_guestmemfs_unmap - take a range out of the direct map
+ * @base: physical address
+ * @size: bytes
+ *
+ * Context: process context, once the page allocator works.
+ * Return: 0, or -ENOMEM if a page table could not be split.
+ */
+static inline int __init arch_guestmemfs_unmap(phys_addr_t base, u64 size)
+{
+	/* With mem= a range that was handed over may lie beyond the direct map. */
+	u64 end = min_t(u64, base + size, (u64)max_pfn_mapped << PAGE_SHIFT);
+	int err = 0;
+
+	/* The number of pages is an int. */
+	while (base < end && !err) {
+		u64 len = min_t(u64, end - base, SZ_1T);
+
+		err = set_memory_np((unsigned long)__va(base), len >> PAGE_SHIFT);
+		base += len;
+	}
+	return err;
+}
+
+/**
+ * arch_guestmemfs_track - fix the memory type of a range as write-back
+ * @base: physical address
+ * @size: bytes
+ *
+ * Without an entry of its own memory that is not System RAM is mapped
+ * uncached; with one that the MTRRs contradict, too.
+ *
+ * Return: 0, or -EINVAL if it cannot be had write-back.
+ */
+static inline int __init arch_guestmemfs_track(phys_addr_t base, u64 size)
+{
+	pgprot_t prot = PAGE_SHARED;
+	int err;
+
+	err = pfnmap_track(PHYS_PFN(base), size, &prot);
+	if (err)
+		return err;
+	if (pgprot_val(prot) == pgprot_val(PAGE_SHARED))
+		return 0;
+	pfnmap_untrack(PHYS_PFN(base), size);
+	return -EINVAL;
+}
+
+#endif /* _ASM_X86_GUESTMEMFS_H */

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guestmemfs= parameter: "16G", "90%", "0:8G,1:50%".
+ */
+#include <linux/ctype.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/overflow.h>
+#include <linux/string.h>
+
+#include "tables.h"
+
+/* memparse() would wrap around without a word. */
+static int gmfs_parse_number(const char **p, u64 *value)
+{
+	if (!isdigit(**p))
+		return -EINVAL;
+	*value = 0;
+	while (isdigit(**p)) {
+		if (check_mul_overflow(*value, 10ULL, value) ||
+		    check_add_overflow(*value, (u64)(**p - '0'), value))
+			return -EINVAL;
+		(*p)++;
+	}
+	return 0;
+}
+
+static int gmfs_suffix_shift(char c)
+{
+	switch (toupper(c)) {
+	case 'K':
+		return 10;
+	case 'M':
+		return 20;
+	case 'G':
+		return 30;
+	case 'T':
+		return 40;
+	default:
+		return 0;
+	}
+}
+
+static int gmfs_parse_amount(const char **p, u64 value, struct gmfs_request *req)
+{
+	int shift = gmfs_suffix_shift(**p);
+
+	if (**p == '%') {
+		if (!value || value > 100)
+			return -EINVAL;
+		req->percent = value;
+		(*p)++;
+		return 0;
+	}
+	if (shift)
+		(*p)++;
+	if (!value || value > U64_MAX >> shift)
+		return -EINVAL;
+	req->bytes = value << shift;
+	return 0;
+}
+
+static int gmfs_parse_item(const char **p, struct gmfs_request *req)
+{
+	u64 value;
+	int err;
+
+	memset(req, 0, sizeof(*req));
+	req->node = GMFS_ALL_NODES;
+	err = gmfs_parse_number(p, &value);
+	if (err)
+		return err;
+	if (**p == ':') {
+		if (value >= GMFS_ALL_NODES)
+			return -EINVAL;
+		req->node = value;
+		(*p)++;
+		err = gmfs_parse_number(p, &value);
+		if (err)
+			return err;
+	}
+	return gmfs_parse_amount(p, value, req);
+}
+
+/**
+ * gmfs_cmdline_parse - understand the guestmemfs= parameter
+ * @arg: the text behind the equals sign
+ * @reqs: the answer
+ * @max: room in @reqs
+ * @nr: number of answers; one alone if it is for %GMFS_ALL_NODES
+ *
+ * Return: 0, or -EINVAL if the text is not one of the forms, names a node
+ * twice, or an amount is zero, over 100 % or does not fit in 64 bits; -E2BIG
+ * if it names more than @max nodes.
+ */
+int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr)
+{
+	u32 i;
+	int err;
+
+	for (*nr = 0;; arg++) {
+		struct gmfs_request *req = &reqs[*nr];
+
+		if (*nr == max)
+			return -E2BIG;
+		err = gmfs_parse_item(&arg, req);
+		if (err)
+			return err;
+		for (i = 0; i < *nr; i++)
+			if (reqs[i].node == req->node)
+				return -EINVAL;
+		(*nr)++;
+		if (!*arg)
+			break;
+		if (*arg != ',')
+			return -EINVAL;
+	}
+	for (i = 0; i < *nr; i++)
+		if (reqs[i].node == GMFS_ALL_NODES && *nr > 1)
+			return -EINVAL;
+	return 0;
+}

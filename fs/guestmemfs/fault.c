@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page faults: the largest entry that alignment, size and blocks allow.
+ */
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "internal.h"
+
+/**
+ * struct gmfs_fault - what a fault is about
+ * @inode: the file
+ * @order: size of the page table entry, as log2 of pages
+ * @pgoff: first page in the file that it covers
+ */
+struct gmfs_fault {
+	struct inode *inode;
+	unsigned int order;
+	pgoff_t pgoff;
+};
+
+/* Does an entry of this order around the address fit into VMA and file? */
+static bool gmfs_fault_fits(const struct vm_fault *vmf, struct gmfs_fault *f)
+{
+	unsigned long size = PAGE_SIZE << f->order;
+	unsigned long addr = ALIGN_DOWN(vmf->address, size);
+	pgoff_t end = DIV_ROUND_UP(i_size_read(f->inode), PAGE_SIZE);
+
+	if (addr < vmf->vma->vm_start || addr + size > vmf->vma->vm_end)
+		return false;
+	f->pgoff = vmf->pgoff - ((vmf->address - addr) >> PAGE_SHIFT);
+	return IS_ALIGNED(f->pgoff, 1UL << f->order) && f->pgoff + (1UL << f->order) <= end;
+}
+
+/*
+ * The blocks behind an entry. A whole group is taken when there is one to
+ * take; one put together from pieces could not be mapped as one.
+ */
+static int gmfs_fault_blocks(struct gmfs_fault *f, struct gmfs_run *run)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(f->inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(f->inode->i_sb);
+	u64 logical = f->pgoff / GUESTMEMFS_BLOCK_PAGES;
+	u64 count = max(1UL, (1UL << f->order) / GUESTMEMFS_BLOCK_PAGES);
+	int err;
+
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+	if (run->block == GMFS_NO_BLOCK) {
+		if (count > 1 && run->count < count)
+			return -EAGAIN;
+		err = gmfs_file_allocate(f->inode, logical, count, count > 1);
+		if (err)
+			return err;
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+	}
+	if (run->block == GMFS_NO_BLOCK || run->count < count || run->block % count)
+		return -EAGAIN;
+	return gmfs_zero_blocks(pool, run->block, count);
+}
+
+static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_fault *f,
+				    const struct gmfs_run *run)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(f->inode->i_sb);
+	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, run->block));
+
+	/*
+	 * Never for writing: no handler for write faults exists, so entries are
+	 * writable by vm_page_prot. Where they are not (soft-dirty tracking),
+	 * the write fault splits the entry and ends in do_wp_page(). With true,
+	 * an entry that another thread made smaller would be warned about.
+	 */
+	switch (f->order) {
+#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
+	case PUD_ORDER:
+		return vmf_insert_pfn_pud(vmf, pfn, false);
+#endif
+	case PMD_ORDER:
+		return vmf_insert_pfn_pmd(vmf, pfn, false);
+	default:
+		return vmf_insert_pfn(vmf->vma, vmf->address,
+				      pfn + f->pgoff % GUESTMEMFS_BLOCK_PAGES);
+	}
+}
+
+static vm_fault_t gmfs_fault_locked(struct vm_fault *vmf, struct gmfs_fault *f)
+{
+	struct gmfs_run run;
+
+	/* Under invalidate_lock: a truncation has not begun, or is through. */
+	if (!gmfs_fault_fits(vmf, f))
+		return f->order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
+	switch (gmfs_fault_blocks(f, &run)) {
+	case 0:
+		return gmfs_fault_insert(vmf, f, &run);
+	case -EINTR:
+		return VM_FAULT_NOPAGE;
+	case -ENOMEM:
+		return VM_FAULT_OOM;
+	default:
+		return f->order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
+	}
+}
+
+/* A huge entry is there already: a write fault on it, or another thread won. */
+static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
+{
+	if (order == PMD_ORDER)
+		return !pmd_none(pmdp_get_lockless(vmf->pmd));
+	return !pud_none(pudp_get(vmf->pud));
+}
+
+static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct gmfs_fault f = {
+		.inode = file_inode(vmf->vma->vm_file),
+		.order = order,
+	};
+	vm_fault_t ret;
+
+	if (order && gmfs_fault_present(vmf, order))
+		return VM_FAULT_FALLBACK;
+	filemap_invalidate_lock_shared(f.inode->i_mapping);
+	ret = gmfs_fault_locked(vmf, &f);
+	filemap_invalidate_unlock_shared(f.inode->i_mapping);
+	return ret;
+}
+
+static vm_fault_t guestmemfs_fault(struct vm_fault *vmf)
+{
+	return guestmemfs_huge_fault(vmf, 0);
+}
+
+const struct vm_operations_struct guestmemfs_vm_ops = {
+	.fault		= guestmemfs_fault,
+	.huge_fault	= guestmemfs_huge_fault,
+};

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The superblock and where the tables are: laid out once, when a pool is
+ * made, and believed by a later kernel only as far as it can be checked.
+ */
+#include <linux/bitmap.h>
+#include <linux/crc32c.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include "tables.h"
+
+/*
+ * A file needs an inode, so that a pool full of one-block files needs one a
+ * block; and a small pool may be used for many small things.
+ */
+#define GMFS_MIN_INODES		16384U
+#define GMFS_SPARE_INODES	1024U
+/* The worst fragmentation has an extent a block; state alone may need another. */
+#define GMFS_EXTENTS_PER_BLOCK	2U
+#define GMFS_MIN_POISON		1024U
+
+#define GMFS_META_ALIGN		GMFS_BLOCK_SIZE
+
+static const u32 gmfs_entry_size[GUESTMEMFS_NR_TABLES] = {
+	[GUESTMEMFS_TABLE_RANGES]	= sizeof(struct guestmemfs_range),
+	[GUESTMEMFS_TABLE_BITMAP]	= 0,
+	[GUESTMEMFS_TABLE_UNZEROED]	= 0,
+	[GUESTMEMFS_TABLE_INODES]	= sizeof(struct guestmemfs_inode),
+	[GUESTMEMFS_TABLE_EXTENTS]	= sizeof(struct guestmemfs_extent),
+	[GUESTMEMFS_TABLE_MAPS]		= sizeof(struct guestmemfs_map),
+	[GUESTMEMFS_TABLE_POISON]	= sizeof(struct guestmemfs_poison),
+};
+
+static bool gmfs_range_valid(u64 base, u64 size, u64 prev_end)
+{
+	if (!size || (base | size) % GUESTMEMFS_RANGE_ALIGN)
+		return false;
+	return base >= prev_end && base <= S64_MAX && size <= S64_MAX - base;
+}
+
+/* Where a range that begins at @base may be numbered from, after @next. */
+static u64 gmfs_first_block(u64 base, u64 next)
+{
+	u64 in_group = (base >> GUESTMEMFS_BLOCK_SHIFT) % GUESTMEMFS_GROUP_BLOCKS;
+
+	return round_up(next, (u64)GUESTMEMFS_GROUP_BLOCKS) + in_group;
+}
+
+/**
+ * gmfs_count_blocks - block numbers that a pool of these ranges uses
+ * @ranges: ascending by address
+ * @nr: their number
+ * @nr_blocks: the answer; at most %GUESTMEMFS_MAX_BLOCKS
+ *
+ * Return: 0, or -EINVAL if there are none or too many ranges, or one is empty,
+ * not aligned, beyond the address space, or not behind the one before it, or
+ * all together are more than a pool can hold.
+ */
+int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks)
+{
+	u64 end = 0, next = 0;
+	u32 i;
+
+	if (!nr || nr > GUESTMEMFS_MAX_RANGES)
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		if (!gmfs_range_valid(ranges[i].base, ranges[i].size, end))
+			return -EINVAL;
+		end = ranges[i].base + ranges[i].size;
+		next = gmfs_first_block(ranges[i].base, next) +
+		       (ranges[i].size >> GUESTMEMFS_BLOCK_SHIFT);
+		if (next > GUESTMEMFS_MAX_BLOCKS)
+			return -EINVAL;
+	}
+	*nr_blocks = next;
+	return 0;
+}
+
+static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
+{
+	/* Bitmaps are read in whole words. */
+	return entry_size ? entries * entry_size : DIV_ROUND_UP(entries, 64) * 8;
+}
+
+/* Fills in @descs for a pool of @nr_blocks; returns the size of it all. */
+static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
+{
+	const u32 entries[GUESTMEMFS_NR_TABLES] = {
+		[GUESTMEMFS_TABLE_RANGES]	= GUESTMEMFS_MAX_RANGES,
+		[GUESTMEMFS_TABLE_BITMAP]	= nr_blocks,
+		[GUESTMEMFS_TABLE_UNZEROED]	= nr_blocks,
+		[GUESTMEMFS_TABLE_INODES]	= max(GMFS_MIN_INODES, nr_blocks + GMFS_SPARE_INODES),
+		[GUESTMEMFS_TABLE_EXTENTS]	= nr_blocks * GMFS_EXTENTS_PER_BLOCK,
+		[GUESTMEMFS_TABLE_MAPS]		= nr_blocks,
+		[GUESTMEMFS_TABLE_POISON]	= max(GMFS_MIN_POISON, nr_blocks),
+	};
+	u64 offset = sizeof(struct guestmemfs_super);
+	u32 i;
+
+	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
+		descs[i].offset = cpu_to_le64(offset);
+		descs[i].entries = cpu_to_le32(entries[i]);
+		descs[i].entry_size = cpu_to_le32(gmfs_entry_size[i]);
+		offset += gmfs_table_bytes(entries[i], gmfs_entry_size[i]);
+		offset = round_up(offset, (u64)GUESTMEMFS_TABLE_ALIGN);
+	}
+	return round_up(offset, GMFS_META_ALIGN);
+}
+
+/**
+ * gmfs_format_size - how much metadata a pool needs
+ * @ranges: the pool's ranges, ascending
+ * @nr: their number
+ * @meta_size: the answer in bytes, a multiple of 2 MiB
+ *
+ * Return: 0 or what gmfs_count_blocks() says.
+ */
+int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size)
+{
+	struct guestmemfs_table_desc descs[GUESTMEMFS_NR_TABLES];
+	u32 nr_blocks;
+	int err;
+
+	err = gmfs_count_blocks(ranges, nr, &nr_blocks);
+	if (!err)
+		*meta_size = gmfs_layout(nr_blocks, descs);
+	return err;
+}
+
+static u32 gmfs_super_crc(const struct guestmemfs_super *s, const struct guestmemfs_range *ranges,
+			  u32 nr_ranges)
+{
+	const size_t behind = offsetofend(struct guestmemfs_super, crc);
+	__le32 zero = 0;
+	u32 crc;
+
+	crc = crc32c(~0U, s, offsetof(struct guestmemfs_super, crc));
+	crc = crc32c(crc, &zero, sizeof(zero));
+	crc = crc32c(crc, (const u8 *)s + behind, offsetof(struct guestmemfs_super, live) - behind);
+	return crc32c(crc, ranges, nr_ranges * sizeof(*ranges));
+}
+
+static void *gmfs_table(const struct guestmemfs_super *s, enum guestmemfs_table table)
+{
+	return (u8 *)s + le64_to_cpu(s->tables[table].offset);
+}
+
+static void gmfs_make_root(struct guestmemfs_super *s)
+{
+	struct guestmemfs_inode *inodes = gmfs_table(s, GUESTMEMFS_TABLE_INODES);
+	struct guestmemfs_inode *root = &inodes[GUESTMEMFS_ROOT_INO];
+
+	memset(inodes, 0, 2 * sizeof(*inodes));
+	root->mode = cpu_to_le32(0040755);
+	root->generation = cpu_to_le32(1);
+	root->parent = cpu_to_le32(GUESTMEMFS_ROOT_INO);
+	s->live.used_inodes = cpu_to_le32(GUESTMEMFS_ROOT_INO + 1);
+}
+
+/* Fills in the range table and both bitmaps. */
+static void gmfs_make_ranges(struct guestmemfs_super *s, const struct gmfs_range *ranges, u32 nr)
+{
+	struct guestmemfs_range *table = gmfs_table(s, GUESTMEMFS_TABLE_RANGES);
+	unsigned long *bitmap = gmfs_table(s, GUESTMEMFS_TABLE_BITMAP);
+	unsigned long *unzeroed = gmfs_table(s, GUESTMEMFS_TABLE_UNZEROED);
+	u32 nr_blocks = le32_to_cpu(s->nr_blocks);
+	u32 next = 0, i;
+
+	memset(table, 0, GUESTMEMFS_MAX_RANGES * sizeof(*table));
+	bitmap_fill(bitmap, nr_blocks);
+	bitmap_zero(unzeroed, nr_blocks);
+	for (i = 0; i < nr; i++) {
+		u32 count = ranges[i].size >> GUESTMEMFS_BLOCK_SHIFT;
+		u32 first = gmfs_first_block(ranges[i].base, next);
+
+		table[i].base = cpu_to_le64(ranges[i].base);
+		table[i].size = cpu_to_le64(ranges[i].size);
+		table[i].first_block = cpu_to_le32(first);
+		bitmap_clear(bitmap, first, count);
+		/* What the machine booted with is nobody's business either. */
+		bitmap_set(unzeroed, first, count);
+		next = first + count;
+	}
+}
+
+/**
+ * gmfs_format_make - make an empty pool
+ * @meta: the memory of the metadata
+ * @meta_base: its physical address
+ * @meta_size: its size in bytes, as gmfs_format_size() said
+ * @node: NUMA node
+ * @uuid: identity
+ * @ranges: the pool's ranges, ascending
+ * @nr: their number
+ *
+ * Only what is in use is written: the rest of the tables is neither read nor
+ * paid for until it is.
+ *
+ * Return: 0, or -EINVAL if ranges or size are not right.
+ */
+int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u8 uuid[16],
+		     const struct gmfs_range *ranges, u32 nr)
+{
+	struct guestmemfs_super *s = meta;
+	u32 nr_blocks;
+	u64 need;
+	int err;
+
+	err = gmfs_format_size(ranges, nr, &need);
+	if (!err && need != meta_size)
+		err = -EINVAL;
+	if (!err)
+		err = gmfs_count_blocks(ranges, nr, &nr_blocks);
+	if (err)
+		return err;
+	memset(s, 0, sizeof(*s));
+	gmfs_layout(nr_blocks, s->tables);
+	s->magic = cpu_to_le64(GUESTMEMFS_SUPER_MAGIC);
+	s->version = cpu_to_le32(GUESTMEMFS_FORMAT_VERSION);
+	s->node = cpu_to_le32(node);
+	memcpy(s->uuid, uuid, sizeof(s->uuid));
+	s->meta_base = cpu_to_le64(meta_base);
+	s->meta_size = cpu_to_le64(meta_size);
+	s->block_shift = cpu_to_le32(GUESTMEMFS_BLOCK_SHIFT);
+	s->nr_blocks = cpu_to_le32(nr_blocks);
+	s->nr_ranges = cpu_to_le32(nr);
+	gmfs_make_ranges(s, ranges, nr);
+	gmfs_make_root(s);
+	s->crc = cpu_to_le32(gmfs_super_crc(s, gmfs_table(s, GUESTMEMFS_TABLE_RANGES), nr));
+	return 0;
+}
+
+static int gmfs_complain(struct gmfs_complaint *c, const char *table, u64 entry, const char *what)
+{
+	c->table = table;
+	c->entry = entry;
+	c->what = what;
+	return -EUCLEAN;
+}
+
+static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
+			  struct gmfs_complaint *c)
+{
+	const struct guestmemfs_super *s = t->super;
+
+	if (le64_to_cpu(s->magic) != GUESTMEMFS_SUPER_MAGIC)
+		return gmfs_complain(c, "superblock", 0, "no magic number");
+	if (le32_to_cpu(s->version) != GUESTMEMFS_FORMAT_VERSION)
+		return gmfs_complain(c, "superblock", 0, "another version of the format");
+	if (s->feature_incompat)
+		return gmfs_complain(c, "superblock", 0, "an incompatible feature");
+	if (le64_to_cpu(s->meta_base) != meta_base || le64_to_cpu(s->meta_size) != meta_size)
+		return gmfs_complain(c, "superblock", 0, "metadata not where it should be");
+	if (le32_to_cpu(s->block_shift) != GUESTMEMFS_BLOCK_SHIFT)
+		return gmfs_complain(c, "superblock", 0, "another block size");
+	t->read_only = s->feature_ro_compat;
+	t->nr_blocks = le32_to_cpu(s->nr_blocks);
+	t->nr_ranges = le32_to_cpu(s->nr_ranges);
+	if (!t->nr_ranges || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
+	    !t->nr_blocks || t->nr_blocks > GUESTMEMFS_MAX_BLOCKS)
+		return gmfs_complain(c, "superblock", 0, "impossible number of ranges or blocks");
+	return 0;
+}
+
+/* The tables lie behind the superblock, one behind the other, and inside. */
+static int gmfs_open_layout(const struct guestmemfs_super *s, u64 meta_size,
+			    struct gmfs_complaint *c)
+{
+	u64 end = sizeof(*s);
+	u32 i;
+
+	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
+		const struct guestmemfs_table_desc *d = &s->tables[i];
+		u64 offset = le64_to_cpu(d->offset);
+		u64 bytes = gmfs_table_bytes(le32_to_cpu(d->entries), gmfs_entry_size[i]);
+
+		if (le32_to_cpu(d->entry_size) != gmfs_entry_size[i])
+			return gmfs_complain(c, "table list", i, "another size of entries");
+		if (offset < end || offset % GUESTMEMFS_TABLE_ALIGN)
+			return gmfs_complain(c, "table list", i, "overlaps or is not aligned");
+		if (offset > meta_size || bytes > meta_size - offset)
+			return gmfs_complain(c, "table list", i, "beyond the metadata");
+		end = offset + bytes;
+	}
+	return 0;
+}
+
+static void gmfs_open_tables(struct gmfs_tables *t)
+{
+	const struct guestmemfs_super *s = t->super;
+
+	t->ranges = gmfs_table(s, GUESTMEMFS_TABLE_RANGES);
+	t->bitmap = gmfs_table(s, GUESTMEMFS_TABLE_BITMAP);
+	t->unzeroed = gmfs_table(s, GUESTMEMFS_TABLE_UNZEROED);
+	t->inodes = gmfs_table(s, GUESTMEMFS_TABLE_INODES);
+	t->extents = gmfs_table(s, GUESTMEMFS_TABLE_EXTENTS);
+	t->maps = gmfs_table(s, GUESTMEMFS_TABLE_MAPS);
+	t->poison = gmfs_table(s, GUESTMEMFS_TABLE_POISON);
+	t->nr_inodes = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_INODES].entries);
+	t->nr_extents = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_EXTENTS].entries);
+	t->nr_maps = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_MAPS].entries);
+	t->nr_poison = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_POISON].entries);
+}
+
+/* The code counts on at least what gmfs_layout() gives. */
+static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint *c)
+{
+	struct guestmemfs_table_desc need[GUESTMEMFS_NR_TABLES];
+	u32 i;
+
+	gmfs_layout(t->nr_blocks, need);
+	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
+		u32 entries = le32_to_cpu(t->super->tables[i].entries);
+
+		if (entries < le32_to_cpu(need[i].entries) ||
+		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK)
+			return gmfs_complain(c, "table list", i, "impossible number of entries");
+	}
+	return 0;
+}
+
+static int gmfs_open_ranges(const struct gmfs_tables *t, struct gmfs_complaint *c)
+{
+	u64 end = 0, next = 0;
+	u32 i;
+
+	for (i = 0; i < t->nr_ranges; i++) {
+		const struct guestmemfs_range *r = &t->ranges[i];
+		u64 base = le64_to_cpu(r->base), size = le64_to_cpu(r->size);
+
+		if (!gmfs_range_valid(base, size, end))
+			return gmfs_complain(c, "range table", i, "is no range, or out of order");
+		next = gmfs_first_block(base, next);
+		if (le32_to_cpu(r->first_block) != next || r->flags)
+			return gmfs_complain(c, "range table", i, "block number does not fit");
+		end = base + size;
+		next += size >> GUESTMEMFS_BLOCK_SHIFT;
+		if (next > t->nr_blocks)
+			return gmfs_complain(c, "range table", i, "has too many blocks");
+	}
+	if (next != t->nr_blocks)
+		return gmfs_complain(c, "range table", 0, "does not have as many blocks");
+	return 0;
+}
+
+/**
+ * gmfs_format_open - find the tables of a pool and check what is static
+ * @t: to be filled in
+ * @meta: the metadata
+ * @meta_base: physical address it is at
+ * @meta_size: its size in bytes, at least that of a superblock
+ * @c: filled in on -EUCLEAN
+ *
+ * Return: 0, or -EUCLEAN. gmfs_check() looks at the rest.
+ */
+int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
+		     struct gmfs_complaint *c)
+{
+	int err;
+
+	memset(t, 0, sizeof(*t));
+	t->super = meta;
+	err = gmfs_open_head(t, meta_base, meta_size, c);
+	if (err)
+		return err;
+	err = gmfs_open_layout(t->super, meta_size, c);
+	if (err)
+		return err;
+	/* Before the checksum, which reads all of the range table that is in use. */
+	err = gmfs_open_entries(t, c);
+	if (err)
+		return err;
+	gmfs_open_tables(t);
+	if (le32_to_cpu(t->super->crc) != gmfs_super_crc(t->super, t->ranges, t->nr_ranges))
+		return gmfs_complain(c, "superblock", 0, "checksum does not fit");
+	return gmfs_open_ranges(t, c);
+}

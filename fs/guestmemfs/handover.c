@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The handover blob: which memory is whose. What comes out of it is checked
+ * for being inside the blob here, and for being memory by whoever uses it.
+ */
+#include <linux/crc32c.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/string.h>
+
+#include "tables.h"
+
+static u32 gmfs_handover_crc(const void *blob, size_t size)
+{
+	const size_t behind = offsetofend(struct guestmemfs_handover, crc);
+	__le32 zero = 0;
+	u32 crc;
+
+	crc = crc32c(~0U, blob, offsetof(struct guestmemfs_handover, crc));
+	crc = crc32c(crc, &zero, sizeof(zero));
+	return crc32c(crc, (const u8 *)blob + behind, size - behind);
+}
+
+/**
+ * gmfs_handover_size - how large a blob is
+ * @nr_pools: pools in it
+ * @nr_ranges: ranges of all of them
+ *
+ * Return: its size in bytes.
+ */
+size_t gmfs_handover_size(u32 nr_pools, u32 nr_ranges)
+{
+	return sizeof(struct guestmemfs_handover) +
+	       (size_t)nr_pools * sizeof(struct guestmemfs_handover_pool) +
+	       (size_t)nr_ranges * sizeof(struct guestmemfs_handover_range);
+}
+
+static u64 gmfs_range_offset(const struct guestmemfs_handover *h, u32 index)
+{
+	return le32_to_cpu(h->header_size) + (u64)le32_to_cpu(h->nr_pools) *
+	       le32_to_cpu(h->pool_size) + (u64)index * le32_to_cpu(h->range_size);
+}
+
+/**
+ * gmfs_handover_begin - start to write a blob
+ * @blob: memory of gmfs_handover_size() bytes
+ * @nr_pools: pools to come
+ * @nr_ranges: ranges of all of them
+ */
+void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges)
+{
+	struct guestmemfs_handover *h = blob;
+	size_t size = gmfs_handover_size(nr_pools, nr_ranges);
+
+	memset(blob, 0, size);
+	h->magic = cpu_to_le64(GUESTMEMFS_HANDOVER_MAGIC);
+	h->version = cpu_to_le32(GUESTMEMFS_FORMAT_VERSION);
+	h->header_size = cpu_to_le32(sizeof(*h));
+	h->pool_size = cpu_to_le32(sizeof(struct guestmemfs_handover_pool));
+	h->range_size = cpu_to_le32(sizeof(struct guestmemfs_handover_range));
+	h->nr_pools = cpu_to_le32(nr_pools);
+	h->nr_ranges = cpu_to_le32(nr_ranges);
+	h->total_size = cpu_to_le32(size);
+}
+
+/**
+ * gmfs_handover_pool - write one pool into a blob
+ * @blob: the blob
+ * @index: which of its pools
+ * @node: NUMA node
+ * @uuid: identity
+ * @meta_base: physical address of the metadata
+ * @meta_size: bytes of the metadata
+ * @ranges: the pool's ranges
+ * @nr: their number
+ * @first_range: which of the blob's ranges is the pool's first
+ */
+void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 meta_base,
+			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range)
+{
+	struct guestmemfs_handover *h = blob;
+	struct guestmemfs_handover_pool *p = (void *)(h + 1);
+	struct guestmemfs_handover_range *r = blob + gmfs_range_offset(h, first_range);
+	u32 i;
+
+	p += index;
+	memcpy(p->uuid, uuid, sizeof(p->uuid));
+	p->meta_base = cpu_to_le64(meta_base);
+	p->meta_size = cpu_to_le64(meta_size);
+	p->node = cpu_to_le32(node);
+	p->first_range = cpu_to_le32(first_range);
+	p->nr_ranges = cpu_to_le32(nr);
+	for (i = 0; i < nr; i++) {
+		r[i].base = cpu_to_le64(ranges[i].base);
+		r[i].size = cpu_to_le64(ranges[i].size);
+	}
+}
+
+/**
+ * gmfs_handover_end - complete a blob
+ * @blob: the blob, all of whose pools have been written
+ */
+void gmfs_handover_end(void *blob)
+{
+	struct guestmemfs_handover *h = blob;
+
+	h->crc = cpu_to_le32(gmfs_handover_crc(blob, le32_to_cpu(h->total_size)));
+}
+
+/**
+ * gmfs_handover_check - can a blob be believed
+ * @blob: the blob
+ * @size: its size as KHO says
+ * @why: says what is wrong with it, for people
+ *
+ * Return: 0; -EUCLEAN if its records may be read, but only to keep their
+ * memory from being used, since version or checksum do not fit; -EINVAL if it
+ * cannot be read at all.
+ */
+int gmfs_handover_check(const void *blob, size_t size, const char **why)
+{
+	const struct guestmemfs_handover *h = blob;
+
+	*why = "is too small or has no magic number";
+	if (size < sizeof(*h) || le64_to_cpu(h->magic) != GUESTMEMFS_HANDOVER_MAGIC)
+		return -EINVAL;
+	*why = "has records that do not fit in it";
+	if (le32_to_cpu(h->header_size) < sizeof(*h) ||
+	    le32_to_cpu(h->pool_size) < sizeof(struct guestmemfs_handover_pool) ||
+	    le32_to_cpu(h->range_size) < sizeof(struct guestmemfs_handover_range) ||
+	    le32_to_cpu(h->nr_pools) > GUESTMEMFS_MAX_POOLS ||
+	    le32_to_cpu(h->nr_ranges) > GUESTMEMFS_MAX_POOLS * GUESTMEMFS_MAX_RANGES ||
+	    gmfs_range_offset(h, le32_to_cpu(h->nr_ranges)) > size)
+		return -EINVAL;
+	*why = "is of another version";
+	if (le32_to_cpu(h->version) != GUESTMEMFS_FORMAT_VERSION)
+		return -EUCLEAN;
+	*why = "has a broken checksum";
+	if (le32_to_cpu(h->total_size) != size || le32_to_cpu(h->crc) != gmfs_handover_crc(blob, size))
+		return -EUCLEAN;
+	*why = NULL;
+	return 0;
+}
+
+/**
+ * gmfs_handover_get_pool - read one pool of a blob
+ * @blob: a blob that gmfs_handover_check() has not called unreadable
+ * @index: which of its pools
+ * @p: the answer
+ *
+ * Return: 0, or -EINVAL if the pool's ranges are not in the blob.
+ */
+int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p)
+{
+	const struct guestmemfs_handover *h = blob;
+	u32 first, nr;
+
+	memcpy(p, blob + le32_to_cpu(h->header_size) + (u64)index * le32_to_cpu(h->pool_size),
+	       sizeof(*p));
+	first = le32_to_cpu(p->first_range);
+	nr = le32_to_cpu(p->nr_ranges);
+	if (!nr || nr > GUESTMEMFS_MAX_RANGES || first > le32_to_cpu(h->nr_ranges) ||
+	    nr > le32_to_cpu(h->nr_ranges) - first)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * gmfs_handover_get_range - read one range of a blob
+ * @blob: a blob that gmfs_handover_check() has not called unreadable
+ * @index: which of its ranges
+ * @r: the answer
+ */
+void gmfs_handover_get_range(const void *blob, u32 index, struct gmfs_range *r)
+{
+	struct guestmemfs_handover_range raw;
+
+	memcpy(&raw, blob + gmfs_range_offset(blob, index), sizeof(raw));
+	r->base = le64_to_cpu(raw.base);
+	r->size = le64_to_cpu(raw.size);
+}

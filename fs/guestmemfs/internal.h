@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_INTERNAL_H
+#define _GUESTMEMFS_INTERNAL_H
+
+#include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/uuid.h>
+
+#include "tables.h"
+
+/**
+ * DOC: Locks and lifetimes
+ *
+ * Order, outermost first::
+ *
+ *   inode->i_rwsem
+ *     mmap_lock or VMA lock
+ *       inode->i_mapping->invalidate_lock
+ *         gmfs_inode.map_lock
+ *           gmfs_pool.lock
+ *         gmfs_pool.zero_locks[]
+ *
+ * A frame has no reference count. It belongs to a file from the moment that
+ * gmfs_map_fill() enters its block into the extent table until
+ * gmfs_map_punch() or gmfs_map_clear() takes it out again. Those who reach it
+ * through a page table do so under invalidate_lock, shared: a fault looks the
+ * block up, zeroes it and enters it into the page table without letting go.
+ * Those who take it away hold invalidate_lock exclusively, unmap it from all
+ * page tables first (MMU notifiers tell KVM), and free the block after that.
+ * A fault that comes before is undone by the unmapping, one that comes after
+ * finds a hole. Eviction needs no lock for this: a mapping holds the file
+ * open, so that nothing is mapped when the inode goes.
+ *
+ * All changes of the tables are made under gmfs_pool.lock, between
+ * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
+ * gmfs_pool.frozen is set under that lock, and after that nothing changes but
+ * bits of the unzeroed table.
+ */
+
+#define GMFS_ZERO_LOCKS		64
+
+/**
+ * struct gmfs_pool - the guest memory of one NUMA node
+ * @list: in gmfs_pools; that list does not change after early boot
+ * @node: NUMA node
+ * @nr_ranges: used entries of @ranges
+ * @ranges: physical ranges, ascending
+ * @meta_base: physical address of the metadata
+ * @meta_size: bytes of the metadata
+ * @meta: the metadata, in the direct map
+ * @uuid: identity
+ * @fresh: made by this boot, not handed over
+ * @refused: why nobody may mount it, NULL if all is well
+ * @lock: serialises all changes of @tables
+ * @frozen: tables do not change any more; under @lock
+ * @tables: the tables, valid while mounted; the volatile parts under @lock
+ * @zero_locks: by block, held while it is zeroed
+ */
+struct gmfs_pool {
+	struct list_head list;
+	int node;
+	u32 nr_ranges;
+	struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
+	u64 meta_base;
+	u64 meta_size;
+	void *meta;
+	uuid_t uuid;
+	bool fresh;
+	const char *refused;
+	struct mutex lock;
+	bool frozen;
+	struct gmfs_tables tables;
+	struct mutex zero_locks[GMFS_ZERO_LOCKS];
+};
+
+/**
+ * struct gmfs_inode - a file or directory in memory
+ * @map_lock: guards @map; may be taken in a fault
+ * @map: the file's extents
+ * @offsets: positions of a directory's entries
+ * @btime: time of creation, constant
+ * @vfs_inode: the VFS inode; i_ino is the index in the inode table
+ */
+struct gmfs_inode {
+	struct rw_semaphore map_lock;
+	struct gmfs_extmap map;
+	struct offset_ctx offsets;
+	struct timespec64 btime;
+	struct inode vfs_inode;
+};
+
+static inline struct gmfs_inode *GUESTMEMFS_I(const struct inode *inode)
+{
+	return container_of(inode, struct gmfs_inode, vfs_inode);
+}
+
+static inline struct gmfs_pool *GUESTMEMFS_SB(const struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+/* carve.c */
+extern struct list_head gmfs_pools;
+extern void *gmfs_unread_blob;
+extern size_t gmfs_unread_size;
+
+/* pool.c */
+struct gmfs_pool *gmfs_pool_find(int node);
+struct gmfs_pool *gmfs_pool_only(void);
+int gmfs_pool_names(char *buf, size_t size);
+int gmfs_pool_begin(struct gmfs_pool *pool);
+void gmfs_pool_end(struct gmfs_pool *pool);
+
+/* zero.c */
+void *gmfs_vmap(u64 phys, size_t len);
+void gmfs_vunmap(void *va);
+int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count);
+
+/* inode.c */
+int __init gmfs_inode_cache_init(void);
+struct inode *guestmemfs_alloc_inode(struct super_block *sb);
+void guestmemfs_free_inode(struct inode *inode);
+struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
+void gmfs_inode_store(struct inode *inode);
+void guestmemfs_dirty_inode(struct inode *inode, int flags);
+void guestmemfs_evict_inode(struct inode *inode);
+int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
+int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+		       u32 request_mask, unsigned int query_flags);
+
+/* dir.c */
+extern const struct inode_operations guestmemfs_dir_inode_operations;
+
+/* load.c */
+int gmfs_load(struct super_block *sb);
+
+/* file.c */
+extern const struct file_operations guestmemfs_file_operations;
+extern const struct inode_operations guestmemfs_file_inode_operations;
+
+/* space.c */
+int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
+int gmfs_file_resize(struct inode *inode, loff_t size);
+long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
+loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
+void gmfs_update_blocks(struct inode *inode);
+
+/* fault.c */
+extern const struct vm_operations_struct guestmemfs_vm_ops;
+
+#endif /* _GUESTMEMFS_INTERNAL_H */

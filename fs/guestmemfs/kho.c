@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Handing the pools over: the blob for the next kernel, and standing still
+ * before it comes.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/init.h>
+#include <linux/io.h>
+#include <linux/kexec_handover.h>
+#include <linux/reboot.h>
+#include <linux/string.h>
+
+#include "internal.h"
+
+static void *__init gmfs_blob_make(size_t *size)
+{
+	u32 nr_pools = 0, nr_ranges = 0;
+	struct gmfs_pool *pool;
+	void *blob;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		nr_pools++;
+		nr_ranges += pool->nr_ranges;
+	}
+	*size = gmfs_handover_size(nr_pools, nr_ranges);
+	blob = kho_alloc_preserve(*size);
+	if (IS_ERR(blob))
+		return blob;
+	gmfs_handover_begin(blob, nr_pools, nr_ranges);
+	nr_pools = 0;
+	nr_ranges = 0;
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		gmfs_handover_pool(blob, nr_pools++, pool->node, pool->uuid.b, pool->meta_base,
+				   pool->meta_size, pool->ranges, pool->nr_ranges, nr_ranges);
+		nr_ranges += pool->nr_ranges;
+	}
+	gmfs_handover_end(blob);
+	return blob;
+}
+
+/* What could not be read may be right for the kernel after this one. */
+static void *__init gmfs_blob_forward(size_t *size)
+{
+	void *blob = kho_alloc_preserve(gmfs_unread_size);
+
+	*size = gmfs_unread_size;
+	if (!IS_ERR(blob))
+		memcpy(blob, gmfs_unread_blob, gmfs_unread_size);
+	return blob;
+}
+
+/* From here on tables do not change; the kernel that follows finds them whole. */
+static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *data)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		mutex_lock(&pool->lock);
+		pool->frozen = true;
+		mutex_unlock(&pool->lock);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block gmfs_reboot_notifier = {
+	.notifier_call = gmfs_freeze,
+};
+
+static void __init gmfs_release_incoming(void)
+{
+	phys_addr_t phys;
+
+	if (!kho_retrieve_subtree(GUESTMEMFS_KHO_SUBTREE, &phys, NULL))
+		kho_restore_free(phys_to_virt(phys));
+}
+
+static int __init gmfs_hand_over(void)
+{
+	size_t size;
+	void *blob;
+	int err;
+
+	if (list_empty(&gmfs_pools))
+		return 0;
+	err = register_reboot_notifier(&gmfs_reboot_notifier);
+	if (err)
+		return err;
+	if (!kho_is_enabled()) {
+		pr_warn("kexec handover is off: the pools will be lost at the next kexec\n");
+		return 0;
+	}
+	blob = gmfs_unread_blob ? gmfs_blob_forward(&size) : gmfs_blob_make(&size);
+	err = PTR_ERR_OR_ZERO(blob);
+	if (!err)
+		err = kho_add_subtree(GUESTMEMFS_KHO_SUBTREE, blob, size);
+	if (err) {
+		pr_err("cannot hand the pools over, they will be lost at the next kexec: %d\n", err);
+		if (!IS_ERR(blob))
+			kho_unpreserve_free(blob);
+		return err;
+	}
+	gmfs_release_incoming();
+	return 0;
+}
+late_initcall(gmfs_hand_over);

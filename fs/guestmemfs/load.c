@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From checked tables to inodes and names in memory, at mount.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/**
+ * struct gmfs_loader - a mount in progress
+ * @sb: the superblock
+ * @t: the pool's tables
+ * @index: all extents, by inode and offset
+ * @dentries: by inode number, what is in memory already
+ * @below: by inode number, the next step on the way down to the inode that is
+ *	being loaded
+ */
+struct gmfs_loader {
+	struct super_block *sb;
+	struct gmfs_tables *t;
+	struct gmfs_index index;
+	struct dentry **dentries;
+	u32 *below;
+};
+
+/* Takes the extents of an inode from the index. */
+static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extmap *map)
+{
+	u32 low = 0, high = l->index.nr, end;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (le32_to_cpu(l->t->extents[l->index.slots[mid]].ino) < ino)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (end = low; end < l->index.nr; end++)
+		if (le32_to_cpu(l->t->extents[l->index.slots[end]].ino) != ino)
+			break;
+	map->nr = end - low;
+	map->cap = map->nr;
+	if (!map->nr)
+		return 0;
+	map->slots = kvmemdup(&l->index.slots[low], map->nr * sizeof(*map->slots), GFP_KERNEL);
+	if (map->slots)
+		return 0;
+	map->nr = 0;
+	map->cap = 0;
+	return -ENOMEM;
+}
+
+/* Nobody has them open: they were unlinked under the kernel before. */
+static int gmfs_load_free_orphans(struct gmfs_loader *l)
+{
+	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino;
+	int err = 0;
+
+	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
+		struct gmfs_extmap map = {};
+
+		if (!l->t->inodes[ino].mode ||
+		    !(l->t->inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN)))
+			continue;
+		err = gmfs_load_map(l, ino, &map);
+		if (err)
+			break;
+		gmfs_map_clear(l->t, &map);
+		gmfs_map_destroy(&map);
+		gmfs_inode_free(l->t, ino);
+	}
+	return err;
+}
+
+static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
+{
+	const struct guestmemfs_inode *di = &l->t->inodes[ino];
+	struct dentry *parent = l->dentries[le32_to_cpu(di->parent)];
+	struct inode *inode = gmfs_inode_get(l->sb, ino);
+	struct dentry *dentry;
+	int err;
+
+	if (!inode)
+		return -ENOMEM;
+	err = gmfs_load_map(l, ino, &GUESTMEMFS_I(inode)->map);
+	if (err)
+		goto err_iput;
+	gmfs_update_blocks(inode);
+	/* The table has more room than the longest name: there is a NUL. */
+	dentry = d_alloc_name(parent, di->name);
+	if (!dentry) {
+		err = -ENOMEM;
+		goto err_iput;
+	}
+	err = simple_offset_add(&GUESTMEMFS_I(d_inode(parent))->offsets, dentry);
+	if (err)
+		goto err_dput;
+	if (S_ISDIR(inode->i_mode))
+		inc_nlink(d_inode(parent));
+	d_make_persistent(dentry, inode);
+	/* From here on it is the tree that holds it. */
+	l->dentries[ino] = dentry;
+	dput(dentry);
+	return 0;
+
+err_dput:
+	dput(dentry);
+err_iput:
+	iput(inode);
+	return err;
+}
+
+/* Loads an inode, and before it the directories on the way to it. */
+static int gmfs_load_with_parents(struct gmfs_loader *l, u32 ino)
+{
+	u32 below = 0;
+	int err;
+
+	for (; !l->dentries[ino]; ino = le32_to_cpu(l->t->inodes[ino].parent)) {
+		l->below[ino] = below;
+		below = ino;
+	}
+	for (ino = below; ino; ino = l->below[ino]) {
+		err = gmfs_load_one(l, ino);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int gmfs_load_tree(struct gmfs_loader *l)
+{
+	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino;
+	int err = 0;
+
+	l->sb->s_root = d_make_root(gmfs_inode_get(l->sb, GUESTMEMFS_ROOT_INO));
+	if (!l->sb->s_root)
+		return -ENOMEM;
+	l->dentries[GUESTMEMFS_ROOT_INO] = l->sb->s_root;
+	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
+		/* With a read-only mount orphans stay where they are. */
+		if (l->t->inodes[ino].mode &&
+		    !(l->t->inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN)))
+			err = gmfs_load_with_parents(l, ino);
+	}
+	return err;
+}
+
+static int gmfs_load_checked(struct gmfs_loader *l)
+{
+	u32 used = le32_to_cpu(l->t->super->live.used_inodes);
+	int err = -ENOMEM;
+
+	l->dentries = kvcalloc(used, sizeof(*l->dentries), GFP_KERNEL);
+	l->below = kvcalloc(used, sizeof(*l->below), GFP_KERNEL);
+	if (l->dentries && l->below)
+		err = gmfs_alloc_init(l->t);
+	if (!err && !l->t->read_only)
+		err = gmfs_load_free_orphans(l);
+	if (!err)
+		err = gmfs_load_tree(l);
+	kvfree(l->below);
+	kvfree(l->dentries);
+	return err;
+}
+
+static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
+{
+	struct gmfs_complaint c = {};
+	int err;
+
+	err = gmfs_format_open(&pool->tables, pool->meta, pool->meta_base, pool->meta_size, &c);
+	if (!err && memcmp(pool->tables.super->uuid, pool->uuid.b, sizeof(pool->uuid))) {
+		c = (struct gmfs_complaint){ "superblock", 0, "another pool's uuid" };
+		err = -EUCLEAN;
+	}
+	if (!err)
+		err = gmfs_check(&pool->tables, index, &c);
+	if (err == -EUCLEAN)
+		pr_err("node %d: %s, entry %llu: %s; not mounted, memory stays reserved\n",
+		       pool->node, c.table, c.entry, c.what);
+	return err;
+}
+
+/**
+ * gmfs_load - check a pool and bring its files into memory
+ * @sb: the superblock, whose s_root is made
+ *
+ * Context: no other user of the pool exists yet.
+ * Return: 0; -EUCLEAN with a line in the log that names table and entry and
+ * nothing changed, -ENOMEM, or -EBUSY (a kexec has begun). After an error
+ * gmfs_alloc_exit() is due.
+ */
+int gmfs_load(struct super_block *sb)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
+	struct gmfs_loader l = { .sb = sb, .t = &pool->tables };
+	int err;
+
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	err = gmfs_load_check(pool, &l.index);
+	if (!err) {
+		err = gmfs_load_checked(&l);
+		gmfs_index_free(&l.index);
+	}
+	if (!err && !pool->fresh && !l.t->read_only) {
+		le32_add_cpu(&l.t->super->live.hops, 1);
+		/* Counted once, however often it is mounted. */
+		pool->fresh = true;
+	}
+	gmfs_pool_end(pool);
+	return err;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pools once the kernel is up: claimed as resources, out of the direct
+ * map, formatted if new, found by those who mount them.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/init.h>
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/mm.h>
+
+#include <asm/guestmemfs.h>
+
+#include "internal.h"
+
+/**
+ * gmfs_pool_find - the pool of a node
+ * @node: NUMA node
+ *
+ * Return: the pool, which stays for ever, or NULL.
+ */
+struct gmfs_pool *gmfs_pool_find(int node)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		if (pool->node == node)
+			return pool;
+	return NULL;
+}
+
+/**
+ * gmfs_pool_only - the pool that is meant when no node is named
+ *
+ * Return: the pool if there is exactly one, else NULL.
+ */
+struct gmfs_pool *gmfs_pool_only(void)
+{
+	return list_is_singular(&gmfs_pools) ?
+	       list_first_entry(&gmfs_pools, struct gmfs_pool, list) : NULL;
+}
+
+/**
+ * gmfs_pool_names - list the nodes that have pools, for a message
+ * @buf: where to
+ * @size: room there
+ *
+ * Return: how many there are.
+ */
+int gmfs_pool_names(char *buf, size_t size)
+{
+	struct gmfs_pool *pool;
+	int nr = 0, len = 0;
+
+	*buf = '\0';
+	list_for_each_entry(pool, &gmfs_pools, list)
+		len += scnprintf(buf + len, size - len, "%s%d", nr++ ? "," : "", pool->node);
+	return nr;
+}
+
+/**
+ * gmfs_pool_begin - begin to change a pool's tables
+ * @pool: the pool
+ *
+ * Return: 0 with gmfs_pool.lock held, or -EBUSY if a kexec has begun.
+ */
+int gmfs_pool_begin(struct gmfs_pool *pool)
+{
+	mutex_lock(&pool->lock);
+	if (!pool->frozen)
+		return 0;
+	mutex_unlock(&pool->lock);
+	return -EBUSY;
+}
+
+/**
+ * gmfs_pool_end - end what gmfs_pool_begin() began
+ * @pool: the pool
+ */
+void gmfs_pool_end(struct gmfs_pool *pool)
+{
+	mutex_unlock(&pool->lock);
+}
+
+static const char * __init gmfs_claim_range(u64 base, u64 size)
+{
+	/*
+	 * Busy, so that ACPI cannot hot-add the range as memory again;
+	 * exclusive, so that /dev/mem does not map it.
+	 */
+	if (!request_mem_region_exclusive(base, size, "guestmemfs"))
+		return "its memory is claimed by somebody else";
+	if (arch_guestmemfs_track(base, size))
+		return "its memory is not write-back";
+	return NULL;
+}
+
+static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
+{
+	const char *why = NULL;
+
+	for (u32 i = 0; i < pool->nr_ranges && !why; i++) {
+		const struct gmfs_range *r = &pool->ranges[i];
+
+		why = gmfs_claim_range(r->base, r->size);
+		if (!why && arch_guestmemfs_unmap(r->base, r->size))
+			why = "its memory cannot be taken out of the direct map";
+	}
+	return why;
+}
+
+static const char * __init gmfs_claim_meta(struct gmfs_pool *pool)
+{
+	if (!request_mem_region_exclusive(pool->meta_base, pool->meta_size, "guestmemfs"))
+		return "its metadata is claimed by somebody else";
+	if (!arch_guestmemfs_mapped(pool->meta_base, pool->meta_size))
+		return "its metadata is not in the direct map";
+	pool->meta = phys_to_virt(pool->meta_base);
+	if (!pool->fresh)
+		return NULL;
+	uuid_gen(&pool->uuid);
+	return gmfs_format_make(pool->meta, pool->meta_base, pool->meta_size, pool->node,
+				pool->uuid.b, pool->ranges, pool->nr_ranges) ?
+	       "its metadata cannot be made" : NULL;
+}
+
+/* A pool that is refused is hidden like any other: its memory may hold a guest. */
+static int __init gmfs_claim_pools(void)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		const char *why = gmfs_claim_data(pool);
+
+		if (!why && !pool->refused)
+			why = gmfs_claim_meta(pool);
+		if (!pool->refused)
+			pool->refused = why;
+		if (pool->refused)
+			pr_err("node %d: pool refused: %s\n", pool->node, pool->refused);
+	}
+	return 0;
+}
+core_initcall(gmfs_claim_pools);

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A file's space: allocate, punch, resize, find data and holes.
+ */
+#include <linux/blk_types.h>
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "internal.h"
+
+/**
+ * gmfs_update_blocks - make st_blocks true again
+ * @inode: a file; its map_lock is held, or nobody else has it yet
+ */
+void gmfs_update_blocks(struct inode *inode)
+{
+	u64 blocks = gmfs_map_blocks(&GUESTMEMFS_SB(inode->i_sb)->tables,
+				     &GUESTMEMFS_I(inode)->map);
+
+	spin_lock(&inode->i_lock);
+	inode->i_blocks = blocks << (GUESTMEMFS_BLOCK_SHIFT - SECTOR_SHIFT);
+	spin_unlock(&inode->i_lock);
+}
+
+/**
+ * gmfs_file_allocate - fill the holes of a part of a file
+ * @inode: the file
+ * @logical: first block
+ * @count: number of blocks; up to the largest file at most
+ * @whole: only if it can be a whole group, in one piece
+ *
+ * Context: process context, also in a fault.
+ * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN
+ * if there is no whole group, all with nothing allocated.
+ */
+int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u32 group;
+	int err;
+
+	/* A file that was opened for reading may be mapped and read, not grown. */
+	if (sb_rdonly(inode->i_sb))
+		return -EROFS;
+	guard(rwsem_write)(&gi->map_lock);
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	if (whole && !gmfs_find_full_group(&pool->tables, &group))
+		err = -EAGAIN;
+	else
+		err = gmfs_map_fill(&pool->tables, &gi->map, inode->i_ino, logical, count);
+	gmfs_pool_end(pool);
+	if (!err)
+		gmfs_update_blocks(inode);
+	return err;
+}
+
+/**
+ * struct gmfs_part - bytes of a block that are to be zeroed, mapped
+ * @va: where, NULL if there is nothing to zero
+ * @len: how many
+ */
+struct gmfs_part {
+	void *va;
+	size_t len;
+};
+
+/*
+ * Maps the bytes of a file from @from to @to, which are in one block, unless
+ * they are a hole, or are zeroed before they are seen anyway.
+ */
+static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmfs_part *part)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_run run;
+
+	part->va = NULL;
+	if (from >= to)
+		return 0;
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_lookup(t, &gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
+	if (run.block == GMFS_NO_BLOCK || test_bit(run.block, t->unzeroed))
+		return 0;
+	part->len = to - from;
+	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
+			     part->len);
+	return part->va ? 0 : -ENOMEM;
+}
+
+static void gmfs_part_unmap(struct gmfs_part *part)
+{
+	if (part->va)
+		gmfs_vunmap(part->va);
+}
+
+/**
+ * struct gmfs_cut - a change that takes bytes away from a file
+ * @inode: the file; its i_rwsem and invalidate_lock are held exclusively
+ * @head: bytes to zero, mapped
+ * @tail: more of them
+ * @first: first whole block to free
+ * @last: block after the last one to free
+ * @size: size that the file gets
+ */
+struct gmfs_cut {
+	struct inode *inode;
+	struct gmfs_part head;
+	struct gmfs_part tail;
+	u64 first;
+	u64 last;
+	loff_t size;
+};
+
+/* Changes everything or nothing: what needs memory and can fail comes first. */
+static int gmfs_cut_commit(struct gmfs_cut *cut)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+	int err;
+
+	lockdep_assert_held_write(&cut->inode->i_mapping->invalidate_lock);
+	guard(rwsem_write)(&gi->map_lock);
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	if (cut->first < cut->last)
+		err = gmfs_map_punch(&pool->tables, &gi->map, cut->first, cut->last - cut->first);
+	if (!err) {
+		if (cut->head.va)
+			memset(cut->head.va, 0, cut->head.len);
+		if (cut->tail.va)
+			memset(cut->tail.va, 0, cut->tail.len);
+		i_size_write(cut->inode, cut->size);
+		inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
+		gmfs_inode_store(cut->inode);
+		gmfs_update_blocks(cut->inode);
+	}
+	gmfs_pool_end(pool);
+	return err;
+}
+
+static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t tail,
+		    loff_t tail_end)
+{
+	int err;
+
+	err = gmfs_part_map(cut->inode, head, head_end, &cut->head);
+	if (err)
+		return err;
+	err = gmfs_part_map(cut->inode, tail, tail_end, &cut->tail);
+	if (!err)
+		err = gmfs_cut_commit(cut);
+	gmfs_part_unmap(&cut->tail);
+	gmfs_part_unmap(&cut->head);
+	return err;
+}
+
+static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
+{
+	struct address_space *mapping = inode->i_mapping;
+	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
+	struct gmfs_cut cut = {
+		.inode	= inode,
+		.first	= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.last	= last >> GUESTMEMFS_BLOCK_SHIFT,
+		.size	= i_size_read(inode),
+	};
+	int err;
+
+	filemap_invalidate_lock(mapping);
+	/* From all page tables, KVM's too, before the blocks are free. */
+	unmap_mapping_range(mapping, start, end - start, 1);
+	err = gmfs_cut(&cut, start, min(first, end), max(last, first), end);
+	filemap_invalidate_unlock(mapping);
+	return err;
+}
+
+/**
+ * gmfs_file_resize - set the size of a file
+ * @inode: the file; its i_rwsem is held exclusively
+ * @size: the new size in bytes, at most s_maxbytes
+ *
+ * Shrinking unmaps first and frees then. On the page of the new end, what is
+ * behind the end is zeroed at once; in the rest of its block, which nobody can
+ * map, when the file grows again.
+ *
+ * Return: 0, -EBUSY (a kexec has begun) or -ENOMEM, with nothing changed.
+ */
+int gmfs_file_resize(struct inode *inode, loff_t size)
+{
+	struct address_space *mapping = inode->i_mapping;
+	loff_t old = i_size_read(inode);
+	struct gmfs_cut cut = {
+		.inode	= inode,
+		.size	= size,
+	};
+	int err;
+
+	filemap_invalidate_lock(mapping);
+	if (size < old) {
+		cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+		cut.last = GMFS_MAX_LOGICAL;
+		unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, 1);
+		err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
+	} else {
+		err = gmfs_cut(&cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
+	}
+	filemap_invalidate_unlock(mapping);
+	return err;
+}
+
+static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u64 logical = start >> GUESTMEMFS_BLOCK_SHIFT;
+	u64 last = round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	struct gmfs_run run;
+	int err;
+
+	lockdep_assert_held_write(&inode->i_rwsem);
+	err = gmfs_file_allocate(inode, logical, last - logical, false);
+	while (!err && logical < last) {
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
+		run.count = min(run.count, last - logical);
+		/* Under i_rwsem no other than this file can get the blocks. */
+		err = gmfs_zero_blocks(pool, run.block, run.count);
+		logical += run.count;
+	}
+	return err;
+}
+
+/**
+ * guestmemfs_fallocate - allocate or free a part of a file
+ * @file: the file
+ * @mode: 0, FALLOC_FL_KEEP_SIZE, or FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE
+ * @offset: first byte
+ * @len: bytes
+ *
+ * Allocation is of whole blocks, all or none of them, and zeroes them. When a
+ * fatal signal ends the zeroing, the blocks stay with the file, and are zeroed
+ * at their first fault.
+ *
+ * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
+ * has begun).
+ */
+long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	loff_t end = offset + len;
+	int err;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
+		return -EOPNOTSUPP;
+	guard(rwsem_write)(&inode->i_rwsem);
+	err = file_modified(file);
+	if (err)
+		return err;
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		return gmfs_file_punch(inode, offset, end);
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > i_size_read(inode)) {
+		err = inode_newsize_ok(inode, end);
+		if (err)
+			return err;
+	}
+	err = gmfs_file_prealloc(inode, offset, end);
+	if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && end > i_size_read(inode))
+		err = gmfs_file_resize(inode, end);
+	return err;
+}
+
+/**
+ * gmfs_file_seek - find data or a hole
+ * @inode: the file
+ * @offset: where to begin
+ * @whence: SEEK_DATA or SEEK_HOLE
+ *
+ * Allocated is data. The end of the file is a hole.
+ *
+ * Return: the offset, or -ENXIO if there is none.
+ */
+loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	loff_t size = i_size_read(inode);
+	struct gmfs_run run;
+
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	guard(rwsem_read)(&gi->map_lock);
+	while (offset < size) {
+		gmfs_map_lookup(t, &gi->map, offset >> GUESTMEMFS_BLOCK_SHIFT, &run);
+		if ((run.block == GMFS_NO_BLOCK) == (whence == SEEK_HOLE))
+			return offset;
+		offset = (run.logical + run.count) << GUESTMEMFS_BLOCK_SHIFT;
+	}
+	return whence == SEEK_HOLE ? size : -ENXIO;
+}

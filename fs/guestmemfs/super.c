@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mounting a pool. There is one superblock a pool, and only those who rule the
+ * machine get one: the memory is the machine's.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/init.h>
+#include <linux/magic.h>
+#include <linux/seq_file.h>
+#include <linux/statfs.h>
+
+#include "internal.h"
+
+/**
+ * struct gmfs_context - the options of a mount
+ * @node: NUMA node of the pool; %GMFS_ALL_NODES if none was named
+ */
+struct gmfs_context {
+	u32 node;
+};
+
+enum {
+	OPT_NODE,
+};
+
+static const struct fs_parameter_spec guestmemfs_parameters[] = {
+	fsparam_u32("node",	OPT_NODE),
+	{}
+};
+
+static int guestmemfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
+{
+	struct gmfs_context *ctx = fc->fs_private;
+	struct fs_parse_result result;
+	int opt;
+
+	opt = fs_parse(fc, guestmemfs_parameters, param, &result);
+	if (opt < 0)
+		return opt;
+	/* On a remount it may be given, but it cannot be changed. */
+	if (fc->root && result.uint_32 != GUESTMEMFS_SB(fc->root->d_sb)->node)
+		return invalfc(fc, "node= cannot be changed");
+	ctx->node = result.uint_32;
+	return 0;
+}
+
+static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(dentry->d_sb);
+	const struct gmfs_tables *t = &pool->tables;
+
+	guard(mutex)(&pool->lock);
+	buf->f_type = GUESTMEMFS_MAGIC;
+	buf->f_bsize = GMFS_BLOCK_SIZE;
+	buf->f_blocks = t->total_blocks;
+	buf->f_bfree = t->free_blocks;
+	buf->f_bavail = t->free_blocks;
+	/* Entry 0 is nobody's. */
+	buf->f_files = t->nr_inodes - GUESTMEMFS_ROOT_INO;
+	buf->f_ffree = t->free_inodes;
+	buf->f_fsid = uuid_to_fsid(pool->uuid.b);
+	buf->f_namelen = GUESTMEMFS_NAME_MAX;
+	return 0;
+}
+
+static int guestmemfs_show_options(struct seq_file *m, struct dentry *root)
+{
+	seq_printf(m, ",node=%d", GUESTMEMFS_SB(root->d_sb)->node);
+	return 0;
+}
+
+static const struct super_operations guestmemfs_super_operations = {
+	.alloc_inode	= guestmemfs_alloc_inode,
+	.free_inode	= guestmemfs_free_inode,
+	.dirty_inode	= guestmemfs_dirty_inode,
+	.drop_inode	= inode_just_drop,
+	.evict_inode	= guestmemfs_evict_inode,
+	.statfs		= guestmemfs_statfs,
+	.show_options	= guestmemfs_show_options,
+};
+
+static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
+	int err;
+
+	sb->s_maxbytes		= GMFS_MAX_LOGICAL << GUESTMEMFS_BLOCK_SHIFT;
+	sb->s_blocksize		= GMFS_BLOCK_SIZE;
+	sb->s_blocksize_bits	= GUESTMEMFS_BLOCK_SHIFT;
+	sb->s_magic		= GUESTMEMFS_MAGIC;
+	sb->s_op		= &guestmemfs_super_operations;
+	sb->s_export_op		= NULL;
+	sb->s_xattr		= NULL;
+	sb->s_time_gran		= 1;
+	sb->s_d_flags		= 0;
+	super_set_uuid(sb, pool->uuid.b, sizeof(pool->uuid));
+
+	err = gmfs_load(sb);
+	if (!err && pool->tables.read_only) {
+		pr_warn("node %d: read-only, for a feature that this kernel does not know\n",
+			pool->node);
+		sb->s_flags |= SB_RDONLY;
+	}
+	return err;
+}
+
+static int gmfs_no_such_pool(struct fs_context *fc, u32 node)
+{
+	char names[128];
+	int nr = gmfs_pool_names(names, sizeof(names));
+
+	if (!nr)
+		errorfc(fc, "this machine has no pools; see guestmemfs= on the kernel command line");
+	else if (node == GMFS_ALL_NODES)
+		errorfc(fc, "node= is needed, there are pools on nodes %s", names);
+	else
+		errorfc(fc, "no pool on node %u, there are pools on nodes %s", node, names);
+	return nr && node == GMFS_ALL_NODES ? -EINVAL : -ENXIO;
+}
+
+static int guestmemfs_get_tree(struct fs_context *fc)
+{
+	const struct gmfs_context *ctx = fc->fs_private;
+	struct gmfs_pool *pool;
+
+	pool = ctx->node == GMFS_ALL_NODES ? gmfs_pool_only() : gmfs_pool_find(ctx->node);
+	if (!pool)
+		return gmfs_no_such_pool(fc, ctx->node);
+	if (pool->refused) {
+		errorfc(fc, "pool of node %d refused: %s", pool->node, pool->refused);
+		return -EUCLEAN;
+	}
+	return get_tree_keyed(fc, guestmemfs_fill_super, pool);
+}
+
+static int guestmemfs_reconfigure(struct fs_context *fc)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(fc->root->d_sb);
+
+	if (pool->tables.read_only && !(fc->sb_flags & SB_RDONLY)) {
+		errorfc(fc, "a feature of the pool allows reading only");
+		return -EROFS;
+	}
+	return 0;
+}
+
+static void guestmemfs_free_fc(struct fs_context *fc)
+{
+	kfree(fc->fs_private);
+}
+
+static const struct fs_context_operations guestmemfs_context_ops = {
+	.free		= guestmemfs_free_fc,
+	.parse_param	= guestmemfs_parse_param,
+	.get_tree	= guestmemfs_get_tree,
+	.reconfigure	= guestmemfs_reconfigure,
+};
+
+static int guestmemfs_init_fs_context(struct fs_context *fc)
+{
+	struct gmfs_context *ctx = kzalloc_obj(*ctx);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->node = GMFS_ALL_NODES;
+	fc->fs_private	= ctx;
+	fc->ops		= &guestmemfs_context_ops;
+	fc->s_iflags	|= SB_I_NOEXEC | SB_I_NODEV;
+	return 0;
+}
+
+/* The files stay in the tables; what goes is what made them fast. */
+static void guestmemfs_kill_sb(struct super_block *sb)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
+
+	kill_anon_super(sb);
+	if (pool)
+		gmfs_alloc_exit(&pool->tables);
+}
+
+static struct file_system_type guestmemfs_fs_type = {
+	.owner			= THIS_MODULE,
+	.name			= "guestmemfs",
+	.init_fs_context	= guestmemfs_init_fs_context,
+	.parameters		= guestmemfs_parameters,
+	.kill_sb		= guestmemfs_kill_sb,
+};
+
+static int __init guestmemfs_init(void)
+{
+	int err;
+
+	err = gmfs_inode_cache_init();
+	return err ? err : register_filesystem(&guestmemfs_fs_type);
+}
+fs_initcall(guestmemfs_init);

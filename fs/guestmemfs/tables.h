@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_TABLES_H
+#define _GUESTMEMFS_TABLES_H
+
+#include <linux/bitmap.h>
+#include <linux/types.h>
+#include <linux/kho/abi/guestmemfs.h>
+
+/*
+ * What alloc.c and format.c know. Nothing here depends on the VFS or on the
+ * memory being real: the user-space tests run both files over a buffer.
+ */
+
+#define GMFS_BLOCK_SIZE		(1ULL << GUESTMEMFS_BLOCK_SHIFT)
+#define GMFS_GROUP_SIZE		(GMFS_BLOCK_SIZE * GUESTMEMFS_GROUP_BLOCKS)
+/* File offsets are cut off here: 2^32 blocks, and well below MAX_LFS_FILESIZE. */
+#define GMFS_MAX_LOGICAL	(1ULL << 32)
+#define GMFS_NO_BLOCK		U32_MAX
+
+/**
+ * struct gmfs_range - a physical range, in native numbers
+ * @base: physical address
+ * @size: bytes
+ */
+struct gmfs_range {
+	u64 base;
+	u64 size;
+};
+
+/**
+ * struct gmfs_tables - the tables of one pool, bound and checked
+ * @super: the superblock; all other pointers point behind it
+ * @ranges: range table
+ * @bitmap: taken blocks
+ * @unzeroed: blocks to be zeroed before use
+ * @inodes: inode table
+ * @extents: extent table
+ * @maps: map table
+ * @poison: poison table
+ * @read_only: a feature is unknown that forbids writing
+ * @nr_ranges: entries of @ranges
+ * @nr_blocks: bits of the bitmaps
+ * @nr_inodes: entries of @inodes
+ * @nr_extents: entries of @extents
+ * @nr_maps: entries of @maps
+ * @nr_poison: entries of @poison
+ * @total_blocks: blocks that exist, without the numbers between ranges
+ * @free_blocks: clear bits of @bitmap
+ * @free_inodes: unused entries of @inodes
+ * @inode_hint: no inode below is free
+ * @extent_hint: no extent below is free
+ * @nr_groups: entries of @group_free
+ * @group_free: free blocks by group
+ *
+ * The counts are copies made when the superblock was checked, and are what
+ * all code uses: a superblock that changes under the kernel moves no bound.
+ * The caller serialises all functions on one struct gmfs_tables that change it.
+ */
+struct gmfs_tables {
+	struct guestmemfs_super *super;
+	struct guestmemfs_range *ranges;
+	unsigned long *bitmap;
+	unsigned long *unzeroed;
+	struct guestmemfs_inode *inodes;
+	struct guestmemfs_extent *extents;
+	struct guestmemfs_map *maps;
+	struct guestmemfs_poison *poison;
+	bool read_only;
+	u32 nr_ranges;
+	u32 nr_blocks;
+	u32 nr_inodes;
+	u32 nr_extents;
+	u32 nr_maps;
+	u32 nr_poison;
+	/* volatile, made by gmfs_alloc_init() */
+	u32 total_blocks;
+	u32 free_blocks;
+	u32 free_inodes;
+	u32 inode_hint;
+	u32 extent_hint;
+	u32 nr_groups;
+	u16 *group_free;
+};
+
+/**
+ * struct gmfs_extmap - the extents of one file, by offset
+ * @slots: indices into the extent table, ascending by logical block
+ * @nr: used entries of @slots
+ * @cap: allocated entries of @slots
+ */
+struct gmfs_extmap {
+	u32 *slots;
+	u32 nr;
+	u32 cap;
+};
+
+/**
+ * struct gmfs_run - an answer of gmfs_map_lookup()
+ * @logical: first block of the run in the file
+ * @count: blocks in it; for a hole at the end of the file up to the limit
+ * @block: first block in the pool, %GMFS_NO_BLOCK for a hole
+ */
+struct gmfs_run {
+	u64 logical;
+	u64 count;
+	u32 block;
+};
+
+/**
+ * struct gmfs_complaint - what gmfs_check() found wrong
+ * @table: name of the table, for people
+ * @entry: index in it
+ * @what: what is wrong with it
+ */
+struct gmfs_complaint {
+	const char *table;
+	u64 entry;
+	const char *what;
+};
+
+/**
+ * struct gmfs_index - result of gmfs_check(): the used extents in order
+ * @slots: extent table entries, by inode and then by logical block
+ * @nr: entries of @slots
+ */
+struct gmfs_index {
+	u32 *slots;
+	u32 nr;
+};
+
+/* alloc.c */
+int gmfs_alloc_init(struct gmfs_tables *t);
+void gmfs_alloc_exit(struct gmfs_tables *t);
+const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block);
+u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block);
+u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
+void gmfs_take(struct gmfs_tables *t, u32 block, u32 count);
+void gmfs_release(struct gmfs_tables *t, u32 block, u32 count);
+bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group);
+u32 gmfs_find_run(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want, u32 *block);
+u32 gmfs_extent_slot(struct gmfs_tables *t);
+void gmfs_extent_drop(struct gmfs_tables *t, u32 slot);
+int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino);
+void gmfs_inode_free(struct gmfs_tables *t, u32 ino);
+
+/* extmap.c */
+void gmfs_map_destroy(struct gmfs_extmap *map);
+u64 gmfs_map_blocks(const struct gmfs_tables *t, const struct gmfs_extmap *map);
+void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
+		     u64 logical, struct gmfs_run *run);
+int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
+		  u64 logical, u64 count);
+int gmfs_map_punch(struct gmfs_tables *t, struct gmfs_extmap *map,
+		   u64 logical, u64 count);
+void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
+
+/* format.c */
+int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size);
+int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u8 uuid[16],
+		     const struct gmfs_range *ranges, u32 nr);
+int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
+		     struct gmfs_complaint *c);
+int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
+
+/* check.c */
+int gmfs_check(const struct gmfs_tables *t, struct gmfs_index *index,
+	       struct gmfs_complaint *c);
+void gmfs_index_free(struct gmfs_index *index);
+
+/* cmdline.c */
+
+#define GMFS_ALL_NODES		U32_MAX
+
+/**
+ * struct gmfs_request - one item of the guestmemfs= parameter
+ * @node: NUMA node, or %GMFS_ALL_NODES
+ * @percent: share of the node's memory, 1 to 100, or 0 if @bytes counts
+ * @bytes: how much, over all nodes for %GMFS_ALL_NODES
+ */
+struct gmfs_request {
+	u32 node;
+	u32 percent;
+	u64 bytes;
+};
+
+int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr);
+
+/* handover.c */
+size_t gmfs_handover_size(u32 nr_pools, u32 nr_ranges);
+void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges);
+void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 meta_base,
+			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range);
+void gmfs_handover_end(void *blob);
+int gmfs_handover_check(const void *blob, size_t size, const char **why);
+int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p);
+void gmfs_handover_get_range(const void *blob, u32 index, struct gmfs_range *r);
+
+#endif /* _GUESTMEMFS_TABLES_H */

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Zeroing memory that the kernel has no mapping of: it gets one for as long
+ * as it takes, and sees nothing but what it has just made zero afterwards.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "internal.h"
+
+/**
+ * gmfs_vmap - map a part of a block for a moment
+ * @phys: physical address
+ * @len: bytes, not beyond the end of the block
+ *
+ * Context: process context. The block is in a file, and stays there until
+ * gmfs_vunmap().
+ * Return: where it is mapped, write-back and encrypted where memory is, or
+ * NULL without memory for page tables.
+ */
+void *gmfs_vmap(u64 phys, size_t len)
+{
+	unsigned int nr = PHYS_PFN(phys + len - 1) - PHYS_PFN(phys) + 1;
+	unsigned long *pfns __free(kfree) = kmalloc_array(nr, sizeof(*pfns), GFP_KERNEL);
+	unsigned int i;
+	void *va;
+
+	if (!pfns)
+		return NULL;
+	for (i = 0; i < nr; i++)
+		pfns[i] = PHYS_PFN(phys) + i;
+	va = vmap_pfn(pfns, nr, PAGE_KERNEL);
+	return va ? va + offset_in_page(phys) : NULL;
+}
+
+/**
+ * gmfs_vunmap - undo gmfs_vmap()
+ * @va: what it returned
+ */
+void gmfs_vunmap(void *va)
+{
+	vunmap((void *)((unsigned long)va & PAGE_MASK));
+}
+
+static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
+{
+	unsigned long *unzeroed = pool->tables.unzeroed;
+	void *va;
+
+	guard(mutex)(&pool->zero_locks[block % GMFS_ZERO_LOCKS]);
+	if (!test_bit(block, unzeroed))
+		return 0;
+	va = gmfs_vmap(gmfs_block_phys(&pool->tables, block), GMFS_BLOCK_SIZE);
+	if (!va)
+		return -ENOMEM;
+	memset(va, 0, GMFS_BLOCK_SIZE);
+	gmfs_vunmap(va);
+	/* The zeroes before the bit: whoever sees it clear maps the block. */
+	smp_mb__before_atomic();
+	clear_bit(block, unzeroed);
+	return 0;
+}
+
+/**
+ * gmfs_zero_blocks - zero those of a run of blocks that hold old bytes
+ * @pool: the pool
+ * @block: first block
+ * @count: number of blocks
+ *
+ * Context: process context. The blocks belong to the caller's file, which
+ * cannot lose them: the caller holds its invalidate_lock.
+ * Return: 0; -EINTR when a fatal signal came, or -ENOMEM. Blocks that were
+ * not reached are zeroed by whoever needs them next.
+ */
+int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count)
+{
+	u32 end = block + count;
+	int err;
+
+	for (;;) {
+		block = find_next_bit(pool->tables.unzeroed, end, block);
+		if (block >= end)
+			break;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		err = gmfs_zero_block(pool, block);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	/* Pairs with gmfs_zero_block(): no old byte is seen behind a clear bit. */
+	smp_rmb();
+	return 0;
+}

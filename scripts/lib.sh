@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What all scripts here share: the settings, their validation, the lock on the
+# cache, and the form of messages. Sourced, never run.
+
+set -euo pipefail
+export LC_ALL=C
+umask 022
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+KERNEL_SERIES=7.3
+
+say()
+{
+	printf '%s\n' "$*"
+}
+
+die()
+{
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+# A step's line: what is done, and to where output goes.
+step()
+{
+	printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*"
+}
+
+# Make hands its own settings to sub-makes through these; the kernel's make must
+# not see them.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+
+[ "$(uname -m)" = x86_64 ] || die "this builds and runs on x86_64 only, not on $(uname -m)"
+
+CACHE=${CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/guestmemfs}
+KDIR=${KDIR:-}
+ACCEL=${ACCEL:-tcg}
+JOBS=${JOBS:-$(nproc)}
+
+[[ $CACHE = /* ]] || die "CACHE=$CACHE must be an absolute path"
+[[ $CACHE =~ ^[A-Za-z0-9_./+@-]+$ ]] ||
+	die "CACHE=$CACHE: the kernel's build takes only letters, digits and _./+@- in a path"
+[[ $REPO =~ ^[A-Za-z0-9_./+@-]+$ ]] ||
+	die "this directory, $REPO, has a character in its path that the kernel's build cannot take"
+[[ $JOBS =~ ^[1-9][0-9]{0,3}$ ]] || die "JOBS=$JOBS must be a number from 1 to 9999"
+
+case $ACCEL in
+tcg) ;;
+kvm)
+	if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+		die "ACCEL=kvm needs /dev/kvm, read and write; join the group kvm, or use ACCEL=tcg"
+	fi
+	;;
+*) die "ACCEL=$ACCEL must be tcg or kvm" ;;
+esac
+
+# Is $1 a kernel tree of the series we have patches for? Prints its version.
+tree_version()
+{
+	[ -f "$1/Makefile" ] && [ -d "$1/kernel" ] && [ -d "$1/arch/x86" ] || return 1
+	sed -n 's/^VERSION = //p;s/^PATCHLEVEL = //p;s/^SUBLEVEL = //p' "$1/Makefile" | head -n 3 |
+		paste -sd.
+}
+
+check_tree_version()
+{
+	local version
+
+	version=$(tree_version "$1") || die "$2 is not a Linux source tree"
+	[[ $version = "$KERNEL_SERIES".* ]] ||
+		die "$2 is Linux $version; this work is against $KERNEL_SERIES.x"
+	printf '%s\n' "$version"
+}
+
+# A tree of the user's gets a place of its own in the cache, so that going back
+# and forth between trees rebuilds nothing.
+BASE=$CACHE
+if [ -n "$KDIR" ]; then
+	[ -d "$KDIR" ] || die "KDIR=$KDIR is not a directory"
+	KDIR=$(cd "$KDIR" && pwd -P)
+	check_tree_version "$KDIR" "KDIR=$KDIR" >/dev/null
+	BASE=$CACHE/kdir-$(printf '%s' "$KDIR" | sha256sum | cut -c1-12)
+	case $KDIR/ in
+	"$BASE"/*) die "KDIR=$KDIR lies in the cache; give a tree of your own" ;;
+	esac
+fi
+
+if ! mkdir -p "$CACHE" "$BASE" 2>/dev/null || [ ! -w "$CACHE" ]; then
+	die "CACHE=$CACHE cannot be written; set CACHE= to a directory that can"
+fi
+
+# shellcheck disable=SC2034 # used by those who source this
+TREE=$BASE/tree
+OUT=${OUT:-$REPO/out}
+export CACHE KDIR ACCEL JOBS
+
+KERNEL_DIRS="arch block crypto drivers fs include init io_uring ipc kernel lib mm net security
+	tools virt Documentation"
+
+# The kernel paths of this repository that go over a tree, one a line. Files that
+# git ignores (build output) do not; files not yet added do.
+overlay_files()
+{
+	local dirs=() d
+
+	for d in $KERNEL_DIRS; do
+		if [ -d "$REPO/$d" ]; then
+			dirs+=("$d")
+		fi
+	done
+	[ ${#dirs[@]} -gt 0 ] || return 0
+	git -C "$REPO" ls-files -co --exclude-standard -- "${dirs[@]}" | while IFS= read -r d; do
+		if [ -f "$REPO/$d" ]; then
+			printf '%s\n' "$d"
+		fi
+	done | sort -u
+}
+
+# The files of the prepared tree that are ours or patched and match the regular
+# expression, with their sums: what a stamp is made of.
+sums_of_ours()
+{
+	(
+		cd "$TREE"
+		awk -v re="$1" '$0 ~ re' .gmfs-overlay .gmfs-patched | sort | xargs -r sha256sum
+	)
+}
+
+need()
+{
+	local tool missing=()
+
+	for tool; do
+		command -v "$tool" >/dev/null || missing+=("$tool")
+	done
+	[ ${#missing[@]} -eq 0 ] || die "missing: ${missing[*]}; run scripts/setup"
+}
+
+# Room for what comes next, in MiB, before it starts rather than halfway.
+need_space()
+{
+	local dir=$1 want=$2 have
+
+	have=$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')
+	[ "$have" -ge "$want" ] ||
+		die "$dir: $3 needs $want MiB, $have are free; free some, or set CACHE= elsewhere"
+}
+
+# One at a time in a part of the cache: tree, root, initramfs, build-plain,
+# build-debug. A script called by one that holds the lock finds it in GMFS_LOCKS.
+# Who needs several takes them with tree last.
+lock()
+{
+	local file=$CACHE/.lock.$1 fd
+
+	case ${GMFS_LOCKS:-} in
+	*":$BASE/$1:"*) return 0 ;;
+	esac
+	[ "$BASE" = "$CACHE" ] || file=$BASE/.lock.$1
+	need flock
+	exec {fd}>>"$file"
+	if ! flock -n "$fd"; then
+		say "waiting for process $(tail -n 1 "$file"), which works on $1 in $CACHE"
+		flock -w 5400 "$fd" ||
+			die "another make still works on $1 there; stop it, or set another CACHE="
+	fi
+	: >"$file"
+	echo $$ >&"$fd"
+	lock_fds+=("$fd")
+	export GMFS_LOCKS=${GMFS_LOCKS:-}:$BASE/$1:
+}
+lock_fds=()
+
+# Before something is started that may run for long.
+unlock_all()
+{
+	local fd
+
+	for fd in ${lock_fds[@]+"${lock_fds[@]}"}; do
+		exec {fd}>&-
+	done
+	lock_fds=()
+	unset GMFS_LOCKS
+}
+
+# Write a file only when its content is new, and whole or not at all.
+install_text()
+{
+	local file=$1 tmp=$1.tmp.$$
+
+	cat >"$tmp"
+	if cmp -s "$tmp" "$file"; then
+		rm -f "$tmp"
+	else
+		mv -f "$tmp" "$file"
+	fi
+}
+
+# Show that something long is alive: "what: line count of a log, elapsed", every
+# so often, on one line of a terminal or one line a minute elsewhere.
+# $1 what, $2 log, $3 awk program that prints how far we are, then the command.
+run_logged()
+{
+	local what=$1 log=$2 far=$3 pid start=$SECONDS last=$SECONDS rc=0 every=60 cr='\n'
+	shift 3
+
+	if [ -t 1 ]; then
+		every=2
+		cr='\r'
+	fi
+	: >"$log"
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	# shellcheck disable=SC2064 # the process of now
+	trap "kill $pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM HUP
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.5
+		if [ $((SECONDS - last)) -ge $every ]; then
+			last=$SECONDS
+			# shellcheck disable=SC2059 # the end of line is ours
+			printf "[%s] %s: %s, %d s   $cr" "$(date +%H:%M:%S)" "$what" \
+				"$(awk "$far" "$log")" $((SECONDS - start))
+		fi
+	done
+	wait "$pid" || rc=$?
+	trap - INT TERM HUP
+	if [ $rc -eq 0 ]; then
+		step "$what: done in $((SECONDS - start)) s        "
+		return 0
+	fi
+	say ""
+	grep -nE -m 20 'error:|Error [0-9]|No space|undefined|fatal|^E: ' "$log" >&2 ||
+		tail -n 30 "$log" >&2
+	if grep -q 'No space left on device' "$log"; then
+		die "$what: the disk is full; free some, or set CACHE= elsewhere (log: $log)"
+	fi
+	die "$what failed (exit $rc); the whole log is $log"
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which blocks, inodes and extent entries are handed out.
+ */
+#include <stdlib.h>
+
+#include "pool.h"
+
+/* The whole gigabytes of a file are whole gigabytes of the pool. */
+static void whole_groups_first(const void *arg)
+{
+	struct pool p;
+	u32 a, b, i;
+
+	(void)arg;
+	pool_make_gib(&p, 4);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	/* Something small in the way, to spoil one group and not two. */
+	CHECK_EQ(pool_fill(&p, a, 0, 1), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, 3 * GROUP), 0);
+	for (i = 0; i < 3 * GROUP; i++)
+		CHECK_EQ(pool_block(&p, b, i) % GROUP, i % GROUP);
+	for (i = 0; i < 3; i++)
+		CHECK_EQ(gmfs_block_phys(&p.t, pool_block(&p, b, i * GROUP)) % GIB, 0);
+	CHECK_EQ(pool_block(&p, b, GROUP - 1) - pool_block(&p, b, 0), GROUP - 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* The same when the file is filled in pieces, as faults do it. */
+static void group_filled_in_pieces(const void *arg)
+{
+	struct pool p;
+	u32 a, b, i;
+
+	(void)arg;
+	pool_make_gib(&p, 4);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 7), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	for (i = GROUP; i < 2 * GROUP; i += 8)
+		CHECK_EQ(pool_fill(&p, b, i, 8), 0);
+	CHECK_EQ(pool_block(&p, b, GROUP) % GROUP, 0);
+	CHECK_EQ(pool_block(&p, b, 2 * GROUP - 1), pool_block(&p, b, GROUP) + GROUP - 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Backwards too: whoever faults first decides nothing. */
+static void group_filled_backwards(const void *arg)
+{
+	struct pool p;
+	u32 a, b, i;
+
+	(void)arg;
+	pool_make_gib(&p, 3);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	for (i = GROUP; i > 0; i--)
+		CHECK_EQ(pool_fill(&p, b, i - 1, 1), 0);
+	CHECK_EQ(pool_block(&p, b, 0) % GROUP, 0);
+	CHECK_EQ(p.map[b].nr, 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+static void small_files_share_a_group(const void *arg)
+{
+	struct pool p;
+	u32 i;
+
+	(void)arg;
+	pool_make_gib(&p, 4);
+	for (i = 0; i < 8; i++)
+		CHECK_EQ(pool_fill(&p, pool_file(&p), 0, 10), 0);
+	for (i = 1; i < 8; i++)
+		CHECK_EQ(pool_block(&p, i, 0) / GROUP, pool_block(&p, 0, 0) / GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Two broken groups fit: the one that has less left is used. */
+static void best_fit(const void *arg)
+{
+	struct pool p;
+	u32 a, b, c;
+
+	(void)arg;
+	pool_make_gib(&p, 3);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	c = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
+	CHECK_EQ(pool_punch(&p, a, 0, 300), 0);
+	CHECK_EQ(pool_punch(&p, a, GROUP + 100, 50), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, 40), 0);
+	CHECK_EQ(pool_block(&p, b, 0) / GROUP, pool_block(&p, a, GROUP) / GROUP);
+	/* No run of 20 is left there: the other one, and not the whole group. */
+	CHECK_EQ(pool_fill(&p, c, 0, 20), 0);
+	CHECK_EQ(pool_block(&p, c, 0) / GROUP, pool_block(&p, a, 300) / GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* The hole before the one that fits is shorter: it is passed over. */
+static void longest_run_of_a_group(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	CHECK_EQ(pool_punch(&p, a, 10, 5), 0);
+	CHECK_EQ(pool_punch(&p, a, 100, 9), 0);
+	CHECK_EQ(pool_punch(&p, a, 200, 7), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, 9), 0);
+	CHECK_EQ(pool_block(&p, b, 0), pool_block(&p, a, 99) + 1);
+	CHECK_EQ(p.map[b].nr, 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+struct refill {
+	const char *name;
+	u64 logical;
+	u64 count;
+	u64 step;
+};
+
+static const struct refill refills[] = {
+	{ "first block", 0, 1, 1 },
+	{ "last block", GROUP - 1, 1, 1 },
+	{ "one in the middle", 200, 1, 1 },
+	{ "many in the middle", 100, 300, 300 },
+	{ "many, one by one", 100, 300, 1 },
+	{ "all but the first", 1, GROUP - 1, GROUP - 1 },
+	{ "all but the last", 0, GROUP - 1, 1 },
+};
+
+/* What was punched comes back where it was: the group can be mapped as one. */
+static void refill(const void *arg)
+{
+	const struct refill *r = arg;
+	struct pool p;
+	u32 a, block;
+	u64 i;
+
+	pool_make_gib(&p, 3);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	block = pool_block(&p, a, 0);
+	CHECK_EQ(pool_punch(&p, a, r->logical, r->count), 0);
+	pool_check(&p);
+	for (i = 0; i < r->count; i += r->step)
+		CHECK_EQ(pool_fill(&p, a, r->logical + i, r->step), 0);
+	CHECK_EQ(pool_block(&p, a, 0), block);
+	CHECK_EQ(pool_block(&p, a, GROUP - 1), block + GROUP - 1);
+	CHECK_EQ(p.map[a].nr, 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+static void to_the_last_block(const void *arg)
+{
+	const struct gmfs_range ranges[] = {
+		{ 896 * MIB, 128 * MIB }, { 2 * GIB, GIB }, { 4 * GIB + 256 * MIB, 384 * MIB },
+	};
+	struct pool p;
+	u32 a, b, i;
+
+	(void)arg;
+	pool_make(&p, ranges, ARRAY_SIZE(ranges));
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, p.t.total_blocks), 0);
+	CHECK_EQ(p.t.free_blocks, 0);
+	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), p.t.total_blocks);
+	CHECK_EQ(pool_fill(&p, b, 0, 1), -ENOSPC);
+	/* The gigabyte that is whole is the file's first, at a boundary. */
+	CHECK_EQ(gmfs_block_phys(&p.t, pool_block(&p, a, 0)), 2 * GIB);
+	for (i = 0; i < GROUP; i++)
+		CHECK_EQ(pool_block(&p, a, i) % GROUP, i);
+	pool_check(&p);
+	CHECK_EQ(pool_punch(&p, a, 17, 1), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
+	CHECK_EQ(pool_fill(&p, a, 17, 1), -ENOSPC);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* A byte copy of the metadata, to see that nothing has changed. */
+static void *copy_meta(const struct pool *p)
+{
+	void *copy = malloc(p->meta_size);
+
+	CHECK(copy);
+	return memcpy(copy, p->meta, p->meta_size);
+}
+
+static void no_space_changes_nothing(const void *arg)
+{
+	struct pool p;
+	u32 a, b, i;
+	void *copy;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP - 10), 0);
+	CHECK_EQ(pool_punch(&p, a, 100, 1), 0);
+	copy = copy_meta(&p);
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(pool_fill(&p, b, 0, 12 + i * 1000), -ENOSPC);
+		CHECK_EQ(pool_fill(&p, b, 0, GMFS_MAX_LOGICAL), -ENOSPC);
+		/* With some of it there already. */
+		CHECK_EQ(pool_fill(&p, a, 50, GROUP + 12), -ENOSPC);
+		CHECK(!memcmp(copy, p.meta, p.meta_size));
+		CHECK_EQ(p.t.free_blocks, 11);
+		CHECK_EQ(p.map[b].nr, 0);
+		pool_check(&p);
+	}
+	CHECK_EQ(pool_fill(&p, b, 0, 11), 0);
+	pool_check(&p);
+	free(copy);
+	pool_free(&p);
+}
+
+/* As bad as it gets: no two blocks of a file are neighbours. */
+static void worst_fragmentation(const void *arg)
+{
+	struct pool p;
+	u32 a, b, i;
+
+	(void)arg;
+	pool_make_gib(&p, 2);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
+	for (i = 0; i < 2 * GROUP; i += 2)
+		CHECK_EQ(pool_punch(&p, a, i, 1), 0);
+	CHECK_EQ(p.map[a].nr, GROUP);
+	pool_check(&p);
+	/* Not in the order of the blocks, so that none of them can be joined. */
+	for (i = 0; i < GROUP; i++)
+		CHECK_EQ(pool_fill(&p, b, 2 * (u64)i, 1), 0);
+	CHECK_EQ(p.t.free_blocks, 0);
+	CHECK_EQ(p.map[a].nr + p.map[b].nr, 2 * GROUP);
+	CHECK(le32_to_cpu(p.t.super->live.used_extents) <= p.t.nr_extents);
+	pool_check(&p);
+	pool_reopen(&p);
+	pool_check(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 1), -ENOSPC);
+	gmfs_map_clear(&p.t, &p.map[a]);
+	gmfs_map_clear(&p.t, &p.map[b]);
+	CHECK_EQ(p.t.free_blocks, 2 * GROUP);
+	/* Entries that were given back are used again. */
+	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
+	CHECK_EQ(p.map[a].slots[0], 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Every block that was given back, and no other, is to be zeroed. */
+static void released_blocks_are_unzeroed(const void *arg)
+{
+	struct pool p;
+	u32 a, i, block;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	block = pool_block(&p, a, 0);
+	bitmap_zero(p.t.unzeroed, p.t.nr_blocks);
+	CHECK_EQ(pool_punch(&p, a, 63, 66), 0);
+	for (i = 0; i < GROUP; i++)
+		CHECK_EQ(test_bit(block + i, p.t.unzeroed), i >= 63 && i < 129);
+	/* Taken again, they still are: the allocator zeroes nothing. */
+	CHECK_EQ(pool_fill(&p, a, 63, 66), 0);
+	CHECK_EQ(bitmap_weight(p.t.unzeroed, p.t.nr_blocks), 66);
+	gmfs_map_clear(&p.t, &p.map[a]);
+	CHECK_EQ(bitmap_weight(p.t.unzeroed, p.t.nr_blocks), GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+static void generations_grow(const void *arg)
+{
+	u32 ino, again, other, i;
+	struct pool p;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	ino = pool_dir(&p, GUESTMEMFS_ROOT_INO, "a");
+	other = pool_dir(&p, GUESTMEMFS_ROOT_INO, "b");
+	CHECK_EQ(ino, GUESTMEMFS_ROOT_INO + 1);
+	CHECK_EQ(other, ino + 1);
+	for (i = 1; i < 5; i++) {
+		CHECK_EQ(le32_to_cpu(p.t.inodes[ino].generation), i);
+		gmfs_inode_free(&p.t, ino);
+		CHECK_EQ(p.t.inodes[ino].mode, 0);
+		CHECK_EQ(le32_to_cpu(p.t.inodes[ino].generation), i);
+		pool_check(&p);
+		if (i == 2)
+			pool_reopen(&p);
+		again = pool_dir(&p, GUESTMEMFS_ROOT_INO, "c");
+		CHECK_EQ(again, ino);
+	}
+	CHECK_EQ(le32_to_cpu(p.t.inodes[other].generation), 1);
+	pool_free(&p);
+}
+
+static void inodes_are_clean(const void *arg)
+{
+	struct guestmemfs_inode want = { .mode = cpu_to_le32(S_IFREG | 0644),
+					 .generation = cpu_to_le32(1) };
+	struct pool p;
+	u32 ino;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	/* The table was full of rubbish before, as memory is. */
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFREG | 0644, &ino), 0);
+	CHECK(!memcmp(&p.t.inodes[ino], &want, sizeof(want)));
+	memset((u8 *)&p.t.inodes[ino] + 8, 0xff, sizeof(want) - 8);
+	gmfs_inode_free(&p.t, ino);
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFREG | 0644, &ino), 0);
+	want.generation = cpu_to_le32(2);
+	CHECK(!memcmp(&p.t.inodes[ino], &want, sizeof(want)));
+	pool_free(&p);
+}
+
+static void inodes_run_out(const void *arg)
+{
+	struct pool p;
+	u32 ino, i, nr;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	nr = p.t.free_inodes;
+	CHECK_EQ(nr, p.t.nr_inodes - 2);
+	for (i = 0; i < nr; i++) {
+		CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), 0);
+		CHECK_EQ(ino, GUESTMEMFS_ROOT_INO + 1 + i);
+		/* As if linked: names of their own. */
+		p.t.inodes[ino].parent = cpu_to_le32(GUESTMEMFS_ROOT_INO);
+		p.t.inodes[ino].name_len = cpu_to_le16(3);
+		p.t.inodes[ino].name[0] = 1 + i % 40;
+		p.t.inodes[ino].name[1] = 1 + i / 40 % 40;
+		p.t.inodes[ino].name[2] = 1 + i / 1600;
+	}
+	CHECK_EQ(p.t.free_inodes, 0);
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), -ENOSPC);
+	pool_check(&p);
+	pool_reopen(&p);
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), -ENOSPC);
+	gmfs_inode_free(&p.t, 100);
+	gmfs_inode_free(&p.t, 77);
+	pool_check(&p);
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), 0);
+	CHECK_EQ(ino, 77);
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), 0);
+	CHECK_EQ(ino, 100);
+	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), -ENOSPC);
+	pool_free(&p);
+}
+
+static void init_without_memory(const void *arg)
+{
+	struct pool p;
+	void *copy;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	copy = copy_meta(&p);
+	gmfs_alloc_exit(&p.t);
+	shim_allocations = 0;
+	shim_fail_from = 1;
+	CHECK_EQ(gmfs_alloc_init(&p.t), -ENOMEM);
+	shim_fail_from = 0;
+	CHECK(!memcmp(copy, p.meta, p.meta_size));
+	gmfs_alloc_exit(&p.t);
+	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
+	free(copy);
+	pool_free(&p);
+}
+
+void alloc_tests(void)
+{
+	u32 i;
+
+	TEST(whole_groups_first);
+	TEST(group_filled_in_pieces);
+	TEST(group_filled_backwards);
+	TEST(small_files_share_a_group);
+	TEST(best_fit);
+	TEST(longest_run_of_a_group);
+	for (i = 0; i < ARRAY_SIZE(refills); i++)
+		test_add(refill, &refills[i], "refill: %s", refills[i].name);
+	TEST(to_the_last_block);
+	TEST(no_space_changes_nothing);
+	TEST(worst_fragmentation);
+	TEST(released_blocks_are_unzeroed);
+	TEST(generations_grow);
+	TEST(inodes_are_clean);
+	TEST(inodes_run_out);
+	TEST(init_without_memory);
+}

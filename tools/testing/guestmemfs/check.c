@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every rule of gmfs_check(): what breaks it, and what is just inside it.
+ */
+#include "pool.h"
+
+enum place {
+	AT_NOTHING,
+	AT_LIVE,
+	AT_INODE,
+	AT_NAME,
+	AT_EXTENT,
+	AT_BITMAP,
+};
+
+struct patch {
+	enum place place;
+	u32 index;
+	u32 offset;
+	u32 size;
+	u64 value;
+	const char *text;
+};
+
+#define LIVE(field, v) \
+	{ AT_LIVE, 0, offsetof(struct guestmemfs_super_live, field), 4, v }
+#define INODE(ino, field, v) \
+	{ AT_INODE, ino, offsetof(struct guestmemfs_inode, field), \
+	  sizeof_field(struct guestmemfs_inode, field), v }
+#define NAME_BYTE(ino, i, v) \
+	{ AT_INODE, ino, offsetof(struct guestmemfs_inode, name) + (i), 1, v }
+#define NAME(ino, string) \
+	{ AT_NAME, ino, .size = sizeof(string) - 1, .text = string }
+#define EXTENT(slot, field, v) \
+	{ AT_EXTENT, slot, offsetof(struct guestmemfs_extent, field), \
+	  sizeof_field(struct guestmemfs_extent, field), v }
+#define BITMAP(block, v) \
+	{ AT_BITMAP, block, .value = v }
+
+struct state {
+	const char *name;
+	struct patch patch[3];
+	/* What the complaint is to be; no table: the tables are well formed. */
+	const char *table;
+	u64 entry;
+	const char *what;
+	/* The complaint may as well be of this entry; 0: it may not. */
+	u64 or_entry;
+};
+
+#define SUPER_BAD(what)		"superblock", 0, what
+#define INODE_BAD(ino, what)	"inode table", ino, what
+#define EXTENT_BAD(slot, what)	"extent table", slot, what
+#define BITMAP_BAD(block, what)	"bitmap", block, what
+
+#define DIR_A	2
+#define DIR_B	3	/* in A */
+#define FILE0	4
+#define FILE1	5
+#define FILE2	6	/* in B */
+#define ORPHAN	7
+#define FREED	8
+#define DIR_D	9
+#define INODES	10
+
+/* Extent 5 is free, 7 and those behind it were never used. */
+#define EXTENTS	7
+
+#define LONG_NAME "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
+
+#define NO_TYPE		"mode is neither a file's nor a directory's"
+#define NO_DIRECTORY	"is in something that is no directory"
+#define NO_STATE	"in a state that no feature announces"
+#define NO_BLOCKS	"has blocks that do not exist"
+#define NO_ROOT		"is no root directory"
+#define TWO_OWNERS	"has blocks that another one has"
+#define TWO_OFFSETS	"has offsets that another one has"
+#define MAX_FILE	(GMFS_MAX_LOGICAL << GUESTMEMFS_BLOCK_SHIFT)
+
+static const struct state states[] = {
+	{ "nothing changed" },
+
+	{ "no inodes in use", { LIVE(used_inodes, 0) },
+	  SUPER_BAD("more inodes in use than there are, or none") },
+	{ "no root in use", { LIVE(used_inodes, 1) },
+	  SUPER_BAD("more inodes in use than there are, or none") },
+	{ "too many inodes in use", { LIVE(used_inodes, 16385) },
+	  SUPER_BAD("more inodes in use than there are, or none") },
+	{ "most inodes in use", { LIVE(used_inodes, U32_MAX) },
+	  SUPER_BAD("more inodes in use than there are, or none") },
+	{ "too many extents in use", { LIVE(used_extents, 2049) },
+	  SUPER_BAD("more extents in use than there are") },
+	{ "most extents in use", { LIVE(used_extents, U32_MAX) },
+	  SUPER_BAD("more extents in use than there are") },
+	{ "maps in use", { LIVE(used_maps, 1) },
+	  SUPER_BAD("tables in use that no feature announces") },
+	{ "poison in use", { LIVE(used_poison, 1) },
+	  SUPER_BAD("tables in use that no feature announces") },
+	{ "many hops", { LIVE(hops, U32_MAX) } },
+
+	{ "root is free", { INODE(1, mode, 0) }, INODE_BAD(1, NO_ROOT) },
+	{ "root is a file", { INODE(1, mode, S_IFREG) }, INODE_BAD(1, NO_ROOT) },
+	{ "root is an orphan", { INODE(1, flags, GUESTMEMFS_INODE_ORPHAN) },
+	  INODE_BAD(1, NO_ROOT) },
+	{ "root is in a directory", { INODE(1, parent, DIR_A) }, INODE_BAD(1, NO_ROOT) },
+	{ "root has a name", { NAME(1, "x") }, INODE_BAD(1, "has a name but no directory") },
+	{ "root has letters", { NAME_BYTE(1, 255, 1) },
+	  INODE_BAD(1, "has a name but no directory") },
+	{ "inode 0", { INODE(0, mode, S_IFREG) }, INODE_BAD(0, "is in use") },
+
+	{ "a symlink", { INODE(FILE0, mode, S_IFLNK | 0777) }, INODE_BAD(FILE0, NO_TYPE) },
+	{ "a device", { INODE(FILE0, mode, S_IFCHR) }, INODE_BAD(FILE0, NO_TYPE) },
+	{ "no type", { INODE(FILE0, mode, 0644) }, INODE_BAD(FILE0, NO_TYPE) },
+	{ "mode of more bits", { INODE(FILE0, mode, 0200000 | S_IFREG) },
+	  INODE_BAD(FILE0, NO_TYPE) },
+	{ "all permissions", { INODE(FILE0, mode, S_IFREG | 07777) } },
+	{ "private file", { INODE(FILE0, flags, GUESTMEMFS_INODE_PRIVATE) },
+	  INODE_BAD(FILE0, "unknown flags") },
+	{ "unknown inode flag", { INODE(FILE0, flags, 1U << 31) },
+	  INODE_BAD(FILE0, "unknown flags") },
+	{ "directory with a size", { INODE(DIR_A, size, 1) },
+	  INODE_BAD(DIR_A, "impossible size") },
+	{ "largest file", { INODE(FILE0, size, MAX_FILE) } },
+	{ "larger than the largest file", { INODE(FILE0, size, MAX_FILE + 1) },
+	  INODE_BAD(FILE0, "impossible size") },
+	{ "size below zero", { INODE(FILE0, size, U64_MAX) },
+	  INODE_BAD(FILE0, "impossible size") },
+	{ "no owner", { INODE(FILE0, uid, U32_MAX) }, INODE_BAD(FILE0, "owner is nobody") },
+	{ "no group", { INODE(FILE0, gid, U32_MAX) }, INODE_BAD(FILE0, "owner is nobody") },
+	{ "last owner", { INODE(FILE0, uid, U32_MAX - 1), INODE(FILE0, gid, U32_MAX - 1) } },
+	{ "atime", { INODE(FILE0, atime_nsec, 1000000000) },
+	  INODE_BAD(FILE0, "impossible time") },
+	{ "mtime", { INODE(FILE0, mtime_nsec, 1000000000) },
+	  INODE_BAD(FILE0, "impossible time") },
+	{ "ctime", { INODE(FILE0, ctime_nsec, 1000000000) },
+	  INODE_BAD(FILE0, "impossible time") },
+	{ "btime", { INODE(FILE0, btime_nsec, U32_MAX) },
+	  INODE_BAD(FILE0, "impossible time") },
+	{ "last nanosecond", { INODE(FILE0, atime_nsec, 999999999),
+	  INODE(FILE0, btime_nsec, 999999999) } },
+
+	{ "no name", { NAME(FILE0, "") }, INODE_BAD(FILE0, "impossible name") },
+	{ "name of 255", { NAME(FILE0, LONG_NAME) } },
+	{ "name of 256", { NAME(FILE0, LONG_NAME "f") }, INODE_BAD(FILE0, "impossible name") },
+	{ "longest name", { INODE(FILE0, name_len, U16_MAX) },
+	  INODE_BAD(FILE0, "impossible name") },
+	{ "name with a slash", { NAME(FILE0, "a/b") }, INODE_BAD(FILE0, "impossible name") },
+	{ "slash at the end", { NAME(FILE0, "ab/") }, INODE_BAD(FILE0, "impossible name") },
+	{ "name with a NUL", { NAME(FILE0, "a\0b") }, INODE_BAD(FILE0, "impossible name") },
+	{ "NUL at the end", { NAME(FILE0, "a\0") }, INODE_BAD(FILE0, "impossible name") },
+	{ "dot", { NAME(FILE0, ".") }, INODE_BAD(FILE0, "impossible name") },
+	{ "dots", { NAME(FILE0, "..") }, INODE_BAD(FILE0, "impossible name") },
+	{ "three dots", { NAME(FILE0, "...") } },
+	{ "hidden", { NAME(FILE0, ".x") } },
+	{ "letters behind the name", { NAME_BYTE(FILE0, 255, 'x') },
+	  INODE_BAD(FILE0, "impossible name") },
+	{ "no directory", { INODE(FILE0, parent, 0) },
+	  INODE_BAD(FILE0, "directory out of range") },
+	{ "directory never used", { INODE(FILE0, parent, INODES) },
+	  INODE_BAD(FILE0, "directory out of range") },
+	{ "directory far away", { INODE(FILE0, parent, U32_MAX) },
+	  INODE_BAD(FILE0, "directory out of range") },
+	{ "in a file", { INODE(FILE0, parent, FILE1) }, INODE_BAD(FILE0, NO_DIRECTORY) },
+	{ "in a free inode", { INODE(FILE0, parent, FREED) }, INODE_BAD(FILE0, NO_DIRECTORY) },
+	{ "in an orphan", { INODE(DIR_D, flags, GUESTMEMFS_INODE_ORPHAN), NAME(DIR_D, ""),
+	  INODE(FILE0, parent, DIR_D) }, INODE_BAD(FILE0, NO_DIRECTORY) },
+	{ "orphan with a name", { NAME(ORPHAN, "x") },
+	  INODE_BAD(ORPHAN, "has a name but no directory") },
+	{ "orphan with letters", { NAME_BYTE(ORPHAN, 0, 'x') },
+	  INODE_BAD(ORPHAN, "has a name but no directory") },
+	{ "orphan in a directory", { INODE(ORPHAN, parent, 1) },
+	  INODE_BAD(ORPHAN, "is in a directory and is not") },
+	{ "orphan directory", { INODE(DIR_D, flags, GUESTMEMFS_INODE_ORPHAN), NAME(DIR_D, ""),
+	  INODE(DIR_D, parent, 0) } },
+	{ "rubbish in a free inode", { INODE(FREED, parent, U32_MAX),
+	  INODE(FREED, flags, U32_MAX), INODE(FREED, name_len, U16_MAX) } },
+
+	{ "directory in itself", { INODE(DIR_D, parent, DIR_D) },
+	  INODE_BAD(DIR_D, "is in a directory below itself") },
+	{ "two in each other", { INODE(DIR_A, parent, DIR_B) },
+	  INODE_BAD(DIR_A, "is in a directory below itself") },
+	{ "three in a ring", { INODE(DIR_A, parent, DIR_D), INODE(DIR_D, parent, DIR_B) },
+	  INODE_BAD(DIR_A, "is in a directory below itself") },
+	{ "deeper, but no ring", { INODE(DIR_D, parent, DIR_B), INODE(FILE0, parent, DIR_D) } },
+
+	{ "two of a name", { NAME(FILE1, "file0") },
+	  INODE_BAD(FILE0, "has another one's name"), .or_entry = FILE1 },
+	{ "file and directory of a name", { NAME(FILE1, "a") },
+	  INODE_BAD(DIR_A, "has another one's name"), .or_entry = FILE1 },
+	{ "one name in two directories", { NAME(FILE2, "file0") } },
+	{ "names that begin alike", { NAME(FILE1, "file") } },
+
+	{ "files never used", { LIVE(used_inodes, ORPHAN) },
+	  EXTENT_BAD(4, "is of no file") },
+	{ "of an inode never used", { EXTENT(0, ino, INODES) }, EXTENT_BAD(0, "is of no file") },
+	{ "of an inode far away", { EXTENT(0, ino, U32_MAX) }, EXTENT_BAD(0, "is of no file") },
+	{ "of a directory", { EXTENT(0, ino, DIR_A) }, EXTENT_BAD(0, "is of no file") },
+	{ "of a free inode", { EXTENT(0, ino, FREED) }, EXTENT_BAD(0, "is of no file") },
+	{ "not allocated", { EXTENT(0, flags, 0) }, EXTENT_BAD(0, NO_STATE) },
+	{ "converted", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
+	  GUESTMEMFS_EXTENT_CONVERTED) }, EXTENT_BAD(0, NO_STATE) },
+	{ "unknown extent flag", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED | 1U << 31) },
+	  EXTENT_BAD(0, NO_STATE) },
+	{ "with a map", { EXTENT(0, map, 1) }, EXTENT_BAD(0, NO_STATE) },
+	{ "with pins", { EXTENT(0, pins, 1) }, EXTENT_BAD(0, NO_STATE) },
+	{ "no blocks", { EXTENT(0, count, 0) }, EXTENT_BAD(0, "beyond the largest file") },
+	{ "at the largest offset", { EXTENT(2, logical, GMFS_MAX_LOGICAL - 4) } },
+	{ "over the largest offset", { EXTENT(2, logical, GMFS_MAX_LOGICAL - 3) },
+	  EXTENT_BAD(2, "beyond the largest file") },
+	{ "behind the largest offset", { EXTENT(2, logical, GMFS_MAX_LOGICAL) },
+	  EXTENT_BAD(2, "beyond the largest file") },
+	{ "offset below zero", { EXTENT(2, logical, U64_MAX) },
+	  EXTENT_BAD(2, "beyond the largest file") },
+	{ "blocks before the first range", { EXTENT(0, block, 0) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "just before the first range", { EXTENT(0, block, 447) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "blocks behind the last range", { EXTENT(0, block, 1024) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "blocks far away", { EXTENT(0, block, U32_MAX) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "over the end of its range", { EXTENT(0, block, 509) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "over the end of the pool", { EXTENT(0, block, 1021) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "most blocks", { EXTENT(0, count, U32_MAX) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "sum of blocks overflows", { EXTENT(0, count, 0U - 448) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "a block of another file", { EXTENT(0, count, 5) }, EXTENT_BAD(3, TWO_OWNERS) },
+	{ "blocks of another file", { EXTENT(3, block, 448) }, EXTENT_BAD(3, TWO_OWNERS) },
+	{ "blocks of the same file", { EXTENT(1, block, 450) }, EXTENT_BAD(1, TWO_OWNERS) },
+	{ "rubbish in a free extent", { EXTENT(5, block, U32_MAX), EXTENT(5, count, U32_MAX),
+	  EXTENT(5, flags, U32_MAX) } },
+
+	{ "owned and free", { BITMAP(448, 0) }, BITMAP_BAD(448, "is free but somebody's") },
+	{ "taken by nobody", { BITMAP(1023, 1) }, BITMAP_BAD(1023, "is taken but nobody's") },
+	{ "no block, but free", { BITMAP(0, 0) }, BITMAP_BAD(0, "is free but somebody's") },
+	{ "last of no blocks, but free", { BITMAP(447, 0) },
+	  BITMAP_BAD(447, "is free but somebody's") },
+	{ "shorter than its blocks", { EXTENT(0, count, 3) },
+	  BITMAP_BAD(451, "is taken but nobody's") },
+	{ "longer than its blocks", { EXTENT(2, count, 5) },
+	  BITMAP_BAD(472, "is free but somebody's") },
+	{ "extents never used", { LIVE(used_extents, 6) },
+	  BITMAP_BAD(456, "is taken but nobody's") },
+	{ "freed extent, taken blocks", { EXTENT(1, ino, 0) },
+	  BITMAP_BAD(458, "is taken but nobody's") },
+
+	{ "an offset twice", { EXTENT(1, logical, 3) }, EXTENT_BAD(1, TWO_OFFSETS) },
+	{ "all offsets twice", { EXTENT(1, logical, 0) },
+	  EXTENT_BAD(1, TWO_OFFSETS), .or_entry = 0xffff },
+	{ "offsets that touch", { EXTENT(1, logical, 4) } },
+	{ "offsets in another order", { EXTENT(0, logical, 1000) } },
+	{ "one offset in two files", { EXTENT(3, logical, 10) } },
+};
+
+static void put_at(void *at, const struct patch *patch)
+{
+	__le64 le = cpu_to_le64(patch->value);
+
+	memcpy((u8 *)at + patch->offset, &le, patch->size);
+}
+
+static void put_name(struct guestmemfs_inode *di, const struct patch *patch)
+{
+	di->name_len = cpu_to_le16(patch->size);
+	memset(di->name, 0, sizeof(di->name));
+	memcpy(di->name, patch->text, patch->size);
+}
+
+static void apply(struct pool *p, const struct patch *patch)
+{
+	switch (patch->place) {
+	case AT_NOTHING:
+		break;
+	case AT_LIVE:
+		put_at(&p->t.super->live, patch);
+		break;
+	case AT_INODE:
+		put_at(&p->t.inodes[patch->index], patch);
+		break;
+	case AT_NAME:
+		put_name(&p->t.inodes[patch->index], patch);
+		break;
+	case AT_EXTENT:
+		put_at(&p->t.extents[patch->index], patch);
+		break;
+	case AT_BITMAP:
+		if (patch->value)
+			set_bit(patch->index, p->t.bitmap);
+		else
+			clear_bit(patch->index, p->t.bitmap);
+		break;
+	}
+}
+
+static void make_orphan(struct pool *p)
+{
+	struct guestmemfs_inode *di = &p->t.inodes[ORPHAN];
+
+	pool_name(p, ORPHAN, 0, "");
+	di->flags = cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+}
+
+static void expect_extent(const struct pool *p, u32 slot, u32 ino, u64 logical, u32 block,
+			  u32 count)
+{
+	const struct guestmemfs_extent *e = &p->t.extents[slot];
+
+	CHECK_EQ(le32_to_cpu(e->ino), ino);
+	CHECK_EQ(le64_to_cpu(e->logical), logical);
+	CHECK_EQ(le32_to_cpu(e->block), block);
+	CHECK_EQ(le32_to_cpu(e->count), count);
+}
+
+static void make_extents(struct pool *p)
+{
+	CHECK_EQ(pool_fill(p, 0, 0, 4), 0);
+	CHECK_EQ(pool_fill(p, 0, 10, 4), 0);
+	CHECK_EQ(pool_fill(p, 0, 20, 4), 0);
+	CHECK_EQ(pool_fill(p, 1, 0, 3), 0);
+	CHECK_EQ(pool_fill(p, 3, 5, 1), 0);
+	CHECK_EQ(pool_fill(p, 1, 100, 1), 0);
+	CHECK_EQ(pool_punch(p, 1, 100, 1), 0);
+	/* The free entry is to stay free. */
+	p->t.extent_hint = 6;
+	CHECK_EQ(pool_fill(p, 2, 0, 1), 0);
+	expect_extent(p, 0, FILE0, 0, 448, 4);
+	expect_extent(p, 1, FILE0, 10, 458, 4);
+	expect_extent(p, 2, FILE0, 20, 468, 4);
+	expect_extent(p, 3, FILE1, 0, 452, 3);
+	expect_extent(p, 4, ORPHAN, 5, 455, 1);
+	expect_extent(p, 5, 0, 0, 0, 0);
+	expect_extent(p, 6, FILE2, 0, 456, 1);
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_extents), EXTENTS);
+}
+
+static void make_state(struct pool *p)
+{
+	const struct gmfs_range ranges[] = { { 896 * MIB, 128 * MIB }, { 2 * GIB, GIB } };
+	u32 ino;
+
+	pool_make(p, ranges, 2);
+	CHECK_EQ(pool_dir(p, GUESTMEMFS_ROOT_INO, "a"), DIR_A);
+	CHECK_EQ(pool_dir(p, DIR_A, "b"), DIR_B);
+	CHECK_EQ(p->ino[pool_file(p)], FILE0);
+	CHECK_EQ(p->ino[pool_file(p)], FILE1);
+	CHECK_EQ(p->ino[pool_file(p)], FILE2);
+	pool_name(p, FILE2, DIR_B, "file2");
+	CHECK_EQ(p->ino[pool_file(p)], ORPHAN);
+	make_orphan(p);
+	ino = pool_dir(p, GUESTMEMFS_ROOT_INO, "freed");
+	CHECK_EQ(pool_dir(p, GUESTMEMFS_ROOT_INO, "d"), DIR_D);
+	gmfs_inode_free(&p->t, ino);
+	CHECK_EQ(ino, FREED);
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_inodes), INODES);
+	make_extents(p);
+	pool_check(p);
+}
+
+static void check_complaint(const struct state *s, const struct gmfs_complaint *c)
+{
+	CHECK_STR(c->table, s->table);
+	CHECK_STR(c->what, s->what);
+	if (!s->or_entry || (c->entry != s->or_entry && s->or_entry != 0xffff))
+		CHECK_EQ(c->entry, s->entry);
+}
+
+static void check_state(const void *arg)
+{
+	const struct state *s = arg;
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+	u32 i;
+	int err;
+
+	make_state(&p);
+	for (i = 0; i < ARRAY_SIZE(s->patch); i++)
+		apply(&p, &s->patch[i]);
+	err = gmfs_check(&p.t, &index, &c);
+	if (err && err != -EUCLEAN)
+		FAIL("error %d", err);
+	if (err && !s->table)
+		FAIL("refused: %s %llu %s", c.table, c.entry, c.what);
+	if (!err && s->table)
+		FAIL("accepted");
+	if (err)
+		check_complaint(s, &c);
+	else
+		CHECK_EQ(index.nr, EXTENTS - 1);
+	CHECK(!err || !index.slots);
+	gmfs_index_free(&index);
+	pool_free(&p);
+}
+
+/* By inode and offset, whatever the order in the table is. */
+static void index_is_sorted(const void *arg)
+{
+	static const u32 want[] = { 2, 1, 0, 3, 6, 4 };
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+	u32 i;
+
+	(void)arg;
+	make_state(&p);
+	p.t.extents[0].logical = cpu_to_le64(GMFS_MAX_LOGICAL - 4);
+	p.t.extents[1].logical = cpu_to_le64(0x100);
+	p.t.extents[2].logical = cpu_to_le64(0xff);
+	p.t.extents[2].count = cpu_to_le32(1);
+	bitmap_clear(p.t.bitmap, 469, 3);
+	CHECK_EQ(gmfs_check(&p.t, &index, &c), 0);
+	CHECK_EQ(index.nr, ARRAY_SIZE(want));
+	for (i = 0; i < index.nr; i++)
+		CHECK_EQ(index.slots[i], want[i]);
+	gmfs_index_free(&index);
+	pool_free(&p);
+}
+
+/* A long chain of directories is walked once, not once for each of them. */
+static void deep_directories(const void *arg)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+	u32 i, ino = GUESTMEMFS_ROOT_INO;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	for (i = 0; i < 16000; i++)
+		ino = pool_dir(&p, ino, "d");
+	pool_check(&p);
+	/* Now a ring that all of them lead to, the first one last. */
+	p.t.inodes[GUESTMEMFS_ROOT_INO + 1].parent = cpu_to_le32(ino);
+	CHECK_EQ(gmfs_check(&p.t, &index, &c), -EUCLEAN);
+	CHECK_STR(c.what, "is in a directory below itself");
+	pool_free(&p);
+}
+
+void check_tests(void)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(states); i++)
+		test_add(check_state, &states[i], "check: %s", states[i].name);
+	TEST(index_is_sorted);
+	TEST(deep_directories);
+}

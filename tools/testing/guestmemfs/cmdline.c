@@ -1,0 +1,2 @@
+#include "test.h"
+void cmdline_tests(void) {}

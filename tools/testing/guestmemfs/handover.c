@@ -1,0 +1,2 @@
+#include "test.h"
+void handover_tests(void) {}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Runs the tests and prints TAP. With an argument only those tests whose name
+ * contains it, in this process, for a debugger.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define TEST_SECONDS	60
+
+struct test {
+	test_fn fn;
+	const void *arg;
+	char *name;
+};
+
+static struct test *tests;
+static unsigned int nr_tests;
+
+void test_add(test_fn fn, const void *arg, const char *name, ...)
+{
+	struct test *test;
+	va_list args;
+
+	tests = realloc(tests, (nr_tests + 1) * sizeof(*tests));
+	if (!tests)
+		abort();
+	test = &tests[nr_tests++];
+	test->fn = fn;
+	test->arg = arg;
+	va_start(args, name);
+	if (vasprintf(&test->name, name, args) < 0)
+		abort();
+	va_end(args);
+}
+
+void test_fail(const char *file, int line, const char *fmt, ...)
+{
+	va_list args;
+
+	printf("# %s:%d: ", file, line);
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+	/* What the test has allocated is no leak. */
+	_exit(1);
+}
+
+/* 0, or what to say about the end of the process. */
+static int test_run(const struct test *test)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0) {
+		perror("fork");
+		exit(2);
+	}
+	if (!pid) {
+		alarm(TEST_SECONDS);
+		test->fn(test->arg);
+		exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid) {
+		perror("waitpid");
+		exit(2);
+	}
+	return status;
+}
+
+static int test_run_all(void)
+{
+	unsigned int i;
+	int failed = 0;
+
+	printf("TAP version 13\n1..%u\n", nr_tests);
+	for (i = 0; i < nr_tests; i++) {
+		int status = test_run(&tests[i]);
+
+		if (status && WIFSIGNALED(status))
+			printf("# ended by signal %d\n", WTERMSIG(status));
+		else if (status)
+			printf("# ended with status %d\n", WEXITSTATUS(status));
+		printf("%sok %u - %s\n", status ? "not " : "", i + 1, tests[i].name);
+		failed |= !!status;
+	}
+	return failed;
+}
+
+static int test_run_some(const char *part)
+{
+	unsigned int i, found = 0;
+
+	for (i = 0; i < nr_tests; i++) {
+		if (!strstr(tests[i].name, part))
+			continue;
+		fprintf(stderr, "%s\n", tests[i].name);
+		tests[i].fn(tests[i].arg);
+		found++;
+	}
+	if (!found)
+		fprintf(stderr, "no test has '%s' in its name\n", part);
+	return !found;
+}
+
+int main(int argc, char **argv)
+{
+	int failed;
+
+	geometry_tests();
+	alloc_tests();
+	map_tests();
+	random_tests();
+	format_tests();
+	check_tests();
+	cmdline_tests();
+	handover_tests();
+	failed = argc > 1 ? test_run_some(argv[1]) : test_run_all();
+	while (nr_tests)
+		free(tests[--nr_tests].name);
+	free(tests);
+	return failed;
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The extents of a file: lookups, punches, joins, and no memory for them.
+ */
+#include <stdlib.h>
+
+#include "pool.h"
+
+static void check_run(const struct pool *p, u32 file, u64 logical, u64 count, u32 block)
+{
+	struct gmfs_run run = {};
+
+	gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+	CHECK_EQ(run.logical, logical);
+	CHECK_EQ(run.count, count);
+	CHECK_EQ(run.block, block);
+}
+
+static void lookup_edges(const void *arg)
+{
+	const u64 top = GMFS_MAX_LOGICAL;
+	struct pool p;
+	u32 a, b0, b1, b2;
+
+	(void)arg;
+	pool_make_gib(&p, 2);
+	a = pool_file(&p);
+	check_run(&p, a, 0, top, GMFS_NO_BLOCK);
+	check_run(&p, a, top - 1, 1, GMFS_NO_BLOCK);
+	CHECK_EQ(pool_fill(&p, a, 0, 1), 0);
+	CHECK_EQ(pool_fill(&p, a, top - 3, 3), 0);
+	CHECK_EQ(pool_fill(&p, a, 1000, 10), 0);
+	b0 = pool_block(&p, a, 0);
+	b1 = pool_block(&p, a, 1000);
+	b2 = pool_block(&p, a, top - 3);
+	check_run(&p, a, 0, 1, b0);
+	check_run(&p, a, 1, 999, GMFS_NO_BLOCK);
+	check_run(&p, a, 999, 1, GMFS_NO_BLOCK);
+	check_run(&p, a, 1000, 10, b1);
+	check_run(&p, a, 1009, 1, b1 + 9);
+	check_run(&p, a, 1010, top - 3 - 1010, GMFS_NO_BLOCK);
+	check_run(&p, a, top - 3, 3, b2);
+	check_run(&p, a, top - 1, 1, b2 + 2);
+	pool_check(&p);
+	CHECK_EQ(pool_punch(&p, a, top - 1, 1), 0);
+	check_run(&p, a, top - 1, 1, GMFS_NO_BLOCK);
+	CHECK_EQ(pool_punch(&p, a, 0, top), 0);
+	check_run(&p, a, 0, top, GMFS_NO_BLOCK);
+	CHECK_EQ(p.t.free_blocks, 2 * GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* 20 blocks at 10, of which every part is punched, and around it. */
+static void punch_everywhere(const void *arg)
+{
+	const u64 first = 10, last = 30, top = 40;
+	u64 from, to, i;
+	struct pool p;
+	u32 a, block;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	for (from = 0; from < top; from++) {
+		for (to = from; to <= top; to++) {
+			CHECK_EQ(pool_fill(&p, a, first, last - first), 0);
+			block = pool_block(&p, a, first);
+			CHECK_EQ(pool_punch(&p, a, from, to - from), 0);
+			for (i = 0; i < top; i++) {
+				bool there = i >= first && i < last && (i < from || i >= to);
+
+				CHECK_EQ(pool_block(&p, a, i),
+					 there ? block + (i - first) : GMFS_NO_BLOCK);
+			}
+			pool_check(&p);
+			gmfs_map_clear(&p.t, &p.map[a]);
+			CHECK_EQ(p.t.free_blocks, GROUP);
+		}
+	}
+	pool_free(&p);
+}
+
+/* Over several extents, with holes between them. */
+static void punch_across(const void *arg)
+{
+	u64 from, to, i;
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	for (from = 0; from < 24; from++) {
+		for (to = from + 1; to <= 24; to++) {
+			for (i = 1; i < 24; i += 6)
+				CHECK_EQ(pool_fill(&p, a, i, 4), 0);
+			CHECK_EQ(pool_punch(&p, a, from, to - from), 0);
+			for (i = 0; i < 24; i++) {
+				bool there = i % 6 >= 1 && i % 6 < 5 && (i < from || i >= to);
+
+				CHECK_EQ(pool_block(&p, a, i) != GMFS_NO_BLOCK, there);
+			}
+			pool_check(&p);
+		}
+	}
+	pool_free(&p);
+}
+
+static void neighbours_join(const void *arg)
+{
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 10), 0);
+	CHECK_EQ(pool_fill(&p, a, 10, 10), 0);
+	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_fill(&p, a, 30, 10), 0);
+	CHECK_EQ(p.map[a].nr, 2);
+	/* The piece between them joins both sides. */
+	CHECK_EQ(pool_fill(&p, a, 20, 10), 0);
+	CHECK_EQ(p.map[a].nr, 1);
+	check_run(&p, a, 0, 40, pool_block(&p, a, 0));
+	CHECK_EQ(le32_to_cpu(p.t.super->live.used_extents), 3);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Blocks in a row that are of two ranges are two extents. */
+static void ranges_do_not_join(const void *arg)
+{
+	const struct gmfs_range ranges[] = { { GIB, GIB }, { 2 * GIB, GIB } };
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make(&p, ranges, 2);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
+	CHECK_EQ(pool_block(&p, a, GROUP), pool_block(&p, a, GROUP - 1) + 1);
+	CHECK_EQ(p.map[a].nr, 2);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* What is there stays where it is. */
+static void fill_keeps_blocks(const void *arg)
+{
+	struct pool p;
+	u32 a, b, i, blocks[60];
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	for (i = 0; i < 60; i += 6) {
+		CHECK_EQ(pool_fill(&p, a, i, 2), 0);
+		CHECK_EQ(pool_fill(&p, b, i, 3), 0);
+	}
+	for (i = 0; i < 60; i++)
+		blocks[i] = pool_block(&p, a, i);
+	CHECK_EQ(pool_fill(&p, a, 0, 60), 0);
+	for (i = 0; i < 60; i++) {
+		CHECK(pool_block(&p, a, i) != GMFS_NO_BLOCK);
+		if (blocks[i] != GMFS_NO_BLOCK)
+			CHECK_EQ(pool_block(&p, a, i), blocks[i]);
+	}
+	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), 60);
+	pool_check(&p);
+	/* And once more does nothing. */
+	CHECK_EQ(pool_fill(&p, a, 0, 60), 0);
+	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), 60);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+typedef int (*pool_op)(struct pool *p);
+
+static int op_fill(struct pool *p)
+{
+	return pool_fill(p, 0, 0, 200);
+}
+
+static int op_fill_hole(struct pool *p)
+{
+	return pool_fill(p, 1, 30, 100);
+}
+
+static int op_punch_middle(struct pool *p)
+{
+	return pool_punch(p, 1, 15, 3);
+}
+
+static int op_punch_ends(struct pool *p)
+{
+	return pool_punch(p, 1, 5, 100);
+}
+
+static int op_check(struct pool *p)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	int err = gmfs_check(&p->t, &index, &c);
+
+	if (!err)
+		gmfs_index_free(&index);
+	return err;
+}
+
+struct memory_case {
+	const char *name;
+	pool_op op;
+	/* The operation allocates at least this often. */
+	u32 allocations;
+};
+
+static const struct memory_case memory_cases[] = {
+	{ "fill", op_fill, 1 },
+	{ "fill holes", op_fill_hole, 1 },
+	{ "punch the middle", op_punch_middle, 1 },
+	{ "punch over extents", op_punch_ends, 1 },
+	{ "check", op_check, 3 },
+};
+
+static void memory_pool(struct pool *p)
+{
+	u32 a, b, i;
+
+	pool_make_gib(p, 1);
+	a = pool_file(p);
+	b = pool_file(p);
+	for (i = 0; i < 5; i++)
+		CHECK_EQ(pool_fill(p, b, 20 * i, 10), 0);
+	/* No room to spare, so that every operation has to ask for more. */
+	p->map[b].slots = kvrealloc(p->map[b].slots, p->map[b].nr * sizeof(u32), 0);
+	p->map[b].cap = p->map[b].nr;
+	CHECK_EQ(p->map[a].cap, 0);
+}
+
+/* With each allocation failing in its turn: -ENOMEM, and nothing has changed. */
+static void no_memory(const void *arg)
+{
+	const struct memory_case *m = arg;
+	struct gmfs_tables t;
+	struct pool p;
+	void *copy;
+	u32 i;
+	int err;
+
+	memory_pool(&p);
+	t = p.t;
+	copy = malloc(p.meta_size);
+	CHECK(copy);
+	memcpy(copy, p.meta, p.meta_size);
+	for (i = 1; i < 100; i++) {
+		shim_allocations = 0;
+		shim_fail_from = i;
+		err = m->op(&p);
+		shim_fail_from = 0;
+		if (!err)
+			break;
+		CHECK_EQ(err, -ENOMEM);
+		CHECK(!memcmp(copy, p.meta, p.meta_size));
+		CHECK(!memcmp(&t, &p.t, sizeof(t)));
+		pool_check(&p);
+	}
+	CHECK_EQ(err, 0);
+	CHECK(i > m->allocations);
+	pool_check(&p);
+	free(copy);
+	pool_free(&p);
+}
+
+/* Needs no memory, so that an inode can always go away. */
+static void clear_without_memory(const void *arg)
+{
+	struct pool p;
+
+	(void)arg;
+	memory_pool(&p);
+	shim_allocations = 0;
+	shim_fail_from = 1;
+	gmfs_map_clear(&p.t, &p.map[1]);
+	shim_fail_from = 0;
+	CHECK_EQ(shim_allocations, 0);
+	CHECK_EQ(p.map[1].nr, 0);
+	CHECK_EQ(p.t.free_blocks, GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+void map_tests(void)
+{
+	u32 i;
+
+	TEST(lookup_edges);
+	TEST(punch_everywhere);
+	TEST(punch_across);
+	TEST(neighbours_join);
+	TEST(ranges_do_not_join);
+	TEST(fill_keeps_blocks);
+	for (i = 0; i < ARRAY_SIZE(memory_cases); i++)
+		test_add(no_memory, &memory_cases[i], "no memory: %s", memory_cases[i].name);
+	TEST(clear_without_memory);
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pools to test on.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <linux/crc32c.h>
+
+#include "pool.h"
+
+static const u8 pool_uuid[16] = "a test of a pool";
+
+static void pool_open(struct pool *p)
+{
+	struct gmfs_complaint c = {};
+	int err = gmfs_format_open(&p->t, p->meta, META_BASE, p->meta_size, &c);
+
+	if (err)
+		FAIL("open: %d: %s %llu %s", err, c.table, c.entry, c.what);
+	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
+}
+
+void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+{
+	memset(p, 0, sizeof(*p));
+	CHECK_EQ(gmfs_format_size(ranges, nr, &p->meta_size), 0);
+	p->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, p->meta_size);
+	CHECK(p->meta);
+	/* A new pool must not count on zeroes. */
+	memset(p->meta, 0xa5, p->meta_size);
+	CHECK_EQ(gmfs_format_make(p->meta, META_BASE, p->meta_size, 0, pool_uuid, ranges, nr), 0);
+	pool_open(p);
+}
+
+void pool_make_gib(struct pool *p, u32 gib)
+{
+	const struct gmfs_range range = { 16 * GIB, gib * GIB };
+
+	pool_make(p, &range, 1);
+}
+
+void pool_free(struct pool *p)
+{
+	u32 i;
+
+	for (i = 0; i < p->nr_files; i++)
+		gmfs_map_destroy(&p->map[i]);
+	gmfs_alloc_exit(&p->t);
+	free(p->meta);
+	CHECK_EQ(shim_unfreed, 0);
+}
+
+void pool_name(struct pool *p, u32 ino, u32 parent, const char *name)
+{
+	struct guestmemfs_inode *di = &p->t.inodes[ino];
+
+	di->parent = cpu_to_le32(parent);
+	di->name_len = cpu_to_le16(strlen(name));
+	memset(di->name, 0, sizeof(di->name));
+	memcpy(di->name, name, strlen(name));
+}
+
+u32 pool_file(struct pool *p)
+{
+	u32 file = p->nr_files;
+	char name[16];
+
+	CHECK(file < POOL_FILES);
+	CHECK_EQ(gmfs_inode_alloc(&p->t, S_IFREG | 0600, &p->ino[file]), 0);
+	snprintf(name, sizeof(name), "file%u", file);
+	pool_name(p, p->ino[file], GUESTMEMFS_ROOT_INO, name);
+	p->nr_files++;
+	return file;
+}
+
+u32 pool_dir(struct pool *p, u32 parent, const char *name)
+{
+	u32 ino;
+
+	CHECK_EQ(gmfs_inode_alloc(&p->t, S_IFDIR | 0755, &ino), 0);
+	pool_name(p, ino, parent, name);
+	return ino;
+}
+
+int pool_fill(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	return gmfs_map_fill(&p->t, &p->map[file], p->ino[file], logical, count);
+}
+
+int pool_punch(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	return gmfs_map_punch(&p->t, &p->map[file], logical, count);
+}
+
+u32 pool_block(struct pool *p, u32 file, u64 logical)
+{
+	struct gmfs_run run;
+
+	gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+	CHECK_EQ(run.logical, logical);
+	CHECK(run.count);
+	return run.block;
+}
+
+static void pool_check_counts(const struct gmfs_tables *t)
+{
+	u32 group, inodes = 0, ino;
+
+	CHECK_EQ(t->free_blocks, t->nr_blocks - bitmap_weight(t->bitmap, t->nr_blocks));
+	for (group = 0; group < t->nr_groups; group++) {
+		u32 i, nr = 0;
+
+		for (i = group * GROUP; i < min((group + 1) * GROUP, t->nr_blocks); i++)
+			nr += !test_bit(i, t->bitmap);
+		CHECK_EQ(t->group_free[group], nr);
+	}
+	for (ino = GUESTMEMFS_ROOT_INO; ino < le32_to_cpu(t->super->live.used_inodes); ino++)
+		inodes += !!t->inodes[ino].mode;
+	CHECK_EQ(t->free_inodes, t->nr_inodes - 1 - inodes);
+}
+
+void pool_check(struct pool *p)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	u32 i, at = 0;
+	int err = gmfs_check(&p->t, &index, &c);
+
+	if (err)
+		FAIL("check: %d: %s %llu %s", err, c.table, c.entry, c.what);
+	/* Files come in the order of their inodes, which pool_file() gives them. */
+	for (i = 0; i < p->nr_files; i++) {
+		CHECK(index.nr - at >= p->map[i].nr);
+		if (p->map[i].nr)
+			CHECK(!memcmp(index.slots + at, p->map[i].slots,
+				      p->map[i].nr * sizeof(u32)));
+		at += p->map[i].nr;
+	}
+	CHECK_EQ(index.nr, at);
+	gmfs_index_free(&index);
+	pool_check_counts(&p->t);
+}
+
+static void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
+{
+	struct gmfs_extmap *map = &p->map[file];
+	u32 i;
+
+	for (i = 0; i < index->nr; i++) {
+		if (le32_to_cpu(p->t.extents[index->slots[i]].ino) != p->ino[file])
+			continue;
+		map->slots = kvrealloc(map->slots, (map->nr + 1) * sizeof(u32), GFP_KERNEL);
+		map->slots[map->nr++] = index->slots[i];
+		map->cap = map->nr;
+	}
+}
+
+void pool_reopen(struct pool *p)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	u32 i;
+
+	for (i = 0; i < p->nr_files; i++)
+		gmfs_map_destroy(&p->map[i]);
+	gmfs_alloc_exit(&p->t);
+	pool_open(p);
+	CHECK_EQ(gmfs_check(&p->t, &index, &c), 0);
+	for (i = 0; i < p->nr_files; i++)
+		pool_load_map(p, i, &index);
+	gmfs_index_free(&index);
+}
+
+/* Finds up to POOL_FILES files in tables of unknown origin. */
+static void pool_find_files(struct pool *p, const struct gmfs_index *index)
+{
+	u32 used = le32_to_cpu(p->t.super->live.used_inodes), ino;
+
+	for (ino = 0; ino < used && p->nr_files < POOL_FILES; ino++) {
+		if (!S_ISREG(le32_to_cpu(p->t.inodes[ino].mode)))
+			continue;
+		p->ino[p->nr_files] = ino;
+		pool_load_map(p, p->nr_files++, index);
+	}
+}
+
+static void pool_use_once(struct pool *p, const u8 op[4])
+{
+	u32 file = op[0] / 4 % p->nr_files;
+	u64 logical = op[2] * 8, count = op[3] * 5 + 1;
+	int err;
+
+	if (op[1] == 0xff)
+		logical = GMFS_MAX_LOGICAL - count;
+	switch (op[0] % 4) {
+	case 0:
+		gmfs_map_clear(&p->t, &p->map[file]);
+		break;
+	case 1:
+		CHECK_EQ(pool_punch(p, file, logical, count), 0);
+		break;
+	default:
+		err = pool_fill(p, file, logical, count);
+		CHECK(!err || err == -ENOSPC);
+	}
+}
+
+void pool_use(struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops, size_t nr)
+{
+	struct pool p = { .t = *t };
+	struct gmfs_complaint c = {};
+	struct gmfs_index again;
+	u32 i;
+
+	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
+	pool_find_files(&p, index);
+	for (; p.nr_files && nr >= 4; nr -= 4, ops += 4)
+		pool_use_once(&p, ops);
+	/* What was well formed is so still. */
+	CHECK_EQ(gmfs_check(&p.t, &again, &c), 0);
+	gmfs_index_free(&again);
+	for (i = 0; i < p.nr_files; i++)
+		gmfs_map_destroy(&p.map[i]);
+	gmfs_alloc_exit(&p.t);
+}
+
+void pool_fix_crc(void *meta, u64 meta_size)
+{
+	struct guestmemfs_super *s = meta;
+	u64 offset = le64_to_cpu(s->tables[GUESTMEMFS_TABLE_RANGES].offset);
+	u64 bytes = (u64)le32_to_cpu(s->nr_ranges) * sizeof(struct guestmemfs_range);
+	u32 crc;
+
+	if (offset > meta_size || bytes > meta_size - offset)
+		return;
+	s->crc = 0;
+	crc = crc32c(~0U, meta, offsetof(struct guestmemfs_super, live));
+	s->crc = cpu_to_le32(crc32c(crc, (u8 *)meta + offset, bytes));
+}
+
+u64 pool_random(u64 *state)
+{
+	u64 z = *state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_TEST_POOL_H
+#define _GUESTMEMFS_TEST_POOL_H
+
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/slab.h>
+#include <linux/stat.h>
+#include <linux/string.h>
+
+#include "../../../fs/guestmemfs/tables.h"
+#include "test.h"
+
+#define MIB		(1ULL << 20)
+#define GIB		(1ULL << 30)
+#define META_BASE	(4 * MIB)
+#define GROUP		GUESTMEMFS_GROUP_BLOCKS
+#define POOL_FILES	16
+
+/*
+ * A pool in the memory of this process, that ends where its tables end: the
+ * address sanitizer sees whoever looks behind them.
+ */
+struct pool {
+	void *meta;
+	u64 meta_size;
+	struct gmfs_tables t;
+	u32 ino[POOL_FILES];
+	struct gmfs_extmap map[POOL_FILES];
+	u32 nr_files;
+};
+
+void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr);
+/* A range of @gib GiB at 16 GiB. */
+void pool_make_gib(struct pool *p, u32 gib);
+void pool_free(struct pool *p);
+/* Returns the index of a new file in the root directory. */
+u32 pool_file(struct pool *p);
+u32 pool_dir(struct pool *p, u32 parent, const char *name);
+void pool_name(struct pool *p, u32 ino, u32 parent, const char *name);
+
+int pool_fill(struct pool *p, u32 file, u64 logical, u64 count);
+int pool_punch(struct pool *p, u32 file, u64 logical, u64 count);
+/* The pool's block of a file's block, or GMFS_NO_BLOCK. */
+u32 pool_block(struct pool *p, u32 file, u64 logical);
+/* gmfs_check() accepts the tables and finds the extents that the maps have. */
+void pool_check(struct pool *p);
+/* Open and check again, as the next kernel does. */
+void pool_reopen(struct pool *p);
+/* Some fills and punches, as @ops has them, of tables that gmfs_check() accepts. */
+void pool_use(struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops, size_t nr);
+void pool_fix_crc(void *meta, u64 meta_size);
+
+/* Deterministic: the same on every machine. */
+u64 pool_random(u64 *state);
+
+#endif /* _GUESTMEMFS_TEST_POOL_H */

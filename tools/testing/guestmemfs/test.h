@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_TEST_H
+#define _GUESTMEMFS_TEST_H
+
+#include <linux/types.h>
+
+#define __cold_printf(a, b)	__attribute__((format(printf, a, b), noreturn))
+
+typedef void (*test_fn)(const void *arg);
+
+/* Every test runs in a process of its own, so that a crash is one failure. */
+void test_add(test_fn fn, const void *arg, const char *name, ...) __printf(3, 4);
+void test_fail(const char *file, int line, const char *fmt, ...) __cold_printf(3, 4);
+
+#define TEST(fn)	test_add(fn, NULL, "%s", #fn)
+
+#define FAIL(fmt, ...)	test_fail(__FILE__, __LINE__, fmt, ##__VA_ARGS__)
+
+#define CHECK(cond) \
+	do { if (!(cond)) FAIL("not true: %s", #cond); } while (0)
+
+#define CHECK_EQ(a, b)							\
+	do {								\
+		long long _a = (a), _b = (b);				\
+									\
+		if (_a != _b)						\
+			FAIL("%s is %lld (%#llx), not %lld", #a, _a, _a, _b);	\
+	} while (0)
+
+#define CHECK_STR(a, b)							\
+	do {								\
+		const char *_a = (a), *_b = (b);			\
+									\
+		if (strcmp(_a, _b))					\
+			FAIL("%s is \"%s\", not \"%s\"", #a, _a, _b);	\
+	} while (0)
+
+void alloc_tests(void);
+void check_tests(void);
+void cmdline_tests(void);
+void format_tests(void);
+void geometry_tests(void);
+void handover_tests(void);
+void map_tests(void);
+void random_tests(void);
+
+#endif /* _GUESTMEMFS_TEST_H */

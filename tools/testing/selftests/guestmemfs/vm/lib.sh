@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# What a VM test may use inside the machine (busybox sh). A test is a file in tests/;
+# its run() is called once in every generation, with GEN=0, 1, 2.., and reports
+# with check, ok, not_ok, nested and kunit. The host reads its variables (see run).
+#
+# What has to outlive a kexec goes to $STATE, a directory on the host.
+
+STATE=/out/state
+
+vm_param()
+{
+	sed -n "s/.*\\b$1=\\([^ ]*\\).*/\\1/p" /proc/cmdline
+}
+
+vm_ktap()
+{
+	printf '%s\n' "$*" >&3
+	printf 'ktap: %s\n' "$*"
+}
+
+# A line of explanation, beside the results.
+note()
+{
+	vm_ktap "# $*"
+}
+
+vm_result()
+{
+	vm_n=$(($(cat "$STATE/results") + 1))
+	echo "$vm_n" >"$STATE/results"
+	vm_ktap "$1 $vm_n $2"
+}
+
+ok()
+{
+	vm_result ok "$*"
+}
+
+not_ok()
+{
+	vm_result "not ok" "$*"
+}
+
+# check DESCRIPTION COMMAND...: one result, from the command's exit status. What it
+# prints goes to the results as explanation when it fails.
+check()
+{
+	vm_what=$1
+	shift
+	if ("$@") >/tmp/check.out 2>&1; then
+		ok "$vm_what"
+	else
+		note "failed: $*"
+		sed 's/^/#   /' /tmp/check.out | tail -n 40 >&3
+		cat /tmp/check.out
+		not_ok "$vm_what"
+		return 1
+	fi
+}
+
+# nested DESCRIPTION COMMAND...: a program that reports in TAP or KTAP itself; its
+# results become subtests of one result.
+nested()
+{
+	vm_what=$1
+	shift
+	vm_rc=0
+	"$@" >/tmp/nested.out 2>&1 || vm_rc=$?
+	sed 's/^/    /' /tmp/nested.out >&3
+	cat /tmp/nested.out
+	if [ $vm_rc -eq 0 ] && ! grep -q '^ *not ok' /tmp/nested.out; then
+		ok "$vm_what"
+	else
+		note "exit status $vm_rc of: $*"
+		not_ok "$vm_what"
+	fi
+}
+
+vm_kunit_results()
+{
+	# shellcheck disable=SC2086 # names, one a word
+	set -- $vm_suites
+	echo "KTAP version 1"
+	echo "1..$#"
+	vm_i=0
+	for vm_s; do
+		vm_i=$((vm_i + 1))
+		sed 's/^/    /' "/sys/kernel/debug/kunit/$vm_s/results"
+		# The suite's own last word.
+		vm_last=$(grep -E '^(not )?ok ' "/sys/kernel/debug/kunit/$vm_s/results" | tail -n 1)
+		case $vm_last in
+		"ok "*) echo "ok $vm_i $vm_s" ;;
+		*) echo "not ok $vm_i $vm_s" ;;
+		esac
+	done
+}
+
+# kunit PATTERN: the results of the KUnit suites that ran at boot and whose names the
+# shell pattern matches. The test asks for them with kunit.enable=1 in VM_APPEND and
+# allows the taint that comes with them: VM_TAINT=$((1 << 18)).
+kunit()
+{
+	# shellcheck disable=SC2086 # a pattern
+	vm_suites=$(cd /sys/kernel/debug/kunit 2>/dev/null && echo $1)
+	nested "KUnit $1" vm_kunit_results
+}
+
+# kselftest PROGRAM ARGS...: one of the kselftests of this directory.
+kselftest()
+{
+	vm_prog=$1
+	shift
+	nested "$vm_prog" "/selftests/$vm_prog" "$@"
+}
+
+# in_root COMMAND...: runs in the Debian root, where QEMU is. /mnt, /tmp and /out are
+# those out here.
+in_root()
+{
+	if ! grep -q ' /root/proc ' /proc/mounts; then
+		for vm_d in proc sys dev tmp out mnt; do
+			mount --rbind /$vm_d /root/$vm_d
+		done
+	fi
+	env -u LD_LIBRARY_PATH chroot /root "$@"
+}
+
+# What the host wants to know of every generation when it ends.
+vm_end_generation()
+{
+	sync
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		# Younger than five seconds is not reported, and a first scan may
+		# meet pointers on the move.
+		sleep 6
+		echo scan >/sys/kernel/debug/kmemleak
+		echo scan >/sys/kernel/debug/kmemleak
+		cat /sys/kernel/debug/kmemleak >"/out/kmemleak.$GEN"
+	fi
+	{
+		echo "taint $(cat /proc/sys/kernel/tainted)"
+		if [ -e /proc/lockdep_stats ]; then
+			echo "lockdep $(awk '/debug_locks:/ { print $2 }' /proc/lockdep_stats)"
+		fi
+		echo "uptime $(cut -d' ' -f1 /proc/uptime)"
+	} >"/out/generation.$GEN.tmp"
+	mv "/out/generation.$GEN.tmp" "/out/generation.$GEN"
+}
+
+# next_hop [--only] [TEXT]: into the next generation, by kexec_file_load, with the same
+# command line and TEXT; with --only without what the test asked for at first.
+next_hop()
+{
+	vm_append=$(cat /out/cmdline.append)
+	if [ "$1" = --only ]; then
+		vm_append=
+		shift
+	fi
+	kexec -s -l /boot/bzImage --initrd=/boot/initramfs \
+		--append="$(cat /out/cmdline.base) gmfs.gen=$((GEN + 1)) $vm_append $*" || {
+		not_ok "kexec_file_load of the next kernel"
+		return 1
+	}
+	vm_end_generation
+	# Everything written to the results is with the host before the jump.
+	sleep 0.2
+	kexec -x -e
+	not_ok "kexec did not happen"
+	return 1
+}
+
+vm_poweroff()
+{
+	sync
+	poweroff -f
+}
+
+vm_main()
+{
+	TEST=$(vm_param gmfs.test)
+	GEN=$(vm_param gmfs.gen)
+	export TEST GEN STATE
+
+	if [ "$TEST" = shell ]; then
+		vm_shell
+		vm_poweroff
+	fi
+	for vm_p in /sys/class/virtio-ports/*; do
+		if [ "$(cat "$vm_p/name")" = ktap ]; then
+			exec 3>"/dev/${vm_p##*/}"
+		fi
+	done
+	# For tests that ask for less of a slow kernel.
+	export KERNEL=plain
+	if [ -e /proc/lockdep_stats ]; then
+		KERNEL=debug
+	fi
+	# shellcheck source=/dev/null
+	. "/vm/tests/$TEST"
+	if [ "$GEN" = 0 ]; then
+		mkdir -p "$STATE"
+		echo 0 >"$STATE/results"
+		vm_ktap "KTAP version 1"
+		vm_ktap "1..$PLAN"
+	fi
+	note "generation $GEN, $(cut -d' ' -f1 /proc/uptime) s after the kernel's start"
+	if (run); then
+		vm_end_generation
+		echo "done" >/out/status
+	else
+		vm_ktap "Bail out! run() failed in generation $GEN"
+	fi
+	vm_poweroff
+}
+
+# Pools and mounts ready, for a person.
+vm_shell()
+{
+	if grep -q guestmemfs /proc/filesystems; then
+		for vm_node in /sys/devices/system/node/node[0-9]*; do
+			vm_node=${vm_node##*/node}
+			mkdir -p "/mnt/node$vm_node"
+			mount -t guestmemfs -o "node=$vm_node" guestmemfs "/mnt/node$vm_node" &&
+				echo "the pool of node $vm_node is mounted on /mnt/node$vm_node"
+		done
+	fi
+	echo "next_hop goes through kexec, in_root COMMAND runs in the Debian root, exit ends the machine"
+	ENV=/vm/lib.sh setsid cttyhack sh
+}
