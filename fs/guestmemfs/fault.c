@@ -2,6 +2,8 @@
 /*
  * Page faults: the largest entry that alignment, size and blocks allow.
  */
+#include <linux/export.h>
+#include <linux/guestmemfs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
@@ -137,3 +139,19 @@ const struct vm_operations_struct guestmemfs_vm_ops = {
 	.fault		= guestmemfs_fault,
 	.huge_fault	= guestmemfs_huge_fault,
 };
+
+/**
+ * vma_is_guestmemfs - does a VMA map guest memory
+ * @vma: the VMA
+ *
+ * For those who would keep the frames for longer than they hold the lock of
+ * the page table: nothing tells them when the frames go.
+ *
+ * Context: the VMA is locked, or its mm's mmap_lock held.
+ * Return: true if it maps a file of guestmemfs.
+ */
+bool vma_is_guestmemfs(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &guestmemfs_vm_ops;
+}
+EXPORT_SYMBOL_GPL(vma_is_guestmemfs);

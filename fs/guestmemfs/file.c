@@ -23,8 +23,11 @@ static loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence)
 
 static int guestmemfs_mmap_prepare(struct vm_area_desc *desc)
 {
-	/* A private copy of guest memory would be ordinary memory. */
-	if (!vma_desc_test_any(desc, VMA_SHARED_BIT))
+	/*
+	 * A private copy of guest memory would be ordinary memory. What is
+	 * shared of a file that is open for reading is VMA_MAYSHARE alone.
+	 */
+	if (!vma_desc_test_any(desc, VMA_SHARED_BIT, VMA_MAYSHARE_BIT))
 		return -EINVAL;
 	file_accessed(desc->file);
 	/*

@@ -136,6 +136,9 @@ extern const struct inode_operations guestmemfs_dir_inode_operations;
 /* load.c */
 int gmfs_load(struct super_block *sb);
 
+/* kho.c */
+extern void *gmfs_outgoing_blob;
+
 /* file.c */
 extern const struct file_operations guestmemfs_file_operations;
 extern const struct inode_operations guestmemfs_file_inode_operations;

@@ -10,8 +10,12 @@
 #include <linux/kexec_handover.h>
 #include <linux/reboot.h>
 #include <linux/string.h>
+#include <linux/suspend.h>
 
 #include "internal.h"
+
+/* What the next kernel gets; NULL if nothing. */
+void *gmfs_outgoing_blob;
 
 static void *__init gmfs_blob_make(size_t *size)
 {
@@ -67,6 +71,19 @@ static struct notifier_block gmfs_reboot_notifier = {
 	.notifier_call = gmfs_freeze,
 };
 
+/* What has no struct page is not in a hibernation image, and would be lost. */
+static int gmfs_pm_notify(struct notifier_block *nb, unsigned long action, void *data)
+{
+	if (action != PM_HIBERNATION_PREPARE)
+		return NOTIFY_DONE;
+	pr_warn("hibernation refused: it would lose what is in the pools\n");
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block gmfs_pm_notifier = {
+	.notifier_call = gmfs_pm_notify,
+};
+
 static void __init gmfs_release_incoming(void)
 {
 	phys_addr_t phys;
@@ -86,6 +103,9 @@ static int __init gmfs_hand_over(void)
 	err = register_reboot_notifier(&gmfs_reboot_notifier);
 	if (err)
 		return err;
+	err = register_pm_notifier(&gmfs_pm_notifier);
+	if (err)
+		return err;
 	if (!kho_is_enabled()) {
 		pr_warn("kexec handover is off: the pools will be lost at the next kexec\n");
 		return 0;
@@ -100,6 +120,7 @@ static int __init gmfs_hand_over(void)
 			kho_unpreserve_free(blob);
 		return err;
 	}
+	gmfs_outgoing_blob = blob;
 	gmfs_release_incoming();
 	return 0;
 }

@@ -2,11 +2,21 @@
 #ifndef _LINUX_GUESTMEMFS_H
 #define _LINUX_GUESTMEMFS_H
 
+#include <linux/types.h>
+
+struct vm_area_struct;
+
 /* What core code may call. See Documentation/filesystems/guestmemfs.rst. */
 
 #ifdef CONFIG_GUESTMEMFS_FS
 void guestmemfs_early_reserve(void);
+bool vma_is_guestmemfs(const struct vm_area_struct *vma);
 #else
+static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
+{
+	return false;
+}
+
 static inline void guestmemfs_early_reserve(void)
 {
 }

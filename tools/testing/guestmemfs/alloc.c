@@ -67,6 +67,45 @@ static void group_filled_backwards(const void *arg)
 	pool_free(&p);
 }
 
+/* A gigabyte of the file is whole even when what comes before it lies askew. */
+static void whole_group_after_odd_blocks(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 3);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 3), 0);
+	CHECK_EQ(pool_fill(&p, b, GROUP - 4, 4), 0);
+	CHECK(pool_block(&p, b, GROUP - 1) % GROUP != GROUP - 1);
+	CHECK_EQ(pool_fill(&p, b, GROUP, GROUP), 0);
+	CHECK_EQ(pool_block(&p, b, GROUP) % GROUP, 0);
+	CHECK_EQ(pool_block(&p, b, 2 * GROUP - 1), pool_block(&p, b, GROUP) + GROUP - 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Nor does it begin in a group of the pool that is not free to its end. */
+static void whole_group_before_taken_blocks(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 3);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
+	CHECK_EQ(pool_punch(&p, a, GROUP, GROUP - 1), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, b, 0) % GROUP, 0);
+	CHECK_EQ(p.map[b].nr, 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
 static void small_files_share_a_group(const void *arg)
 {
 	struct pool p;
@@ -399,6 +438,8 @@ void alloc_tests(void)
 	TEST(whole_groups_first);
 	TEST(group_filled_in_pieces);
 	TEST(group_filled_backwards);
+	TEST(whole_group_after_odd_blocks);
+	TEST(whole_group_before_taken_blocks);
 	TEST(small_files_share_a_group);
 	TEST(best_fit);
 	TEST(longest_run_of_a_group);

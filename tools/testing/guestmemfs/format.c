@@ -6,14 +6,7 @@
 
 #include <linux/crc32c.h>
 
-#include "pool.h"
-
-#define SUPER(field)	offsetof(struct guestmemfs_super, field)
-#define TABLE(i, field)	(SUPER(tables) + (i) * sizeof(struct guestmemfs_table_desc) + \
-			 offsetof(struct guestmemfs_table_desc, field))
-/* The range table is the first one behind the superblock. */
-#define RANGE(i, field)	(sizeof(struct guestmemfs_super) + (i) * \
-			 sizeof(struct guestmemfs_range) + offsetof(struct guestmemfs_range, field))
+#include "state.h"
 
 static const struct gmfs_range format_ranges[] = {
 	{ 896 * MIB, 128 * MIB }, { 2 * GIB, GIB }, { 3 * GIB + 256 * MIB, 384 * MIB },
@@ -96,7 +89,8 @@ static void make_refuses(const void *arg)
 /* No bit of what is static can change unseen. */
 static void every_static_bit(const void *arg)
 {
-	u32 end = RANGE(3, base), at, bit;
+	u32 live = offsetof(struct guestmemfs_super, live);
+	u32 end, at, bit;
 	struct gmfs_complaint c;
 	struct gmfs_tables t;
 	struct pool p;
@@ -105,8 +99,9 @@ static void every_static_bit(const void *arg)
 	(void)arg;
 	format_pool(&p);
 	meta = p.meta;
+	end = (u8 *)&p.t.ranges[3] - meta;
 	for (at = 0; at < end; at++) {
-		bool is_static = at < SUPER(live) || at >= sizeof(struct guestmemfs_super);
+		bool is_static = at < live || at >= sizeof(struct guestmemfs_super);
 
 		for (bit = 0; bit < 8; bit++) {
 			memset(&c, 0, sizeof(c));
@@ -121,114 +116,127 @@ static void every_static_bit(const void *arg)
 	pool_free(&p);
 }
 
-struct corruption {
-	const char *name;
-	u32 offset;
-	u32 size;
-	u64 value;
-	const char *table;
-	u64 entry;
-	const char *what;
-};
-
-#define IN_SUPER(name, field, value, what) \
-	{ name, SUPER(field), sizeof_field(struct guestmemfs_super, field), value, \
-	  "superblock", 0, what }
-#define IN_TABLE(name, i, field, value, what) \
-	{ name, TABLE(i, field), sizeof_field(struct guestmemfs_table_desc, field), value, \
-	  "table list", i, what }
-#define IN_RANGE(name, i, field, value, entry, what) \
-	{ name, RANGE(i, field), sizeof_field(struct guestmemfs_range, field), value, \
-	  "range table", entry, what }
-
 #define META_SIZE	(8 * MIB)
 
 /* Each with a checksum that fits, or the checks behind it would not be reached. */
-static const struct corruption corruptions[] = {
-	IN_SUPER("magic", magic, 1, "no magic number"),
-	IN_SUPER("version 0", version, 0, "another version of the format"),
-	IN_SUPER("version 2", version, 2, "another version of the format"),
-	IN_SUPER("incompatible feature", feature_incompat, 1, "an incompatible feature"),
-	IN_SUPER("last incompatible feature", feature_incompat, 1U << 31,
-		 "an incompatible feature"),
-	IN_SUPER("meta_base", meta_base, META_BASE + 4096, "metadata not where it should be"),
-	IN_SUPER("meta_size", meta_size, 6 * MIB, "metadata not where it should be"),
-	IN_SUPER("block_shift", block_shift, 12, "another block size"),
-	IN_SUPER("no ranges", nr_ranges, 0, "impossible number of ranges or blocks"),
-	IN_SUPER("too many ranges", nr_ranges, 129, "impossible number of ranges or blocks"),
-	IN_SUPER("most ranges", nr_ranges, U32_MAX, "impossible number of ranges or blocks"),
-	IN_SUPER("no blocks", nr_blocks, 0, "impossible number of ranges or blocks"),
-	IN_SUPER("too many blocks", nr_blocks, GUESTMEMFS_MAX_BLOCKS + 1,
-		 "impossible number of ranges or blocks"),
-	IN_TABLE("ranges over the superblock", 0, offset, 0, "overlaps or is not aligned"),
-	IN_TABLE("ranges not aligned", 0, offset, 4096 + 8, "overlaps or is not aligned"),
-	IN_TABLE("ranges over the bitmap", 1, offset, 4096, "overlaps or is not aligned"),
-	IN_TABLE("inodes not aligned", 3, offset, 16384 + 64, "overlaps or is not aligned"),
-	IN_TABLE("poison beyond the end", 6, offset, META_SIZE, "beyond the metadata"),
-	IN_TABLE("poison far beyond the end", 6, offset, 1ULL << 40, "beyond the metadata"),
-	IN_TABLE("poison just over the end", 6, offset, META_SIZE - 4096, "beyond the metadata"),
-	IN_TABLE("poison where sums overflow", 6, offset, 0ULL - 4096, "beyond the metadata"),
-	IN_TABLE("most poison", 6, entries, U32_MAX, "beyond the metadata"),
-	IN_TABLE("size of ranges", 0, entry_size, 16, "another size of entries"),
-	IN_TABLE("size of bits", 1, entry_size, 1, "another size of entries"),
-	IN_TABLE("size of inodes", 3, entry_size, 0, "another size of entries"),
-	IN_TABLE("size of extents", 4, entry_size, 64, "another size of entries"),
-	IN_TABLE("few ranges", 0, entries, 127, "impossible number of entries"),
-	IN_TABLE("a bit too few", 1, entries, 1343, "impossible number of entries"),
-	IN_TABLE("no unzeroed bits", 2, entries, 0, "impossible number of entries"),
-	IN_TABLE("few inodes", 3, entries, 16383, "impossible number of entries"),
-	IN_TABLE("few extents", 4, entries, 2687, "impossible number of entries"),
-	IN_TABLE("few maps", 5, entries, 1343, "impossible number of entries"),
-	IN_TABLE("few poison records", 6, entries, 1, "impossible number of entries"),
-	IN_TABLE("bitmaps for fewer blocks", 1, entries, 64, "impossible number of entries"),
-	{ "more blocks than bits", SUPER(nr_blocks), 4, 1345, "table list", 1,
-	  "impossible number of entries" },
-	IN_SUPER("fewer ranges", nr_ranges, 2, NULL),
-	IN_SUPER("fewer blocks", nr_blocks, 1343, NULL),
-	IN_RANGE("base not aligned", 1, base, 2 * GIB + 4096, 1, "is no range, or out of order"),
-	IN_RANGE("base too low", 1, base, 768 * MIB, 1, "is no range, or out of order"),
-	IN_RANGE("base over the one before", 2, base, 2 * GIB + 256 * MIB, 2,
-		 "is no range, or out of order"),
-	IN_RANGE("base beyond the address space", 2, base, 0ULL - GIB + 256 * MIB, 2,
-		 "is no range, or out of order"),
-	IN_RANGE("empty", 0, size, 0, 0, "is no range, or out of order"),
-	IN_RANGE("size not aligned", 0, size, 64 * MIB, 0, "is no range, or out of order"),
-	IN_RANGE("size beyond the address space", 2, size, 1ULL << 63, 2,
-		 "is no range, or out of order"),
-	IN_RANGE("size over the next", 0, size, 2 * GIB, 0, "has too many blocks"),
-	IN_RANGE("larger", 2, size, 512 * MIB, 2, "has too many blocks"),
-	IN_RANGE("base not congruent", 1, base, 2 * GIB + 128 * MIB, 1,
-		 "block number does not fit"),
-	IN_RANGE("another block number", 1, first_block, 513, 1, "block number does not fit"),
-	IN_RANGE("block number of another", 1, first_block, 448, 1, "block number does not fit"),
-	IN_RANGE("most block number", 2, first_block, U32_MAX, 2, "block number does not fit"),
-	IN_RANGE("flags", 2, flags, 1, 2, "block number does not fit"),
-	IN_RANGE("smaller", 2, size, 256 * MIB, 0, "does not have as many blocks"),
+static const struct state corruptions[] = {
+	{ "magic", { SUPER(magic, 1) },
+	  SUPER_BAD("no magic number") },
+	{ "version 0", { SUPER(version, 0) },
+	  SUPER_BAD("another version of the format") },
+	{ "version 2", { SUPER(version, 2) },
+	  SUPER_BAD("another version of the format") },
+	{ "incompatible feature", { SUPER(feature_incompat, 1) },
+	  SUPER_BAD("an incompatible feature") },
+	{ "last incompatible feature", { SUPER(feature_incompat, 1U << 31) },
+	  SUPER_BAD("an incompatible feature") },
+	{ "meta_base", { SUPER(meta_base, META_BASE + 4096) },
+	  SUPER_BAD("metadata not where it should be") },
+	{ "meta_size", { SUPER(meta_size, 6 * MIB) },
+	  SUPER_BAD("metadata not where it should be") },
+	{ "block_shift", { SUPER(block_shift, 12) },
+	  SUPER_BAD("another block size") },
+	{ "no ranges", { SUPER(nr_ranges, 0) },
+	  SUPER_BAD("impossible number of ranges or blocks") },
+	{ "too many ranges", { SUPER(nr_ranges, 129) },
+	  SUPER_BAD("impossible number of ranges or blocks") },
+	{ "most ranges", { SUPER(nr_ranges, U32_MAX) },
+	  SUPER_BAD("impossible number of ranges or blocks") },
+	{ "no blocks", { SUPER(nr_blocks, 0) },
+	  SUPER_BAD("impossible number of ranges or blocks") },
+	{ "too many blocks", { SUPER(nr_blocks, GUESTMEMFS_MAX_BLOCKS + 1) },
+	  SUPER_BAD("impossible number of ranges or blocks") },
+	{ "ranges over the superblock", { TABLE(0, offset, 0) },
+	  TABLE_BAD(0, "overlaps or is not aligned") },
+	{ "ranges not aligned", { TABLE(0, offset, 4096 + 8) },
+	  TABLE_BAD(0, "overlaps or is not aligned") },
+	{ "ranges over the bitmap", { TABLE(1, offset, 4096) },
+	  TABLE_BAD(1, "overlaps or is not aligned") },
+	{ "inodes not aligned", { TABLE(3, offset, 16384 + 64) },
+	  TABLE_BAD(3, "overlaps or is not aligned") },
+	{ "poison beyond the end", { TABLE(6, offset, META_SIZE) },
+	  TABLE_BAD(6, "beyond the metadata") },
+	{ "poison far beyond the end", { TABLE(6, offset, 1ULL << 40) },
+	  TABLE_BAD(6, "beyond the metadata") },
+	{ "poison just over the end", { TABLE(6, offset, META_SIZE - 4096) },
+	  TABLE_BAD(6, "beyond the metadata") },
+	{ "poison where sums overflow", { TABLE(6, offset, 0ULL - 4096) },
+	  TABLE_BAD(6, "beyond the metadata") },
+	{ "most poison", { TABLE(6, entries, U32_MAX) },
+	  TABLE_BAD(6, "beyond the metadata") },
+	{ "size of ranges", { TABLE(0, entry_size, 16) },
+	  TABLE_BAD(0, "another size of entries") },
+	{ "size of bits", { TABLE(1, entry_size, 1) },
+	  TABLE_BAD(1, "another size of entries") },
+	{ "size of inodes", { TABLE(3, entry_size, 0) },
+	  TABLE_BAD(3, "another size of entries") },
+	{ "size of extents", { TABLE(4, entry_size, 64) },
+	  TABLE_BAD(4, "another size of entries") },
+	{ "few ranges", { TABLE(0, entries, 127) },
+	  TABLE_BAD(0, "impossible number of entries") },
+	{ "a bit too few", { TABLE(1, entries, 1343) },
+	  TABLE_BAD(1, "impossible number of entries") },
+	{ "no unzeroed bits", { TABLE(2, entries, 0) },
+	  TABLE_BAD(2, "impossible number of entries") },
+	{ "few inodes", { TABLE(3, entries, 16383) },
+	  TABLE_BAD(3, "impossible number of entries") },
+	{ "few extents", { TABLE(4, entries, 2687) },
+	  TABLE_BAD(4, "impossible number of entries") },
+	{ "few maps", { TABLE(5, entries, 1343) },
+	  TABLE_BAD(5, "impossible number of entries") },
+	{ "few poison records", { TABLE(6, entries, 1) },
+	  TABLE_BAD(6, "impossible number of entries") },
+	{ "bitmaps for fewer blocks", { TABLE(1, entries, 64) },
+	  TABLE_BAD(1, "impossible number of entries") },
+	{ "more blocks than bits", { SUPER(nr_blocks, 1345) },
+	  TABLE_BAD(1, "impossible number of entries") },
+	{ "fewer ranges", { SUPER(nr_ranges, 2) },
+	  RANGE_BAD(0, "does not have as many blocks") },
+	{ "fewer blocks", { SUPER(nr_blocks, 1343) },
+	  RANGE_BAD(2, "has too many blocks") },
+	{ "base not aligned", { RANGE(1, base, 2 * GIB + 4096) },
+	  RANGE_BAD(1, "is no range, or out of order") },
+	{ "base too low", { RANGE(1, base, 768 * MIB) },
+	  RANGE_BAD(1, "is no range, or out of order") },
+	{ "base over the one before", { RANGE(2, base, 2 * GIB + 256 * MIB) },
+	  RANGE_BAD(2, "is no range, or out of order") },
+	{ "base beyond the address space", { RANGE(2, base, 0ULL - GIB + 256 * MIB) },
+	  RANGE_BAD(2, "is no range, or out of order") },
+	{ "empty", { RANGE(0, size, 0) },
+	  RANGE_BAD(0, "is no range, or out of order") },
+	{ "size not aligned", { RANGE(0, size, 64 * MIB) },
+	  RANGE_BAD(0, "is no range, or out of order") },
+	{ "size beyond the address space", { RANGE(2, size, 1ULL << 63) },
+	  RANGE_BAD(2, "is no range, or out of order") },
+	{ "size over the next", { RANGE(0, size, 2 * GIB) },
+	  RANGE_BAD(0, "has too many blocks") },
+	{ "larger", { RANGE(2, size, 512 * MIB) },
+	  RANGE_BAD(2, "has too many blocks") },
+	{ "base not congruent", { RANGE(1, base, 2 * GIB + 128 * MIB) },
+	  RANGE_BAD(1, "block number does not fit") },
+	{ "another block number", { RANGE(1, first_block, 513) },
+	  RANGE_BAD(1, "block number does not fit") },
+	{ "block number of another", { RANGE(1, first_block, 448) },
+	  RANGE_BAD(1, "block number does not fit") },
+	{ "most block number", { RANGE(2, first_block, U32_MAX) },
+	  RANGE_BAD(2, "block number does not fit") },
+	{ "flags", { RANGE(2, flags, 1) },
+	  RANGE_BAD(2, "block number does not fit") },
+	{ "smaller", { RANGE(2, size, 256 * MIB) },
+	  RANGE_BAD(0, "does not have as many blocks") },
 };
-
-static void put(u8 *at, u32 size, u64 value)
-{
-	__le64 le = cpu_to_le64(value);
-
-	memcpy(at, &le, size);
-}
 
 static void corruption(const void *arg)
 {
-	const struct corruption *bad = arg;
+	const struct state *s = arg;
 	struct gmfs_complaint c = {};
 	struct gmfs_tables t;
 	struct pool p;
 
 	format_pool(&p);
-	put((u8 *)p.meta + bad->offset, bad->size, bad->value);
+	state_apply(&p, s);
 	pool_fix_crc(p.meta, p.meta_size);
-	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), -EUCLEAN);
-	if (bad->what) {
-		CHECK_STR(c.table, bad->table);
-		CHECK_EQ(c.entry, bad->entry);
-		CHECK_STR(c.what, bad->what);
-	}
+	state_expect(s, gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), &c);
 	pool_free(&p);
 }
 
@@ -260,7 +268,7 @@ static void another_version_first(const void *arg)
 
 	(void)arg;
 	format_pool(&p);
-	memset((u8 *)p.meta + SUPER(crc), 0xee, sizeof(struct guestmemfs_super) - SUPER(crc));
+	memset(&p.t.super->crc, 0xee, sizeof(*p.t.super) - offsetof(struct guestmemfs_super, crc));
 	p.t.super->version = cpu_to_le32(2);
 	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), -EUCLEAN);
 	CHECK_STR(c.what, "another version of the format");
@@ -282,34 +290,43 @@ static void elsewhere(const void *arg)
 	pool_free(&p);
 }
 
-struct feature {
-	const char *name;
-	u32 offset;
-	bool read_only;
-};
-
-static const struct feature features[] = {
-	{ "compatible", SUPER(feature_compat), false },
-	{ "read-only compatible", SUPER(feature_ro_compat), true },
-};
-
-static void unknown_feature(const void *arg)
+static void expect_read_only(struct pool *p, bool read_only)
 {
-	const struct feature *f = arg;
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	struct gmfs_tables t;
+
+	pool_fix_crc(p->meta, p->meta_size);
+	CHECK_EQ(gmfs_format_open(&t, p->meta, META_BASE, p->meta_size, &c), 0);
+	CHECK_EQ(t.read_only, read_only);
+	CHECK_EQ(gmfs_check(&t, &index, &c), 0);
+	gmfs_index_free(&index);
+}
+
+static void unknown_compatible_feature(const void *arg)
+{
 	struct pool p;
 	u32 bit;
 
+	(void)arg;
 	format_pool(&p);
 	for (bit = 0; bit < 32; bit++) {
-		put((u8 *)p.meta + f->offset, 4, 1U << bit);
-		pool_fix_crc(p.meta, p.meta_size);
-		CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), 0);
-		CHECK_EQ(t.read_only, f->read_only);
-		CHECK_EQ(gmfs_check(&t, &index, &c), 0);
-		gmfs_index_free(&index);
+		p.t.super->feature_compat = cpu_to_le32(1U << bit);
+		expect_read_only(&p, false);
+	}
+	pool_free(&p);
+}
+
+static void unknown_read_only_feature(const void *arg)
+{
+	struct pool p;
+	u32 bit;
+
+	(void)arg;
+	format_pool(&p);
+	for (bit = 0; bit < 32; bit++) {
+		p.t.super->feature_ro_compat = cpu_to_le32(1U << bit);
+		expect_read_only(&p, true);
 	}
 	pool_free(&p);
 }
@@ -343,7 +360,7 @@ void format_tests(void)
 	TEST(tables_at_the_end);
 	TEST(another_version_first);
 	TEST(elsewhere);
-	for (i = 0; i < ARRAY_SIZE(features); i++)
-		test_add(unknown_feature, &features[i], "unknown feature: %s", features[i].name);
+	TEST(unknown_compatible_feature);
+	TEST(unknown_read_only_feature);
 	TEST(more_entries_than_needed);
 }

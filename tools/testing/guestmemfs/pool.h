@@ -11,8 +11,8 @@
 #include "../../../fs/guestmemfs/tables.h"
 #include "test.h"
 
-#define MIB		(1ULL << 20)
-#define GIB		(1ULL << 30)
+#define MIB		0x100000ULL
+#define GIB		0x40000000ULL
 #define META_BASE	(4 * MIB)
 #define GROUP		GUESTMEMFS_GROUP_BLOCKS
 #define POOL_FILES	16

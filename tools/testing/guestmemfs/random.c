@@ -5,13 +5,12 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "image.h"
 
 #define MIXER_FILES	4
 #define MIXER_BLOCKS	1600
 #define MIXER_STEPS	3000
 #define MUTATIONS	20000
-#define MAX_MUTATED	(64 * 1024)
 
 struct mixer {
 	struct pool p;
@@ -185,60 +184,6 @@ static void mixer(const void *arg)
 	free(m);
 }
 
-/* The parts of the metadata that are in use, and a copy of them. */
-struct image {
-	struct pool p;
-	u32 nr;
-	u32 offset[8];
-	u32 size[8];
-	u8 copy[MAX_MUTATED];
-};
-
-static void image_add(struct image *m, const void *start, u32 size)
-{
-	m->offset[m->nr] = (const u8 *)start - (const u8 *)m->p.meta;
-	m->size[m->nr++] = size;
-}
-
-static void image_copy(struct image *m, bool back)
-{
-	u8 *copy = m->copy;
-	u32 i;
-
-	for (i = 0; i < m->nr; i++) {
-		u8 *there = (u8 *)m->p.meta + m->offset[i];
-
-		CHECK(copy + m->size[i] <= m->copy + MAX_MUTATED);
-		memcpy(back ? there : copy, back ? copy : there, m->size[i]);
-		copy += m->size[i];
-	}
-}
-
-static void image_make(struct image *m)
-{
-	const struct gmfs_range ranges[] = {
-		{ 896 * MIB, 128 * MIB }, { 2 * GIB, GIB }, { 5 * GIB - 256 * MIB, 384 * MIB },
-	};
-	struct pool *p = &m->p;
-	u32 dir, i;
-
-	pool_make(p, ranges, ARRAY_SIZE(ranges));
-	dir = pool_dir(p, pool_dir(p, GUESTMEMFS_ROOT_INO, "a"), "b");
-	for (i = 0; i < 3; i++) {
-		CHECK_EQ(pool_fill(p, pool_file(p), 0, 100), 0);
-		CHECK_EQ(pool_punch(p, i, 10 * i, 5), 0);
-	}
-	pool_name(p, p->ino[2], dir, "c");
-	pool_check(p);
-	image_add(m, p->meta, offsetof(struct guestmemfs_super, reserved2));
-	image_add(m, p->t.ranges, 4 * sizeof(*p->t.ranges));
-	image_add(m, p->t.bitmap, BITS_TO_LONGS(p->t.nr_blocks) * sizeof(long));
-	image_add(m, p->t.unzeroed, BITS_TO_LONGS(p->t.nr_blocks) * sizeof(long));
-	image_add(m, p->t.inodes, 16 * sizeof(*p->t.inodes));
-	image_add(m, p->t.extents, 64 * sizeof(*p->t.extents));
-	image_copy(m, false);
-}
-
 static void image_mutate(struct image *m, u64 *seed)
 {
 	static const u8 bytes[] = { 0, 1, 2, 4, 0x7f, 0x80, 0xff, '/' };
@@ -256,51 +201,25 @@ static void image_mutate(struct image *m, u64 *seed)
 	}
 }
 
-/* Returns whether the tables were good enough to be used. */
-static bool image_try(struct image *m, u64 *seed)
-{
-	struct gmfs_complaint c = {};
-	struct gmfs_index index;
-	struct gmfs_tables t;
-	u64 ops[8];
-	u32 i;
-	int err;
-
-	err = gmfs_format_open(&t, m->p.meta, META_BASE, m->p.meta_size, &c);
-	if (!err)
-		err = gmfs_check(&t, &index, &c);
-	if (err) {
-		CHECK_EQ(err, -EUCLEAN);
-		CHECK(c.table && c.what);
-		return false;
-	}
-	for (i = 0; i < ARRAY_SIZE(ops); i++)
-		ops[i] = pool_random(seed);
-	pool_use(&t, &index, (u8 *)ops, sizeof(ops));
-	gmfs_index_free(&index);
-	return true;
-}
-
 /* Whatever is in the tables, nothing crashes; and not all of it is refused. */
 static void mutations(const void *arg)
 {
-	struct image *m = calloc(1, sizeof(*m));
-	u32 i, accepted = 0;
-	u64 seed = 1;
+	struct image *m = image_make();
+	u32 i, n, accepted = 0;
+	u64 seed = 1, ops[8];
 
 	(void)arg;
-	CHECK(m);
-	image_make(m);
 	for (i = 0; i < MUTATIONS; i++) {
 		image_mutate(m, &seed);
 		pool_fix_crc(m->p.meta, m->p.meta_size);
-		accepted += image_try(m, &seed);
-		image_copy(m, true);
+		for (n = 0; n < ARRAY_SIZE(ops); n++)
+			ops[n] = pool_random(&seed);
+		accepted += image_try(m, (u8 *)ops, sizeof(ops));
+		image_restore(m);
 	}
 	CHECK(accepted > MUTATIONS / 50);
 	CHECK(accepted < MUTATIONS / 2);
-	pool_free(&m->p);
-	free(m);
+	image_free(m);
 }
 
 void random_tests(void)

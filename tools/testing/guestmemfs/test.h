@@ -4,13 +4,11 @@
 
 #include <linux/types.h>
 
-#define __cold_printf(a, b)	__attribute__((format(printf, a, b), noreturn))
-
 typedef void (*test_fn)(const void *arg);
 
 /* Every test runs in a process of its own, so that a crash is one failure. */
 void test_add(test_fn fn, const void *arg, const char *name, ...) __printf(3, 4);
-void test_fail(const char *file, int line, const char *fmt, ...) __cold_printf(3, 4);
+void __noreturn test_fail(const char *file, int line, const char *fmt, ...) __printf(3, 4);
 
 #define TEST(fn)	test_add(fn, NULL, "%s", #fn)
 

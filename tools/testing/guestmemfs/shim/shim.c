@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include <linux/crc32c.h>
-#include <linux/minmax.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
@@ -20,7 +19,7 @@ static bool shim_fails(void)
 	return shim_fail_from && shim_allocations >= shim_fail_from;
 }
 
-void *kvcalloc(size_t n, size_t size, gfp_t gfp)
+void *kvcalloc(size_t n, size_t size, unsigned int gfp)
 {
 	void *p = NULL;
 
@@ -31,7 +30,7 @@ void *kvcalloc(size_t n, size_t size, gfp_t gfp)
 	return p;
 }
 
-void *kvrealloc(const void *p, size_t size, gfp_t gfp)
+void *kvrealloc(const void *p, size_t size, unsigned int gfp)
 {
 	void *q = NULL;
 
@@ -51,9 +50,10 @@ void kvfree(const void *p)
 static void shim_swap(u8 *a, u8 *b, size_t size)
 {
 	while (size--) {
-		swap(*a, *b);
-		a++;
-		b++;
+		u8 byte = *a;
+
+		*a++ = *b;
+		*b++ = byte;
 	}
 }
 

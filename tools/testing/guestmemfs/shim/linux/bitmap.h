@@ -53,11 +53,10 @@ static inline bool bitmap_equal(const unsigned long *a, const unsigned long *b, 
 
 static inline unsigned int bitmap_weight(const unsigned long *map, unsigned int nr)
 {
-	unsigned long bit;
-	unsigned int weight = 0;
+	unsigned int weight = 0, i;
 
-	for_each_set_bit(bit, map, nr)
-		weight++;
+	for (i = 0; i < nr; i++)
+		weight += test_bit(i, map);
 	return weight;
 }
 

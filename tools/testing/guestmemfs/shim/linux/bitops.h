@@ -70,13 +70,23 @@ static inline unsigned long find_next_zero_bit(const unsigned long *map, unsigne
 #define find_first_bit(map, size)	find_next_bit(map, size, 0)
 #define find_first_zero_bit(map, size)	find_next_zero_bit(map, size, 0)
 
-#define for_each_set_bit(bit, map, size)				\
-	for ((bit) = find_first_bit(map, size); (bit) < (size);		\
-	     (bit) = find_next_bit(map, size, (bit) + 1))
+struct shim_bitrange {
+	const unsigned long *map;
+	unsigned long size;
+	unsigned long at;
+};
 
-#define for_each_clear_bitrange(b, e, map, size)			\
-	for ((b) = find_first_zero_bit(map, size);			\
-	     (e) = find_next_bit(map, size, b), (b) < (size);		\
-	     (b) = find_next_zero_bit(map, size, e))
+/* The next range of clear bits, if there is one: from *start up to *end. */
+static inline bool shim_clear_bitrange(struct shim_bitrange *r, u32 *start, u32 *end)
+{
+	*start = find_next_zero_bit(r->map, r->size, r->at);
+	*end = find_next_bit(r->map, r->size, *start);
+	r->at = *end;
+	return *start < r->size;
+}
+
+#define for_each_clear_bitrange(start, end, map, size) \
+	for (struct shim_bitrange _range = { map, size, 0 }; \
+	     shim_clear_bitrange(&_range, &(start), &(end));)
 
 #endif /* _SHIM_LINUX_BITOPS_H */

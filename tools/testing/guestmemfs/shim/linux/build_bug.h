@@ -2,13 +2,10 @@
 #ifndef _SHIM_LINUX_BUILD_BUG_H
 #define _SHIM_LINUX_BUILD_BUG_H
 
+/* The message may be left out: gcc and clang allow that of C11 as well. */
+#include <assert.h>
 #include <stddef.h>
 
-/* As in the kernel, the message may be left out. */
-#undef static_assert
-#define static_assert(expr, ...)	__static_assert(expr, ##__VA_ARGS__, #expr)
-#define __static_assert(expr, msg, ...)	_Static_assert(expr, msg)
-
-#define BUILD_BUG_ON(cond)		_Static_assert(!(cond), #cond)
+#define BUILD_BUG_ON(cond)	static_assert(!(cond))
 
 #endif /* _SHIM_LINUX_BUILD_BUG_H */

@@ -12,8 +12,4 @@
 		code;							\
 	}
 
-#define no_free_ptr(p) \
-	({ __typeof__(p) _ptr = (p); (p) = NULL; _ptr; })
-#define return_ptr(p)		return no_free_ptr(p)
-
 #endif /* _SHIM_LINUX_CLEANUP_H */

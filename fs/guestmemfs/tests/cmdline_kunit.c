@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guestmemfs= parameter.
+ */
+#include <kunit/test.h>
+#include <linux/sizes.h>
+
+#include "../tables.h"
+
+struct gmfs_cmdline_case {
+	const char *arg;
+	int err;
+	u32 nr;
+	struct gmfs_request last;
+};
+
+static const struct gmfs_cmdline_case gmfs_cmdline_cases[] = {
+	{ "16G", 0, 1, { GMFS_ALL_NODES, 0, 16ULL * SZ_1G } },
+	{ "90%", 0, 1, { GMFS_ALL_NODES, 90, 0 } },
+	{ "512m", 0, 1, { GMFS_ALL_NODES, 0, SZ_512M } },
+	{ "0:8G,1:4G", 0, 2, { 1, 0, 4ULL * SZ_1G } },
+	{ "0:8G,1:75%", 0, 2, { 1, 75, 0 } },
+	{ "18446744073709551615", 0, 1, { GMFS_ALL_NODES, 0, U64_MAX } },
+	{ "", -EINVAL },
+	{ "nonsense", -EINVAL },
+	{ "0", -EINVAL },
+	{ "0%", -EINVAL },
+	{ "101%", -EINVAL },
+	{ "-1G", -EINVAL },
+	{ "16GB", -EINVAL },
+	{ "16G,", -EINVAL },
+	{ "0:8G,0:4G", -EINVAL },
+	{ "16G,1:8G", -EINVAL },
+	{ "0:8G,", -EINVAL },
+	{ "18446744073709551616", -EINVAL },
+	{ "17179869184G", -EINVAL },
+	{ "4294967295:1G", -EINVAL },
+	{ "0:1G,1:1G,2:1G", -E2BIG },
+};
+
+static void gmfs_cmdline_describe(const struct gmfs_cmdline_case *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "'%s'", param->arg);
+}
+
+KUNIT_ARRAY_PARAM(gmfs_cmdline, gmfs_cmdline_cases, gmfs_cmdline_describe);
+
+static void parse_parameter(struct kunit *test)
+{
+	const struct gmfs_cmdline_case *param = test->param_value;
+	struct gmfs_request reqs[2];
+	u32 nr;
+
+	KUNIT_ASSERT_EQ(test, gmfs_cmdline_parse(param->arg, reqs, ARRAY_SIZE(reqs), &nr),
+			param->err);
+	if (param->err)
+		return;
+	KUNIT_ASSERT_EQ(test, nr, param->nr);
+	KUNIT_EXPECT_EQ(test, reqs[nr - 1].node, param->last.node);
+	KUNIT_EXPECT_EQ(test, reqs[nr - 1].percent, param->last.percent);
+	KUNIT_EXPECT_EQ(test, reqs[nr - 1].bytes, param->last.bytes);
+}
+
+static struct kunit_case gmfs_cmdline_tests[] = {
+	KUNIT_CASE_PARAM(parse_parameter, gmfs_cmdline_gen_params),
+	{}
+};
+
+static struct kunit_suite gmfs_cmdline_suite = {
+	.name		= "guestmemfs_cmdline",
+	.test_cases	= gmfs_cmdline_tests,
+};
+
+kunit_test_suite(gmfs_cmdline_suite);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pools for the tests of what works on tables alone.
+ */
+#include <kunit/resource.h>
+#include <linux/slab.h>
+#include <linux/stat.h>
+
+#include "pool.h"
+
+static void gmfs_test_pool_free(void *data)
+{
+	struct gmfs_test_pool *p = data;
+	u32 i;
+
+	for (i = 0; i < GMFS_TEST_FILES; i++)
+		gmfs_map_destroy(&p->map[i]);
+	gmfs_alloc_exit(&p->t);
+	kvfree(p->meta);
+}
+
+static void gmfs_test_file(struct kunit *test, struct gmfs_test_pool *p, u32 file)
+{
+	struct guestmemfs_inode *di;
+
+	KUNIT_ASSERT_EQ(test, gmfs_inode_alloc(&p->t, S_IFREG | 0600, &p->ino[file]), 0);
+	di = &p->t.inodes[p->ino[file]];
+	di->parent = cpu_to_le32(GUESTMEMFS_ROOT_INO);
+	di->name_len = cpu_to_le16(1);
+	di->name[0] = 'a' + file;
+}
+
+struct gmfs_test_pool *gmfs_test_pool(struct kunit *test, const struct gmfs_range *ranges, u32 nr)
+{
+	struct gmfs_test_pool *p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
+	static const u8 uuid[16] = "a test of a pool";
+	struct gmfs_complaint c;
+	u32 i;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, gmfs_test_pool_free, p), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_format_size(ranges, nr, &p->meta_size), 0);
+	p->meta = kvzalloc(p->meta_size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p->meta);
+	/* A new pool must not count on zeroes. */
+	memset(p->meta, 0xa5, p->meta_size);
+	KUNIT_ASSERT_EQ(test, gmfs_format_make(p->meta, GMFS_TEST_META_BASE, p->meta_size, 0, uuid,
+					       ranges, nr), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_format_open(&p->t, p->meta, GMFS_TEST_META_BASE, p->meta_size,
+					       &c), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_alloc_init(&p->t), 0);
+	for (i = 0; i < GMFS_TEST_FILES; i++)
+		gmfs_test_file(test, p, i);
+	return p;
+}
+
+/* The pool's block of a file's block, or GMFS_NO_BLOCK. */
+u32 gmfs_test_block(struct kunit *test, struct gmfs_test_pool *p, u32 file, u64 logical)
+{
+	struct gmfs_run run;
+
+	gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+	KUNIT_EXPECT_EQ(test, run.logical, logical);
+	KUNIT_EXPECT_GT(test, run.count, 0);
+	return run.block;
+}
+
+/* gmfs_check() accepts the tables and finds the extents that the maps have. */
+void gmfs_test_check(struct kunit *test, struct gmfs_test_pool *p)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	u32 i, at = 0;
+	int err;
+
+	err = gmfs_check(&p->t, &index, &c);
+	KUNIT_ASSERT_EQ_MSG(test, err, 0, "%s %llu %s", c.table, c.entry, c.what);
+	for (i = 0; i < GMFS_TEST_FILES && at + p->map[i].nr <= index.nr; i++) {
+		u32 bytes = p->map[i].nr * sizeof(u32);
+
+		if (bytes)
+			KUNIT_EXPECT_MEMEQ(test, index.slots + at, p->map[i].slots, bytes);
+		at += p->map[i].nr;
+	}
+	KUNIT_EXPECT_EQ(test, index.nr, at);
+	KUNIT_EXPECT_EQ(test, p->t.free_blocks,
+			p->t.nr_blocks - bitmap_weight(p->t.bitmap, p->t.nr_blocks));
+	gmfs_index_free(&index);
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the carve-out promises of the pools that this kernel has: no struct
+ * page, no place in the direct map, no System RAM, write-back.
+ */
+#include <kunit/test.h>
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+#include <linux/uaccess.h>
+
+#include <asm/memtype.h>
+
+#include "../internal.h"
+
+/* Pages of a range that are looked at; the first and the last are among them. */
+#define GMFS_SPOTS	64
+
+static int gmfs_secrecy_init(struct kunit *test)
+{
+	if (list_empty(&gmfs_pools))
+		kunit_skip(test, "this machine has no pool: boot with guestmemfs=");
+	return 0;
+}
+
+static u64 gmfs_spot(const struct gmfs_range *r, u32 spot)
+{
+	u64 pages = r->size >> PAGE_SHIFT;
+
+	return r->base + (mul_u64_u32_div(pages - 1, spot, GMFS_SPOTS - 1) << PAGE_SHIFT);
+}
+
+static void gmfs_each_spot(struct kunit *test, void (*look)(struct kunit *test, u64 phys))
+{
+	struct gmfs_pool *pool;
+	u32 range, spot;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		KUNIT_ASSERT_GT(test, pool->nr_ranges, 0);
+		for (range = 0; range < pool->nr_ranges; range++)
+			for (spot = 0; spot < GMFS_SPOTS; spot++)
+				look(test, gmfs_spot(&pool->ranges[range], spot));
+	}
+}
+
+static void look_for_struct_page(struct kunit *test, u64 phys)
+{
+	KUNIT_EXPECT_FALSE_MSG(test, pfn_valid(PHYS_PFN(phys)), "at %llx", phys);
+}
+
+static void data_has_no_struct_page(struct kunit *test)
+{
+	gmfs_each_spot(test, look_for_struct_page);
+}
+
+static void look_through_direct_map(struct kunit *test, u64 phys)
+{
+	u64 word;
+
+	KUNIT_EXPECT_EQ_MSG(test, copy_from_kernel_nofault(&word, __va(phys), sizeof(word)),
+			    -EFAULT, "at %llx", phys);
+	KUNIT_EXPECT_EQ_MSG(test, copy_from_kernel_nofault(&word, __va(phys + PAGE_SIZE - 8),
+							   sizeof(word)), -EFAULT, "at %llx", phys);
+}
+
+static void data_is_not_in_direct_map(struct kunit *test)
+{
+	u64 word = 1, copy = 0;
+
+	/* The same look at memory that is there, or the test could not fail. */
+	KUNIT_ASSERT_EQ(test, copy_from_kernel_nofault(&copy, &word, sizeof(word)), 0);
+	KUNIT_ASSERT_EQ(test, copy, 1);
+	gmfs_each_spot(test, look_through_direct_map);
+}
+
+static void look_for_ram(struct kunit *test, u64 phys)
+{
+	KUNIT_EXPECT_EQ_MSG(test, page_is_ram(PHYS_PFN(phys)), 0, "at %llx", phys);
+}
+
+static void data_is_not_system_ram(struct kunit *test)
+{
+	struct gmfs_pool *pool;
+	u32 i;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		for (i = 0; i < pool->nr_ranges; i++)
+			KUNIT_EXPECT_EQ(test, region_intersects(pool->ranges[i].base,
+								pool->ranges[i].size,
+								IORESOURCE_SYSTEM_RAM,
+								IORES_DESC_NONE), REGION_DISJOINT);
+	gmfs_each_spot(test, look_for_ram);
+}
+
+/* Nobody else can have the range, be it a driver or memory hotplug. */
+static void data_is_claimed(struct kunit *test)
+{
+	struct gmfs_pool *pool;
+	u32 i;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		for (i = 0; i < pool->nr_ranges; i++) {
+			const struct gmfs_range *r = &pool->ranges[i];
+			struct resource *res = request_mem_region(r->base, r->size, "test");
+
+			KUNIT_EXPECT_NULL(test, res);
+			if (res)
+				release_mem_region(r->base, r->size);
+		}
+	}
+}
+
+static void look_for_cache_mode(struct kunit *test, u64 phys)
+{
+	pgprot_t prot = pgprot_noncached(PAGE_SHARED);
+
+	KUNIT_EXPECT_EQ(test, pfnmap_setup_cachemode(PHYS_PFN(phys), PAGE_SIZE, &prot), 0);
+	KUNIT_EXPECT_EQ_MSG(test, pgprot2cachemode(prot), _PAGE_CACHE_MODE_WB, "at %llx", phys);
+}
+
+static void data_is_mapped_write_back(struct kunit *test)
+{
+	if (!pat_enabled())
+		kunit_skip(test, "no page attribute table: everything is write-back");
+	gmfs_each_spot(test, look_for_cache_mode);
+}
+
+static void look_at_metadata(struct kunit *test, const struct gmfs_pool *pool)
+{
+	u64 magic = 0;
+
+	KUNIT_ASSERT_EQ(test, copy_from_kernel_nofault(&magic, __va(pool->meta_base),
+						       sizeof(magic)), 0);
+	KUNIT_EXPECT_EQ(test, magic, GUESTMEMFS_SUPER_MAGIC);
+	KUNIT_EXPECT_EQ(test, copy_from_kernel_nofault(&magic, __va(pool->meta_base +
+								    pool->meta_size - 8),
+						       sizeof(magic)), 0);
+	KUNIT_EXPECT_EQ(test, region_intersects(pool->meta_base, pool->meta_size,
+						IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE),
+			REGION_DISJOINT);
+}
+
+static void metadata_is_in_direct_map(struct kunit *test)
+{
+	struct gmfs_pool *pool;
+	u32 seen = 0;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		if (pool->refused)
+			continue;
+		look_at_metadata(test, pool);
+		seen++;
+	}
+	if (!seen)
+		kunit_skip(test, "every pool was refused");
+}
+
+static struct kunit_case gmfs_secrecy_cases[] = {
+	KUNIT_CASE(data_has_no_struct_page),
+	KUNIT_CASE(data_is_not_in_direct_map),
+	KUNIT_CASE(data_is_not_system_ram),
+	KUNIT_CASE(data_is_claimed),
+	KUNIT_CASE(data_is_mapped_write_back),
+	KUNIT_CASE(metadata_is_in_direct_map),
+	{}
+};
+
+static struct kunit_suite gmfs_secrecy_suite = {
+	.name		= "guestmemfs_secrecy",
+	.init		= gmfs_secrecy_init,
+	.test_cases	= gmfs_secrecy_cases,
+};
+
+kunit_test_suite(gmfs_secrecy_suite);

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the VM tests need beside a shell, since files on guestmemfs have no
+ * read() and no write(): fills files with a pattern and checks it, holds them,
+ * describes them, and makes unrest.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/elf.h>
+#include <linux/falloc.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <x86intrin.h>
+
+#define BLOCK	(2UL << 20)
+#define GROUP	(512 * BLOCK)
+#define USER_END	0x800000000000
+
+static unsigned long parse(const char *text)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 0);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		n <<= 10 * (unit - units + 1);
+		end++;
+	}
+	if (errno || end == text || *end)
+		errx(2, "%s: not a number", text);
+	return n;
+}
+
+/* Each word of a pattern tells where it belongs; seed 0 means zeroes. */
+static uint64_t word(uint64_t seed, uint64_t index)
+{
+	return seed ? (index + seed * 0x100000001b3) * 0x9e3779b97f4a7c15 : 0;
+}
+
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static uint64_t *map_file(int fd, unsigned long offset, unsigned long len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+
+	if (p == MAP_FAILED)
+		err(1, "mmap of %lu bytes at %lu", len, offset);
+	return p;
+}
+
+static void fill(uint64_t *p, uint64_t seed, unsigned long offset, unsigned long len)
+{
+	for (unsigned long i = 0; i < len / 8; i++)
+		p[i] = word(seed, offset / 8 + i);
+}
+
+static bool matches(const uint64_t *p, uint64_t seed, unsigned long offset, unsigned long len)
+{
+	for (unsigned long i = 0; i < len / 8; i++) {
+		if (p[i] == word(seed, offset / 8 + i))
+			continue;
+		printf("at byte %lu: %#lx instead of %#lx\n", offset + i * 8, p[i],
+		       word(seed, offset / 8 + i));
+		return false;
+	}
+	return true;
+}
+
+/* fill|check|hold FILE SEED OFFSET LENGTH */
+static int pattern(char **argv)
+{
+	uint64_t seed = parse(argv[3]);
+	unsigned long offset = parse(argv[4]), len = parse(argv[5]);
+	uint64_t *p = map_file(open_file(argv[2]), offset, len);
+
+	if (!strcmp(argv[1], "check"))
+		return !matches(p, seed, offset, len);
+	fill(p, seed, offset, len);
+	if (!strcmp(argv[1], "fill"))
+		return 0;
+	puts("holding");
+	fflush(stdout);
+	/* The same bytes again and again, until the machine goes. */
+	for (;;)
+		fill(p, seed, offset, len);
+}
+
+/* alloc|punch FILE OFFSET LENGTH */
+static int space(char **argv)
+{
+	int mode = strcmp(argv[1], "punch") ? 0 : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	if (fallocate(open_file(argv[2]), mode, parse(argv[3]), parse(argv[4])))
+		err(1, "%s %s", argv[1], argv[2]);
+	return 0;
+}
+
+/* orphan FILE LENGTH: unlinked, with blocks, and open until the machine goes. */
+static int orphan(char **argv)
+{
+	unsigned long len = parse(argv[3]);
+	int fd = open(argv[2], O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	if (fd < 0 || ftruncate(fd, len) || fallocate(fd, 0, 0, len) || unlink(argv[2]))
+		err(1, "%s", argv[2]);
+	fill(map_file(fd, 0, len), 1, 0, len);
+	puts("holding");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static void print_data(int fd)
+{
+	off_t data = 0, hole = 0;
+
+	printf(" data");
+	while ((data = lseek(fd, hole, SEEK_DATA)) >= 0) {
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0)
+			err(1, "SEEK_HOLE");
+		printf(" %ld-%ld", data, hole);
+	}
+	if (errno != ENXIO)
+		err(1, "SEEK_DATA");
+}
+
+static void print_time(const char *name, const struct statx_timestamp *t)
+{
+	printf(" %s %lld.%09u", name, t->tv_sec, t->tv_nsec);
+}
+
+/* All that is to be kept of a file, on a line. */
+static void describe(const char *path)
+{
+	struct statx s;
+
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s))
+		err(1, "%s", path);
+	if (!(s.stx_mask & STATX_BTIME))
+		errx(1, "%s has no time of birth", path);
+	printf("%s ino %llu mode %o links %u owner %u:%u size %llu blocks %llu", path, s.stx_ino,
+	       s.stx_mode, s.stx_nlink, s.stx_uid, s.stx_gid, s.stx_size, s.stx_blocks);
+	print_time("mtime", &s.stx_mtime);
+	print_time("ctime", &s.stx_ctime);
+	print_time("btime", &s.stx_btime);
+	if (S_ISREG(s.stx_mode)) {
+		int fd = open_file(path);
+
+		print_data(fd);
+		close(fd);
+	}
+	putchar('\n');
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int not_dots(const struct dirent *d)
+{
+	return strcmp(d->d_name, ".") && strcmp(d->d_name, "..");
+}
+
+/* Calls @each for all below @dir and for itself, in the order of names. */
+static void walk(const char *dir, void (*each)(const char *path))
+{
+	struct dirent **list;
+	int n = scandir(dir, &list, not_dots, by_name);
+
+	if (n < 0)
+		err(1, "%s", dir);
+	each(dir);
+	for (int i = 0; i < n; i++) {
+		char path[512];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, list[i]->d_name);
+		if (list[i]->d_type == DT_DIR)
+			walk(path, each);
+		else
+			each(path);
+		free(list[i]);
+	}
+	free(list);
+}
+
+static unsigned long sectors;
+
+static void count_sectors(const char *path)
+{
+	struct stat s;
+
+	if (lstat(path, &s))
+		err(1, "%s", path);
+	sectors += s.st_blocks;
+}
+
+/* df DIR: the free blocks and the files' blocks make up the whole pool. */
+static int df(char **argv)
+{
+	struct statvfs s;
+
+	if (statvfs(argv[2], &s))
+		err(1, "%s", argv[2]);
+	walk(argv[2], count_sectors);
+	printf("blocks %lu free %lu in files %lu, inodes %lu free %lu\n", s.f_blocks, s.f_bfree,
+	       sectors * 512 / s.f_bsize, s.f_files, s.f_ffree);
+	return s.f_bfree + sectors * 512 / s.f_bsize != s.f_blocks;
+}
+
+static int list(char **argv)
+{
+	walk(argv[2], describe);
+	return 0;
+}
+
+/*
+ * After a kexec has begun nothing can be changed any more, and a fault that
+ * would have to allocate kills: then there is nothing left but to wait.
+ */
+static void wait_for_the_end(int sig)
+{
+	for (;;)
+		pause();
+}
+
+static void must(long ret, const char *what)
+{
+	if (ret >= 0)
+		return;
+	if (errno == EBUSY)
+		wait_for_the_end(0);
+	err(1, "%s", what);
+}
+
+/* One file: made under another name, filled, then put where it is called done. */
+static void churn_one(const char *dir, unsigned int who, unsigned long n)
+{
+	unsigned long len = (1 + n % 4) * BLOCK - (n % 3) * 4096;
+	char made[256], done[320], sub[256];
+	uint64_t *p;
+	int fd;
+
+	snprintf(made, sizeof(made), "%s/made.%u", dir, who);
+	snprintf(sub, sizeof(sub), "%s/dir.%u.%lu", dir, who, n);
+	fd = open(made, O_RDWR | O_CREAT | O_EXCL, 0600);
+	must(fd, "create");
+	must(ftruncate(fd, len), "ftruncate");
+	if (n % 2)
+		must(fallocate(fd, 0, 0, len), "fallocate");
+	p = map_file(fd, 0, len);
+	fill(p, n, 0, len);
+	if (n % 5 == 0)
+		must(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BLOCK), "punch");
+	if (n % 5 == 0)
+		fill(p, n, 0, len);
+	munmap(p, len);
+	if (n % 7 == 0) {
+		must(unlink(made), "unlink while open");
+		close(fd);
+		return;
+	}
+	close(fd);
+	if (n % 3 == 0)
+		must(mkdir(sub, 0700), "mkdir");
+	snprintf(done, sizeof(done), "%s/done.%lu", n % 3 == 0 ? sub : dir, n * 8 + who);
+	must(rename(made, done), "rename");
+}
+
+static void churn_away(const char *dir, unsigned int who, unsigned long n)
+{
+	char path[256];
+
+	if (n % 7 == 0)
+		return;
+	if (n % 3) {
+		snprintf(path, sizeof(path), "%s/done.%lu", dir, n * 8 + who);
+		must(unlink(path), "unlink");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/dir.%u.%lu/done.%lu", dir, who, n, n * 8 + who);
+	must(unlink(path), "unlink");
+	*strrchr(path, '/') = '\0';
+	must(rmdir(path), "rmdir");
+}
+
+/* churn DIR WHO FIRST: files come and go, ten stay, until the machine goes. */
+static int churn(char **argv)
+{
+	unsigned int who = parse(argv[3]);
+	unsigned long first = parse(argv[4]);
+
+	signal(SIGBUS, wait_for_the_end);
+	for (unsigned long n = first;; n++) {
+		churn_one(argv[2], who, n);
+		if (n >= first + 10)
+			churn_away(argv[2], who, n - 10);
+		if (n == first + 20) {
+			puts("churning");
+			fflush(stdout);
+		}
+	}
+	return 0;
+}
+
+static unsigned int nr_done, nr_made;
+
+static void churned_one(const char *path)
+{
+	const char *name = basename(path);
+	unsigned long n, len;
+	struct stat s;
+	uint64_t *p;
+	int fd;
+
+	if (!strncmp(name, "made.", 5))
+		nr_made++;
+	if (strncmp(name, "done.", 5))
+		return;
+	nr_done++;
+	n = parse(name + 5) / 8;
+	len = (1 + n % 4) * BLOCK - (n % 3) * 4096;
+	fd = open_file(path);
+	if (fstat(fd, &s))
+		err(1, "%s", path);
+	if (s.st_size != (off_t)len || s.st_blocks * 512UL != (1 + n % 4) * BLOCK)
+		errx(1, "%s: %ld bytes in %ld sectors, %lu expected", path, s.st_size, s.st_blocks,
+		     len);
+	p = map_file(fd, 0, len);
+	if (!matches(p, n, 0, len))
+		errx(1, "%s: is called done and is not", path);
+	munmap(p, len);
+	close(fd);
+}
+
+/* churned DIR MOST: what churn left; at most MOST files were in the making. */
+static int churned(char **argv)
+{
+	walk(argv[2], churned_one);
+	printf("%u files done, %u in the making\n", nr_done, nr_made);
+	return !nr_done || nr_made > parse(argv[3]);
+}
+
+/* So that looking is not optimised away. */
+char touched;
+
+/* leaves FILE: how the page tables map it, as counts of their entries. */
+static int leaves(char **argv)
+{
+	int fd = open_file(argv[2]);
+	unsigned long count[3] = {}, from, to, len;
+	static const char * const names[] = { "pud", "pmd", "pte" };
+	static const unsigned long sizes[] = { GROUP, BLOCK, 4096 };
+	struct stat s;
+	char line[512];
+	const char *p;
+	FILE *dump;
+
+	if (fstat(fd, &s))
+		err(1, "%s", argv[2]);
+	len = s.st_size;
+	p = (void *)map_file(fd, 0, len);
+	for (unsigned long at = 0; at < len; at += 4096)
+		touched += p[at];
+	dump = fopen("/sys/kernel/debug/page_tables/current_kernel", "r");
+	if (!dump)
+		err(1, "the dump of the page tables");
+	while (fgets(line, sizeof(line), dump)) {
+		if (sscanf(line, "0x%lx-0x%lx", &from, &to) != 2)
+			continue;
+		if (from >= USER_END)
+			break;
+		if (from < (unsigned long)p || to > (unsigned long)p + len)
+			continue;
+		for (int i = 0; i < 3; i++)
+			if (strstr(line, names[i]))
+				count[i] += (to - from) / sizes[i];
+	}
+	printf("pud %lu pmd %lu pte %lu\n", count[0], count[1], count[2]);
+	return 0;
+}
+
+/* core: the physical ranges that the kernel that crashed left to be read. */
+static int core(char **argv)
+{
+	int fd = open("/proc/vmcore", O_RDONLY);
+	struct elf64_hdr head;
+	struct elf64_phdr ph;
+
+	if (fd < 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head))
+		err(1, "/proc/vmcore");
+	for (int i = 0; i < head.e_phnum; i++) {
+		if (pread(fd, &ph, sizeof(ph), head.e_phoff + i * sizeof(ph)) != sizeof(ph))
+			err(1, "program header %d", i);
+		if (ph.p_type == PT_LOAD)
+			printf("%#llx %#llx\n", ph.p_paddr, ph.p_paddr + ph.p_memsz);
+	}
+	return 0;
+}
+
+/* tsc: a clock that a kexec does not stop. */
+static int tsc(char **argv)
+{
+	printf("%llu\n", __rdtsc());
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int nr_args;
+	int (*run)(char **argv);
+} commands[] = {
+	{ "fill",	4, pattern },
+	{ "check",	4, pattern },
+	{ "hold",	4, pattern },
+	{ "alloc",	3, space },
+	{ "punch",	3, space },
+	{ "orphan",	2, orphan },
+	{ "list",	1, list },
+	{ "df",		1, df },
+	{ "churn",	3, churn },
+	{ "churned",	2, churned },
+	{ "leaves",	1, leaves },
+	{ "core",	0, core },
+	{ "tsc",	0, tsc },
+	{}
+};
+
+int main(int argc, char **argv)
+{
+	for (int i = 0; argc > 1 && commands[i].name; i++)
+		if (!strcmp(argv[1], commands[i].name) && argc == commands[i].nr_args + 2)
+			return commands[i].run(argv);
+	errx(2, "unknown command, or not the arguments that it takes");
+}

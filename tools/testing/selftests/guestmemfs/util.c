@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the tests of guestmemfs share.
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* Mounts a pool; a negative node asks for the only one. */
+int pool_mount_at(int node, const char *path, unsigned long flags)
+{
+	char options[32] = "";
+
+	if (node >= 0)
+		snprintf(options, sizeof(options), "node=%d", node);
+	return mount("guestmemfs", path, "guestmemfs", flags, options);
+}
+
+/* The nodes that have a pool, ascending. Returns how many. */
+int pool_nodes(int *nodes)
+{
+	char path[] = "/tmp/guestmemfs-XXXXXX";
+	int nr = 0, node;
+
+	if (!mkdtemp(path))
+		return 0;
+	for (node = 0; node < MAX_POOLS; node++) {
+		if (pool_mount_at(node, path, 0))
+			continue;
+		umount(path);
+		nodes[nr++] = node;
+	}
+	rmdir(path);
+	return nr;
+}
+
+uint64_t pool_free_blocks(const struct pool *p)
+{
+	struct statfs st;
+
+	return statfs(p->mnt, &st) ? 0 : st.f_bfree;
+}
+
+bool pool_setup(struct pool *p, int node)
+{
+	struct statfs st;
+
+	p->node = node;
+	snprintf(p->base, sizeof(p->base), "/tmp/guestmemfs-XXXXXX");
+	if (!mkdtemp(p->base))
+		return false;
+	snprintf(p->mnt, sizeof(p->mnt), "%s/mnt", p->base);
+	snprintf(p->dir, sizeof(p->dir), "%s/test", p->mnt);
+	if (mkdir(p->mnt, 0700) || pool_mount_at(node, p->mnt, 0) || statfs(p->mnt, &st))
+		return false;
+	p->free_blocks = st.f_bfree;
+	p->free_inodes = st.f_ffree;
+	return !mkdir(p->dir, 0755);
+}
+
+int pool_remount(const struct pool *p)
+{
+	return umount(p->mnt) ? -1 : pool_mount_at(p->node, p->mnt, 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+/* Unmounts what a failed test has left mounted over the pool or beside it. */
+static void unmount_rest(const struct pool *p)
+{
+	char line[4096], last[4096], dir[4096];
+
+	do {
+		FILE *mounts = fopen("/proc/self/mounts", "r");
+
+		last[0] = 0;
+		while (mounts && fgets(line, sizeof(line), mounts))
+			if (sscanf(line, "%*s %4095s", dir) == 1 &&
+			    !strncmp(dir, p->base, strlen(p->base)))
+				strcpy(last, dir);
+		if (mounts)
+			fclose(mounts);
+	} while (last[0] && !umount2(last, MNT_DETACH));
+}
+
+/*
+ * Removes all that the test has made. Returns what is wrong with the pool
+ * after that, or NULL.
+ */
+const char *pool_teardown(struct pool *p)
+{
+	const char *wrong = NULL;
+	struct statfs st;
+
+	nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (statfs(p->mnt, &st))
+		wrong = "no statfs";
+	else if (st.f_bfree != p->free_blocks)
+		wrong = "blocks are lost";
+	else if (st.f_ffree != p->free_inodes)
+		wrong = "inodes are lost";
+	if (umount(p->mnt))
+		wrong = "still in use";
+	unmount_rest(p);
+	nftw(p->base, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return wrong;
+}
+
+/* A path in the test's directory; valid until the call after the next one. */
+const char *pool_path(const struct pool *p, const char *name)
+{
+	static char paths[2][4096];
+	static int which;
+
+	which = !which;
+	snprintf(paths[which], sizeof(paths[which]), "%s/%s", p->dir, name);
+	return paths[which];
+}
+
+/* A new file of a size. */
+int file_make(const struct pool *p, const char *name, off_t size)
+{
+	int fd = open(pool_path(p, name), O_RDWR | O_CREAT | O_EXCL, 0644);
+
+	if (fd >= 0 && size && ftruncate(fd, size)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+uint64_t file_sectors(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? UINT64_MAX : st.st_blocks;
+}
+
+void *map_file(int fd, off_t offset, size_t len)
+{
+	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+}
+
+/* At this address, which the caller has reserved. */
+void *map_at(void *addr, int fd, off_t offset, size_t len)
+{
+	return mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
+}
+
+/* An aligned area of address space, with @align bytes of room behind it. */
+void *reserve(size_t len, size_t align)
+{
+	char *p = mmap(NULL, len + 2 * align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	if (p == MAP_FAILED)
+		return p;
+	return (void *)(((uintptr_t)p + align - 1) & ~(align - 1));
+}
+
+static __thread sigjmp_buf fault_jump;
+static __thread volatile sig_atomic_t fault_expected;
+
+static void on_fault(int sig)
+{
+	if (fault_expected)
+		siglongjmp(fault_jump, sig);
+	/* Nobody expects it: the instruction runs again and ends the test. */
+	signal(sig, SIG_DFL);
+}
+
+/* From here on peek() and poke() of this process report faults. */
+void catch_faults(void)
+{
+	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+}
+
+/* Reads a byte. Returns it, or FAULT() of the signal that came instead. */
+int peek(const void *p)
+{
+	int value, sig = sigsetjmp(fault_jump, 0);
+
+	if (sig) {
+		fault_expected = 0;
+		return FAULT(sig);
+	}
+	fault_expected = 1;
+	value = *(const volatile unsigned char *)p;
+	fault_expected = 0;
+	return value;
+}
+
+/* Writes a byte. Returns 0, or FAULT() of the signal that came instead. */
+int poke(void *p, unsigned char value)
+{
+	int sig = sigsetjmp(fault_jump, 0);
+
+	if (sig) {
+		fault_expected = 0;
+		return FAULT(sig);
+	}
+	fault_expected = 1;
+	*(volatile unsigned char *)p = value;
+	fault_expected = 0;
+	return 0;
+}
+
+/* Every word depends on its place, so that exchanged blocks are noticed. */
+void fill(void *p, size_t len, uint64_t seed)
+{
+	uint64_t *word = p;
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*word); i++)
+		word[i] = (seed << 40) + i + 1;
+}
+
+bool is_filled(const void *p, size_t len, uint64_t seed)
+{
+	const uint64_t *word = p;
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*word); i++)
+		if (word[i] != (seed << 40) + i + 1)
+			return false;
+	return true;
+}
+
+bool is_zero(const void *p, size_t len)
+{
+	const unsigned char *byte = p;
+
+	for (; len && (uintptr_t)byte % sizeof(uint64_t); len--)
+		if (*byte++)
+			return false;
+	for (; len >= 8 * sizeof(uint64_t); len -= 8 * sizeof(uint64_t)) {
+		const uint64_t *w = (const uint64_t *)byte;
+
+		if (w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7])
+			return false;
+		byte += 8 * sizeof(uint64_t);
+	}
+	for (; len; len--)
+		if (*byte++)
+			return false;
+	return true;
+}
