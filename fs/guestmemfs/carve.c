@@ -24,12 +24,15 @@
  * a small machine.
  */
 #define GMFS_HOST_MIN		SZ_1G
+/* Part of it below 4 GiB, for KHO's scratch area, crash kernels and old devices. */
+#define GMFS_HOST_LOW		SZ_1G
 
 LIST_HEAD(gmfs_pools);
 
 /* A blob that this kernel cannot read goes to the next one as it came. */
 void *gmfs_unread_blob;
 size_t gmfs_unread_size;
+bool gmfs_unread_lost;
 
 static char *gmfs_cmdline __initdata;
 static struct gmfs_request gmfs_requests[MAX_NUMNODES] __initdata;
@@ -75,14 +78,27 @@ static void __init gmfs_pool_add(struct gmfs_pool *pool)
 		pool->meta_size >> 10);
 }
 
+/* Below here nothing is taken. */
+static u64 __init gmfs_low_limit(void)
+{
+	unsigned long start, end;
+	u64 low = 0;
+	int i;
+
+	for_each_mem_pfn_range(i, NUMA_NO_NODE, &start, &end, NULL)
+		low += min_t(u64, PFN_PHYS(end), SZ_4G) - min_t(u64, PFN_PHYS(start), SZ_4G);
+	return min_t(u64, GMFS_HOST_LOW, low / 2);
+}
+
 /* The highest free memory of a node, so that what is below 4 GiB goes last. */
 static bool __init gmfs_find_free(int node, u64 align, u64 most, struct gmfs_range *r)
 {
+	u64 limit = gmfs_low_limit();
 	phys_addr_t start, end;
 	u64 i;
 
 	for_each_free_mem_range_reverse(i, node, MEMBLOCK_NONE, &start, &end, NULL) {
-		start = round_up(start, align);
+		start = round_up(max_t(u64, start, limit), align);
 		end = round_down(end, align);
 		if (start >= end)
 			continue;
@@ -91,6 +107,22 @@ static bool __init gmfs_find_free(int node, u64 align, u64 most, struct gmfs_ran
 		return true;
 	}
 	return false;
+}
+
+/*
+ * Reserved meanwhile: memblock may need memory for its own list of regions,
+ * and would find it in the range that it is about to forget.
+ */
+static bool __init gmfs_forget(u64 base, u64 size)
+{
+	int err;
+
+	err = memblock_reserve(base, size);
+	if (err)
+		return false;
+	err = memblock_remove(base, size);
+	memblock_phys_free(base, size);
+	return !err;
 }
 
 /*
@@ -112,7 +144,7 @@ static u64 __init gmfs_take_ranges(struct gmfs_pool *pool, u64 want)
 				most = min(most, SZ_1G - GUESTMEMFS_RANGE_ALIGN);
 			if (!gmfs_find_free(pool->node, aligns[i], most, r))
 				break;
-			if (memblock_remove(r->base, r->size))
+			if (!gmfs_forget(r->base, r->size))
 				break;
 			accept_memory(r->base, r->size);
 			pool->nr_ranges++;
@@ -133,15 +165,18 @@ static void __init gmfs_give_back(struct gmfs_pool *pool)
 
 static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 {
+	int err;
+
 	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &pool->meta_size))
 		return false;
 	pool->meta_base = memblock_alloc_range_nid(pool->meta_size, GMFS_BLOCK_SIZE, 0,
 						   MEMBLOCK_ALLOC_ACCESSIBLE, pool->node, false);
 	if (!pool->meta_base)
 		return false;
+	err = memblock_remove(pool->meta_base, pool->meta_size);
 	/* As a reservation it would count twice for the size of KHO's scratch areas. */
 	memblock_phys_free(pool->meta_base, pool->meta_size);
-	return !memblock_remove(pool->meta_base, pool->meta_size);
+	return !err;
 }
 
 static bool __init gmfs_hide_pool(const struct gmfs_pool *pool)
@@ -276,12 +311,30 @@ static void __init gmfs_carve_fresh(void)
 	}
 }
 
-/* Nothing of ours may be in use by this kernel already. */
+/* What kho_scratch_overlap() looks at is not there yet. */
+static bool __init gmfs_in_scratch(u64 base, u64 size)
+{
+	struct memblock_region *r;
+
+	for_each_mem_region(r)
+		if (memblock_is_kho_scratch(r) && base < r->base + r->size &&
+		    r->base < base + size)
+			return true;
+	return false;
+}
+
+/*
+ * Ours can only be memory that this kernel has not touched, or that mem= has
+ * put out of its reach.
+ */
 static bool __init gmfs_may_keep(u64 base, u64 size, u64 align)
 {
 	if (!size || (base | size) % align || base > S64_MAX || size > S64_MAX - base)
 		return false;
-	return !memblock_is_region_reserved(base, size) && !kho_scratch_overlap(base, size);
+	if (base >= memblock_end_of_DRAM())
+		return true;
+	return memblock_is_region_memory(base, size) && !memblock_is_region_reserved(base, size) &&
+	       !gmfs_in_scratch(base, size);
 }
 
 static bool __init gmfs_keep(struct gmfs_pool *pool, u64 base, u64 size, u64 align)
@@ -290,7 +343,7 @@ static bool __init gmfs_keep(struct gmfs_pool *pool, u64 base, u64 size, u64 ali
 		return true;
 	pr_err("node %d: [mem %#llx-%#llx] was handed over and cannot be kept\n", pool->node,
 	       base, base + size - 1);
-	pool->refused = "some of its memory cannot be kept";
+	pool->lost = true;
 	return false;
 }
 
@@ -323,8 +376,13 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 	if (!pool)
 		return;
 	pool->refused = refused;
+	pool->lost = le32_to_cpu(p.flags) & GUESTMEMFS_POOL_LOST;
 	import_uuid(&pool->uuid, p.uuid);
 	gmfs_revive_ranges(pool, blob, &p);
+	if (pool->lost)
+		pool->refused = "some of its memory could not be kept, its contents are lost";
+	if (pool->lost && gmfs_unread_blob)
+		gmfs_unread_lost = true;
 	if (!gmfs_hide_pool(pool) && !pool->refused)
 		pool->refused = "the firmware's memory map has no room for it";
 	gmfs_pool_add(pool);
@@ -344,6 +402,10 @@ static void __init gmfs_revive(void)
 		if (gmfs_cmdline)
 			pr_warn("guestmemfs=%s ignored: no pools were handed over, and pools are made on a cold boot only\n",
 				gmfs_cmdline);
+		return;
+	}
+	if (!arch_guestmemfs_mapped(round_down(phys, PAGE_SIZE), round_up(size, PAGE_SIZE))) {
+		pr_err("the handover is beyond the memory of this kernel, all pools are lost\n");
 		return;
 	}
 	blob = phys_to_virt(phys);

@@ -7,6 +7,8 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
+#include <asm/guestmemfs.h>
+
 #include "internal.h"
 
 /**
@@ -99,6 +101,9 @@ static vm_fault_t gmfs_fault_locked(struct vm_fault *vmf, struct gmfs_fault *f)
 		return gmfs_fault_insert(vmf, f, &run);
 	case -EINTR:
 		return VM_FAULT_NOPAGE;
+	case -EBUSY:
+		/* Only for guestmemfs_huge_fault(): the mm knows nothing of it. */
+		return VM_FAULT_RETRY;
 	case -ENOMEM:
 		return VM_FAULT_OOM;
 	default:
@@ -122,12 +127,17 @@ static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order
 	};
 	vm_fault_t ret;
 
+	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
+		return VM_FAULT_FALLBACK;
 	if (order && gmfs_fault_present(vmf, order))
 		return VM_FAULT_FALLBACK;
-	filemap_invalidate_lock_shared(f.inode->i_mapping);
-	ret = gmfs_fault_locked(vmf, &f);
-	filemap_invalidate_unlock_shared(f.inode->i_mapping);
-	return ret;
+	do {
+		filemap_invalidate_lock_shared(f.inode->i_mapping);
+		ret = gmfs_fault_locked(vmf, &f);
+		filemap_invalidate_unlock_shared(f.inode->i_mapping);
+		/* A VMM may run until the last moment before a kexec. */
+	} while (ret == VM_FAULT_RETRY && gmfs_pool_wait(GUESTMEMFS_SB(f.inode->i_sb)));
+	return ret == VM_FAULT_RETRY ? VM_FAULT_NOPAGE : ret;
 }
 
 static vm_fault_t guestmemfs_fault(struct vm_fault *vmf)

@@ -8,6 +8,8 @@
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
 
+#include <asm/guestmemfs.h>
+
 #include "internal.h"
 
 static loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence)
@@ -87,6 +89,8 @@ static unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned lo
 	for (i = 0; i < ARRAY_SIZE(aligns) && !(flags & MAP_FIXED); i++) {
 		unsigned long found;
 
+		if (aligns[i] > PMD_SIZE && !arch_guestmemfs_maps_pud())
+			continue;
 		if (!gmfs_entry_fits((u64)pgoff << PAGE_SHIFT, len, aligns[i]))
 			continue;
 		found = gmfs_area_aligned(file, addr, len, pgoff, flags, aligns[i]);

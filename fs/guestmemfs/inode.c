@@ -31,6 +31,12 @@ int __init gmfs_inode_cache_init(void)
 	return gmfs_inode_cache ? 0 : -ENOMEM;
 }
 
+/**
+ * guestmemfs_alloc_inode - memory for an inode
+ * @sb: the superblock
+ *
+ * Return: the inode, without extents, or NULL without memory.
+ */
 struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 {
 	struct gmfs_inode *gi = alloc_inode_sb(sb, gmfs_inode_cache, GFP_KERNEL);
@@ -41,6 +47,10 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	return &gi->vfs_inode;
 }
 
+/**
+ * guestmemfs_free_inode - give the memory of an inode back
+ * @inode: the inode, which guestmemfs_evict_inode() has seen
+ */
 void guestmemfs_free_inode(struct inode *inode)
 {
 	kmem_cache_free(gmfs_inode_cache, GUESTMEMFS_I(inode));
@@ -181,11 +191,8 @@ int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct ia
 	err = setattr_prepare(idmap, dentry, attr);
 	if (err)
 		return err;
-	if (attr->ia_valid & ATTR_SIZE && attr->ia_size != i_size_read(inode)) {
-		err = gmfs_file_resize(inode, attr->ia_size);
-		if (err)
-			return err;
-	}
+	if (attr->ia_valid & ATTR_SIZE && attr->ia_size != i_size_read(inode))
+		return gmfs_file_resize(idmap, inode, attr->ia_size, attr);
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;

@@ -36,7 +36,8 @@
  * All changes of the tables are made under gmfs_pool.lock, between
  * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
  * gmfs_pool.frozen is set under that lock, and after that nothing changes but
- * bits of the unzeroed table.
+ * bits of the unzeroed table. System calls that would change something get
+ * -EBUSY; a fault that would waits, for the kexec or for a signal.
  */
 
 #define GMFS_ZERO_LOCKS		64
@@ -52,6 +53,7 @@
  * @meta: the metadata, in the direct map
  * @uuid: identity
  * @fresh: made by this boot, not handed over
+ * @lost: a kernel could not keep all of its memory
  * @refused: why nobody may mount it, NULL if all is well
  * @lock: serialises all changes of @tables
  * @frozen: tables do not change any more; under @lock
@@ -68,6 +70,7 @@ struct gmfs_pool {
 	void *meta;
 	uuid_t uuid;
 	bool fresh;
+	bool lost;
 	const char *refused;
 	struct mutex lock;
 	bool frozen;
@@ -105,12 +108,14 @@ static inline struct gmfs_pool *GUESTMEMFS_SB(const struct super_block *sb)
 extern struct list_head gmfs_pools;
 extern void *gmfs_unread_blob;
 extern size_t gmfs_unread_size;
+extern bool gmfs_unread_lost;
 
 /* pool.c */
 struct gmfs_pool *gmfs_pool_find(int node);
 struct gmfs_pool *gmfs_pool_only(void);
 int gmfs_pool_names(char *buf, size_t size);
 int gmfs_pool_begin(struct gmfs_pool *pool);
+bool gmfs_pool_wait(struct gmfs_pool *pool);
 void gmfs_pool_end(struct gmfs_pool *pool);
 
 /* zero.c */
@@ -145,7 +150,8 @@ extern const struct inode_operations guestmemfs_file_inode_operations;
 
 /* space.c */
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
-int gmfs_file_resize(struct inode *inode, loff_t size);
+int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		     const struct iattr *attr);
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
 loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
 void gmfs_update_blocks(struct inode *inode);

@@ -36,7 +36,8 @@ static void *__init gmfs_blob_make(size_t *size)
 	nr_ranges = 0;
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		gmfs_handover_pool(blob, nr_pools++, pool->node, pool->uuid.b, pool->meta_base,
-				   pool->meta_size, pool->ranges, pool->nr_ranges, nr_ranges);
+				   pool->meta_size, pool->ranges, pool->nr_ranges, nr_ranges,
+				   pool->lost ? GUESTMEMFS_POOL_LOST : 0);
 		nr_ranges += pool->nr_ranges;
 	}
 	gmfs_handover_end(blob);
@@ -49,8 +50,12 @@ static void *__init gmfs_blob_forward(size_t *size)
 	void *blob = kho_alloc_preserve(gmfs_unread_size);
 
 	*size = gmfs_unread_size;
-	if (!IS_ERR(blob))
-		memcpy(blob, gmfs_unread_blob, gmfs_unread_size);
+	if (IS_ERR(blob))
+		return blob;
+	memcpy(blob, gmfs_unread_blob, gmfs_unread_size);
+	/* Whoever can read it is not to believe it. */
+	if (gmfs_unread_lost)
+		((struct guestmemfs_handover *)blob)->crc ^= cpu_to_le32(1);
 	return blob;
 }
 
@@ -69,6 +74,8 @@ static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *da
 
 static struct notifier_block gmfs_reboot_notifier = {
 	.notifier_call = gmfs_freeze,
+	/* No other notifier is to end the chain before. */
+	.priority = INT_MAX,
 };
 
 /* What has no struct page is not in a hibernation image, and would be lost. */
@@ -98,7 +105,7 @@ static int __init gmfs_hand_over(void)
 	void *blob;
 	int err;
 
-	if (list_empty(&gmfs_pools))
+	if (list_empty(&gmfs_pools) && !gmfs_unread_blob)
 		return 0;
 	err = register_reboot_notifier(&gmfs_reboot_notifier);
 	if (err)

@@ -169,16 +169,35 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 	return err;
 }
 
+/* The tables may only speak of memory that was taken from the host for them. */
+static int gmfs_load_same(const struct gmfs_pool *pool, struct gmfs_complaint *c)
+{
+	const struct gmfs_tables *t = &pool->tables;
+	u32 i;
+
+	*c = (struct gmfs_complaint){ "superblock", 0, "another pool's uuid" };
+	if (memcmp(t->super->uuid, pool->uuid.b, sizeof(pool->uuid)))
+		return -EUCLEAN;
+	*c = (struct gmfs_complaint){ "range table", 0, "not the ranges that were handed over" };
+	if (t->nr_ranges != pool->nr_ranges)
+		return -EUCLEAN;
+	for (i = 0; i < t->nr_ranges; i++) {
+		c->entry = i;
+		if (le64_to_cpu(t->ranges[i].base) != pool->ranges[i].base ||
+		    le64_to_cpu(t->ranges[i].size) != pool->ranges[i].size)
+			return -EUCLEAN;
+	}
+	return 0;
+}
+
 static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 {
 	struct gmfs_complaint c = {};
 	int err;
 
 	err = gmfs_format_open(&pool->tables, pool->meta, pool->meta_base, pool->meta_size, &c);
-	if (!err && memcmp(pool->tables.super->uuid, pool->uuid.b, sizeof(pool->uuid))) {
-		c = (struct gmfs_complaint){ "superblock", 0, "another pool's uuid" };
-		err = -EUCLEAN;
-	}
+	if (!err)
+		err = gmfs_load_same(pool, &c);
 	if (!err)
 		err = gmfs_check(&pool->tables, index, &c);
 	if (err == -EUCLEAN)

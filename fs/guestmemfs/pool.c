@@ -9,6 +9,7 @@
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 
 #include <asm/guestmemfs.h>
 
@@ -75,6 +76,20 @@ int gmfs_pool_begin(struct gmfs_pool *pool)
 }
 
 /**
+ * gmfs_pool_wait - wait as long as a kexec is in progress
+ * @pool: the pool
+ *
+ * Context: process context, without locks that the kexec needs.
+ * Return: false if a fatal signal came.
+ */
+bool gmfs_pool_wait(struct gmfs_pool *pool)
+{
+	while (READ_ONCE(pool->frozen) && !fatal_signal_pending(current))
+		schedule_timeout_killable(HZ / 10);
+	return !fatal_signal_pending(current);
+}
+
+/**
  * gmfs_pool_end - end what gmfs_pool_begin() began
  * @pool: the pool
  */
@@ -98,22 +113,26 @@ static const char * __init gmfs_claim_range(u64 base, u64 size)
 
 static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
 {
-	const char *why = NULL;
+	const char *first = NULL;
 
-	for (u32 i = 0; i < pool->nr_ranges && !why; i++) {
+	for (u32 i = 0; i < pool->nr_ranges; i++) {
 		const struct gmfs_range *r = &pool->ranges[i];
+		const char *why = gmfs_claim_range(r->base, r->size);
 
-		why = gmfs_claim_range(r->base, r->size);
-		if (!why && arch_guestmemfs_unmap(r->base, r->size))
+		if (arch_guestmemfs_unmap(r->base, r->size) && !why)
 			why = "its memory cannot be taken out of the direct map";
+		if (!first)
+			first = why;
 	}
-	return why;
+	return first;
 }
 
 static const char * __init gmfs_claim_meta(struct gmfs_pool *pool)
 {
 	if (!request_mem_region_exclusive(pool->meta_base, pool->meta_size, "guestmemfs"))
 		return "its metadata is claimed by somebody else";
+	if (pool->refused)
+		return NULL;
 	if (!arch_guestmemfs_mapped(pool->meta_base, pool->meta_size))
 		return "its metadata is not in the direct map";
 	pool->meta = phys_to_virt(pool->meta_base);
@@ -133,7 +152,7 @@ static int __init gmfs_claim_pools(void)
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		const char *why = gmfs_claim_data(pool);
 
-		if (!why && !pool->refused)
+		if (!why && pool->meta_size)
 			why = gmfs_claim_meta(pool);
 		if (!pool->refused)
 			pool->refused = why;

@@ -107,6 +107,8 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @first: first whole block to free
  * @last: block after the last one to free
  * @size: size that the file gets
+ * @idmap: for @attr
+ * @attr: what setattr changes besides, NULL for nothing
  */
 struct gmfs_cut {
 	struct inode *inode;
@@ -115,6 +117,8 @@ struct gmfs_cut {
 	u64 first;
 	u64 last;
 	loff_t size;
+	struct mnt_idmap *idmap;
+	const struct iattr *attr;
 };
 
 /* Changes everything or nothing: what needs memory and can fail comes first. */
@@ -138,6 +142,8 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 			memset(cut->tail.va, 0, cut->tail.len);
 		i_size_write(cut->inode, cut->size);
 		inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
+		if (cut->attr)
+			setattr_copy(cut->idmap, cut->inode, cut->attr);
 		gmfs_inode_store(cut->inode);
 		gmfs_update_blocks(cut->inode);
 	}
@@ -183,8 +189,10 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 
 /**
  * gmfs_file_resize - set the size of a file
+ * @idmap: idmap of the mount, for @attr
  * @inode: the file; its i_rwsem is held exclusively
  * @size: the new size in bytes, at most s_maxbytes
+ * @attr: what setattr changes besides, NULL for nothing
  *
  * Shrinking unmaps first and frees then. On the page of the new end, what is
  * behind the end is zeroed at once; in the rest of its block, which nobody can
@@ -192,13 +200,16 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
  *
  * Return: 0, -EBUSY (a kexec has begun) or -ENOMEM, with nothing changed.
  */
-int gmfs_file_resize(struct inode *inode, loff_t size)
+int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		     const struct iattr *attr)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t old = i_size_read(inode);
 	struct gmfs_cut cut = {
 		.inode	= inode,
 		.size	= size,
+		.idmap	= idmap,
+		.attr	= attr,
 	};
 	int err;
 
@@ -272,7 +283,7 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 	}
 	err = gmfs_file_prealloc(inode, offset, end);
 	if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && end > i_size_read(inode))
-		err = gmfs_file_resize(inode, end);
+		err = gmfs_file_resize(&nop_mnt_idmap, inode, end, NULL);
 	return err;
 }
 

@@ -44,7 +44,8 @@ static int guestmemfs_parse_param(struct fs_context *fc, struct fs_parameter *pa
 	/* On a remount it may be given, but it cannot be changed. */
 	if (fc->root && result.uint_32 != GUESTMEMFS_SB(fc->root->d_sb)->node)
 		return invalfc(fc, "node= cannot be changed");
-	ctx->node = result.uint_32;
+	/* No node has the number that stands for none. */
+	ctx->node = min(result.uint_32, GMFS_ALL_NODES - 1);
 	return 0;
 }
 
@@ -141,7 +142,8 @@ static int guestmemfs_reconfigure(struct fs_context *fc)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(fc->root->d_sb);
 
-	if (pool->tables.read_only && !(fc->sb_flags & SB_RDONLY)) {
+	if (pool->tables.read_only && fc->sb_flags_mask & SB_RDONLY &&
+	    !(fc->sb_flags & SB_RDONLY)) {
 		errorfc(fc, "a feature of the pool allows reading only");
 		return -EROFS;
 	}

@@ -189,7 +189,8 @@ int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 
 size_t gmfs_handover_size(u32 nr_pools, u32 nr_ranges);
 void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges);
 void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 meta_base,
-			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range);
+			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range,
+			u32 flags);
 void gmfs_handover_end(void *blob);
 int gmfs_handover_check(const void *blob, size_t size, const char **why);
 int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p);

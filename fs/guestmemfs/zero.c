@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Zeroing memory that the kernel has no mapping of: it gets one for as long
- * as it takes, and sees nothing but what it has just made zero afterwards.
+ * as it takes. The page table entries go at once; what a TLB remembers goes
+ * with the next flush of vmalloc space, or of the CPU.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -71,8 +72,8 @@ static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
  *
  * Context: process context. The blocks belong to the caller's file, which
  * cannot lose them: the caller holds its invalidate_lock.
- * Return: 0; -EINTR when a fatal signal came, or -ENOMEM. Blocks that were
- * not reached are zeroed by whoever needs them next.
+ * Return: 0; -EINTR when a fatal signal came, -ENOMEM, or -EROFS if a feature
+ * forbids to write to the pool. Blocks that were not reached are zeroed by whoever needs them next.
  */
 int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count)
 {
@@ -83,6 +84,8 @@ int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count)
 		block = find_next_bit(pool->tables.unzeroed, end, block);
 		if (block >= end)
 			break;
+		if (pool->tables.read_only)
+			return -EROFS;
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		err = gmfs_zero_block(pool, block);

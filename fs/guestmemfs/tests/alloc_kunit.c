@@ -163,7 +163,7 @@ static void inode_generations_grow(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, le32_to_cpu(p->t.inodes[ino].generation), 1);
 	gmfs_inode_free(&p->t, ino);
-	KUNIT_EXPECT_EQ(test, p->t.inodes[ino].mode, 0);
+	KUNIT_EXPECT_EQ(test, le32_to_cpu(p->t.inodes[ino].mode), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_inode_alloc(&p->t, S_IFDIR, &again), 0);
 	KUNIT_EXPECT_EQ(test, again, ino);
 	KUNIT_EXPECT_EQ(test, le32_to_cpu(p->t.inodes[ino].generation), 2);

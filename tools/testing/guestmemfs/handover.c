@@ -40,7 +40,7 @@ static struct guestmemfs_handover *blob_make(size_t *size)
 		blob_uuid(uuid, i);
 		gmfs_handover_pool(blob, i, 10 + i, uuid, (i + 1) * 2 * MIB, (i + 1) * 4 * MIB,
 				   blob_ranges + blob_first[i], blob_first[i + 1] - blob_first[i],
-				   blob_first[i]);
+				   blob_first[i], 0);
 	}
 	gmfs_handover_end(blob);
 	return blob;

@@ -274,6 +274,26 @@ static void no_memory(const void *arg)
 	pool_free(&p);
 }
 
+/* One extent becomes three, where there is room for one alone. */
+static void punch_makes_room(const void *arg)
+{
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 3), 0);
+	p.map[a].slots = kvrealloc(p.map[a].slots, sizeof(u32), GFP_KERNEL);
+	p.map[a].cap = 1;
+	CHECK_EQ(pool_punch(&p, a, 1, 1), 0);
+	CHECK_EQ(p.map[a].nr, 2);
+	CHECK(p.map[a].cap >= 3);
+	CHECK_EQ(pool_fill(&p, a, 1, 1), 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
 /* Needs no memory, so that an inode can always go away. */
 static void clear_without_memory(const void *arg)
 {
@@ -304,5 +324,6 @@ void map_tests(void)
 	TEST(fill_keeps_blocks);
 	for (i = 0; i < ARRAY_SIZE(memory_cases); i++)
 		test_add(no_memory, &memory_cases[i], "no memory: %s", memory_cases[i].name);
+	TEST(punch_makes_room);
 	TEST(clear_without_memory);
 }

@@ -73,8 +73,8 @@ static void write_handover(const char *dir)
 	u8 blob[512], uuid[16] = {};
 
 	gmfs_handover_begin(blob, 2, 3);
-	gmfs_handover_pool(blob, 0, 0, uuid, MIB, MIB, ranges, 2, 0);
-	gmfs_handover_pool(blob, 1, 1, uuid, MIB, MIB, ranges, 1, 2);
+	gmfs_handover_pool(blob, 0, 0, uuid, MIB, MIB, ranges, 2, 0, 0);
+	gmfs_handover_pool(blob, 1, 1, uuid, MIB, MIB, ranges, 1, 2, 0);
 	gmfs_handover_end(blob);
 	write_seed(dir, 2, blob, size);
 	write_seed(dir, 3, blob, size);

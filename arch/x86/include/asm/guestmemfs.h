@@ -8,8 +8,19 @@
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 
+#include <asm/cpufeature.h>
 #include <asm/e820/api.h>
 #include <asm/page.h>
+
+/**
+ * arch_guestmemfs_maps_pud - can page tables have 1 GiB entries
+ *
+ * Return: true if the CPUs have them; without, they are reserved bits.
+ */
+static inline bool arch_guestmemfs_maps_pud(void)
+{
+	return boot_cpu_has(X86_FEATURE_GBPAGES);
+}
 
 /**
  * arch_guestmemfs_hide - keep a range from becoming System RAM

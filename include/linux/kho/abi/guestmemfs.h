@@ -23,7 +23,8 @@
  * node: a superblock, then the tables that it lists. They are used in place,
  * by this kernel and by the next. They hold no guest byte.
  *
- * All numbers are little-endian. A block is 2 MiB of guest memory. Block
+ * All numbers are little-endian. Checksums are CRC-32C, begun with all bits set
+ * and not inverted at the end, as crc32c(~0, ...) of the kernel. A block is 2 MiB of guest memory. Block
  * numbers are unique in a pool: each range starts at a block number that has
  * the same remainder modulo %GUESTMEMFS_GROUP_BLOCKS as its physical address
  * has in blocks, and in a group of %GUESTMEMFS_GROUP_BLOCKS of its own. Hence
@@ -84,6 +85,9 @@ struct guestmemfs_handover {
 static_assert(sizeof(struct guestmemfs_handover) == 64);
 static_assert(offsetof(struct guestmemfs_handover, nr_ranges) == 28);
 
+/* A kernel could not keep all of the pool's memory, and has used it otherwise. */
+#define GUESTMEMFS_POOL_LOST		(1U << 0)
+
 /**
  * struct guestmemfs_handover_pool - one pool of the handover blob
  * @uuid: identity of the pool, as in its superblock
@@ -92,7 +96,7 @@ static_assert(offsetof(struct guestmemfs_handover, nr_ranges) == 28);
  * @node: NUMA node that the pool was taken from
  * @first_range: index of its first range record
  * @nr_ranges: number of its range records, at most %GUESTMEMFS_MAX_RANGES
- * @flags: zero
+ * @flags: GUESTMEMFS_POOL_*
  * @reserved: zero
  */
 struct guestmemfs_handover_pool {

@@ -76,7 +76,7 @@ static void count_line(const char *line, unsigned long bytes, struct leaves *l)
 /* The kernel prints neighbours that are alike in one line. */
 static bool count_leaves(const void *p, size_t len, struct leaves *l)
 {
-	unsigned long from = (uintptr_t)p, to = from + len, start, end;
+	unsigned long from = (uintptr_t)p, to = (from + len + PAGE - 1) & ~(PAGE - 1), start, end;
 	FILE *tables = fopen(TABLES, "r");
 	char line[256];
 
@@ -119,7 +119,7 @@ static int touch(void *p, size_t len, size_t step)
 }
 
 /* The page tables really show memory as it is: ordinary memory as a check. */
-TEST_F(leaves, counting_works)
+TEST_F_TIMEOUT(leaves, counting_works, 120)
 {
 	char *p = reserve(2 * BLOCK, BLOCK);
 	struct leaves l;
@@ -199,7 +199,7 @@ TEST_F_TIMEOUT(leaves, sizes, 300)
 }
 
 /* An address that is asked for, and is not aligned, is a wish. */
-TEST_F(leaves, hint)
+TEST_F_TIMEOUT(leaves, hint, 120)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *area = reserve(3 * GIB, GIB), *p;
@@ -219,7 +219,7 @@ TEST_F(leaves, hint)
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with a hint at what is taken");
 }
 
-TEST_F(leaves, fallocated)
+TEST_F_TIMEOUT(leaves, fallocated, 120)
 {
 	int fd = file_make(&self->p, "file", 0);
 	char *p;
@@ -257,7 +257,7 @@ TEST_F_TIMEOUT(leaves, punched, 120)
 }
 
 /* The end of the file in the middle of a mapped gigabyte. */
-TEST_F(leaves, truncated)
+TEST_F_TIMEOUT(leaves, truncated, 120)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -273,7 +273,7 @@ TEST_F(leaves, truncated)
 }
 
 /* A gigabyte whose protection differs in places. */
-TEST_F(leaves, split_by_mprotect)
+TEST_F_TIMEOUT(leaves, split_by_mprotect, 120)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -292,7 +292,113 @@ TEST_F(leaves, split_by_mprotect)
 	EXPECT_EQ(1, l.read_only);
 }
 
-TEST_F(leaves, no_huge_pages_wanted)
+struct cut_case {
+	size_t from;
+	size_t len;
+};
+
+static const struct cut_case cut_cases[] = {
+	{ 0,			PAGE },
+	{ BLOCK,		PAGE },
+	{ BLOCK + PAGE,		PAGE },
+	{ 4 * BLOCK,		BLOCK },
+	{ 4 * BLOCK - PAGE,	BLOCK + 2 * PAGE },
+	{ GIB - PAGE,		PAGE },
+	{ GIB / 2,		GIB / 2 },
+};
+
+/* Cuts out of a mapped gigabyte: the rest stays mapped, with what is in it. */
+TEST_F_TIMEOUT(leaves, cut, 120)
+{
+	int fd = file_make(&self->p, "file", GIB), i;
+	char *p;
+
+	ASSERT_GE(fd, 0);
+	for (i = 0; i < 2 * ARRAY_SIZE(cut_cases); i++) {
+		const struct cut_case *c = &cut_cases[i / 2];
+		size_t before = c->from - 1, after = c->from + c->len;
+
+		p = map_file(fd, 0, GIB);
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_EQ(0, touch(p, GIB, GIB));
+		if (c->from)
+			p[before] = i;
+		if (after < GIB)
+			p[after] = i + 1;
+		EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB before the cut");
+		/* By unmapping, and by mapping something else over it. */
+		if (i % 2) {
+			ASSERT_EQ(0, munmap(p + c->from, c->len));
+			EXPECT_EQ(FAULT(SIGSEGV), peek(p + c->from));
+			EXPECT_EQ(FAULT(SIGSEGV), poke(p + c->from + c->len - 1, 1));
+		} else {
+			char *q = mmap(p + c->from, c->len, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+			ASSERT_EQ(p + c->from, q);
+			EXPECT_EQ(0, peek(q));
+			EXPECT_EQ(0, poke(q, 0x55));
+		}
+		if (c->from)
+			EXPECT_EQ(i, peek(p + before));
+		if (after < GIB)
+			EXPECT_EQ(i + 1, peek(p + after));
+		munmap(p, GIB);
+	}
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+}
+
+struct move_case {
+	const char *what;
+	size_t displaced;
+	size_t from;
+	size_t len;
+	unsigned long pud;	/* before anything is touched there */
+	unsigned long pmd;	/* after the first and the last byte have been */
+	unsigned long pte;
+};
+
+static const struct move_case move_cases[] = {
+	{ "1 GiB moved by gigabytes",		.len = GIB,	.pud = 1 },
+	{ "1 GiB moved by 2 MiB more",		BLOCK,	.len = GIB,	.pmd = 2 },
+	{ "1 GiB moved by 4 KiB more",		PAGE,	.len = GIB,	.pte = 2 },
+	{ "512 MiB of 1 GiB moved",		.len = GIB / 2,	.pmd = 2 },
+	{ "8 MiB in 1 GiB moved",		.from = 4 * BLOCK, .len = 4 * BLOCK, .pmd = 2 },
+	{ "12 KiB in 1 GiB moved",		.from = BLOCK + PAGE, .len = 3 * PAGE, .pte = 2 },
+};
+
+TEST_F_TIMEOUT(leaves, moved, 120)
+{
+	int fd = file_make(&self->p, "file", GIB), i;
+	char *p, *q;
+
+	ASSERT_GE(fd, 0);
+	for (i = 0; i < ARRAY_SIZE(move_cases); i++) {
+		const struct move_case *c = &move_cases[i];
+
+		p = map_file(fd, 0, GIB);
+		q = (char *)reserve(GIB, GIB) + c->displaced;
+		ASSERT_NE(MAP_FAILED, p);
+		p[c->from] = i;
+		p[c->from + c->len - 1] = i + 1;
+		p[0] = 0x33;
+		p[c->from] = i;
+		EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB before the move");
+		ASSERT_EQ(q, mremap(p + c->from, c->len, c->len, MREMAP_MAYMOVE | MREMAP_FIXED, q));
+		EXPECT_LEAVES(q, c->len, c->pud, 0, 0, c->what);
+		EXPECT_EQ(i, peek(q));
+		EXPECT_EQ(i + 1, peek(q + c->len - 1));
+		EXPECT_LEAVES(q, c->len, c->pud, c->pmd, c->pte, c->what);
+		EXPECT_EQ(FAULT(SIGSEGV), peek(p + c->from));
+		EXPECT_EQ(FAULT(SIGSEGV), peek(p + c->from + c->len - 1));
+		if (c->from)
+			EXPECT_EQ(0x33, peek(p));
+		munmap(p, GIB);
+		munmap(q, c->len);
+	}
+}
+
+TEST_F_TIMEOUT(leaves, no_huge_pages_wanted, 120)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	char *p = map_file(fd, 0, 2 * BLOCK);

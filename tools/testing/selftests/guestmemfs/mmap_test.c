@@ -39,7 +39,7 @@ FIXTURE_TEARDOWN_PARENT(map)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-TEST_F(map, what_is_refused)
+TEST_F_TIMEOUT(map, what_is_refused, 120)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	int readable = open(pool_path(&self->p, "file"), O_RDONLY);
@@ -59,7 +59,7 @@ TEST_F(map, what_is_refused)
 	EXPECT_EQ(0, file_sectors(fd));
 }
 
-TEST_F(map, read_only)
+TEST_F_TIMEOUT(map, read_only, 120)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	int readable = open(pool_path(&self->p, "file"), O_RDONLY);
@@ -77,7 +77,7 @@ TEST_F(map, read_only)
 }
 
 /* Protection may come and go; contents stay, and so do their frames. */
-TEST_F(map, mprotect)
+TEST_F_TIMEOUT(map, mprotect, 120)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = mmap(NULL, 4 * BLOCK, PROT_NONE, MAP_SHARED, fd, 0);
@@ -118,7 +118,7 @@ static const struct end_case end_cases[] = {
 };
 
 /* A mapping may be longer than the file; what is behind the end is not there. */
-TEST_F(map, past_the_end)
+TEST_F_TIMEOUT(map, past_the_end, 120)
 {
 	int i;
 
@@ -146,7 +146,7 @@ TEST_F(map, past_the_end)
 }
 
 /* All of the mapping behind the file, from the start. */
-TEST_F(map, wholly_past_the_end)
+TEST_F_TIMEOUT(map, wholly_past_the_end, 120)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 8 * BLOCK, BLOCK);
@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(map, truncated_while_mapped, 120)
 	}
 }
 
-TEST_F(map, punched_while_mapped)
+TEST_F_TIMEOUT(map, punched_while_mapped, 120)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK), *q = map_file(fd, BLOCK, BLOCK);
@@ -216,7 +216,7 @@ TEST_F(map, punched_while_mapped)
 	EXPECT_EQ(1, p[0]);
 }
 
-TEST_F(map, outlives_name_and_descriptor)
+TEST_F_TIMEOUT(map, outlives_name_and_descriptor, 120)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK);
@@ -232,7 +232,7 @@ TEST_F(map, outlives_name_and_descriptor)
 }
 
 /* Mapped by one who forks, it is not mapped in the child. */
-TEST_F(map, not_inherited)
+TEST_F_TIMEOUT(map, not_inherited, 120)
 {
 	int fd = file_make(&self->p, "file", BLOCK), status;
 	unsigned char *p = map_file(fd, 0, BLOCK);
@@ -250,7 +250,7 @@ TEST_F(map, not_inherited)
 	EXPECT_EQ(1, p[0]);
 }
 
-TEST_F(map, mremap)
+TEST_F_TIMEOUT(map, mremap, 120)
 {
 	int fd = file_make(&self->p, "file", 8 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK), *q;
@@ -305,7 +305,7 @@ static const struct advice_case advice_cases[] = {
 	ADVICE(MADV_COLLAPSE,		EINVAL),
 };
 
-TEST_F(map, madvise)
+TEST_F_TIMEOUT(map, madvise, 120)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), i, err;
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -329,7 +329,7 @@ TEST_F(map, madvise)
 }
 
 /* How a balloon gives memory back. */
-TEST_F(map, madvise_remove)
+TEST_F_TIMEOUT(map, madvise_remove, 120)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK);
@@ -347,7 +347,7 @@ TEST_F(map, madvise_remove)
 }
 
 /* Locking and populating do no harm; guest memory is never swapped anyway. */
-TEST_F(map, locked)
+TEST_F_TIMEOUT(map, locked, 120)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK), *q;
@@ -363,7 +363,7 @@ TEST_F(map, locked)
 	EXPECT_EQ(0, msync(p, BLOCK, MS_SYNC));
 }
 
-TEST_F(map, two_views)
+TEST_F_TIMEOUT(map, two_views, 120)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -383,7 +383,7 @@ TEST_F(map, two_views)
 }
 
 /* Whoever serves faults of guest memory, it is not userfaultfd. */
-TEST_F(map, userfaultfd_is_refused)
+TEST_F_TIMEOUT(map, userfaultfd_is_refused, 120)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
@@ -391,8 +391,6 @@ TEST_F(map, userfaultfd_is_refused)
 	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	unsigned char *p = map_file(fd, 0, BLOCK);
 
-	if (uffd < 0 && errno == ENOSYS)
-		SKIP(return, "no userfaultfd");
 	ASSERT_GE(uffd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));

@@ -101,7 +101,8 @@ TEST_F(mount, message)
 
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, syscall(SYS_fsconfig, fd, 1 /* FSCONFIG_SET_STRING */, "node", "9999", 0));
-	EXPECT_EQ(ENXIO, ERR(syscall(SYS_fsconfig, fd, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0)));
+	EXPECT_EQ(ENXIO,
+		  ERR(syscall(SYS_fsconfig, fd, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0)));
 	ASSERT_GT(read(fd, said, sizeof(said) - 1), 0);
 	EXPECT_NE(NULL, strstr(said, "no pool on node 9999, there are pools on nodes 0"))
 		TH_LOG("said: %s", said);
@@ -121,7 +122,7 @@ TEST_F(mount, twice_is_the_same)
 	EXPECT_EQ(one.st_dev, two.st_dev);
 	EXPECT_EQ(one.st_ino, two.st_ino);
 	close(file_make(&self->p, "file", 12345));
-	snprintf(file, sizeof(file), "%s/test/file", path);
+	snprintf(file, sizeof(file), "%s%s/file", path, self->p.dir + strlen(self->p.mnt));
 	ASSERT_EQ(0, stat(file, &two));
 	EXPECT_EQ(12345, two.st_size);
 	EXPECT_EQ(0, umount(path));
@@ -188,19 +189,18 @@ TEST_F(mount, not_by_a_user)
 TEST_F(mount, noexec)
 {
 	static const char script[] = "#!/bin/true\n";
-	char *argv[] = { "program", NULL };
 	int fd = file_make(&self->p, "program", BLOCK);
 	char *p;
 
 	ASSERT_GE(fd, 0);
 	p = map_file(fd, 0, BLOCK);
 	ASSERT_NE(MAP_FAILED, p);
-	strcpy(p, script);
+	memcpy(p, script, sizeof(script));
 	EXPECT_EQ(EPERM, ERR(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0)));
 	EXPECT_EQ(EACCES, ERR(mprotect(p, PAGE, PROT_READ | PROT_EXEC)));
 	ASSERT_EQ(0, fchmod(fd, 0755));
 	close(fd);
-	EXPECT_EQ(EACCES, ERR(execv(pool_path(&self->p, "program"), argv)));
+	EXPECT_EQ(EACCES, ERR(execl(pool_path(&self->p, "program"), "program", NULL)));
 }
 
 TEST_F(mount, remount)

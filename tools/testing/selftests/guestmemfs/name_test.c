@@ -186,12 +186,12 @@ TEST_F(name, length)
 	name[254] = 'o';
 	close(file_make(&self->p, name, 9));
 	/* Any byte but slash and zero. */
-	close(file_make(&self->p, "\x01\xff \n", 11));
+	close(file_make(&self->p, "\n \x01\xff", 11));
 	ASSERT_EQ(0, pool_remount(&self->p));
 	EXPECT_EQ(9, which(&self->p, name));
 	name[254] = 'n';
 	EXPECT_EQ(7, which(&self->p, name));
-	EXPECT_EQ(11, which(&self->p, "\x01\xff \n"));
+	EXPECT_EQ(11, which(&self->p, "\n \x01\xff"));
 	/* A long name leaves nothing behind under a short one. */
 	ASSERT_EQ(0, do_rename(&self->p, name, "s", 0));
 	ASSERT_EQ(0, pool_remount(&self->p));

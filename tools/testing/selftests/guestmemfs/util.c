@@ -36,7 +36,11 @@ int pool_nodes(int *nodes)
 	if (!mkdtemp(path))
 		return 0;
 	for (node = 0; node < MAX_POOLS; node++) {
-		if (pool_mount_at(node, path, 0))
+		char sysfs[64];
+
+		/* Not a question about a node that does not exist: each is answered in the log. */
+		snprintf(sysfs, sizeof(sysfs), "/sys/devices/system/node/node%d", node);
+		if (access(sysfs, F_OK) || pool_mount_at(node, path, 0))
 			continue;
 		umount(path);
 		nodes[nr++] = node;
@@ -61,7 +65,7 @@ bool pool_setup(struct pool *p, int node)
 	if (!mkdtemp(p->base))
 		return false;
 	snprintf(p->mnt, sizeof(p->mnt), "%s/mnt", p->base);
-	snprintf(p->dir, sizeof(p->dir), "%s/test", p->mnt);
+	snprintf(p->dir, sizeof(p->dir), "%s/%s", p->mnt, strrchr(p->base, '/') + 1);
 	if (mkdir(p->mnt, 0700) || pool_mount_at(node, p->mnt, 0) || statfs(p->mnt, &st))
 		return false;
 	p->free_blocks = st.f_bfree;
@@ -94,7 +98,7 @@ static void unmount_rest(const struct pool *p)
 		while (mounts && fgets(line, sizeof(line), mounts))
 			if (sscanf(line, "%*s %4095s", dir) == 1 &&
 			    !strncmp(dir, p->base, strlen(p->base)))
-				strcpy(last, dir);
+				memcpy(last, dir, sizeof(last));
 		if (mounts)
 			fclose(mounts);
 	} while (last[0] && !umount2(last, MNT_DETACH));
@@ -109,6 +113,7 @@ const char *pool_teardown(struct pool *p)
 	const char *wrong = NULL;
 	struct statfs st;
 
+	mount(NULL, p->mnt, NULL, MS_REMOUNT, NULL);
 	nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	if (statfs(p->mnt, &st))
 		wrong = "no statfs";
@@ -167,8 +172,8 @@ void *map_at(void *addr, int fd, off_t offset, size_t len)
 /* An aligned area of address space, with @align bytes of room behind it. */
 void *reserve(size_t len, size_t align)
 {
-	char *p = mmap(NULL, len + 2 * align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		       -1, 0);
+	char *p = mmap(NULL, len + 2 * align, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return p;
@@ -176,11 +181,19 @@ void *reserve(size_t len, size_t align)
 }
 
 static __thread sigjmp_buf fault_jump;
-static __thread volatile sig_atomic_t fault_expected;
+static __thread int fault_expected;
+
+static void expect_fault(int yes)
+{
+	/* Not before or after the access, from where the compiler stands. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&fault_expected, yes, __ATOMIC_SEQ_CST);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 static void on_fault(int sig)
 {
-	if (fault_expected)
+	if (__atomic_load_n(&fault_expected, __ATOMIC_SEQ_CST))
 		siglongjmp(fault_jump, sig);
 	/* Nobody expects it: the instruction runs again and ends the test. */
 	signal(sig, SIG_DFL);
@@ -201,12 +214,12 @@ int peek(const void *p)
 	int value, sig = sigsetjmp(fault_jump, 0);
 
 	if (sig) {
-		fault_expected = 0;
+		expect_fault(0);
 		return FAULT(sig);
 	}
-	fault_expected = 1;
-	value = *(const volatile unsigned char *)p;
-	fault_expected = 0;
+	expect_fault(1);
+	value = __atomic_load_n((const unsigned char *)p, __ATOMIC_RELAXED);
+	expect_fault(0);
 	return value;
 }
 
@@ -216,12 +229,12 @@ int poke(void *p, unsigned char value)
 	int sig = sigsetjmp(fault_jump, 0);
 
 	if (sig) {
-		fault_expected = 0;
+		expect_fault(0);
 		return FAULT(sig);
 	}
-	fault_expected = 1;
-	*(volatile unsigned char *)p = value;
-	fault_expected = 0;
+	expect_fault(1);
+	__atomic_store_n((unsigned char *)p, value, __ATOMIC_RELAXED);
+	expect_fault(0);
 	return 0;
 }
 

@@ -8,9 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define KIB		(1UL << 10)
-#define MIB		(1UL << 20)
-#define GIB		(1UL << 30)
+#define KIB		1024UL
+#define MIB		(1024 * KIB)
+#define GIB		(1024 * MIB)
 #define PAGE		(4 * KIB)
 #define BLOCK		(2 * MIB)
 #define BLOCK_SECTORS	(BLOCK / 512)

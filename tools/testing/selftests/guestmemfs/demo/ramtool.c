@@ -64,7 +64,7 @@ static struct guest_header *find_header(const char *path, struct map *map)
 
 static int show(const char *path)
 {
-	struct map map = map_open(path, O_RDWR, -1);
+	struct map map = map_open(path, O_RDONLY, -1);
 	struct guest_header *hdr = find_header(path, &map);
 
 	printf("count=%llu pages=%u epoch=%u beats=%u lost=%llu\n",
@@ -74,7 +74,7 @@ static int show(const char *path)
 
 static int copy(const char *from, const char *to)
 {
-	struct map src = map_open(from, O_RDWR, -1);
+	struct map src = map_open(from, O_RDONLY, -1);
 	struct map dst = map_open(to, O_RDWR | O_CREAT | O_TRUNC, src.size);
 
 	memcpy(dst.bytes, src.bytes, src.size);

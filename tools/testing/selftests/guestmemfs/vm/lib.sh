@@ -118,12 +118,12 @@ kselftest()
 # those out here.
 in_root()
 {
-	if ! grep -q ' /root/proc ' /proc/mounts; then
+	if ! grep -q ' /debian/proc ' /proc/mounts; then
 		for vm_d in proc sys dev tmp out mnt; do
-			mount --rbind /$vm_d /root/$vm_d
+			mount --rbind /$vm_d /debian/$vm_d
 		done
 	fi
-	env -u LD_LIBRARY_PATH chroot /root "$@"
+	env -u LD_LIBRARY_PATH chroot /debian "$@"
 }
 
 # What the host wants to know of every generation when it ends.
@@ -131,11 +131,14 @@ vm_end_generation()
 {
 	sync
 	if [ -e /sys/kernel/debug/kmemleak ]; then
-		# Younger than five seconds is not reported, and a first scan may
-		# meet pointers on the move.
+		# Younger than five seconds is not reported. A scan is slow, and may meet a
+		# pointer on the move: only what a second one finds, too, is a leak.
 		sleep 6
 		echo scan >/sys/kernel/debug/kmemleak
-		echo scan >/sys/kernel/debug/kmemleak
+		if [ -n "$(head -c 1 /sys/kernel/debug/kmemleak)" ]; then
+			sleep 1
+			echo scan >/sys/kernel/debug/kmemleak
+		fi
 		cat /sys/kernel/debug/kmemleak >"/out/kmemleak.$GEN"
 	fi
 	{
@@ -225,6 +228,7 @@ vm_shell()
 				echo "the pool of node $vm_node is mounted on /mnt/node$vm_node"
 		done
 	fi
-	echo "next_hop goes through kexec, in_root COMMAND runs in the Debian root, exit ends the machine"
+	echo "next_hop goes through kexec, in_root COMMAND runs in the Debian root,"
+	echo "exit ends the machine"
 	ENV=/vm/lib.sh setsid cttyhack sh
 }

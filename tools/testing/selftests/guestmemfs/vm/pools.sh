@@ -26,7 +26,7 @@ mount_fails()
 # logged REGEX [TIMES]: in the log of this kernel, and how often.
 logged()
 {
-	dmesg | grep guestmemfs
+	dmesg | grep "guestmemfs: "
 	[ "$(dmesg | grep -cE "guestmemfs: $1")" -eq "${2:-1}" ]
 }
 
