@@ -38,12 +38,20 @@ static const struct gmfs_cmdline_case gmfs_cmdline_cases[] = {
 	{ "0:1G,1:1G,2:1G", -E2BIG },
 };
 
-static void gmfs_cmdline_describe(const struct gmfs_cmdline_case *param, char *desc)
+static void gmfs_cmdline_describe(struct kunit *test, const void *param, char *desc)
 {
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "'%s'", param->arg);
+	const struct gmfs_cmdline_case *c = param;
+
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "'%s'", c->arg);
 }
 
-KUNIT_ARRAY_PARAM(gmfs_cmdline, gmfs_cmdline_cases, gmfs_cmdline_describe);
+/* Registered here, so that the results come with a plan. */
+static int gmfs_cmdline_init_params(struct kunit *test)
+{
+	kunit_register_params_array(test, gmfs_cmdline_cases, ARRAY_SIZE(gmfs_cmdline_cases),
+				    gmfs_cmdline_describe);
+	return 0;
+}
 
 static void parse_parameter(struct kunit *test)
 {
@@ -62,7 +70,8 @@ static void parse_parameter(struct kunit *test)
 }
 
 static struct kunit_case gmfs_cmdline_tests[] = {
-	KUNIT_CASE_PARAM(parse_parameter, gmfs_cmdline_gen_params),
+	KUNIT_CASE_PARAM_WITH_INIT(parse_parameter, kunit_array_gen_params,
+				   gmfs_cmdline_init_params, NULL),
 	{}
 };
 

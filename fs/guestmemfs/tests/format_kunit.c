@@ -185,7 +185,20 @@ static const struct gmfs_bad_case gmfs_bad_cases[] = {
 	{ "bitmap", spoil_bitmap, "bitmap", "is free but somebody's" },
 };
 
-KUNIT_ARRAY_PARAM_DESC(gmfs_bad, gmfs_bad_cases, name);
+static void gmfs_bad_describe(struct kunit *test, const void *param, char *desc)
+{
+	const struct gmfs_bad_case *bad = param;
+
+	strscpy(desc, bad->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+/* Registered here, so that the results come with a plan. */
+static int gmfs_bad_init_params(struct kunit *test)
+{
+	kunit_register_params_array(test, gmfs_bad_cases, ARRAY_SIZE(gmfs_bad_cases),
+				    gmfs_bad_describe);
+	return 0;
+}
 
 static void spoiled_tables_are_refused(struct kunit *test)
 {
@@ -261,7 +274,8 @@ static struct kunit_case gmfs_format_cases[] = {
 	KUNIT_CASE(static_bits_are_checksummed),
 	KUNIT_CASE(feature_words_follow_the_rule),
 	KUNIT_CASE(tables_elsewhere_are_refused),
-	KUNIT_CASE_PARAM(spoiled_tables_are_refused, gmfs_bad_gen_params),
+	KUNIT_CASE_PARAM_WITH_INIT(spoiled_tables_are_refused, kunit_array_gen_params,
+				   gmfs_bad_init_params, NULL),
 	KUNIT_CASE(handover_there_and_back),
 	KUNIT_CASE(handover_is_refused),
 	{}

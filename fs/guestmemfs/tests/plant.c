@@ -73,7 +73,7 @@ static void *plant_table(struct guestmemfs_super *s, enum guestmemfs_table table
 	return (u8 *)s + le64_to_cpu(s->tables[table].offset);
 }
 
-/* A directory of the root's moves into one of its own, or back. */
+/* A directory of the root's moves into a younger one of its own, or back. */
 static int plant_cycle(struct guestmemfs_super *s)
 {
 	struct guestmemfs_inode *inodes = plant_table(s, GUESTMEMFS_TABLE_INODES);
@@ -83,7 +83,8 @@ static int plant_cycle(struct guestmemfs_super *s)
 		u32 above = le32_to_cpu(inodes[below].parent);
 		u32 parent;
 
-		if (!S_ISDIR(le32_to_cpu(inodes[below].mode)) || above == GUESTMEMFS_ROOT_INO)
+		if (!S_ISDIR(le32_to_cpu(inodes[below].mode)) || above == GUESTMEMFS_ROOT_INO ||
+		    above > below)
 			continue;
 		parent = le32_to_cpu(inodes[above].parent);
 		if (parent != GUESTMEMFS_ROOT_INO && parent != below)

@@ -73,6 +73,15 @@ kept()
 	"$@" >/tmp/kept.now && diff "$STATE/$vm_name" /tmp/kept.now
 }
 
+# total_kept: as much memory as keep total mem_total_kib has seen, to a MiB, which is
+# what a boot may take more or less than the one before.
+total_kept()
+{
+	vm_diff=$(($(mem_total_kib) - $(cat "$STATE/total")))
+	echo "MemTotal: $vm_diff KiB more than before"
+	[ $vm_diff -lt 1024 ] && [ $vm_diff -gt -1024 ]
+}
+
 # pattern SEED OFFSET LENGTH FILE: written, and to be found by patterns_kept later.
 pattern()
 {
