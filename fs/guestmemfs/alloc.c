@@ -69,7 +69,8 @@ u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block)
 static void gmfs_group_adjust(struct gmfs_tables *t, u32 block, u32 count, bool take)
 {
 	while (count) {
-		u32 in_group = min(count, GUESTMEMFS_GROUP_BLOCKS - block % GUESTMEMFS_GROUP_BLOCKS);
+		u32 to_end = GUESTMEMFS_GROUP_BLOCKS - block % GUESTMEMFS_GROUP_BLOCKS;
+		u32 in_group = min(count, to_end);
 		u16 *nr_free = &t->group_free[block / GUESTMEMFS_GROUP_BLOCKS];
 
 		*nr_free = take ? *nr_free - in_group : *nr_free + in_group;

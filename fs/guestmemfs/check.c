@@ -221,7 +221,8 @@ static const char *gmfs_extent_complaint(struct gmfs_checker *k, const struct gu
 }
 
 /* Each extent by itself, and no block in two of them: @owned has a bit a block. */
-static int gmfs_check_extents(struct gmfs_checker *k, unsigned long *owned, struct gmfs_index *index)
+static int gmfs_check_extents(struct gmfs_checker *k, unsigned long *owned,
+			      struct gmfs_index *index)
 {
 	u32 slot;
 

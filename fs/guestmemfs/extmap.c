@@ -117,16 +117,17 @@ static void gmfs_map_remove(struct gmfs_extmap *map, u32 pos, u32 count)
 static bool gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u32 pos)
 {
 	struct guestmemfs_extent *a, *b;
-	u32 count;
+	u32 count, block;
 
 	if (!pos || pos >= map->nr)
 		return false;
 	a = &t->extents[map->slots[pos - 1]];
 	b = &t->extents[map->slots[pos]];
 	count = le32_to_cpu(a->count);
+	block = le32_to_cpu(a->block);
 	if (gmfs_extent_end(a) != le64_to_cpu(b->logical) || a->flags != b->flags ||
-	    le32_to_cpu(a->block) + count != le32_to_cpu(b->block) ||
-	    gmfs_block_range(t, le32_to_cpu(a->block)) != gmfs_block_range(t, le32_to_cpu(b->block)))
+	    block + count != le32_to_cpu(b->block) ||
+	    gmfs_block_range(t, block) != gmfs_block_range(t, block + count))
 		return false;
 	a->count = cpu_to_le32(count + le32_to_cpu(b->count));
 	gmfs_extent_drop(t, map->slots[pos]);

@@ -89,11 +89,12 @@ static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
 /* Fills in @descs for a pool of @nr_blocks; returns the size of it all. */
 static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
 {
+	const u32 nr_inodes = nr_blocks + GMFS_SPARE_INODES;
 	const u32 entries[GUESTMEMFS_NR_TABLES] = {
 		[GUESTMEMFS_TABLE_RANGES]	= GUESTMEMFS_MAX_RANGES,
 		[GUESTMEMFS_TABLE_BITMAP]	= nr_blocks,
 		[GUESTMEMFS_TABLE_UNZEROED]	= nr_blocks,
-		[GUESTMEMFS_TABLE_INODES]	= max(GMFS_MIN_INODES, nr_blocks + GMFS_SPARE_INODES),
+		[GUESTMEMFS_TABLE_INODES]	= max(GMFS_MIN_INODES, nr_inodes),
 		[GUESTMEMFS_TABLE_EXTENTS]	= nr_blocks * GMFS_EXTENTS_PER_BLOCK,
 		[GUESTMEMFS_TABLE_MAPS]		= nr_blocks,
 		[GUESTMEMFS_TABLE_POISON]	= max(GMFS_MIN_POISON, nr_blocks),

@@ -139,7 +139,8 @@ int gmfs_handover_check(const void *blob, size_t size, const char **why)
 	if (le32_to_cpu(h->version) != GUESTMEMFS_FORMAT_VERSION)
 		return -EUCLEAN;
 	*why = "has a broken checksum";
-	if (le32_to_cpu(h->total_size) != size || le32_to_cpu(h->crc) != gmfs_handover_crc(blob, size))
+	if (le32_to_cpu(h->total_size) != size ||
+	    le32_to_cpu(h->crc) != gmfs_handover_crc(blob, size))
 		return -EUCLEAN;
 	*why = NULL;
 	return 0;

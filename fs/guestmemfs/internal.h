@@ -72,10 +72,10 @@ struct gmfs_pool {
 	bool fresh;
 	bool lost;
 	const char *refused;
-	struct mutex lock;
+	struct mutex lock; /* tables */
 	bool frozen;
 	struct gmfs_tables tables;
-	struct mutex zero_locks[GMFS_ZERO_LOCKS];
+	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
 };
 
 /**

@@ -122,7 +122,7 @@ static int __init gmfs_hand_over(void)
 	if (!err)
 		err = kho_add_subtree(GUESTMEMFS_KHO_SUBTREE, blob, size);
 	if (err) {
-		pr_err("cannot hand the pools over, they will be lost at the next kexec: %d\n", err);
+		pr_err("cannot hand the pools over, the next kexec will lose them: %d\n", err);
 		if (!IS_ERR(blob))
 			kho_unpreserve_free(blob);
 		return err;

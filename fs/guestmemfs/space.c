@@ -309,7 +309,7 @@ loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
 	guard(rwsem_read)(&gi->map_lock);
 	while (offset < size) {
 		gmfs_map_lookup(t, &gi->map, offset >> GUESTMEMFS_BLOCK_SHIFT, &run);
-		if ((run.block == GMFS_NO_BLOCK) == (whence == SEEK_HOLE))
+		if (whence == SEEK_HOLE ? run.block == GMFS_NO_BLOCK : run.block != GMFS_NO_BLOCK)
 			return offset;
 		offset = (run.logical + run.count) << GUESTMEMFS_BLOCK_SHIFT;
 	}

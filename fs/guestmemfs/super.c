@@ -115,7 +115,7 @@ static int gmfs_no_such_pool(struct fs_context *fc, u32 node)
 	int nr = gmfs_pool_names(names, sizeof(names));
 
 	if (!nr)
-		errorfc(fc, "this machine has no pools; see guestmemfs= on the kernel command line");
+		errorfc(fc, "no pools on this machine; see guestmemfs= on the command line");
 	else if (node == GMFS_ALL_NODES)
 		errorfc(fc, "node= is needed, there are pools on nodes %s", names);
 	else

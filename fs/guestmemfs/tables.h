@@ -3,6 +3,7 @@
 #define _GUESTMEMFS_TABLES_H
 
 #include <linux/bitmap.h>
+#include <linux/bits.h>
 #include <linux/types.h>
 #include <linux/kho/abi/guestmemfs.h>
 
@@ -11,10 +12,10 @@
  * memory being real: the user-space tests run both files over a buffer.
  */
 
-#define GMFS_BLOCK_SIZE		(1ULL << GUESTMEMFS_BLOCK_SHIFT)
+#define GMFS_BLOCK_SIZE		BIT_ULL(GUESTMEMFS_BLOCK_SHIFT)
 #define GMFS_GROUP_SIZE		(GMFS_BLOCK_SIZE * GUESTMEMFS_GROUP_BLOCKS)
 /* File offsets are cut off here: 2^32 blocks, and well below MAX_LFS_FILESIZE. */
-#define GMFS_MAX_LOGICAL	(1ULL << 32)
+#define GMFS_MAX_LOGICAL	BIT_ULL(32)
 #define GMFS_NO_BLOCK		U32_MAX
 
 /**

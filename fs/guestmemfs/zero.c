@@ -24,15 +24,17 @@
 void *gmfs_vmap(u64 phys, size_t len)
 {
 	unsigned int nr = PHYS_PFN(phys + len - 1) - PHYS_PFN(phys) + 1;
-	unsigned long *pfns __free(kfree) = kmalloc_array(nr, sizeof(*pfns), GFP_KERNEL);
+	unsigned long *pfns;
 	unsigned int i;
 	void *va;
 
+	pfns = kmalloc_array(nr, sizeof(*pfns), GFP_KERNEL);
 	if (!pfns)
 		return NULL;
 	for (i = 0; i < nr; i++)
 		pfns[i] = PHYS_PFN(phys) + i;
 	va = vmap_pfn(pfns, nr, PAGE_KERNEL);
+	kfree(pfns);
 	return va ? va + offset_in_page(phys) : NULL;
 }
 

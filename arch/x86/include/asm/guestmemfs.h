@@ -2,13 +2,13 @@
 #ifndef _ASM_X86_GUESTMEMFS_H
 #define _ASM_X86_GUESTMEMFS_H
 
+#include <linux/cpufeature.h>
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 
-#include <asm/cpufeature.h>
 #include <asm/e820/api.h>
 #include <asm/page.h>
 

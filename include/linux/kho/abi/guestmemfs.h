@@ -24,7 +24,9 @@
  * by this kernel and by the next. They hold no guest byte.
  *
  * All numbers are little-endian. Checksums are CRC-32C, begun with all bits set
- * and not inverted at the end, as crc32c(~0, ...) of the kernel. A block is 2 MiB of guest memory. Block
+ * and not inverted at the end, as crc32c(~0, ...) of the kernel.
+ *
+ * A block is 2 MiB of guest memory. Block
  * numbers are unique in a pool: each range starts at a block number that has
  * the same remainder modulo %GUESTMEMFS_GROUP_BLOCKS as its physical address
  * has in blocks, and in a group of %GUESTMEMFS_GROUP_BLOCKS of its own. Hence
@@ -49,11 +51,11 @@
 #define GUESTMEMFS_BLOCK_PAGES		512
 
 /* Ranges are whole memory sections, or part of the memory map would remain. */
-#define GUESTMEMFS_RANGE_ALIGN		(1ULL << 27)
+#define GUESTMEMFS_RANGE_ALIGN		0x8000000ULL	/* 128 MiB */
 
 #define GUESTMEMFS_MAX_POOLS		1024
 #define GUESTMEMFS_MAX_RANGES		128	/* of one pool */
-#define GUESTMEMFS_MAX_BLOCKS		(1U << 30)
+#define GUESTMEMFS_MAX_BLOCKS		0x40000000U
 #define GUESTMEMFS_NAME_MAX		255
 
 /**
@@ -86,7 +88,7 @@ static_assert(sizeof(struct guestmemfs_handover) == 64);
 static_assert(offsetof(struct guestmemfs_handover, nr_ranges) == 28);
 
 /* A kernel could not keep all of the pool's memory, and has used it otherwise. */
-#define GUESTMEMFS_POOL_LOST		(1U << 0)
+#define GUESTMEMFS_POOL_LOST		0x1U
 
 /**
  * struct guestmemfs_handover_pool - one pool of the handover blob
@@ -261,9 +263,9 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
 #define GUESTMEMFS_ROOT_INO		1
 
 /* The file was unlinked while open; it goes with the kernel that had it open. */
-#define GUESTMEMFS_INODE_ORPHAN		(1U << 0)
+#define GUESTMEMFS_INODE_ORPHAN		0x1U
 /* Offsets that no extent describes are private (unfaultable), not shared. */
-#define GUESTMEMFS_INODE_PRIVATE	(1U << 1)
+#define GUESTMEMFS_INODE_PRIVATE	0x2U
 #define GUESTMEMFS_INODE_FLAGS		(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE)
 
 /**
@@ -319,15 +321,15 @@ static_assert(offsetof(struct guestmemfs_inode, atime_nsec) == 72);
 static_assert(offsetof(struct guestmemfs_inode, name) == 128);
 
 /* Its offsets have blocks; without this bit it describes states alone. */
-#define GUESTMEMFS_EXTENT_ALLOCATED	(1U << 0)
+#define GUESTMEMFS_EXTENT_ALLOCATED	0x1U
 /* Its offsets have the other character than the inode's flags give them. */
-#define GUESTMEMFS_EXTENT_CONVERTED	(1U << 1)
+#define GUESTMEMFS_EXTENT_CONVERTED	0x2U
 /* One block; @map tells for each of its pages what CONVERTED tells for all. */
-#define GUESTMEMFS_EXTENT_MIXED		(1U << 2)
+#define GUESTMEMFS_EXTENT_MIXED		0x4U
 /* Cut off its file; the blocks are freed when the last pin is gone. */
-#define GUESTMEMFS_EXTENT_TRUNCATED	(1U << 3)
+#define GUESTMEMFS_EXTENT_TRUNCATED	0x8U
 /* The pins are meant to outlive a kexec. */
-#define GUESTMEMFS_EXTENT_PINNED	(1U << 4)
+#define GUESTMEMFS_EXTENT_PINNED	0x10U
 #define GUESTMEMFS_EXTENT_FLAGS		0x1fU
 
 /**

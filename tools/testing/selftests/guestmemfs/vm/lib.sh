@@ -168,6 +168,8 @@ next_hop()
 	vm_end_generation
 	# Everything written to the results is with the host before the jump.
 	sleep 0.2
+	# For since_hop in the next generation.
+	/selftests/filetool tsc >"$STATE/left"
 	kexec -x -e
 	not_ok "kexec did not happen"
 	return 1

@@ -107,16 +107,11 @@ patterns_kept()
 	[ $vm_bad -eq 0 ] && [ -s "$STATE/patterns" ]
 }
 
-# before_hop; next_hop ...: since_hop says in the next generation how many
-# milliseconds have gone. A kexec does not stop the time stamp counter.
-before_hop()
-{
-	"$FT" tsc >"$STATE/left"
-}
-
+# Milliseconds since the generation before left, or since TICKS; a kexec does not stop
+# the time stamp counter.
 since_hop()
 {
-	awk -v now="$("$FT" tsc)" -v left="$(cat "$STATE/left")" -v mhz="$(dmesg |
+	awk -v now="$("$FT" tsc)" -v then="${1:-$(cat "$STATE/left")}" -v mhz="$(dmesg |
 		sed -n 's/.*tsc: Detected \([0-9.]*\) MHz.*/\1/p' | head -n 1)" \
-		'BEGIN { printf "%d\n", (now - left) / mhz / 1000 }'
+		'BEGIN { printf "%d\n", (now - then) / mhz / 1000 }'
 }
