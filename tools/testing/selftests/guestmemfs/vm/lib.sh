@@ -168,7 +168,7 @@ next_hop()
 	vm_end_generation
 	# Everything written to the results is with the host before the jump.
 	sleep 0.2
-	# For since_hop in the next generation.
+	# For ms_since_hop in the next generation.
 	/selftests/filetool tsc >"$STATE/left"
 	kexec -x -e
 	not_ok "kexec did not happen"

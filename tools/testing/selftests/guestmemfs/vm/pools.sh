@@ -107,11 +107,15 @@ patterns_kept()
 	[ $vm_bad -eq 0 ] && [ -s "$STATE/patterns" ]
 }
 
-# Milliseconds since the generation before left, or since TICKS; a kexec does not stop
-# the time stamp counter.
-since_hop()
+# ms_since TICKS: of the time stamp counter, which a kexec does not stop.
+ms_since()
 {
-	awk -v now="$("$FT" tsc)" -v then="${1:-$(cat "$STATE/left")}" -v mhz="$(dmesg |
+	awk -v now="$("$FT" tsc)" -v then="$1" -v mhz="$(dmesg |
 		sed -n 's/.*tsc: Detected \([0-9.]*\) MHz.*/\1/p' | head -n 1)" \
 		'BEGIN { printf "%d\n", (now - then) / mhz / 1000 }'
+}
+
+ms_since_hop()
+{
+	ms_since "$(cat "$STATE/left")"
 }
