@@ -12,7 +12,7 @@
 
 #include "test.h"
 
-#define TEST_SECONDS	60
+#define TEST_SECONDS	300
 
 struct test {
 	test_fn fn;
