@@ -27,6 +27,9 @@
 /* Part of it below 4 GiB, for KHO's scratch area, crash kernels and old devices. */
 #define GMFS_HOST_LOW		SZ_1G
 
+/* More than KHO can allocate in one piece is no blob; this bounds all reads. */
+#define GMFS_BLOB_MAX		SZ_4M
+
 LIST_HEAD(gmfs_pools);
 
 /* A blob that this kernel cannot read goes to the next one as it came. */
@@ -404,7 +407,8 @@ static void __init gmfs_revive(void)
 				gmfs_cmdline);
 		return;
 	}
-	if (!arch_guestmemfs_mapped(round_down(phys, PAGE_SIZE), round_up(size, PAGE_SIZE))) {
+	if (size > GMFS_BLOB_MAX || phys > S64_MAX || offset_in_page(phys) ||
+	    !arch_guestmemfs_mapped(phys, PAGE_ALIGN(size))) {
 		pr_err("the handover is beyond the memory of this kernel, all pools are lost\n");
 		return;
 	}

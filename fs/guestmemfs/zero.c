@@ -75,7 +75,8 @@ static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
  * Context: process context. The blocks belong to the caller's file, which
  * cannot lose them: the caller holds its invalidate_lock.
  * Return: 0; -EINTR when a fatal signal came, -ENOMEM, or -EROFS if a feature
- * forbids to write to the pool. Blocks that were not reached are zeroed by whoever needs them next.
+ * forbids to write to the pool. Blocks that were not reached are zeroed by
+ * whoever needs them next.
  */
 int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count)
 {
