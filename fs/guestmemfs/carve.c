@@ -38,7 +38,9 @@ size_t gmfs_unread_size;
 bool gmfs_unread_lost;
 
 static char *gmfs_cmdline __initdata;
-static struct gmfs_request gmfs_requests[MAX_NUMNODES] __initdata;
+/* Room for an amount and a discard for each node. */
+static struct gmfs_request gmfs_requests[2 * MAX_NUMNODES] __initdata;
+static u32 gmfs_nr_requests __initdata;
 
 static int __init gmfs_early_param(char *arg)
 {
@@ -56,6 +58,7 @@ static struct gmfs_pool * __init gmfs_pool_new(int node)
 		return NULL;
 	}
 	pool->node = node;
+	INIT_LIST_HEAD(&pool->held);
 	mutex_init(&pool->lock);
 	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
 		mutex_init(&pool->zero_locks[i]);
@@ -296,16 +299,13 @@ static void __init gmfs_carve_all(const struct gmfs_request *req)
 
 static void __init gmfs_carve_fresh(void)
 {
-	u32 nr, i;
-
-	if (gmfs_cmdline_parse(gmfs_cmdline, gmfs_requests, ARRAY_SIZE(gmfs_requests), &nr)) {
-		pr_err("cannot understand guestmemfs=%s, no pools\n", gmfs_cmdline);
-		return;
-	}
-	for (i = 0; i < nr; i++) {
+	for (u32 i = 0; i < gmfs_nr_requests; i++) {
 		const struct gmfs_request *req = &gmfs_requests[i];
 
-		if (req->node == GMFS_ALL_NODES)
+		if (req->discard)
+			pr_info("guestmemfs=%s: nothing was handed over, nothing to discard\n",
+				gmfs_cmdline);
+		else if (req->node == GMFS_ALL_NODES)
 			gmfs_carve_all(req);
 		else if (req->node >= MAX_NUMNODES)
 			pr_err("node %u: does not exist, no pool\n", req->node);
@@ -366,6 +366,39 @@ static void __init gmfs_revive_ranges(struct gmfs_pool *pool, const void *blob,
 	}
 }
 
+static bool __init gmfs_wants_discard(u32 node)
+{
+	for (u32 i = 0; i < gmfs_nr_requests; i++)
+		if (gmfs_requests[i].discard &&
+		    (gmfs_requests[i].node == node || gmfs_requests[i].node == GMFS_ALL_NODES))
+			return true;
+	return false;
+}
+
+static bool __init gmfs_wants_amount(void)
+{
+	for (u32 i = 0; i < gmfs_nr_requests; i++)
+		if (!gmfs_requests[i].discard)
+			return true;
+	return false;
+}
+
+/* The memory stays where it is; what is in it is no longer anybody's. */
+static void __init gmfs_discard(struct gmfs_pool *pool)
+{
+	u64 need;
+
+	pool->refused = NULL;
+	pool->lost = false;
+	pool->fresh = true;
+	pool->hops = 0;
+	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &need) || need > pool->meta_size)
+		pool->refused = "what could be kept of it is too little to start anew";
+	else
+		pool->meta_size = need;
+	pr_warn("node %d: contents discarded, as the command line says\n", pool->node);
+}
+
 static void __init gmfs_revive_pool(const void *blob, u32 index, const char *refused)
 {
 	struct guestmemfs_handover_pool p;
@@ -380,12 +413,15 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 		return;
 	pool->refused = refused;
 	pool->lost = le32_to_cpu(p.flags) & GUESTMEMFS_POOL_LOST;
+	pool->hops = gmfs_next_hop(le32_to_cpu(p.hops));
 	import_uuid(&pool->uuid, p.uuid);
 	gmfs_revive_ranges(pool, blob, &p);
 	if (pool->lost)
 		pool->refused = "some of its memory could not be kept, its contents are lost";
 	if (pool->lost && gmfs_unread_blob)
 		gmfs_unread_lost = true;
+	if (gmfs_wants_discard(pool->node) && !gmfs_unread_blob)
+		gmfs_discard(pool);
 	if (!gmfs_hide_pool(pool) && !pool->refused)
 		pool->refused = "the firmware's memory map has no room for it";
 	gmfs_pool_add(pool);
@@ -419,12 +455,18 @@ static void __init gmfs_revive(void)
 		return;
 	}
 	if (err) {
-		pr_err("the handover %s, its memory stays reserved\n", why);
-		gmfs_unread_blob = blob;
-		gmfs_unread_size = size;
+		/* As it cannot be written anew, it can only be thrown away as a whole. */
+		if (gmfs_wants_discard(GMFS_ALL_NODES)) {
+			pr_err("the handover %s and is discarded\n", why);
+		} else {
+			pr_err("the handover %s, its memory stays reserved\n", why);
+			gmfs_unread_blob = blob;
+			gmfs_unread_size = size;
+		}
 	}
-	if (gmfs_cmdline)
-		pr_info("guestmemfs=%s ignored: pools were handed over\n", gmfs_cmdline);
+	if (gmfs_wants_amount())
+		pr_info("%sguestmemfs=%s ignored: pools were handed over\n",
+			strstr(gmfs_cmdline, "discard") ? "amounts in " : "", gmfs_cmdline);
 	for (u32 i = 0; i < le32_to_cpu(((struct guestmemfs_handover *)blob)->nr_pools); i++)
 		gmfs_revive_pool(blob, i, err ? "its handover cannot be read" : NULL);
 }
@@ -443,8 +485,14 @@ void __init guestmemfs_early_reserve(void)
 {
 	if (is_kdump_kernel())
 		return;
+	if (gmfs_cmdline && gmfs_cmdline_parse(gmfs_cmdline, gmfs_requests,
+					       ARRAY_SIZE(gmfs_requests), &gmfs_nr_requests)) {
+		pr_err("cannot understand guestmemfs=%s, %s\n", gmfs_cmdline,
+		       is_kho_boot() ? "ignored" : "no pools");
+		gmfs_nr_requests = 0;
+	}
 	if (is_kho_boot())
 		gmfs_revive();
-	else if (gmfs_cmdline)
+	else
 		gmfs_carve_fresh();
 }

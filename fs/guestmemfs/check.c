@@ -77,6 +77,15 @@ static bool gmfs_nsec_valid(const struct guestmemfs_inode *di)
 	       le32_to_cpu(di->ctime_nsec) < limit && le32_to_cpu(di->btime_nsec) < limit;
 }
 
+/* Believed only if the hop is the right one, but to be read at any time. */
+static bool gmfs_preserved_valid(const struct guestmemfs_inode *di)
+{
+	if (S_ISDIR(le32_to_cpu(di->mode)))
+		return !di->preserved && !di->preserved_access && !di->preserved_pos;
+	return !(le16_to_cpu(di->preserved_access) & ~GUESTMEMFS_PRESERVED_ACCESS) &&
+	       le64_to_cpu(di->preserved_pos) <= S64_MAX;
+}
+
 /* What can be said of an inode without its parent. */
 static const char *gmfs_inode_complaint(const struct guestmemfs_inode *di)
 {
@@ -93,6 +102,8 @@ static const char *gmfs_inode_complaint(const struct guestmemfs_inode *di)
 		return "owner is nobody";
 	if (!gmfs_nsec_valid(di))
 		return "impossible time";
+	if (!gmfs_preserved_valid(di))
+		return "impossible preservation";
 	return NULL;
 }
 

@@ -60,6 +60,17 @@ static int gmfs_parse_amount(const char **p, u64 value, struct gmfs_request *req
 	return 0;
 }
 
+static bool gmfs_parse_discard(const char **p, struct gmfs_request *req)
+{
+	static const char word[] = "discard";
+
+	if (strncmp(*p, word, sizeof(word) - 1))
+		return false;
+	*p += sizeof(word) - 1;
+	req->discard = true;
+	return true;
+}
+
 static int gmfs_parse_item(const char **p, struct gmfs_request *req)
 {
 	u64 value;
@@ -67,6 +78,8 @@ static int gmfs_parse_item(const char **p, struct gmfs_request *req)
 
 	memset(req, 0, sizeof(*req));
 	req->node = GMFS_ALL_NODES;
+	if (gmfs_parse_discard(p, req))
+		return 0;
 	err = gmfs_parse_number(p, &value);
 	if (err)
 		return err;
@@ -75,6 +88,8 @@ static int gmfs_parse_item(const char **p, struct gmfs_request *req)
 			return -EINVAL;
 		req->node = value;
 		(*p)++;
+		if (gmfs_parse_discard(p, req))
+			return 0;
 		err = gmfs_parse_number(p, &value);
 		if (err)
 			return err;
@@ -82,20 +97,36 @@ static int gmfs_parse_item(const char **p, struct gmfs_request *req)
 	return gmfs_parse_amount(p, value, req);
 }
 
+/*
+ * Is there another item of the kind for the same node? One for all nodes is
+ * for each of them.
+ */
+static bool gmfs_is_twice(const struct gmfs_request *reqs, u32 nr, const struct gmfs_request *req)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		if (reqs[i].discard == req->discard &&
+		    (reqs[i].node == req->node || reqs[i].node == GMFS_ALL_NODES ||
+		     req->node == GMFS_ALL_NODES))
+			return true;
+	return false;
+}
+
 /**
  * gmfs_cmdline_parse - understand the guestmemfs= parameter
  * @arg: the text behind the equals sign
  * @reqs: the answer
  * @max: room in @reqs
- * @nr: number of answers; one alone if it is for %GMFS_ALL_NODES
+ * @nr: number of answers; of those that discard and of those that do not, one
+ *	alone if it is for %GMFS_ALL_NODES
  *
  * Return: 0, or -EINVAL if the text is not one of the forms, names a node
- * twice, or an amount is zero, over 100 % or does not fit in 64 bits; -E2BIG
+ * twice for the same thing, or an amount is zero, over 100 % or does not fit in 64 bits; -E2BIG
  * if it names more than @max nodes.
  */
 int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr)
 {
-	u32 i;
 	int err;
 
 	for (*nr = 0;; arg++) {
@@ -106,17 +137,12 @@ int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 
 		err = gmfs_parse_item(&arg, req);
 		if (err)
 			return err;
-		for (i = 0; i < *nr; i++)
-			if (reqs[i].node == req->node)
-				return -EINVAL;
+		if (gmfs_is_twice(reqs, *nr, req))
+			return -EINVAL;
 		(*nr)++;
 		if (!*arg)
-			break;
+			return 0;
 		if (*arg != ',')
 			return -EINVAL;
 	}
-	for (i = 0; i < *nr; i++)
-		if (reqs[i].node == GMFS_ALL_NODES && *nr > 1)
-			return -EINVAL;
-	return 0;
 }

@@ -75,10 +75,11 @@ void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges)
  * @nr: their number
  * @first_range: which of the blob's ranges is the pool's first
  * @flags: GUESTMEMFS_POOL_*
+ * @hops: kexecs that the pool has been through
  */
 void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 meta_base,
 			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range,
-			u32 flags)
+			u32 flags, u32 hops)
 {
 	struct guestmemfs_handover *h = blob;
 	struct guestmemfs_handover_pool *p = (void *)(h + 1);
@@ -93,6 +94,7 @@ void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 
 	p->first_range = cpu_to_le32(first_range);
 	p->nr_ranges = cpu_to_le32(nr);
 	p->flags = cpu_to_le32(flags);
+	p->hops = cpu_to_le32(hops);
 	for (i = 0; i < nr; i++) {
 		r[i].base = cpu_to_le64(ranges[i].base);
 		r[i].size = cpu_to_le64(ranges[i].size);

@@ -44,6 +44,7 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	if (!gi)
 		return NULL;
 	memset(&gi->map, 0, sizeof(gi->map));
+	INIT_LIST_HEAD(&gi->held);
 	return &gi->vfs_inode;
 }
 
@@ -73,7 +74,7 @@ static void gmfs_inode_set_ops(struct inode *inode)
  * @sb: the superblock
  * @ino: an entry that is in use and has no VFS inode yet
  *
- * A directory gets a link count of 2, a file one of 1.
+ * A directory gets a link count of 2, a file one of 1, an orphan none.
  *
  * Return: the inode, or NULL without memory.
  */
@@ -154,7 +155,8 @@ void guestmemfs_dirty_inode(struct inode *inode, int flags)
  * @inode: the inode
  *
  * Without a name its blocks and its entry are free from here on. When a kexec
- * has begun it stays an orphan, and the next kernel frees it.
+ * has begun it stays an orphan, and the next kernel frees it; and while a
+ * session of the last kernel may ask for it.
  */
 void guestmemfs_evict_inode(struct inode *inode)
 {
@@ -163,8 +165,10 @@ void guestmemfs_evict_inode(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	if (!inode->i_nlink && !gmfs_pool_begin(pool)) {
-		gmfs_map_clear(&pool->tables, &gi->map);
-		gmfs_inode_free(&pool->tables, inode->i_ino);
+		if (!gmfs_inode_preserved(pool, inode->i_ino)) {
+			gmfs_map_clear(&pool->tables, &gi->map);
+			gmfs_inode_free(&pool->tables, inode->i_ino);
+		}
 		gmfs_pool_end(pool);
 	}
 	gmfs_map_destroy(&gi->map);

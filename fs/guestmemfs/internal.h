@@ -35,9 +35,19 @@
  *
  * All changes of the tables are made under gmfs_pool.lock, between
  * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
- * gmfs_pool.frozen is set under that lock, and after that nothing changes but
- * bits of the unzeroed table. System calls that would change something get
- * -EBUSY; a fault that would waits, for the kexec or for a signal.
+ * gmfs_pool.frozen is raised under that lock, and after that nothing changes
+ * but bits of the unzeroed table. System calls that would change something get
+ * -EBUSY; a fault that would waits, for the kexec or for a signal. Two freeze a
+ * pool: the Live Update Orchestrator, once for each of the pool's descriptors
+ * that it preserves, and the reboot notifier, which comes after it. The first
+ * one thaws what it has frozen when the kexec is called off; after the second
+ * one there is no way back.
+ *
+ * A file that a session preserves keeps its blocks. What says so is in the
+ * inode table, so that the next kernel knows before anybody asks it for the
+ * file, and knows when the session was never asked for: it is a number of the
+ * hop, and is no longer believed after one more. Until then the inode is kept
+ * in memory by @held, without a name too.
  */
 
 #define GMFS_ZERO_LOCKS		64
@@ -52,11 +62,13 @@
  * @meta_size: bytes of the metadata
  * @meta: the metadata, in the direct map
  * @uuid: identity
+ * @hops: kexecs that it has been through, 0 if made by this boot
  * @fresh: made by this boot, not handed over
  * @lost: a kernel could not keep all of its memory
  * @refused: why nobody may mount it, NULL if all is well
  * @lock: serialises all changes of @tables
- * @frozen: tables do not change any more; under @lock
+ * @frozen: how many have frozen the tables; under @lock
+ * @held: inodes that the kernel before has preserved; under @lock
  * @tables: the tables, valid while mounted; the volatile parts under @lock
  * @zero_locks: by block, held while it is zeroed
  */
@@ -69,11 +81,13 @@ struct gmfs_pool {
 	u64 meta_size;
 	void *meta;
 	uuid_t uuid;
+	u32 hops;
 	bool fresh;
 	bool lost;
 	const char *refused;
 	struct mutex lock; /* tables */
-	bool frozen;
+	u32 frozen;
+	struct list_head held;
 	struct gmfs_tables tables;
 	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
 };
@@ -84,6 +98,7 @@ struct gmfs_pool {
  * @map: the file's extents
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
+ * @held: in gmfs_pool.held, which has a reference then
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
@@ -91,6 +106,7 @@ struct gmfs_inode {
 	struct gmfs_extmap map;
 	struct offset_ctx offsets;
 	struct timespec64 btime;
+	struct list_head held;
 	struct inode vfs_inode;
 };
 
@@ -102,6 +118,12 @@ static inline struct gmfs_inode *GUESTMEMFS_I(const struct inode *inode)
 static inline struct gmfs_pool *GUESTMEMFS_SB(const struct super_block *sb)
 {
 	return sb->s_fs_info;
+}
+
+/* The number of the hop after @hops; 0 is the number of none. */
+static inline u32 gmfs_next_hop(u32 hops)
+{
+	return hops == U32_MAX ? 1 : hops + 1;
 }
 
 /* carve.c */
@@ -116,6 +138,8 @@ struct gmfs_pool *gmfs_pool_only(void);
 int gmfs_pool_names(char *buf, size_t size);
 int gmfs_pool_begin(struct gmfs_pool *pool);
 bool gmfs_pool_wait(struct gmfs_pool *pool);
+void gmfs_pool_freeze(struct gmfs_pool *pool);
+void gmfs_pool_thaw(struct gmfs_pool *pool);
 void gmfs_pool_end(struct gmfs_pool *pool);
 
 /* zero.c */
@@ -135,6 +159,9 @@ int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct ia
 int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
 		       u32 request_mask, unsigned int query_flags);
 
+/* super.c */
+struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool);
+
 /* dir.c */
 extern const struct inode_operations guestmemfs_dir_inode_operations;
 
@@ -143,6 +170,12 @@ int gmfs_load(struct super_block *sb);
 
 /* kho.c */
 extern void *gmfs_outgoing_blob;
+
+/* luo.c */
+bool gmfs_inode_preserved(const struct gmfs_pool *pool, u32 ino);
+bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino);
+void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
+void gmfs_let_go(struct gmfs_pool *pool);
 
 /* file.c */
 extern const struct file_operations guestmemfs_file_operations;

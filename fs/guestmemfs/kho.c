@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
 #include <linux/init.h>
+#include <linux/guestmemfs.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/reboot.h>
@@ -37,7 +38,7 @@ static void *__init gmfs_blob_make(size_t *size)
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		gmfs_handover_pool(blob, nr_pools++, pool->node, pool->uuid.b, pool->meta_base,
 				   pool->meta_size, pool->ranges, pool->nr_ranges, nr_ranges,
-				   pool->lost ? GUESTMEMFS_POOL_LOST : 0);
+				   pool->lost ? GUESTMEMFS_POOL_LOST : 0, pool->hops);
 		nr_ranges += pool->nr_ranges;
 	}
 	gmfs_handover_end(blob);
@@ -64,11 +65,8 @@ static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *da
 {
 	struct gmfs_pool *pool;
 
-	list_for_each_entry(pool, &gmfs_pools, list) {
-		mutex_lock(&pool->lock);
-		pool->frozen = true;
-		mutex_unlock(&pool->lock);
-	}
+	list_for_each_entry(pool, &gmfs_pools, list)
+		gmfs_pool_freeze(pool);
 	return NOTIFY_DONE;
 }
 
@@ -90,6 +88,23 @@ static int gmfs_pm_notify(struct notifier_block *nb, unsigned long action, void 
 static struct notifier_block gmfs_pm_notifier = {
 	.notifier_call = gmfs_pm_notify,
 };
+
+/**
+ * guestmemfs_kexec_loaded - a kernel to kexec into has been loaded
+ * @handover: it will be given what KHO preserves
+ *
+ * Says beforehand what will be lost: kexec_load(2) gives no kernel a handover,
+ * and kexec_file_load(2) does not when KHO is off. Not for crash kernels.
+ *
+ * Context: any that may print.
+ */
+void guestmemfs_kexec_loaded(bool handover)
+{
+	if (handover || (list_empty(&gmfs_pools) && !gmfs_unread_blob))
+		return;
+	pr_warn("the kernel just loaded gets no handover: a kexec into it loses all pools%s\n",
+		kho_is_enabled() ? "; load it with kexec_file_load (kexec -s)" : "");
+}
 
 static void __init gmfs_release_incoming(void)
 {

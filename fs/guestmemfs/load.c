@@ -55,17 +55,26 @@ static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extma
 	return -ENOMEM;
 }
 
-/* Nobody has them open: they were unlinked under the kernel before. */
+static bool gmfs_load_is_orphan(const struct gmfs_loader *l, u32 ino)
+{
+	return l->t->inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+}
+
+/*
+ * Frees what was unlinked and open under the kernel before: nobody has it open
+ * any more, unless a session has kept it.
+ */
 static int gmfs_load_free_orphans(struct gmfs_loader *l)
 {
+	struct gmfs_pool *pool = GUESTMEMFS_SB(l->sb);
 	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino;
 	int err = 0;
 
 	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
 		struct gmfs_extmap map = {};
 
-		if (!l->t->inodes[ino].mode ||
-		    !(l->t->inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN)))
+		if (!l->t->inodes[ino].mode || gmfs_inode_forget_sessions(pool, ino) ||
+		    !gmfs_load_is_orphan(l, ino))
 			continue;
 		err = gmfs_load_map(l, ino, &map);
 		if (err)
@@ -74,6 +83,24 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 		gmfs_map_destroy(&map);
 		gmfs_inode_free(l->t, ino);
 	}
+	return err;
+}
+
+/* A session of the kernel before has kept it, without a name. */
+static int gmfs_load_orphan(struct gmfs_loader *l, u32 ino)
+{
+	struct inode *inode = gmfs_inode_get(l->sb, ino);
+	int err;
+
+	if (!inode)
+		return -ENOMEM;
+	err = gmfs_load_map(l, ino, &GUESTMEMFS_I(inode)->map);
+	if (!err) {
+		clear_nlink(inode);
+		gmfs_update_blocks(inode);
+		gmfs_hold(GUESTMEMFS_SB(l->sb), inode);
+	}
+	iput(inode);
 	return err;
 }
 
@@ -103,6 +130,8 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 	if (S_ISDIR(inode->i_mode))
 		inc_nlink(d_inode(parent));
 	d_make_persistent(dentry, inode);
+	if (gmfs_inode_preserved(GUESTMEMFS_SB(l->sb), ino))
+		gmfs_hold(GUESTMEMFS_SB(l->sb), inode);
 	/* From here on it is the tree that holds it. */
 	l->dentries[ino] = dentry;
 	dput(dentry);
@@ -143,10 +172,12 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 		return -ENOMEM;
 	l->dentries[GUESTMEMFS_ROOT_INO] = l->sb->s_root;
 	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
-		/* With a read-only mount orphans stay where they are. */
-		if (l->t->inodes[ino].mode &&
-		    !(l->t->inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN)))
+		if (!l->t->inodes[ino].mode)
+			continue;
+		if (!gmfs_load_is_orphan(l, ino))
 			err = gmfs_load_with_parents(l, ino);
+		else if (gmfs_inode_preserved(GUESTMEMFS_SB(l->sb), ino))
+			err = gmfs_load_orphan(l, ino);
 	}
 	return err;
 }
@@ -229,11 +260,8 @@ int gmfs_load(struct super_block *sb)
 		err = gmfs_load_checked(&l);
 		gmfs_index_free(&l.index);
 	}
-	if (!err && !pool->fresh && !l.t->read_only) {
-		le32_add_cpu(&l.t->super->live.hops, 1);
-		/* Counted once, however often it is mounted. */
-		pool->fresh = true;
-	}
+	if (!err && !l.t->read_only)
+		l.t->super->live.hops = cpu_to_le32(pool->hops);
 	gmfs_pool_end(pool);
 	return err;
 }

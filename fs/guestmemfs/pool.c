@@ -90,6 +90,28 @@ bool gmfs_pool_wait(struct gmfs_pool *pool)
 }
 
 /**
+ * gmfs_pool_freeze - let nothing change a pool's tables any more
+ * @pool: the pool
+ *
+ * Counts: as many calls of gmfs_pool_thaw() are due.
+ */
+void gmfs_pool_freeze(struct gmfs_pool *pool)
+{
+	guard(mutex)(&pool->lock);
+	pool->frozen++;
+}
+
+/**
+ * gmfs_pool_thaw - undo one gmfs_pool_freeze()
+ * @pool: the pool
+ */
+void gmfs_pool_thaw(struct gmfs_pool *pool)
+{
+	guard(mutex)(&pool->lock);
+	pool->frozen--;
+}
+
+/**
  * gmfs_pool_end - end what gmfs_pool_begin() began
  * @pool: the pool
  */
@@ -152,8 +174,9 @@ static int __init gmfs_claim_pools(void)
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		const char *why = gmfs_claim_data(pool);
 
-		if (!why && pool->meta_size)
-			why = gmfs_claim_meta(pool);
+		if (!pool->refused)
+			pool->refused = why;
+		why = pool->meta_size ? gmfs_claim_meta(pool) : NULL;
 		if (!pool->refused)
 			pool->refused = why;
 		if (pool->refused)

@@ -107,6 +107,7 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @first: first whole block to free
  * @last: block after the last one to free
  * @size: size that the file gets
+ * @takes: bytes are lost to the file, not only zeroed behind its end
  * @idmap: for @attr
  * @attr: what setattr changes besides, NULL for nothing
  */
@@ -117,6 +118,7 @@ struct gmfs_cut {
 	u64 first;
 	u64 last;
 	loff_t size;
+	bool takes;
 	struct mnt_idmap *idmap;
 	const struct iattr *attr;
 };
@@ -133,7 +135,9 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
-	if (cut->first < cut->last)
+	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
+		err = -EBUSY;
+	else if (cut->first < cut->last)
 		err = gmfs_map_punch(&pool->tables, &gi->map, cut->first, cut->last - cut->first);
 	if (!err) {
 		if (cut->head.va)
@@ -176,6 +180,7 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 		.first	= first >> GUESTMEMFS_BLOCK_SHIFT,
 		.last	= last >> GUESTMEMFS_BLOCK_SHIFT,
 		.size	= i_size_read(inode),
+		.takes	= true,
 	};
 	int err;
 
@@ -198,7 +203,8 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
  * behind the end is zeroed at once; in the rest of its block, which nobody can
  * map, when the file grows again.
  *
- * Return: 0, -EBUSY (a kexec has begun) or -ENOMEM, with nothing changed.
+ * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and
+ * it would shrink) or -ENOMEM, with nothing changed.
  */
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr)
@@ -208,6 +214,7 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	struct gmfs_cut cut = {
 		.inode	= inode,
 		.size	= size,
+		.takes	= size < old,
 		.idmap	= idmap,
 		.attr	= attr,
 	};
@@ -260,7 +267,7 @@ static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end)
  * at their first fault.
  *
  * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
- * has begun).
+ * has begun, or a session preserves the file that is to be punched).
  */
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {

@@ -5,11 +5,13 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/init.h>
 #include <linux/magic.h>
+#include <linux/mount.h>
 #include <linux/seq_file.h>
 #include <linux/statfs.h>
 
@@ -180,6 +182,8 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
 
+	if (pool)
+		gmfs_let_go(pool);
 	kill_anon_super(sb);
 	if (pool)
 		gmfs_alloc_exit(&pool->tables);
@@ -192,6 +196,31 @@ static struct file_system_type guestmemfs_fs_type = {
 	.parameters		= guestmemfs_parameters,
 	.kill_sb		= guestmemfs_kill_sb,
 };
+
+/**
+ * gmfs_mount_pool - mount a pool where nobody sees it
+ * @pool: the pool
+ *
+ * Whoever asks, it is the kernel that mounts.
+ *
+ * Context: process context.
+ * Return: the mount, for mntput(); or an error as mount(2) has them.
+ */
+struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool)
+{
+	struct vfsmount *mnt;
+	struct fs_context *fc;
+
+	scoped_with_kernel_creds()
+		fc = fs_context_for_mount(&guestmemfs_fs_type, 0);
+	if (IS_ERR(fc))
+		return ERR_CAST(fc);
+	((struct gmfs_context *)fc->fs_private)->node = pool->node;
+	scoped_with_kernel_creds()
+		mnt = fc_mount(fc);
+	put_fs_context(fc);
+	return mnt;
+}
 
 static int __init guestmemfs_init(void)
 {

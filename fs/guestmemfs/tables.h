@@ -177,11 +177,13 @@ void gmfs_index_free(struct gmfs_index *index);
  * @node: NUMA node, or %GMFS_ALL_NODES
  * @percent: share of the node's memory, 1 to 100, or 0 if @bytes counts
  * @bytes: how much, over all nodes for %GMFS_ALL_NODES
+ * @discard: throw away what was handed over; both amounts are 0
  */
 struct gmfs_request {
 	u32 node;
 	u32 percent;
 	u64 bytes;
+	bool discard;
 };
 
 int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr);
@@ -191,7 +193,7 @@ size_t gmfs_handover_size(u32 nr_pools, u32 nr_ranges);
 void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges);
 void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 meta_base,
 			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range,
-			u32 flags);
+			u32 flags, u32 hops);
 void gmfs_handover_end(void *blob);
 int gmfs_handover_check(const void *blob, size_t size, const char **why);
 int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p);

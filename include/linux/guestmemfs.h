@@ -11,6 +11,7 @@ struct vm_area_struct;
 #ifdef CONFIG_GUESTMEMFS_FS
 void guestmemfs_early_reserve(void);
 bool vma_is_guestmemfs(const struct vm_area_struct *vma);
+void guestmemfs_kexec_loaded(bool handover);
 #else
 static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 {
@@ -18,6 +19,10 @@ static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 }
 
 static inline void guestmemfs_early_reserve(void)
+{
+}
+
+static inline void guestmemfs_kexec_loaded(bool handover)
 {
 }
 #endif

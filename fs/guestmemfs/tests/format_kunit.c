@@ -226,7 +226,7 @@ static void *handover_blob(struct kunit *test, size_t *size)
 	KUNIT_ASSERT_NOT_NULL(test, blob);
 	gmfs_handover_begin(blob, 1, ARRAY_SIZE(format_ranges));
 	gmfs_handover_pool(blob, 0, 1, uuid, SZ_4M, SZ_8M, format_ranges,
-			   ARRAY_SIZE(format_ranges), 0, 0);
+			   ARRAY_SIZE(format_ranges), 0, 0, 7);
 	gmfs_handover_end(blob);
 	return blob;
 }

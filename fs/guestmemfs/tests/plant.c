@@ -7,9 +7,12 @@
  * rest was left alone.
  */
 #include <linux/bitops.h>
+#include <linux/crc32c.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/kexec_handover.h>
 #include <linux/moduleparam.h>
+#include <linux/sizes.h>
 #include <linux/stat.h>
 #include <linux/string.h>
 
@@ -62,6 +65,20 @@ static void plant_low(struct guestmemfs_handover *h)
 	gmfs_handover_end(h);
 }
 
+/* As if this kernel had not been able to keep all of the last pool. */
+static void plant_lost(struct guestmemfs_handover *h)
+{
+	plant_last_pool(h)->flags ^= cpu_to_le32(GUESTMEMFS_POOL_LOST);
+	gmfs_handover_end(h);
+}
+
+/* More than any blob can have, as KHO says it. This is not undone. */
+static void plant_size(struct guestmemfs_handover *h)
+{
+	kho_remove_subtree(h);
+	kho_add_subtree(GUESTMEMFS_KHO_SUBTREE, h, SZ_4M + 1);
+}
+
 static int plant_super(struct guestmemfs_super *s)
 {
 	s->crc ^= cpu_to_le32(1);
@@ -71,6 +88,68 @@ static int plant_super(struct guestmemfs_super *s)
 static void *plant_table(struct guestmemfs_super *s, enum guestmemfs_table table)
 {
 	return (u8 *)s + le64_to_cpu(s->tables[table].offset);
+}
+
+/* A superblock that was changed gets a checksum that is right. */
+static int plant_seal(struct guestmemfs_super *s)
+{
+	const struct guestmemfs_range *ranges = plant_table(s, GUESTMEMFS_TABLE_RANGES);
+	u32 crc;
+
+	s->crc = 0;
+	crc = crc32c(~0U, s, offsetof(struct guestmemfs_super, live));
+	s->crc = cpu_to_le32(crc32c(crc, ranges, le32_to_cpu(s->nr_ranges) * sizeof(*ranges)));
+	return 0;
+}
+
+static int plant_uuid(struct guestmemfs_super *s)
+{
+	s->uuid[15] ^= 1;
+	return plant_seal(s);
+}
+
+/* The last range is somewhere else, where the same block numbers fit. */
+static int plant_moved(struct guestmemfs_super *s)
+{
+	struct guestmemfs_range *ranges = plant_table(s, GUESTMEMFS_TABLE_RANGES);
+
+	ranges[le32_to_cpu(s->nr_ranges) - 1].base ^= cpu_to_le64(1ULL << 40);
+	return plant_seal(s);
+}
+
+/* A pool of two ranges has one of them, or both again. */
+static int plant_fewer(struct guestmemfs_super *s)
+{
+	struct guestmemfs_range *ranges = plant_table(s, GUESTMEMFS_TABLE_RANGES), *last;
+
+	if (!ranges[1].size || ranges[2].size)
+		return -ENOENT;
+	s->nr_ranges ^= cpu_to_le32(1 ^ 2);
+	last = &ranges[le32_to_cpu(s->nr_ranges) - 1];
+	s->nr_blocks = cpu_to_le32(le32_to_cpu(last->first_block) +
+				   (le64_to_cpu(last->size) >> GUESTMEMFS_BLOCK_SHIFT));
+	return plant_seal(s);
+}
+
+/* Features that no kernel has yet. */
+#define PLANT_FEATURE	cpu_to_le32(1U << 31)
+
+static int plant_compat(struct guestmemfs_super *s)
+{
+	s->feature_compat ^= PLANT_FEATURE;
+	return plant_seal(s);
+}
+
+static int plant_ro_compat(struct guestmemfs_super *s)
+{
+	s->feature_ro_compat ^= PLANT_FEATURE;
+	return plant_seal(s);
+}
+
+static int plant_incompat(struct guestmemfs_super *s)
+{
+	s->feature_incompat ^= PLANT_FEATURE;
+	return plant_seal(s);
 }
 
 /* A directory of the root's moves into a younger one of its own, or back. */
@@ -135,6 +214,8 @@ static const struct {
 	{ "count",	plant_count },
 	{ "far",	plant_far },
 	{ "low",	plant_low },
+	{ "lost",	plant_lost },
+	{ "size",	plant_size },
 };
 
 static const struct {
@@ -142,6 +223,12 @@ static const struct {
 	int (*plant)(struct guestmemfs_super *s);
 } plants_meta[] = {
 	{ "super:",	plant_super },
+	{ "uuid:",	plant_uuid },
+	{ "moved:",	plant_moved },
+	{ "fewer:",	plant_fewer },
+	{ "compat:",	plant_compat },
+	{ "ro_compat:",	plant_ro_compat },
+	{ "incompat:",	plant_incompat },
 	{ "cycle:",	plant_cycle },
 	{ "extent:",	plant_extent },
 	{ "bitmap:",	plant_bitmap },

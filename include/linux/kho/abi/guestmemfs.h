@@ -58,6 +58,13 @@
 #define GUESTMEMFS_MAX_BLOCKS		0x40000000U
 #define GUESTMEMFS_NAME_MAX		255
 
+/*
+ * A file that is preserved by the Live Update Orchestrator. The handle is the
+ * pool's node, shifted by 32, and the inode number; the rest is in the inode.
+ */
+#define GUESTMEMFS_LUO_COMPATIBLE	"guestmemfs-v1"
+#define GUESTMEMFS_LUO_NODE_SHIFT	32
+
 /**
  * struct guestmemfs_handover - head of the handover blob
  * @magic: %GUESTMEMFS_HANDOVER_MAGIC
@@ -99,6 +106,8 @@ static_assert(offsetof(struct guestmemfs_handover, nr_ranges) == 28);
  * @first_range: index of its first range record
  * @nr_ranges: number of its range records, at most %GUESTMEMFS_MAX_RANGES
  * @flags: GUESTMEMFS_POOL_*
+ * @hops: kexecs that the pool had been through when this was written
+ * @pad: zero
  * @reserved: zero
  */
 struct guestmemfs_handover_pool {
@@ -109,12 +118,15 @@ struct guestmemfs_handover_pool {
 	__le32 first_range;
 	__le32 nr_ranges;
 	__le32 flags;
-	__le64 reserved[2];
+	__le32 hops;
+	__le32 pad;
+	__le64 reserved;
 };
 
 static_assert(sizeof(struct guestmemfs_handover_pool) == 64);
 static_assert(offsetof(struct guestmemfs_handover_pool, meta_base) == 16);
 static_assert(offsetof(struct guestmemfs_handover_pool, node) == 32);
+static_assert(offsetof(struct guestmemfs_handover_pool, hops) == 48);
 
 /**
  * struct guestmemfs_handover_range - one physical range of the handover blob
@@ -175,7 +187,7 @@ static_assert(sizeof(struct guestmemfs_table_desc) == 16);
  * @used_extents: likewise for extents
  * @used_maps: likewise for maps
  * @used_poison: likewise for poison records
- * @hops: how often the pool has been handed over by kexec
+ * @hops: kexecs that the pool had been through when it was last mounted
  * @reserved: zero
  */
 struct guestmemfs_super_live {
@@ -268,6 +280,11 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
 #define GUESTMEMFS_INODE_PRIVATE	0x2U
 #define GUESTMEMFS_INODE_FLAGS		(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE)
 
+/* How the preserved descriptor was open. */
+#define GUESTMEMFS_PRESERVED_READ	0x1U
+#define GUESTMEMFS_PRESERVED_WRITE	0x2U
+#define GUESTMEMFS_PRESERVED_ACCESS	(GUESTMEMFS_PRESERVED_READ | GUESTMEMFS_PRESERVED_WRITE)
+
 /**
  * struct guestmemfs_inode - a file or a directory
  * @mode: file type and permissions as in st_mode; 0: the entry is free
@@ -278,8 +295,10 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
  * @gid: group, in the initial user namespace
  * @name_len: bytes of @name, 1 to %GUESTMEMFS_NAME_MAX; 0 for the root and
  *	for orphans
- * @pad: zero
- * @pad2: zero
+ * @preserved_access: GUESTMEMFS_PRESERVED_* of a preserved descriptor
+ * @preserved: the hop that a Live Update Orchestrator session carries a
+ *	descriptor of the file over, counted as in &guestmemfs_handover_pool.hops
+ *	of the kernel behind it; any other number, and 0: it is in no session
  * @size: bytes; 0 for directories
  * @atime: seconds since 1970 of the last access
  * @mtime: of the last change of contents that the kernel can see
@@ -289,6 +308,7 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
  * @mtime_nsec: likewise
  * @ctime_nsec: likewise
  * @btime_nsec: likewise
+ * @preserved_pos: file position of a preserved descriptor, not negative
  * @reserved: zero
  * @name: name in @parent, no slash and no NUL; zero after @name_len bytes
  */
@@ -300,8 +320,8 @@ struct guestmemfs_inode {
 	__le32 uid;
 	__le32 gid;
 	__le16 name_len;
-	__le16 pad;
-	__le32 pad2;
+	__le16 preserved_access;
+	__le32 preserved;
 	__le64 size;
 	__le64 atime;
 	__le64 mtime;
@@ -311,13 +331,16 @@ struct guestmemfs_inode {
 	__le32 mtime_nsec;
 	__le32 ctime_nsec;
 	__le32 btime_nsec;
-	__le64 reserved[5];
+	__le64 preserved_pos;
+	__le64 reserved[4];
 	__u8 name[256];
 };
 
 static_assert(sizeof(struct guestmemfs_inode) == 384);
 static_assert(offsetof(struct guestmemfs_inode, size) == 32);
+static_assert(offsetof(struct guestmemfs_inode, preserved) == 28);
 static_assert(offsetof(struct guestmemfs_inode, atime_nsec) == 72);
+static_assert(offsetof(struct guestmemfs_inode, preserved_pos) == 88);
 static_assert(offsetof(struct guestmemfs_inode, name) == 128);
 
 /* Its offsets have blocks; without this bit it describes states alone. */

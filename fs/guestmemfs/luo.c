@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Descriptors that go through a live update: the file handler of the Live
+ * Update Orchestrator, and what protects a preserved file.
+ */
+
+/**
+ * DOC: guestmemfs Preservation via LUO
+ *
+ * Files of guestmemfs survive a kexec with no help from the Live Update
+ * Orchestrator. What a session adds is a descriptor: whoever retrieves it in
+ * the next kernel has the same file open again, without having to know its
+ * path, or the pool it is in, and before anybody has mounted that pool. And
+ * it adds a promise: from preserve to finish nothing is taken out of the file.
+ *
+ * Preserved
+ * ---------
+ *
+ * The file
+ *   Contents, size, holes, name, owner, mode and times, as for every file.
+ *
+ * An unlinked file
+ *   As long as a session preserves it, it goes on to the next kernel. If the
+ *   session is not retrieved there, it is freed with the hop after that.
+ *
+ * Access mode and position
+ *   As they were at preserve and at freeze.
+ *
+ * Not preserved
+ * -------------
+ *
+ * Status flags (``O_APPEND``, ``O_NONBLOCK``...), ``FD_CLOEXEC``, locks, leases,
+ * mappings, and the mount that the descriptor came from: the new one is
+ * on a mount of the kernel's, where all is allowed that the access mode allows.
+ *
+ * While it is preserved
+ * ---------------------
+ *
+ * Shrinking it and punching holes fail with ``-EBUSY``. It can be
+ * written, mapped, allocated, made larger, renamed and unlinked; unlinking takes the
+ * name and leaves the rest. The same holds in the next kernel, with or without
+ * a mount, until its session is finished; or, should nobody do that, until the
+ * next hop.
+ *
+ * From freeze on, nothing in the whole pool can be changed but the bytes of
+ * blocks that are there: what would change more fails with ``-EBUSY``, or waits
+ * if it is a page fault. Should the kexec be called off, it all goes on.
+ *
+ * Cost
+ * ----
+ *
+ * Three fields of the inode table, and no memory: the cost of preserve,
+ * freeze, retrieve and finish does not grow with the size of file or pool. The first
+ * one to ask for a file of a pool that nobody has mounted pays for the mount.
+ */
+
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/dcache.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/liveupdate.h>
+#include <linux/mount.h>
+
+#include "internal.h"
+
+/* The kernel before has preserved it, and its session may still be open. */
+static bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino)
+{
+	u32 preserved = le32_to_cpu(pool->tables.inodes[ino].preserved);
+
+	return preserved && preserved == pool->hops;
+}
+
+/**
+ * gmfs_inode_preserved - is the file in a session, of this kernel or the last
+ * @pool: the pool
+ * @ino: an entry of the inode table in use
+ *
+ * Context: gmfs_pool.lock is held.
+ * Return: true if nothing may be taken out of it.
+ */
+bool gmfs_inode_preserved(const struct gmfs_pool *pool, u32 ino)
+{
+	u32 preserved = le32_to_cpu(pool->tables.inodes[ino].preserved);
+
+	return gmfs_inode_incoming(pool, ino) || preserved == gmfs_next_hop(pool->hops);
+}
+
+static void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino)
+{
+	struct guestmemfs_inode *di = &pool->tables.inodes[ino];
+
+	di->preserved = 0;
+	di->preserved_access = 0;
+	di->preserved_pos = 0;
+}
+
+/**
+ * gmfs_inode_forget_sessions - drop what is left of sessions that are no more
+ * @pool: the pool
+ * @ino: an entry of the inode table in use
+ *
+ * Context: at mount; gmfs_pool.lock is held.
+ * Return: true if a session of the last kernel can still ask for the file.
+ */
+bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino)
+{
+	if (gmfs_inode_incoming(pool, ino) && liveupdate_enabled())
+		return true;
+	gmfs_inode_unpreserve(pool, ino);
+	return false;
+}
+
+/**
+ * gmfs_hold - keep an inode in memory for a session of the last kernel
+ * @pool: the pool
+ * @inode: the inode
+ *
+ * Context: gmfs_pool.lock is held.
+ */
+void gmfs_hold(struct gmfs_pool *pool, struct inode *inode)
+{
+	lockdep_assert_held(&pool->lock);
+	ihold(inode);
+	list_add(&GUESTMEMFS_I(inode)->held, &pool->held);
+}
+
+/* Returns the inode with the reference that gmfs_hold() took, or NULL. */
+static struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi)
+{
+	guard(mutex)(&pool->lock);
+	if (!gi)
+		gi = list_first_entry_or_null(&pool->held, struct gmfs_inode, held);
+	if (!gi || list_empty(&gi->held))
+		return NULL;
+	list_del_init(&gi->held);
+	return &gi->vfs_inode;
+}
+
+/**
+ * gmfs_let_go - undo all gmfs_hold(), before the superblock goes
+ * @pool: the pool
+ */
+void gmfs_let_go(struct gmfs_pool *pool)
+{
+	struct inode *inode;
+
+	while ((inode = gmfs_unhold(pool, NULL)))
+		iput(inode);
+}
+
+/* The pool and inode number that a session has kept, as far as it can be them. */
+static struct gmfs_pool *gmfs_luo_find(u64 handle, u32 *ino)
+{
+	struct gmfs_pool *pool = gmfs_pool_find(handle >> GUESTMEMFS_LUO_NODE_SHIFT);
+
+	*ino = handle;
+	if (!pool)
+		pr_err("a session has a file of node %llu, where there is no pool\n",
+		       handle >> GUESTMEMFS_LUO_NODE_SHIFT);
+	return pool;
+}
+
+static bool gmfs_luo_can_preserve(struct liveupdate_file_handler *handler, struct file *file)
+{
+	return file->f_op == &guestmemfs_file_operations;
+}
+
+static u16 gmfs_luo_access(const struct file *file)
+{
+	return (file->f_mode & FMODE_READ ? GUESTMEMFS_PRESERVED_READ : 0) |
+	       (file->f_mode & FMODE_WRITE ? GUESTMEMFS_PRESERVED_WRITE : 0);
+}
+
+static int gmfs_luo_preserve(struct liveupdate_file_op_args *args)
+{
+	struct inode *inode = file_inode(args->file);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct guestmemfs_inode *di = &pool->tables.inodes[inode->i_ino];
+	int err;
+
+	/* Nothing of the pool will be there. */
+	if (!gmfs_outgoing_blob)
+		return -EOPNOTSUPP;
+	if (sb_rdonly(inode->i_sb))
+		return -EROFS;
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	if (gmfs_inode_preserved(pool, inode->i_ino)) {
+		err = -EBUSY;
+	} else {
+		di->preserved_access = cpu_to_le16(gmfs_luo_access(args->file));
+		di->preserved_pos = cpu_to_le64(args->file->f_pos);
+		di->preserved = cpu_to_le32(gmfs_next_hop(pool->hops));
+		args->serialized_data = (u64)pool->node << GUESTMEMFS_LUO_NODE_SHIFT |
+					inode->i_ino;
+	}
+	gmfs_pool_end(pool);
+	return err;
+}
+
+static void gmfs_luo_unpreserve(struct liveupdate_file_op_args *args)
+{
+	struct inode *inode = file_inode(args->file);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+
+	if (gmfs_pool_begin(pool))
+		return;
+	gmfs_inode_unpreserve(pool, inode->i_ino);
+	gmfs_pool_end(pool);
+}
+
+static int gmfs_luo_freeze(struct liveupdate_file_op_args *args)
+{
+	struct inode *inode = file_inode(args->file);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+
+	/* It may have been frozen already for another file. */
+	scoped_guard(mutex, &pool->lock)
+		pool->tables.inodes[inode->i_ino].preserved_pos = cpu_to_le64(args->file->f_pos);
+	gmfs_pool_freeze(pool);
+	return 0;
+}
+
+static void gmfs_luo_unfreeze(struct liveupdate_file_op_args *args)
+{
+	gmfs_pool_thaw(GUESTMEMFS_SB(file_inode(args->file)->i_sb));
+}
+
+/* What the last kernel has written down of the descriptor. */
+static int gmfs_luo_recall(struct gmfs_pool *pool, u32 ino, int *flags, loff_t *pos)
+{
+	static const int open_flags[] = {
+		[GUESTMEMFS_PRESERVED_READ]	= O_RDONLY,
+		[GUESTMEMFS_PRESERVED_WRITE]	= O_WRONLY,
+		[GUESTMEMFS_PRESERVED_ACCESS]	= O_RDWR,
+	};
+	const struct guestmemfs_inode *di;
+
+	guard(mutex)(&pool->lock);
+	if (ino >= le32_to_cpu(pool->tables.super->live.used_inodes) ||
+	    !gmfs_inode_incoming(pool, ino))
+		return -ENOENT;
+	di = &pool->tables.inodes[ino];
+	/* gmfs_check() has seen these. */
+	if (!di->preserved_access)
+		return -EUCLEAN;
+	*flags = open_flags[le16_to_cpu(di->preserved_access)] | O_LARGEFILE;
+	*pos = le64_to_cpu(di->preserved_pos);
+	return 0;
+}
+
+static struct file *gmfs_luo_open(struct vfsmount *mnt, u32 ino, int flags)
+{
+	struct path path = { .mnt = mnt };
+	struct inode *inode = ilookup(mnt->mnt_sb, ino);
+	struct file *file;
+
+	if (!inode)
+		return ERR_PTR(-ENOENT);
+	/* The name that it has, or none. */
+	path.dentry = d_obtain_alias(inode);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	file = dentry_open(&path, flags, current_cred());
+	dput(path.dentry);
+	return file;
+}
+
+static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
+{
+	struct gmfs_pool *pool;
+	struct vfsmount *mnt;
+	struct file *file;
+	loff_t pos;
+	int flags, err;
+	u32 ino;
+
+	pool = gmfs_luo_find(args->serialized_data, &ino);
+	if (!pool)
+		return -ENXIO;
+	mnt = gmfs_mount_pool(pool);
+	if (IS_ERR(mnt))
+		return PTR_ERR(mnt);
+	err = gmfs_luo_recall(pool, ino, &flags, &pos);
+	if (!err) {
+		file = gmfs_luo_open(mnt, ino, flags);
+		err = PTR_ERR_OR_ZERO(file);
+	}
+	mntput(mnt);
+	if (err) {
+		pr_err("node %d: inode %u cannot be retrieved: %pe\n", pool->node, ino,
+		       ERR_PTR(err));
+		return err;
+	}
+	vfs_setpos(file, pos, LLONG_MAX);
+	args->file = file;
+	return 0;
+}
+
+/* Not in the middle of a kexec: what finish changes would not be kept. */
+static bool gmfs_luo_can_finish(struct liveupdate_file_op_args *args)
+{
+	u32 ino;
+	struct gmfs_pool *pool = gmfs_luo_find(args->serialized_data, &ino);
+
+	return !pool || !READ_ONCE(pool->frozen);
+}
+
+/* The file is like any other from here on; without name and user it goes. */
+static void gmfs_luo_release(struct gmfs_pool *pool, struct super_block *sb, u32 ino)
+{
+	struct inode *inode, *held = NULL;
+
+	if (gmfs_pool_begin(pool))
+		return;
+	if (ino < le32_to_cpu(pool->tables.super->live.used_inodes) &&
+	    gmfs_inode_incoming(pool, ino) && !pool->tables.read_only)
+		gmfs_inode_unpreserve(pool, ino);
+	gmfs_pool_end(pool);
+	inode = ilookup(sb, ino);
+	if (inode)
+		held = gmfs_unhold(pool, GUESTMEMFS_I(inode));
+	iput(held);
+	iput(inode);
+}
+
+static void gmfs_luo_finish(struct liveupdate_file_op_args *args)
+{
+	struct gmfs_pool *pool;
+	struct vfsmount *mnt;
+	u32 ino;
+
+	pool = gmfs_luo_find(args->serialized_data, &ino);
+	if (!pool)
+		return;
+	mnt = gmfs_mount_pool(pool);
+	if (IS_ERR(mnt)) {
+		pr_warn("node %d: inode %u stays preserved until the next kexec: %pe\n",
+			pool->node, ino, mnt);
+		return;
+	}
+	gmfs_luo_release(pool, mnt->mnt_sb, ino);
+	mntput(mnt);
+}
+
+static unsigned long gmfs_luo_get_id(struct file *file)
+{
+	return (unsigned long)file_inode(file);
+}
+
+static const struct liveupdate_file_ops gmfs_luo_ops = {
+	.can_preserve	= gmfs_luo_can_preserve,
+	.preserve	= gmfs_luo_preserve,
+	.unpreserve	= gmfs_luo_unpreserve,
+	.freeze		= gmfs_luo_freeze,
+	.unfreeze	= gmfs_luo_unfreeze,
+	.retrieve	= gmfs_luo_retrieve,
+	.can_finish	= gmfs_luo_can_finish,
+	.finish		= gmfs_luo_finish,
+	.get_id		= gmfs_luo_get_id,
+	.owner		= THIS_MODULE,
+};
+
+static struct liveupdate_file_handler gmfs_luo_handler = {
+	.ops		= &gmfs_luo_ops,
+	.compatible	= GUESTMEMFS_LUO_COMPATIBLE,
+};
+
+static int __init gmfs_luo_init(void)
+{
+	int err = liveupdate_register_file_handler(&gmfs_luo_handler);
+
+	return err == -EOPNOTSUPP ? 0 : err;
+}
+late_initcall(gmfs_luo_init);
