@@ -15,6 +15,7 @@
  * @sb: the superblock
  * @t: the pool's tables
  * @index: all extents, by inode and offset
+ * @begins: by inode number, its first extent in @index; one more at the end
  * @dentries: by inode number, what is in memory already
  * @below: by inode number, the next step on the way down to the inode that is
  *	being loaded
@@ -23,31 +24,41 @@ struct gmfs_loader {
 	struct super_block *sb;
 	struct gmfs_tables *t;
 	struct gmfs_index index;
+	u32 *begins;
 	struct dentry **dentries;
 	u32 *below;
 };
 
+/*
+ * Notes where in the index each inode's extents begin. Once, and not by a
+ * search when they are wanted: an orphan that is freed meanwhile takes its
+ * numbers out of the table, and a search would lose its way there.
+ */
+static int gmfs_load_begins(struct gmfs_loader *l)
+{
+	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino = 0, i;
+
+	l->begins = kvcalloc((size_t)used + 1, sizeof(*l->begins), GFP_KERNEL);
+	if (!l->begins)
+		return -ENOMEM;
+	for (i = 0; i < l->index.nr; i++)
+		while (ino <= le32_to_cpu(l->t->extents[l->index.slots[i]].ino))
+			l->begins[ino++] = i;
+	while (ino <= used)
+		l->begins[ino++] = i;
+	return 0;
+}
+
 /* Takes the extents of an inode from the index. */
 static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extmap *map)
 {
-	u32 low = 0, high = l->index.nr, end;
+	u32 begin = l->begins[ino];
 
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (le32_to_cpu(l->t->extents[l->index.slots[mid]].ino) < ino)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	for (end = low; end < l->index.nr; end++)
-		if (le32_to_cpu(l->t->extents[l->index.slots[end]].ino) != ino)
-			break;
-	map->nr = end - low;
+	map->nr = l->begins[ino + 1] - begin;
 	map->cap = map->nr;
 	if (!map->nr)
 		return 0;
-	map->slots = kvmemdup(&l->index.slots[low], map->nr * sizeof(*map->slots), GFP_KERNEL);
+	map->slots = kvmemdup(&l->index.slots[begin], map->nr * sizeof(*map->slots), GFP_KERNEL);
 	if (map->slots)
 		return 0;
 	map->nr = 0;
@@ -185,8 +196,12 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 static int gmfs_load_checked(struct gmfs_loader *l)
 {
 	u32 used = le32_to_cpu(l->t->super->live.used_inodes);
-	int err = -ENOMEM;
+	int err;
 
+	err = gmfs_load_begins(l);
+	if (err)
+		return err;
+	err = -ENOMEM;
 	l->dentries = kvcalloc(used, sizeof(*l->dentries), GFP_KERNEL);
 	l->below = kvcalloc(used, sizeof(*l->below), GFP_KERNEL);
 	if (l->dentries && l->below)
@@ -197,6 +212,7 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 		err = gmfs_load_tree(l);
 	kvfree(l->below);
 	kvfree(l->dentries);
+	kvfree(l->begins);
 	return err;
 }
 

@@ -5,7 +5,6 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
-#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
@@ -14,6 +13,7 @@
 #include <linux/mount.h>
 #include <linux/seq_file.h>
 #include <linux/statfs.h>
+#include <linux/workqueue.h>
 
 #include "internal.h"
 
@@ -198,28 +198,50 @@ static struct file_system_type guestmemfs_fs_type = {
 };
 
 /**
+ * struct gmfs_mount_work - a mount that a worker makes
+ * @work: in a work queue
+ * @pool: what to mount
+ * @mnt: the answer
+ */
+struct gmfs_mount_work {
+	struct work_struct work;
+	struct gmfs_pool *pool;
+	struct vfsmount *mnt;
+};
+
+static void gmfs_mount_worker(struct work_struct *work)
+{
+	struct gmfs_mount_work *w = container_of(work, struct gmfs_mount_work, work);
+	struct fs_context *fc = fs_context_for_mount(&guestmemfs_fs_type, 0);
+
+	if (IS_ERR(fc)) {
+		w->mnt = ERR_CAST(fc);
+		return;
+	}
+	((struct gmfs_context *)fc->fs_private)->node = w->pool->node;
+	w->mnt = fc_mount(fc);
+	put_fs_context(fc);
+}
+
+/**
  * gmfs_mount_pool - mount a pool where nobody sees it
  * @pool: the pool
  *
- * Whoever asks, it is the kernel that mounts.
+ * By a worker: whoever asks, it is the kernel that mounts, and a task that
+ * exits has no namespaces any more.
  *
  * Context: process context.
  * Return: the mount, for mntput(); or an error as mount(2) has them.
  */
 struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool)
 {
-	struct vfsmount *mnt;
-	struct fs_context *fc;
+	struct gmfs_mount_work w = { .pool = pool };
 
-	scoped_with_kernel_creds()
-		fc = fs_context_for_mount(&guestmemfs_fs_type, 0);
-	if (IS_ERR(fc))
-		return ERR_CAST(fc);
-	((struct gmfs_context *)fc->fs_private)->node = pool->node;
-	scoped_with_kernel_creds()
-		mnt = fc_mount(fc);
-	put_fs_context(fc);
-	return mnt;
+	INIT_WORK_ONSTACK(&w.work, gmfs_mount_worker);
+	queue_work(system_dfl_wq, &w.work);
+	flush_work(&w.work);
+	destroy_work_on_stack(&w.work);
+	return w.mnt;
 }
 
 static int __init guestmemfs_init(void)

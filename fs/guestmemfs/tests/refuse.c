@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A file that a session can preserve and that refuses to be frozen, for tests
+ * of what an aborted live update leaves: guestmemfs_test/refuse in debugfs.
+ */
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/liveupdate.h>
+
+static const struct file_operations refuse_fops = {
+	.owner	= THIS_MODULE,
+};
+
+static bool refuse_can_preserve(struct liveupdate_file_handler *handler, struct file *file)
+{
+	return file->f_op == &refuse_fops;
+}
+
+static int refuse_preserve(struct liveupdate_file_op_args *args)
+{
+	return 0;
+}
+
+static void refuse_unpreserve(struct liveupdate_file_op_args *args)
+{
+}
+
+static int refuse_freeze(struct liveupdate_file_op_args *args)
+{
+	return -EIO;
+}
+
+/* No session with it has ever come through a kexec. */
+static int refuse_retrieve(struct liveupdate_file_op_args *args)
+{
+	return -EIO;
+}
+
+static void refuse_finish(struct liveupdate_file_op_args *args)
+{
+}
+
+static const struct liveupdate_file_ops refuse_ops = {
+	.can_preserve	= refuse_can_preserve,
+	.preserve	= refuse_preserve,
+	.unpreserve	= refuse_unpreserve,
+	.freeze		= refuse_freeze,
+	.retrieve	= refuse_retrieve,
+	.finish		= refuse_finish,
+	.owner		= THIS_MODULE,
+};
+
+static struct liveupdate_file_handler refuse_handler = {
+	.ops		= &refuse_ops,
+	.compatible	= "guestmemfs-test-refuse",
+};
+
+static int __init refuse_init(void)
+{
+	int err = liveupdate_register_file_handler(&refuse_handler);
+
+	if (err)
+		return err == -EOPNOTSUPP ? 0 : err;
+	/* Unsafe: the file's operations are to be found in it. The file never goes. */
+	debugfs_create_file_unsafe("refuse", 0400, debugfs_create_dir("guestmemfs_test", NULL),
+				   NULL, &refuse_fops);
+	return 0;
+}
+late_initcall(refuse_init);
