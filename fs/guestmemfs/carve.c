@@ -59,6 +59,7 @@ static struct gmfs_pool * __init gmfs_pool_new(int node)
 	}
 	pool->node = node;
 	INIT_LIST_HEAD(&pool->held);
+	INIT_LIST_HEAD(&pool->leftovers);
 	mutex_init(&pool->lock);
 	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
 		mutex_init(&pool->zero_locks[i]);
@@ -80,20 +81,24 @@ static void __init gmfs_pool_add(struct gmfs_pool *pool)
 		bytes += pool->ranges[i].size;
 	list_add_tail(&pool->list, &gmfs_pools);
 	pr_info("node %d: %llu MiB in %u ranges %s, %llu KiB of metadata\n", pool->node,
-		bytes >> 20, pool->nr_ranges, pool->fresh ? "taken" : "handed over",
+		bytes >> 20, pool->nr_ranges, pool->hops ? "handed over" : "taken",
 		pool->meta_size >> 10);
 }
 
-/* Below here nothing is taken. */
+/* Below here nothing is taken. Of the machine as it was before anything was. */
 static u64 __init gmfs_low_limit(void)
 {
+	static u64 limit __initdata;
 	unsigned long start, end;
 	u64 low = 0;
 	int i;
 
+	if (limit)
+		return limit;
 	for_each_mem_pfn_range(i, NUMA_NO_NODE, &start, &end, NULL)
 		low += min_t(u64, PFN_PHYS(end), SZ_4G) - min_t(u64, PFN_PHYS(start), SZ_4G);
-	return min_t(u64, GMFS_HOST_LOW, low / 2);
+	limit = min_t(u64, GMFS_HOST_LOW, low / 2);
+	return limit;
 }
 
 /* The highest free memory of a node, so that what is below 4 GiB goes last. */
@@ -383,20 +388,34 @@ static bool __init gmfs_wants_amount(void)
 	return false;
 }
 
-/* The memory stays where it is; what is in it is no longer anybody's. */
+/*
+ * The memory stays where it is, and what is in it is no longer anybody's: pool.c
+ * writes new tables over the old.
+ */
 static void __init gmfs_discard(struct gmfs_pool *pool)
 {
 	u64 need;
 
 	pool->refused = NULL;
-	pool->lost = false;
 	pool->fresh = true;
-	pool->hops = 0;
 	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &need) || need > pool->meta_size)
 		pool->refused = "what could be kept of it is too little to start anew";
-	else
-		pool->meta_size = need;
-	pr_warn("node %d: contents discarded, as the command line says\n", pool->node);
+}
+
+static void __init gmfs_discard_misses(void)
+{
+	for (u32 i = 0; i < gmfs_nr_requests; i++) {
+		const struct gmfs_request *req = &gmfs_requests[i];
+
+		if (!req->discard || req->node == GMFS_ALL_NODES)
+			continue;
+		if (gmfs_unread_blob)
+			pr_err("node %u: discard for this node alone is ignored, the handover cannot be read\n",
+			       req->node);
+		else if (req->node > INT_MAX || !gmfs_pool_find(req->node))
+			pr_err("node %u: no pool was handed over, nothing to discard\n",
+			       req->node);
+	}
 }
 
 static void __init gmfs_revive_pool(const void *blob, u32 index, const char *refused)
@@ -458,6 +477,11 @@ static void __init gmfs_revive(void)
 		/* As it cannot be written anew, it can only be thrown away as a whole. */
 		if (gmfs_wants_discard(GMFS_ALL_NODES)) {
 			pr_err("the handover %s and is discarded\n", why);
+			/* Zeroing what it names could hit what others have preserved. */
+			if (!gmfs_handover_intact(blob, size)) {
+				pr_err("which memory the pools had is not known: it is the host's now, and there are no pools\n");
+				return;
+			}
 		} else {
 			pr_err("the handover %s, its memory stays reserved\n", why);
 			gmfs_unread_blob = blob;
@@ -469,6 +493,7 @@ static void __init gmfs_revive(void)
 			strstr(gmfs_cmdline, "discard") ? "amounts in " : "", gmfs_cmdline);
 	for (u32 i = 0; i < le32_to_cpu(((struct guestmemfs_handover *)blob)->nr_pools); i++)
 		gmfs_revive_pool(blob, i, err ? "its handover cannot be read" : NULL);
+	gmfs_discard_misses();
 }
 
 /**

@@ -55,7 +55,7 @@ static int __init gmfs_debugfs_init(void)
 		return 0;
 	root = debugfs_create_dir("guestmemfs", NULL);
 	list_for_each_entry(pool, &gmfs_pools, list) {
-		/* A pool that cannot be mounted has them too, if they are there. */
+		/* One that was refused at boot has none; one whose mount is refused has. */
 		if (!pool->meta)
 			continue;
 		snprintf(name, sizeof(name), "node%d", pool->node);

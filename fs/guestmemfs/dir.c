@@ -55,18 +55,11 @@ static int gmfs_entry_alloc(struct gmfs_pool *pool, umode_t mode, u32 *ino)
 	return err;
 }
 
-static void gmfs_entry_free(struct gmfs_pool *pool, u32 ino)
-{
-	if (gmfs_pool_begin(pool))
-		return;
-	gmfs_inode_free(&pool->tables, ino);
-	gmfs_pool_end(pool);
-}
-
 static struct inode *gmfs_inode_new(struct mnt_idmap *idmap, struct inode *dir, umode_t mode)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(dir->i_sb);
 	struct inode *inode;
+	struct gmfs_extmap none = {};
 	u32 ino;
 	int err;
 
@@ -75,7 +68,7 @@ static struct inode *gmfs_inode_new(struct mnt_idmap *idmap, struct inode *dir, 
 		return ERR_PTR(err);
 	inode = gmfs_inode_get(dir->i_sb, ino);
 	if (!inode) {
-		gmfs_entry_free(pool, ino);
+		gmfs_pool_free_inode(pool, ino, &none);
 		return ERR_PTR(-ENOMEM);
 	}
 	inode_init_owner(idmap, inode, dir, mode);

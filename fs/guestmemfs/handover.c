@@ -113,6 +113,21 @@ void gmfs_handover_end(void *blob)
 }
 
 /**
+ * gmfs_handover_intact - is a blob what its writer wrote
+ * @blob: the blob, of any version
+ * @size: its size as KHO says, at least that of its head
+ *
+ * Return: true if the checksum fits, where this version has it.
+ */
+bool gmfs_handover_intact(const void *blob, size_t size)
+{
+	const struct guestmemfs_handover *h = blob;
+
+	return le32_to_cpu(h->total_size) == size &&
+	       le32_to_cpu(h->crc) == gmfs_handover_crc(blob, size);
+}
+
+/**
  * gmfs_handover_check - can a blob be believed
  * @blob: the blob
  * @size: its size as KHO says
@@ -141,8 +156,7 @@ int gmfs_handover_check(const void *blob, size_t size, const char **why)
 	if (le32_to_cpu(h->version) != GUESTMEMFS_FORMAT_VERSION)
 		return -EUCLEAN;
 	*why = "has a broken checksum";
-	if (le32_to_cpu(h->total_size) != size ||
-	    le32_to_cpu(h->crc) != gmfs_handover_crc(blob, size))
+	if (!gmfs_handover_intact(blob, size))
 		return -EUCLEAN;
 	*why = NULL;
 	return 0;

@@ -74,7 +74,7 @@ static void gmfs_inode_set_ops(struct inode *inode)
  * @sb: the superblock
  * @ino: an entry that is in use and has no VFS inode yet
  *
- * A directory gets a link count of 2, a file one of 1, an orphan none.
+ * A directory gets a link count of 2, a file one of 1.
  *
  * Return: the inode, or NULL without memory.
  */
@@ -154,9 +154,8 @@ void guestmemfs_dirty_inode(struct inode *inode, int flags)
  * guestmemfs_evict_inode - an inode leaves memory
  * @inode: the inode
  *
- * Without a name its blocks and its entry are free from here on. When a kexec
- * has begun it stays an orphan, and the next kernel frees it; and while a
- * session of the last kernel may ask for it.
+ * Without a name its blocks and its entry are free from here on, or as soon as
+ * gmfs_pool_free_inode() may free them.
  */
 void guestmemfs_evict_inode(struct inode *inode)
 {
@@ -164,14 +163,10 @@ void guestmemfs_evict_inode(struct inode *inode)
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
 	truncate_inode_pages_final(&inode->i_data);
-	if (!inode->i_nlink && !gmfs_pool_begin(pool)) {
-		if (!gmfs_inode_preserved(pool, inode->i_ino)) {
-			gmfs_map_clear(&pool->tables, &gi->map);
-			gmfs_inode_free(&pool->tables, inode->i_ino);
-		}
-		gmfs_pool_end(pool);
-	}
-	gmfs_map_destroy(&gi->map);
+	if (inode->i_nlink)
+		gmfs_map_destroy(&gi->map);
+	else
+		gmfs_pool_free_inode(pool, inode->i_ino, &gi->map);
 	if (S_ISDIR(inode->i_mode))
 		simple_offset_destroy(&gi->offsets);
 	clear_inode(inode);

@@ -69,6 +69,7 @@
  * @lock: serialises all changes of @tables
  * @frozen: how many have frozen the tables; under @lock
  * @held: inodes that the kernel before has preserved; under @lock
+ * @leftovers: inodes that went while frozen; under @lock
  * @tables: the tables, valid while mounted; the volatile parts under @lock
  * @zero_locks: by block, held while it is zeroed
  */
@@ -88,6 +89,7 @@ struct gmfs_pool {
 	struct mutex lock; /* tables */
 	u32 frozen;
 	struct list_head held;
+	struct list_head leftovers;
 	struct gmfs_tables tables;
 	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
 };
@@ -140,6 +142,8 @@ int gmfs_pool_begin(struct gmfs_pool *pool);
 bool gmfs_pool_wait(struct gmfs_pool *pool);
 void gmfs_pool_freeze(struct gmfs_pool *pool);
 void gmfs_pool_thaw(struct gmfs_pool *pool);
+void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
+void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way);
 void gmfs_pool_end(struct gmfs_pool *pool);
 
 /* zero.c */

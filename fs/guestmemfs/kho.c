@@ -100,10 +100,10 @@ static struct notifier_block gmfs_pm_notifier = {
  */
 void guestmemfs_kexec_loaded(bool handover)
 {
-	if (handover || (list_empty(&gmfs_pools) && !gmfs_unread_blob))
+	if ((handover && gmfs_outgoing_blob) || (list_empty(&gmfs_pools) && !gmfs_unread_blob))
 		return;
 	pr_warn("the kernel just loaded gets no handover: a kexec into it loses all pools%s\n",
-		kho_is_enabled() ? "; load it with kexec_file_load (kexec -s)" : "");
+		gmfs_outgoing_blob ? "; load it with kexec_file_load (kexec -s)" : "");
 }
 
 static void __init gmfs_release_incoming(void)

@@ -30,8 +30,9 @@
  * -------------
  *
  * Status flags (``O_APPEND``, ``O_NONBLOCK``...), ``FD_CLOEXEC``, locks, leases,
- * mappings, and the mount that the descriptor came from: the new one is
- * on a mount of the kernel's, where all is allowed that the access mode allows.
+ * mappings, and the mount that the descriptor came from, with its options and
+ * its idmap: the new one is on a mount of the kernel's, which is read-only for
+ * a descriptor that is.
  *
  * While it is preserved
  * ---------------------
@@ -42,6 +43,15 @@
  * a mount, until its session is finished; or, should nobody do that, until the
  * next hop.
  *
+ * Closing a session finishes it, also when the process that has it dies. What
+ * it did not retrieve by then stays a file if it has a name, and is freed if it has none. A
+ * file that could not be retrieved, because memory was short or the filesystem was
+ * mounted read-only, cannot be asked for again in this kernel; finish leaves it
+ * preserved, without a user, until the next hop.
+ *
+ * Whoever may read a file can preserve it, and thereby keep its owner from
+ * shrinking it as long as the session is open. Sessions are root's to give.
+ *
  * From freeze on, nothing in the whole pool can be changed but the bytes of
  * blocks that are there: what would change more fails with ``-EBUSY``, or waits
  * if it is a page fault. Should the kexec be called off, it all goes on.
@@ -50,8 +60,9 @@
  * ----
  *
  * Three fields of the inode table, and no memory: the cost of preserve,
- * freeze, retrieve and finish does not grow with the size of file or pool. The first
- * one to ask for a file of a pool that nobody has mounted pays for the mount.
+ * freeze and retrieve does not grow with the size of file or pool, nor does that of
+ * finish, unless it frees the file. The first one to ask for a file of a
+ * pool that nobody has mounted pays for the mount.
  */
 
 #define pr_fmt(fmt) "guestmemfs: " fmt
@@ -186,6 +197,9 @@ static int gmfs_luo_preserve(struct liveupdate_file_op_args *args)
 		return -EOPNOTSUPP;
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
+	/* Open with neither: it could not be opened like that again. */
+	if (!gmfs_luo_access(args->file))
+		return -EINVAL;
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
@@ -230,6 +244,13 @@ static void gmfs_luo_unfreeze(struct liveupdate_file_op_args *args)
 	gmfs_pool_thaw(GUESTMEMFS_SB(file_inode(args->file)->i_sb));
 }
 
+/* Nobody has looked at what else is in an entry that is free. */
+static bool gmfs_inode_is_file(const struct gmfs_pool *pool, u32 ino)
+{
+	return ino < le32_to_cpu(pool->tables.super->live.used_inodes) &&
+	       S_ISREG(le32_to_cpu(pool->tables.inodes[ino].mode));
+}
+
 /* What the last kernel has written down of the descriptor. */
 static int gmfs_luo_recall(struct gmfs_pool *pool, u32 ino, int *flags, loff_t *pos)
 {
@@ -239,16 +260,16 @@ static int gmfs_luo_recall(struct gmfs_pool *pool, u32 ino, int *flags, loff_t *
 		[GUESTMEMFS_PRESERVED_ACCESS]	= O_RDWR,
 	};
 	const struct guestmemfs_inode *di;
+	u16 access;
 
 	guard(mutex)(&pool->lock);
-	if (ino >= le32_to_cpu(pool->tables.super->live.used_inodes) ||
-	    !gmfs_inode_incoming(pool, ino))
+	if (!gmfs_inode_is_file(pool, ino) || !gmfs_inode_incoming(pool, ino))
 		return -ENOENT;
 	di = &pool->tables.inodes[ino];
-	/* gmfs_check() has seen these. */
-	if (!di->preserved_access)
+	access = le16_to_cpu(di->preserved_access);
+	if (!access || access >= ARRAY_SIZE(open_flags))
 		return -EUCLEAN;
-	*flags = open_flags[le16_to_cpu(di->preserved_access)] | O_LARGEFILE;
+	*flags = open_flags[access] | O_LARGEFILE;
 	*pos = le64_to_cpu(di->preserved_pos);
 	return 0;
 }
@@ -287,6 +308,9 @@ static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
 		return PTR_ERR(mnt);
 	err = gmfs_luo_recall(pool, ino, &flags, &pos);
 	if (!err) {
+		/* The mount is this descriptor's own. */
+		if ((flags & O_ACCMODE) == O_RDONLY)
+			mnt->mnt_flags |= MNT_READONLY;
 		file = gmfs_luo_open(mnt, ino, flags);
 		err = PTR_ERR_OR_ZERO(file);
 	}
@@ -317,8 +341,8 @@ static void gmfs_luo_release(struct gmfs_pool *pool, struct super_block *sb, u32
 
 	if (gmfs_pool_begin(pool))
 		return;
-	if (ino < le32_to_cpu(pool->tables.super->live.used_inodes) &&
-	    gmfs_inode_incoming(pool, ino) && !pool->tables.read_only)
+	if (gmfs_inode_is_file(pool, ino) && gmfs_inode_incoming(pool, ino) &&
+	    !pool->tables.read_only)
 		gmfs_inode_unpreserve(pool, ino);
 	gmfs_pool_end(pool);
 	inode = ilookup(sb, ino);
@@ -337,7 +361,10 @@ static void gmfs_luo_finish(struct liveupdate_file_op_args *args)
 	pool = gmfs_luo_find(args->serialized_data, &ino);
 	if (!pool)
 		return;
-	mnt = gmfs_mount_pool(pool);
+	mnt = ERR_PTR(args->retrieve_status);
+	/* What could not be retrieved may be all there is of a guest. */
+	if (args->retrieve_status >= 0)
+		mnt = gmfs_mount_pool(pool);
 	if (IS_ERR(mnt)) {
 		pr_warn("node %d: inode %u stays preserved until the next kexec: %pe\n",
 			pool->node, ino, mnt);
@@ -347,11 +374,11 @@ static void gmfs_luo_finish(struct liveupdate_file_op_args *args)
 	mntput(mnt);
 }
 
-static unsigned long gmfs_luo_get_id(struct file *file)
-{
-	return (unsigned long)file_inode(file);
-}
-
+/*
+ * No get_id: as the inode may be open before it is retrieved, an id made of it
+ * could be in use by a descriptor that is about to be refused, and the core
+ * warns of that. That a file is in one session only is seen to by preserve.
+ */
 static const struct liveupdate_file_ops gmfs_luo_ops = {
 	.can_preserve	= gmfs_luo_can_preserve,
 	.preserve	= gmfs_luo_preserve,
@@ -361,7 +388,6 @@ static const struct liveupdate_file_ops gmfs_luo_ops = {
 	.retrieve	= gmfs_luo_retrieve,
 	.can_finish	= gmfs_luo_can_finish,
 	.finish		= gmfs_luo_finish,
-	.get_id		= gmfs_luo_get_id,
 	.owner		= THIS_MODULE,
 };
 

@@ -5,11 +5,13 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
+#include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 
 #include <asm/guestmemfs.h>
 
@@ -98,7 +100,74 @@ bool gmfs_pool_wait(struct gmfs_pool *pool)
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
 	guard(mutex)(&pool->lock);
-	pool->frozen++;
+	WRITE_ONCE(pool->frozen, pool->frozen + 1);
+}
+
+/**
+ * struct gmfs_leftover - an inode that went while its pool was frozen
+ * @list: in gmfs_pool.leftovers
+ * @map: its extents
+ * @ino: its entry in the inode table
+ */
+struct gmfs_leftover {
+	struct list_head list;
+	struct gmfs_extmap map;
+	u32 ino;
+};
+
+/**
+ * gmfs_pool_free_inode - free an entry of the inode table and its blocks
+ * @pool: the pool
+ * @ino: the entry, whose flags say that it is an orphan
+ * @map: its extents; the caller has none of them after this
+ *
+ * In a frozen pool that happens when it is thawed; or else in the next kernel,
+ * to which it looks like every other orphan. Nothing happens to what a session
+ * of the last kernel may still ask for.
+ *
+ * Context: process context, without gmfs_pool.lock.
+ */
+void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map)
+{
+	struct gmfs_leftover *left;
+
+	guard(mutex)(&pool->lock);
+	if (gmfs_inode_preserved(pool, ino)) {
+		gmfs_map_destroy(map);
+	} else if (pool->frozen) {
+		left = kmalloc_obj(*left, GFP_KERNEL | __GFP_NOFAIL);
+		left->ino = ino;
+		left->map = *map;
+		list_add(&left->list, &pool->leftovers);
+	} else {
+		gmfs_map_clear(&pool->tables, map);
+		gmfs_map_destroy(map);
+		gmfs_inode_free(&pool->tables, ino);
+	}
+	memset(map, 0, sizeof(*map));
+}
+
+/**
+ * gmfs_pool_drop_leftovers - free what describes inodes that went
+ * @pool: the pool
+ * @all_the_way: and their blocks and entries
+ *
+ * Context: gmfs_pool.lock is held.
+ */
+void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
+{
+	struct gmfs_leftover *left, *next;
+
+	lockdep_assert_held(&pool->lock);
+	list_for_each_entry_safe(left, next, &pool->leftovers, list) {
+		if (all_the_way) {
+			gmfs_map_clear(&pool->tables, &left->map);
+			gmfs_inode_free(&pool->tables, left->ino);
+		}
+		gmfs_map_destroy(&left->map);
+		list_del(&left->list);
+		kfree(left);
+	}
 }
 
 /**
@@ -108,7 +177,11 @@ void gmfs_pool_freeze(struct gmfs_pool *pool)
 void gmfs_pool_thaw(struct gmfs_pool *pool)
 {
 	guard(mutex)(&pool->lock);
-	pool->frozen--;
+	if (WARN_ON_ONCE(!pool->frozen))
+		return;
+	WRITE_ONCE(pool->frozen, pool->frozen - 1);
+	if (!pool->frozen)
+		gmfs_pool_drop_leftovers(pool, true);
 }
 
 /**
@@ -149,6 +222,53 @@ static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
 	return first;
 }
 
+static bool gmfs_pool_has(const struct gmfs_pool *pool, phys_addr_t phys)
+{
+	if (phys >= pool->meta_base && phys - pool->meta_base < pool->meta_size)
+		return true;
+	for (u32 i = 0; i < pool->nr_ranges; i++)
+		if (phys >= pool->ranges[i].base && phys - pool->ranges[i].base <
+						    pool->ranges[i].size)
+			return true;
+	return false;
+}
+
+/**
+ * guestmemfs_has_memory - does an address belong to a pool
+ * @phys: physical address
+ *
+ * Context: any; what pools there are does not change after early boot.
+ * Return: true for guest memory and metadata, also of a pool that is refused.
+ */
+bool guestmemfs_has_memory(phys_addr_t phys)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		if (gmfs_pool_has(pool, phys))
+			return true;
+	return false;
+}
+
+/* For a pool that is new, or whose contents are thrown away. */
+static const char * __init gmfs_make_meta(struct gmfs_pool *pool)
+{
+	/* It may have been a guest's memory, and is in the direct map. */
+	memset(pool->meta, 0, pool->meta_size);
+	/* The kernel before may have had larger tables. */
+	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &pool->meta_size))
+		return "its metadata cannot be made";
+	uuid_gen(&pool->uuid);
+	if (gmfs_format_make(pool->meta, pool->meta_base, pool->meta_size, pool->node,
+			     pool->uuid.b, pool->ranges, pool->nr_ranges))
+		return "its metadata cannot be made";
+	if (pool->hops)
+		pr_warn("node %d: contents discarded, as the command line says\n", pool->node);
+	pool->lost = false;
+	pool->hops = 0;
+	return NULL;
+}
+
 static const char * __init gmfs_claim_meta(struct gmfs_pool *pool)
 {
 	if (!request_mem_region_exclusive(pool->meta_base, pool->meta_size, "guestmemfs"))
@@ -158,12 +278,7 @@ static const char * __init gmfs_claim_meta(struct gmfs_pool *pool)
 	if (!arch_guestmemfs_mapped(pool->meta_base, pool->meta_size))
 		return "its metadata is not in the direct map";
 	pool->meta = phys_to_virt(pool->meta_base);
-	if (!pool->fresh)
-		return NULL;
-	uuid_gen(&pool->uuid);
-	return gmfs_format_make(pool->meta, pool->meta_base, pool->meta_size, pool->node,
-				pool->uuid.b, pool->ranges, pool->nr_ranges) ?
-	       "its metadata cannot be made" : NULL;
+	return pool->fresh ? gmfs_make_meta(pool) : NULL;
 }
 
 /* A pool that is refused is hidden like any other: its memory may hold a guest. */

@@ -100,12 +100,14 @@ static void gmfs_part_unmap(struct gmfs_part *part)
 }
 
 /**
- * struct gmfs_cut - a change that takes bytes away from a file
+ * struct gmfs_cut - a change of a file's size, or of what is in it
  * @inode: the file; its i_rwsem and invalidate_lock are held exclusively
  * @head: bytes to zero, mapped
  * @tail: more of them
  * @first: first whole block to free
  * @last: block after the last one to free
+ * @fill: first block to allocate
+ * @fill_end: block after the last one to allocate
  * @size: size that the file gets
  * @takes: bytes are lost to the file, not only zeroed behind its end
  * @idmap: for @attr
@@ -117,6 +119,8 @@ struct gmfs_cut {
 	struct gmfs_part tail;
 	u64 first;
 	u64 last;
+	u64 fill;
+	u64 fill_end;
 	loff_t size;
 	bool takes;
 	struct mnt_idmap *idmap;
@@ -139,6 +143,9 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 		err = -EBUSY;
 	else if (cut->first < cut->last)
 		err = gmfs_map_punch(&pool->tables, &gi->map, cut->first, cut->last - cut->first);
+	else if (cut->fill < cut->fill_end)
+		err = gmfs_map_fill(&pool->tables, &gi->map, cut->inode->i_ino, cut->fill,
+				    cut->fill_end - cut->fill);
 	if (!err) {
 		if (cut->head.va)
 			memset(cut->head.va, 0, cut->head.len);
@@ -233,7 +240,26 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	return err;
 }
 
-static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end)
+/* Blocks and size in one step: a kexec comes before it or after it. */
+static int gmfs_file_extend(struct inode *inode, u64 logical, u64 last, loff_t size)
+{
+	loff_t old = i_size_read(inode);
+	struct gmfs_cut cut = {
+		.inode		= inode,
+		.fill		= logical,
+		.fill_end	= last,
+		.size		= size,
+	};
+	int err;
+
+	filemap_invalidate_lock(inode->i_mapping);
+	err = gmfs_cut(&cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return err;
+}
+
+/* @size: what the file grows to, or is */
+static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end, loff_t size)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -243,7 +269,10 @@ static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end)
 	int err;
 
 	lockdep_assert_held_write(&inode->i_rwsem);
-	err = gmfs_file_allocate(inode, logical, last - logical, false);
+	if (size > i_size_read(inode))
+		err = gmfs_file_extend(inode, logical, last, size);
+	else
+		err = gmfs_file_allocate(inode, logical, last - logical, false);
 	while (!err && logical < last) {
 		scoped_guard(rwsem_read, &gi->map_lock)
 			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
@@ -262,9 +291,9 @@ static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end)
  * @offset: first byte
  * @len: bytes
  *
- * Allocation is of whole blocks, all or none of them, and zeroes them. When a
- * fatal signal ends the zeroing, the blocks stay with the file, and are zeroed
- * at their first fault.
+ * Allocation is of whole blocks, all or none of them, together with the new
+ * size, and zeroes them. When a fatal signal ends the zeroing, blocks and size
+ * stay, and the rest is zeroed at the first fault.
  *
  * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
  * has begun, or a session preserves the file that is to be punched).
@@ -283,15 +312,12 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 		return err;
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		return gmfs_file_punch(inode, offset, end);
-	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > i_size_read(inode)) {
-		err = inode_newsize_ok(inode, end);
-		if (err)
-			return err;
-	}
-	err = gmfs_file_prealloc(inode, offset, end);
-	if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && end > i_size_read(inode))
-		err = gmfs_file_resize(&nop_mnt_idmap, inode, end, NULL);
-	return err;
+	if (mode & FALLOC_FL_KEEP_SIZE || end <= i_size_read(inode))
+		return gmfs_file_prealloc(inode, offset, end, i_size_read(inode));
+	err = inode_newsize_ok(inode, end);
+	if (err)
+		return err;
+	return gmfs_file_prealloc(inode, offset, end, end);
 }
 
 /**

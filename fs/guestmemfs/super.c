@@ -185,8 +185,12 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 	if (pool)
 		gmfs_let_go(pool);
 	kill_anon_super(sb);
-	if (pool)
-		gmfs_alloc_exit(&pool->tables);
+	if (!pool)
+		return;
+	/* To the next mount they are orphans. */
+	scoped_guard(mutex, &pool->lock)
+		gmfs_pool_drop_leftovers(pool, false);
+	gmfs_alloc_exit(&pool->tables);
 }
 
 static struct file_system_type guestmemfs_fs_type = {

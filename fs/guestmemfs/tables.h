@@ -195,6 +195,7 @@ void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 
 			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range,
 			u32 flags, u32 hops);
 void gmfs_handover_end(void *blob);
+bool gmfs_handover_intact(const void *blob, size_t size);
 int gmfs_handover_check(const void *blob, size_t size, const char **why);
 int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p);
 void gmfs_handover_get_range(const void *blob, u32 index, struct gmfs_range *r);

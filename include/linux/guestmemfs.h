@@ -12,6 +12,7 @@ struct vm_area_struct;
 void guestmemfs_early_reserve(void);
 bool vma_is_guestmemfs(const struct vm_area_struct *vma);
 void guestmemfs_kexec_loaded(bool handover);
+bool guestmemfs_has_memory(phys_addr_t phys);
 #else
 static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 {
@@ -24,6 +25,11 @@ static inline void guestmemfs_early_reserve(void)
 
 static inline void guestmemfs_kexec_loaded(bool handover)
 {
+}
+
+static inline bool guestmemfs_has_memory(phys_addr_t phys)
+{
+	return false;
 }
 #endif
 

@@ -33,6 +33,7 @@ static struct guestmemfs_handover_pool *plant_last_pool(struct guestmemfs_handov
 static void plant_version(struct guestmemfs_handover *h)
 {
 	h->version ^= cpu_to_le32(2);
+	gmfs_handover_end(h);
 }
 
 static void plant_crc(struct guestmemfs_handover *h)
