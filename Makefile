@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 
 # What may be given on the command line or in the environment.
-export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY FUZZ_TIME
 
 SCRIPTS := scripts
 
@@ -17,6 +17,8 @@ help:
 	@echo '  make demo         a VM lives through three kexecs of its host'
 	@echo '  make check        every check on the plain kernel; ends with "N passed, N failed"'
 	@echo '  make check-debug  the VM tests on a kernel with KASAN, lockdep, kmemleak'
+	@echo '  make check-long   VM tests that take long: fifty kexecs under load, a hundred hops,'
+	@echo '                    and a kernel without guestmemfs in between'
 	@echo '  make shell        a console in a test machine, with pools and mounts ready'
 	@echo '                    (KERNEL=debug for the debug kernel)'
 	@echo '  make kernel       only builds the kernel'
@@ -28,7 +30,15 @@ help:
 	@echo '  make check-user     format and allocator in user space, under ASAN and UBSAN'
 	@echo '  make check-harness  planted failures: the harness notices'
 	@echo '  make check-demo     the demo, and that it notices damage'
+	@echo '  make check-luo      the Live Update Orchestrator: our VM test, and the kernel'"'"'s own tests'
 	@echo '  make check-vm       the VM tests (TEST=name or VM=name for one of them)'
+	@echo
+	@echo 'Longer than make check:'
+	@echo '  make fuzz           hostile tables, with libFuzzer (FUZZ_TIME=seconds, 300)'
+	@echo '  make coverage       the lines that make check-user reaches'
+	@echo '  make bench-liveupdate'
+	@echo '                      what a live update costs, beside memfd, by the size of RAM'
+	@echo '                      (BENCH_SIZES="256M 1G 4G 16G"; 16G needs 21 GiB of memory)'
 	@echo
 	@echo 'Settings:'
 	@echo '  KDIR=dir     a Linux 7.3.x tree instead of Debian'"'"'s; copied, never changed'
@@ -36,8 +46,8 @@ help:
 	@echo '  ACCEL=kvm    with KVM instead of emulation (tcg), where the host has it'
 	@echo '  JOBS=n       parallel jobs of a build (the number of processors)'
 
-.PHONY: kernel demo check check-debug check-style check-user check-harness check-demo check-vm shell
-.PHONY: series setup clean clean-cache
+.PHONY: kernel demo check check-debug check-long check-style check-user check-harness check-demo
+.PHONY: check-vm check-luo bench-liveupdate fuzz coverage shell series setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -54,6 +64,9 @@ check: setup
 check-debug: setup
 	@$(SCRIPTS)/check-vm debug $(or $(TEST),$(VM))
 
+check-long: setup
+	@$(SCRIPTS)/check-vm long $(or $(TEST),$(VM))
+
 check-style: setup
 	@$(SCRIPTS)/check-style
 
@@ -68,6 +81,19 @@ check-demo: setup
 
 check-vm: setup
 	@$(SCRIPTS)/check-vm $(or $(KERNEL),plain) $(or $(TEST),$(VM))
+
+fuzz:
+	@$(SCRIPTS)/setup clang libclang-rt-dev
+	@$(SCRIPTS)/fuzz
+
+coverage: setup
+	@$(SCRIPTS)/coverage
+
+check-luo: setup
+	@$(SCRIPTS)/check-vm $(or $(KERNEL),plain) luo liveupdate
+
+bench-liveupdate: setup
+	@$(SCRIPTS)/bench-liveupdate
 
 shell: setup
 	@$(SCRIPTS)/shell

@@ -4,25 +4,13 @@
  */
 #include "state.h"
 
-#define DIR_A	2
-#define DIR_B	3	/* in A */
-#define FILE0	4
-#define FILE1	5
-#define FILE2	6	/* in B */
-#define ORPHAN	7
-#define FREED	8
-#define DIR_D	9
-#define INODES	10
-
-/* Extent 5 is free, 7 and those behind it were never used. */
-#define EXTENTS	7
-
 #define LONG_NAME "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" \
 	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" \
 	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" \
 	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
 
 #define NO_TYPE		"mode is neither a file's nor a directory's"
+#define NO_PRESERVATION	"impossible preservation"
 #define NO_DIRECTORY	"is in something that is no directory"
 #define NO_STATE	"in a state that no feature announces"
 #define NO_BLOCKS	"has blocks that do not exist"
@@ -46,6 +34,8 @@ static const struct state states[] = {
 	  SUPER_BAD("more extents in use than there are") },
 	{ "most extents in use", { LIVE(used_extents, U32_MAX) },
 	  SUPER_BAD("more extents in use than there are") },
+	/* What is behind those that were ever used is rubbish. */
+	{ "all extents in use", { LIVE(used_extents, 2048) }, EXTENT_BAD(7, "is of no file") },
 	{ "maps in use", { LIVE(used_maps, 1) },
 	  SUPER_BAD("tables in use that no feature announces") },
 	{ "poison in use", { LIVE(used_poison, 1) },
@@ -88,10 +78,25 @@ static const struct state states[] = {
 	  INODE_BAD(FILE0, "impossible time") },
 	{ "ctime", { INODE(FILE0, ctime_nsec, 1000000000) },
 	  INODE_BAD(FILE0, "impossible time") },
-	{ "btime", { INODE(FILE0, btime_nsec, U32_MAX) },
+	{ "btime", { INODE(FILE0, btime_nsec, 1000000000) },
+	  INODE_BAD(FILE0, "impossible time") },
+	{ "longest time", { INODE(FILE0, btime_nsec, U32_MAX) },
 	  INODE_BAD(FILE0, "impossible time") },
 	{ "last nanosecond", { INODE(FILE0, atime_nsec, 999999999),
 	  INODE(FILE0, btime_nsec, 999999999) } },
+
+	{ "preserved file", { INODE(FILE0, preserved, U32_MAX), INODE(FILE0, preserved_access, 3),
+	  INODE(FILE0, preserved_pos, S64_MAX) } },
+	{ "access of more bits", { INODE(FILE0, preserved_access, 4) },
+	  INODE_BAD(FILE0, NO_PRESERVATION) },
+	{ "position below zero", { INODE(FILE0, preserved_pos, 1ULL << 63) },
+	  INODE_BAD(FILE0, NO_PRESERVATION) },
+	{ "preserved directory", { INODE(DIR_A, preserved, 1) },
+	  INODE_BAD(DIR_A, NO_PRESERVATION) },
+	{ "directory with access", { INODE(DIR_A, preserved_access, 1) },
+	  INODE_BAD(DIR_A, NO_PRESERVATION) },
+	{ "directory with a position", { INODE(DIR_A, preserved_pos, 1) },
+	  INODE_BAD(DIR_A, NO_PRESERVATION) },
 
 	{ "no name", { NAME(FILE0, "") }, INODE_BAD(FILE0, "impossible name") },
 	{ "name of 255", { NAME(FILE0, LONG_NAME) } },
@@ -167,6 +172,8 @@ static const struct state states[] = {
 	  EXTENT_BAD(2, "beyond the largest file") },
 	{ "blocks before the first range", { EXTENT(0, block, 0) }, EXTENT_BAD(0, NO_BLOCKS) },
 	{ "just before the first range", { EXTENT(0, block, 447) }, EXTENT_BAD(0, NO_BLOCKS) },
+	{ "blocks of a range not in use", { EXTENT(0, block, 0), RANGE(2, size, 128 * MIB) },
+	  EXTENT_BAD(0, NO_BLOCKS) },
 	{ "blocks behind the last range", { EXTENT(0, block, 1024) }, EXTENT_BAD(0, NO_BLOCKS) },
 	{ "blocks far away", { EXTENT(0, block, U32_MAX) }, EXTENT_BAD(0, NO_BLOCKS) },
 	{ "over the end of its range", { EXTENT(0, block, 509) }, EXTENT_BAD(0, NO_BLOCKS) },
@@ -201,70 +208,6 @@ static const struct state states[] = {
 	{ "one offset in two files", { EXTENT(3, logical, 10) } },
 };
 
-static void make_orphan(struct pool *p)
-{
-	struct guestmemfs_inode *di = &p->t.inodes[ORPHAN];
-
-	pool_name(p, ORPHAN, 0, "");
-	di->flags = cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
-}
-
-static void expect_extent(const struct pool *p, u32 slot, u32 ino, u64 logical, u32 block,
-			  u32 count)
-{
-	const struct guestmemfs_extent *e = &p->t.extents[slot];
-
-	CHECK_EQ(le32_to_cpu(e->ino), ino);
-	CHECK_EQ(le64_to_cpu(e->logical), logical);
-	CHECK_EQ(le32_to_cpu(e->block), block);
-	CHECK_EQ(le32_to_cpu(e->count), count);
-}
-
-static void make_extents(struct pool *p)
-{
-	CHECK_EQ(pool_fill(p, 0, 0, 4), 0);
-	CHECK_EQ(pool_fill(p, 0, 10, 4), 0);
-	CHECK_EQ(pool_fill(p, 0, 20, 4), 0);
-	CHECK_EQ(pool_fill(p, 1, 0, 3), 0);
-	CHECK_EQ(pool_fill(p, 3, 5, 1), 0);
-	CHECK_EQ(pool_fill(p, 1, 100, 1), 0);
-	CHECK_EQ(pool_punch(p, 1, 100, 1), 0);
-	/* The free entry is to stay free. */
-	p->t.extent_hint = 6;
-	CHECK_EQ(pool_fill(p, 2, 0, 1), 0);
-	expect_extent(p, 0, FILE0, 0, 448, 4);
-	expect_extent(p, 1, FILE0, 10, 458, 4);
-	expect_extent(p, 2, FILE0, 20, 468, 4);
-	expect_extent(p, 3, FILE1, 0, 452, 3);
-	expect_extent(p, 4, ORPHAN, 5, 455, 1);
-	expect_extent(p, 5, 0, 0, 0, 0);
-	expect_extent(p, 6, FILE2, 0, 456, 1);
-	CHECK_EQ(le32_to_cpu(p->t.super->live.used_extents), EXTENTS);
-}
-
-static void make_state(struct pool *p)
-{
-	const struct gmfs_range ranges[] = { { 896 * MIB, 128 * MIB }, { 2 * GIB, GIB } };
-	u32 ino;
-
-	pool_make(p, ranges, 2);
-	CHECK_EQ(pool_dir(p, GUESTMEMFS_ROOT_INO, "a"), DIR_A);
-	CHECK_EQ(pool_dir(p, DIR_A, "b"), DIR_B);
-	CHECK_EQ(p->ino[pool_file(p)], FILE0);
-	CHECK_EQ(p->ino[pool_file(p)], FILE1);
-	CHECK_EQ(p->ino[pool_file(p)], FILE2);
-	pool_name(p, FILE2, DIR_B, "file2");
-	CHECK_EQ(p->ino[pool_file(p)], ORPHAN);
-	make_orphan(p);
-	ino = pool_dir(p, GUESTMEMFS_ROOT_INO, "freed");
-	CHECK_EQ(pool_dir(p, GUESTMEMFS_ROOT_INO, "d"), DIR_D);
-	gmfs_inode_free(&p->t, ino);
-	CHECK_EQ(ino, FREED);
-	CHECK_EQ(le32_to_cpu(p->t.super->live.used_inodes), INODES);
-	make_extents(p);
-	pool_check(p);
-}
-
 static void check_state(const void *arg)
 {
 	const struct state *s = arg;
@@ -273,7 +216,7 @@ static void check_state(const void *arg)
 	struct pool p;
 	int err;
 
-	make_state(&p);
+	state_make(&p);
 	state_apply(&p, s);
 	err = gmfs_check(&p.t, &index, &c);
 	state_expect(s, err, &c);
@@ -295,7 +238,7 @@ static void index_is_sorted(const void *arg)
 	u32 i;
 
 	(void)arg;
-	make_state(&p);
+	state_make(&p);
 	p.t.extents[0].logical = cpu_to_le64(GMFS_MAX_LOGICAL - 4);
 	p.t.extents[1].logical = cpu_to_le64(0x100);
 	p.t.extents[2].logical = cpu_to_le64(0xff);
@@ -306,6 +249,19 @@ static void index_is_sorted(const void *arg)
 	for (i = 0; i < index.nr; i++)
 		CHECK_EQ(index.slots[i], want[i]);
 	gmfs_index_free(&index);
+	pool_free(&p);
+}
+
+/* However much it looks like something. */
+static void behind_what_is_in_use(const void *arg)
+{
+	struct pool p;
+
+	(void)arg;
+	state_make(&p);
+	p.t.inodes[INODES] = p.t.inodes[FILE0];
+	p.t.extents[EXTENTS] = p.t.extents[0];
+	pool_check(&p);
 	pool_free(&p);
 }
 
@@ -329,6 +285,15 @@ static void deep_directories(const void *arg)
 	pool_free(&p);
 }
 
+void check_complaints(void (*fn)(const char *what))
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(states); i++)
+		if (states[i].what)
+			fn(states[i].what);
+}
+
 void check_tests(void)
 {
 	u32 i;
@@ -336,5 +301,6 @@ void check_tests(void)
 	for (i = 0; i < ARRAY_SIZE(states); i++)
 		test_add(check_state, &states[i], "check: %s", states[i].name);
 	TEST(index_is_sorted);
+	TEST(behind_what_is_in_use);
 	TEST(deep_directories);
 }

@@ -39,8 +39,28 @@ static const struct parameter parameters[] = {
 	{ "0016G", 0, 1, { { ALL, 0, 16 * GIB } } },
 	{ "18446744073709551615", 0, 1, { { ALL, 0, U64_MAX } } },
 	{ "16777215T", 0, 1, { { ALL, 0, 16777215ULL << 40 } } },
+	{ "discard", 0, 1, { { ALL, 0, 0, true } } },
+	{ "1:discard", 0, 1, { { 1, 0, 0, true } } },
+	{ "0:discard,1:discard", 0, 2, { { 0, 0, 0, true }, { 1, 0, 0, true } } },
+	{ "16G,discard", 0, 2, { { ALL, 0, 16 * GIB }, { ALL, 0, 0, true } } },
+	{ "discard,90%", 0, 2, { { ALL, 0, 0, true }, { ALL, 90, 0 } } },
+	{ "0:8G,1:4G,1:discard", 0, 3,
+	  { { 0, 0, 8 * GIB }, { 1, 0, 4 * GIB }, { 1, 0, 0, true } } },
 
 	{ "0:1G,1:1G,2:1G,3:1G,4:1G", -E2BIG },
+	{ "0:1G,1:1G,2:1G,3:1G,discard", -E2BIG },
+	{ "discard,discard", -EINVAL },
+	{ "discard,0:discard", -EINVAL },
+	{ "0:discard,discard", -EINVAL },
+	{ "0:discard,0:discard", -EINVAL },
+	{ "discard:0", -EINVAL },
+	{ "discarded", -EINVAL },
+	{ "discar", -EINVAL },
+	{ "Discard", -EINVAL },
+	{ "discard,", -EINVAL },
+	{ "0:discard1G", -EINVAL },
+	{ "1Gdiscard", -EINVAL },
+	{ "discard1G", -EINVAL },
 	{ "", -EINVAL },
 	{ ",", -EINVAL },
 	{ ":", -EINVAL },
@@ -105,6 +125,7 @@ static void parameter(const void *arg)
 		CHECK_EQ(reqs[i].node, p->reqs[i].node);
 		CHECK_EQ(reqs[i].percent, p->reqs[i].percent);
 		CHECK_EQ(reqs[i].bytes, p->reqs[i].bytes);
+		CHECK_EQ(reqs[i].discard, p->reqs[i].discard);
 	}
 	free(copy);
 	free(reqs);

@@ -3,6 +3,7 @@
  * The static part of the format: superblock, list of tables, ranges.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include <linux/crc32c.h>
 
@@ -117,6 +118,7 @@ static void every_static_bit(const void *arg)
 }
 
 #define META_SIZE	(8 * MIB)
+#define NO_CHECKSUM	"checksum does not fit"
 
 /* Each with a checksum that fits, or the checks behind it would not be reached. */
 static const struct state corruptions[] = {
@@ -146,6 +148,8 @@ static const struct state corruptions[] = {
 	  SUPER_BAD("impossible number of ranges or blocks") },
 	{ "too many blocks", { SUPER(nr_blocks, GUESTMEMFS_MAX_BLOCKS + 1) },
 	  SUPER_BAD("impossible number of ranges or blocks") },
+	{ "most blocks", { SUPER(nr_blocks, GUESTMEMFS_MAX_BLOCKS) },
+	  TABLE_BAD(1, "impossible number of entries") },
 	{ "ranges over the superblock", { TABLE(0, offset, 0) },
 	  TABLE_BAD(0, "overlaps or is not aligned") },
 	{ "ranges not aligned", { TABLE(0, offset, 4096 + 8) },
@@ -154,6 +158,9 @@ static const struct state corruptions[] = {
 	  TABLE_BAD(1, "overlaps or is not aligned") },
 	{ "inodes not aligned", { TABLE(3, offset, 16384 + 64) },
 	  TABLE_BAD(3, "overlaps or is not aligned") },
+	{ "poison up to the end", { TABLE(6, entries, (META_SIZE - 6479872) / 16) } },
+	{ "poison one beyond the end", { TABLE(6, entries, (META_SIZE - 6479872) / 16 + 1) },
+	  TABLE_BAD(6, "beyond the metadata") },
 	{ "poison beyond the end", { TABLE(6, offset, META_SIZE) },
 	  TABLE_BAD(6, "beyond the metadata") },
 	{ "poison far beyond the end", { TABLE(6, offset, 1ULL << 40) },
@@ -240,6 +247,21 @@ static void corruption(const void *arg)
 	pool_free(&p);
 }
 
+static void broken_checksum(const void *arg)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_tables t;
+	struct pool p;
+
+	(void)arg;
+	format_pool(&p);
+	p.t.super->crc ^= cpu_to_le32(1U << 31);
+	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), -EUCLEAN);
+	CHECK_STR(c.table, "superblock");
+	CHECK_STR(c.what, NO_CHECKSUM);
+	pool_free(&p);
+}
+
 /* Tables without entries at the very end: nothing is read behind it. */
 static void tables_at_the_end(const void *arg)
 {
@@ -256,6 +278,36 @@ static void tables_at_the_end(const void *arg)
 	}
 	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), -EUCLEAN);
 	CHECK_STR(c.table, "table list");
+	CHECK_STR(c.what, "impossible number of entries");
+	pool_free(&p);
+}
+
+/* As many bits as a table may have, in memory that is for the most part not there. */
+static void most_entries(const void *arg)
+{
+	const u64 bytes = GUESTMEMFS_MAX_BLOCKS / 4, size = bytes + META_SIZE;
+	struct guestmemfs_super *s;
+	struct gmfs_complaint c = {};
+	struct gmfs_tables t;
+	struct pool p;
+	u32 i;
+
+	(void)arg;
+	format_pool(&p);
+	s = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	CHECK(s != MAP_FAILED);
+	memcpy(s, p.meta, (u8 *)p.t.bitmap - (u8 *)p.meta);
+	s->meta_size = cpu_to_le64(size);
+	s->tables[GUESTMEMFS_TABLE_BITMAP].entries = cpu_to_le32(2 * GUESTMEMFS_MAX_BLOCKS);
+	for (i = GUESTMEMFS_TABLE_UNZEROED; i < GUESTMEMFS_NR_TABLES; i++)
+		s->tables[i].offset = cpu_to_le64(le64_to_cpu(s->tables[i].offset) + bytes);
+	pool_fix_crc(s, size);
+	CHECK_EQ(gmfs_format_open(&t, s, META_BASE, size, &c), 0);
+	s->tables[GUESTMEMFS_TABLE_BITMAP].entries = cpu_to_le32(2 * GUESTMEMFS_MAX_BLOCKS + 1);
+	CHECK_EQ(gmfs_format_open(&t, s, META_BASE, size, &c), -EUCLEAN);
+	CHECK_STR(c.what, "impossible number of entries");
+	munmap(s, size);
 	pool_free(&p);
 }
 
@@ -347,6 +399,16 @@ static void more_entries_than_needed(const void *arg)
 	pool_free(&p);
 }
 
+void format_complaints(void (*fn)(const char *what))
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(corruptions); i++)
+		if (corruptions[i].what)
+			fn(corruptions[i].what);
+	fn(NO_CHECKSUM);
+}
+
 void format_tests(void)
 {
 	u32 i;
@@ -357,7 +419,9 @@ void format_tests(void)
 	TEST(every_static_bit);
 	for (i = 0; i < ARRAY_SIZE(corruptions); i++)
 		test_add(corruption, &corruptions[i], "static: %s", corruptions[i].name);
+	TEST(broken_checksum);
 	TEST(tables_at_the_end);
+	TEST(most_entries);
 	TEST(another_version_first);
 	TEST(elsewhere);
 	TEST(unknown_compatible_feature);

@@ -1,145 +1,354 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Entry point of libFuzzer. The first byte of an input says what the rest is:
+ * Entry point of libFuzzer, and of those who replay its inputs. The first byte
+ * of an input says what the rest is (see enum kind). For tables that is:
  *
- * 0, 1  changes of a pool's tables, with a checksum that fits for 1. A byte
- *       with the number of operations, four bytes for each of them (see
- *       pool_use()), then any number of changes: a byte for the part of the
- *       image, a byte for the number of bytes, two for the offset, the bytes.
- * 2, 3  a handover blob, with a checksum that fits for 3
- * 4     a guestmemfs= parameter
+ *   a byte		from which allocation on there is no memory; 0 to 239: from none
+ *   a byte		its lower half is the number of operations
+ *   4 bytes each	operations for use_tables(), if the tables are accepted
+ *   8 bytes each	changes of the tables (see struct change)
+ *
+ * Everything has its fixed place, so that the fuzzer finds what belongs together.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <linux/crc32c.h>
 
+#include "dump.h"
 #include "fuzz.h"
 #include "image.h"
+#include "state.h"
+#include "use.h"
 
-#define MAX_OPS		16
-#define KINDS		5
+enum kind {
+	KIND_TABLES,		/* as they are */
+	KIND_TABLES_FIXED,	/* with a checksum that fits */
+	KIND_TABLES_DUMPED,	/* likewise, but they are printed */
+	KIND_HANDOVER,		/* a blob as it is */
+	KIND_HANDOVER_FIXED,	/* with a size and a checksum that fit */
+	KIND_HANDOVER_DUMPED,	/* likewise, but it is printed */
+	KIND_CMDLINE,		/* a guestmemfs= parameter */
+	NR_KINDS,
+};
+
+enum what {
+	/* Writes @b into entry @index, at @a % 0x1000; the rest of @a says how. */
+	CHANGE_SUPER,
+	CHANGE_TABLE,
+	CHANGE_LIVE,
+	CHANGE_RANGE,
+	CHANGE_INODE,
+	CHANGE_EXTENT,
+	/* Of the bitmap @index & 1, from bit @a on, clears or sets, by @index & 2. */
+	CHANGE_BITS,
+	/* Inode @index gets a name of the letters of @b, and @a as its length. */
+	CHANGE_NAME,
+	/* Inode @index is made, of kind @a, with a name of the letters of @b. */
+	CHANGE_MAKE_INODE,
+	/* Extent @index is made, of inode @a % 16, @a / 16 blocks long, at @b. */
+	CHANGE_MAKE_EXTENT,
+	NR_CHANGES,
+};
+
+struct change {
+	u8 what;
+	u8 index;
+	__le16 a;
+	__le32 b;
+};
 
 static struct image *image;
-
-void test_fail(const char *file, int line, const char *fmt, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "%s:%d: ", file, line);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fprintf(stderr, "\n");
-	abort();
-}
+static void *made;
+static FILE *nowhere;
+static u32 nr_runs;
+u32 fuzz_accepted;
 
 int fuzz_init(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
+	if (image)
+		return 0;
 	image = image_make();
+	made = malloc(image->size);
+	nowhere = fopen("/dev/null", "w");
+	CHECK(made && nowhere);
 	return 0;
 }
 
-static void fuzz_change(u32 part, u32 offset, const u8 *data, size_t size)
+void fuzz_look(void)
 {
-	part %= NR_PARTS;
-	offset %= image->size[part];
-	size = min(size, (size_t)image->size[part] - offset);
-	memcpy((u8 *)image->p.meta + image->offset[part] + offset, data, size);
+	CHECK(image_is_whole(image));
 }
 
-static void fuzz_tables(const u8 *data, size_t size, bool fix)
+static void fuzz_write(void *entry, size_t entry_size, u16 a, u32 b)
 {
-	const u8 *ops;
-	size_t nr;
+	static const u8 sizes[] = { 1, 2, 4, 4, 8, 8, 8, 8 };
+	static const u8 shifts[] = { 0, 0, 0, 0, 0, 12, 21, 27 };
+	size_t size = sizes[a >> 13];
+	__le64 value = cpu_to_le64((a & 0x1000 ? (u64)(s32)b : b) << shifts[a >> 13]);
+	u8 *p = (u8 *)entry + round_down((a & 0xfff) % entry_size, size);
 
-	if (!size)
+	image_touch(image, p, size);
+	memcpy(p, &value, size);
+}
+
+static void fuzz_bits(u8 index, u16 a, u32 b)
+{
+	unsigned long *map = index & 1 ? image->t.unzeroed : image->t.bitmap;
+	u32 nr = image->t.nr_blocks, start = a % nr, count = min(b % 0x400 + 1, nr - start);
+
+	image_touch(image, map, BITS_TO_LONGS(nr) * sizeof(long));
+	if (index & 2)
+		bitmap_set(map, start, count);
+	else
+		bitmap_clear(map, start, count);
+}
+
+static void fuzz_set_name(struct guestmemfs_inode *di, u32 letters)
+{
+	__le32 raw = cpu_to_le32(letters);
+
+	memset(di->name, 0, sizeof(di->name));
+	memcpy(di->name, &raw, sizeof(raw));
+	di->name_len = cpu_to_le16(strnlen((char *)di->name, sizeof(raw)));
+}
+
+static void fuzz_name(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_inode *di = &image->t.inodes[index % 16];
+
+	image_touch(image, di, sizeof(*di));
+	fuzz_set_name(di, b);
+	di->name_len = cpu_to_le16(a);
+}
+
+static void fuzz_make_inode(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_super_live *live = &image->t.super->live;
+	struct guestmemfs_inode *di = &image->t.inodes[index % 16];
+
+	image_touch(image, live, sizeof(*live));
+	image_touch(image, di, sizeof(*di));
+	memset(di, 0, sizeof(*di));
+	di->mode = cpu_to_le32(a & 0x100 ? S_IFDIR | 0700 : S_IFREG | 0600);
+	live->used_inodes = cpu_to_le32(max(le32_to_cpu(live->used_inodes), index % 16U + 1));
+	if (a & 0x200) {
+		di->flags = cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
 		return;
-	nr = min((size_t)data[0] % (MAX_OPS + 1) * 4, size - 1);
-	ops = data + 1;
-	data += 1 + nr;
-	size -= 1 + nr;
-	while (size > 4) {
-		size_t len = min((size_t)data[1], size - 4);
-
-		fuzz_change(data[0], data[2] | data[3] << 8, data + 4, len);
-		data += 4 + len;
-		size -= 4 + len;
 	}
-	if (fix)
-		pool_fix_crc(image->p.meta, image->p.meta_size);
-	image_try(image, ops, nr);
+	di->parent = cpu_to_le32(a % 16);
+	fuzz_set_name(di, b);
+}
+
+static void fuzz_make_extent(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_super_live *live = &image->t.super->live;
+	struct guestmemfs_extent *e = &image->t.extents[index % 32];
+	u32 nr = image->t.nr_blocks, block = b % nr, count = min(a / 16U + 1, nr - block);
+
+	image_touch(image, live, sizeof(*live));
+	image_touch(image, e, sizeof(*e));
+	memset(e, 0, sizeof(*e));
+	e->ino = cpu_to_le32(a % 16);
+	e->block = cpu_to_le32(block);
+	e->count = cpu_to_le32(count);
+	e->logical = cpu_to_le64(b / nr);
+	e->flags = cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED);
+	live->used_extents = cpu_to_le32(max(le32_to_cpu(live->used_extents), index % 32U + 1));
+	fuzz_bits(2, block, count - 1);
+}
+
+static void fuzz_change(const struct change *c)
+{
+	struct guestmemfs_super *s = image->t.super;
+	u32 b = le32_to_cpu(c->b);
+	u16 a = le16_to_cpu(c->a);
+
+	switch (c->what % NR_CHANGES) {
+	case CHANGE_SUPER:
+		fuzz_write(s, offsetof(struct guestmemfs_super, reserved2), a, b);
+		break;
+	case CHANGE_TABLE:
+		fuzz_write(&s->tables[c->index % 12], sizeof(s->tables[0]), a, b);
+		break;
+	case CHANGE_LIVE:
+		fuzz_write(&s->live, sizeof(s->live), a, b);
+		break;
+	case CHANGE_RANGE:
+		fuzz_write(&image->t.ranges[c->index % 8], sizeof(image->t.ranges[0]), a, b);
+		break;
+	case CHANGE_INODE:
+		fuzz_write(&image->t.inodes[c->index % 16], sizeof(image->t.inodes[0]), a, b);
+		break;
+	case CHANGE_EXTENT:
+		fuzz_write(&image->t.extents[c->index % 32], sizeof(image->t.extents[0]), a, b);
+		break;
+	case CHANGE_BITS:
+		fuzz_bits(c->index, a, b);
+		break;
+	case CHANGE_NAME:
+		fuzz_name(c->index, a, b);
+		break;
+	case CHANGE_MAKE_INODE:
+		fuzz_make_inode(c->index, a, b);
+		break;
+	default:
+		fuzz_make_extent(c->index, a, b);
+	}
+}
+
+/* Not thousands of lines: that would be all that the fuzzer does. */
+static void fuzz_dump(void)
+{
+	const struct guestmemfs_super_live *live = &image->t.super->live;
+	bool brief = le32_to_cpu(live->used_inodes) > 32 || le32_to_cpu(live->used_extents) > 32;
+
+	dump_tables(nowhere, image->shown, image->size, brief);
+}
+
+static void fuzz_tables(const u8 *data, size_t size, enum kind kind)
+{
+	size_t nr_ops, nr_changes = 0;
+	struct change change;
+	const u8 *ops;
+	u32 fail_from;
+
+	if (size < 2)
+		return;
+	fail_from = max(data[0], 239) - 239;
+	nr_ops = min((size_t)data[1] % 16 * USE_OP, size - 2);
+	ops = data + 2;
+	for (data = ops + nr_ops, size -= 2 + nr_ops;
+	     size >= sizeof(change) && nr_changes < FUZZ_CHANGES; nr_changes++) {
+		memcpy(&change, data, sizeof(change));
+		fuzz_change(&change);
+		data += sizeof(change);
+		size -= sizeof(change);
+	}
+	if (kind != KIND_TABLES) {
+		image_touch(image, image->t.super, sizeof(struct guestmemfs_super));
+		pool_fix_crc(image->meta, image->size);
+	}
+	if (kind == KIND_TABLES_DUMPED)
+		fuzz_dump();
+	else
+		fuzz_accepted += image_try(image, ops, nr_ops, fail_from);
 	image_restore(image);
+	if (nr_runs++ % FUZZ_LOOK == 0)
+		fuzz_look();
+}
+
+/* Of whatever ranges a pool is made, it is well formed, or it is not made. */
+static void fuzz_make(const struct gmfs_range *ranges, u32 nr, const u8 uuid[16])
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct gmfs_tables t;
+	u64 size;
+
+	if (gmfs_format_size(ranges, nr, &size))
+		return;
+	CHECK(size && size % GMFS_BLOCK_SIZE == 0);
+	if (size > image->size)
+		return;
+	CHECK_EQ(gmfs_format_make(made, META_BASE, size, 0, uuid, ranges, nr), 0);
+	CHECK_EQ(gmfs_format_open(&t, made, META_BASE, size, &c), 0);
+	CHECK_EQ(gmfs_check(&t, &index, &c), 0);
+	CHECK_EQ(index.nr, 0);
+	gmfs_index_free(&index);
 }
 
 /* All that a kernel does with a blob that is not its own. */
 static void fuzz_read_blob(const struct guestmemfs_handover *h)
 {
+	static struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
 	struct guestmemfs_handover_pool pool;
-	struct gmfs_range range;
-	u32 i, n;
+	u32 i, n, nr;
 
 	for (i = 0; i < le32_to_cpu(h->nr_pools); i++) {
 		if (gmfs_handover_get_pool(h, i, &pool))
 			continue;
-		for (n = 0; n < le32_to_cpu(pool.nr_ranges); n++)
-			gmfs_handover_get_range(h, le32_to_cpu(pool.first_range) + n, &range);
+		nr = le32_to_cpu(pool.nr_ranges);
+		CHECK(nr && nr <= GUESTMEMFS_MAX_RANGES);
+		for (n = 0; n < nr; n++)
+			gmfs_handover_get_range(h, le32_to_cpu(pool.first_range) + n, &ranges[n]);
+		fuzz_make(ranges, nr, pool.uuid);
 	}
 }
 
-static void fuzz_handover(const u8 *data, size_t size, bool fix)
+static void fuzz_handover(const u8 *data, size_t size, enum kind kind)
 {
+	/* No longer than it is, for the address sanitizer. */
 	struct guestmemfs_handover *h = malloc(size ? size : 1);
 	const char *why;
 	int err;
 
 	CHECK(h);
 	memcpy(h, data, size);
-	if (fix && size >= sizeof(*h)) {
+	if (kind != KIND_HANDOVER && size >= sizeof(*h)) {
 		h->total_size = cpu_to_le32(size);
 		h->crc = 0;
 		h->crc = cpu_to_le32(crc32c(~0U, h, size));
 	}
 	err = gmfs_handover_check(h, size, &why);
-	CHECK(!err || why);
-	if (!err || err == -EUCLEAN)
+	CHECK(!err ? !why : !!why && (err == -EUCLEAN || err == -EINVAL));
+	if (size >= sizeof(*h))
+		CHECK(gmfs_handover_intact(h, size) || err);
+	if (kind == KIND_HANDOVER_DUMPED)
+		CHECK_EQ(dump_handover(nowhere, h, size), !err);
+	else if (err != -EINVAL)
 		fuzz_read_blob(h);
 	free(h);
 }
 
+static void fuzz_requests(const struct gmfs_request *reqs, u32 nr)
+{
+	u32 i, n;
+
+	for (i = 0; i < nr; i++) {
+		const struct gmfs_request *r = &reqs[i];
+
+		CHECK(r->percent <= 100);
+		CHECK_EQ(!!r->percent + !!r->bytes, !r->discard);
+		for (n = 0; n < i; n++)
+			CHECK(reqs[n].discard != r->discard ||
+			      (reqs[n].node != r->node && reqs[n].node != GMFS_ALL_NODES &&
+			       r->node != GMFS_ALL_NODES));
+	}
+}
+
 static void fuzz_cmdline(const u8 *data, size_t size)
 {
-	struct gmfs_request reqs[4];
+	struct gmfs_request *reqs = malloc(4 * sizeof(*reqs));
 	char *arg = malloc(size + 1);
-	u32 nr, i;
+	u32 nr;
 
-	CHECK(arg);
+	CHECK(arg && reqs);
 	memcpy(arg, data, size);
 	arg[size] = 0;
-	if (!gmfs_cmdline_parse(arg, reqs, ARRAY_SIZE(reqs), &nr)) {
-		CHECK(nr && nr <= ARRAY_SIZE(reqs));
-		for (i = 0; i < nr; i++)
-			CHECK(reqs[i].percent <= 100 && !reqs[i].percent != !reqs[i].bytes);
+	if (!gmfs_cmdline_parse(arg, reqs, 4, &nr)) {
+		CHECK(nr && nr <= 4);
+		fuzz_requests(reqs, nr);
 	}
 	free(arg);
+	free(reqs);
 }
 
 int fuzz_one(const u8 *data, size_t size)
 {
-	u8 kind;
+	enum kind kind;
 
 	if (!size)
 		return 0;
-	kind = data[0] % KINDS;
+	kind = data[0] % NR_KINDS;
 	data++;
 	size--;
-	if (kind < 2)
-		fuzz_tables(data, size, kind & 1);
-	else if (kind < 4)
-		fuzz_handover(data, size, kind & 1);
+	if (kind <= KIND_TABLES_DUMPED)
+		fuzz_tables(data, size, kind);
+	else if (kind <= KIND_HANDOVER_DUMPED)
+		fuzz_handover(data, size, kind);
 	else
 		fuzz_cmdline(data, size);
 	return 0;

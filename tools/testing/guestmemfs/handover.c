@@ -40,7 +40,7 @@ static struct guestmemfs_handover *blob_make(size_t *size)
 		blob_uuid(uuid, i);
 		gmfs_handover_pool(blob, i, 10 + i, uuid, (i + 1) * 2 * MIB, (i + 1) * 4 * MIB,
 				   blob_ranges + blob_first[i], blob_first[i + 1] - blob_first[i],
-				   blob_first[i], 0);
+				   blob_first[i], 0, 100 + i);
 	}
 	gmfs_handover_end(blob);
 	return blob;
@@ -99,7 +99,7 @@ static void handover_is_frozen(const void *arg)
 	(void)arg;
 	h = blob_make(&size);
 	CHECK(!memcmp(h, head, sizeof(head)));
-	CHECK_EQ(le32_to_cpu(h->crc), 0xb9bdeb5f);
+	CHECK_EQ(le32_to_cpu(h->crc), 0x1dfe4d7c);
 	free(h);
 }
 
@@ -300,17 +300,51 @@ static void bad_pool(const void *arg)
 	free(h);
 }
 
-static void handover_of_nothing(const void *arg)
+static void handover_most_ranges(const void *arg)
 {
-	struct guestmemfs_handover *h = malloc(gmfs_handover_size(0, 0));
-	const char *why;
+	const u32 nr = GUESTMEMFS_MAX_RANGES + 1;
+	struct guestmemfs_handover *h = malloc(gmfs_handover_size(1, nr));
+	struct guestmemfs_handover_pool *pools = (void *)(h + 1), pool;
 
 	(void)arg;
 	CHECK(h);
-	gmfs_handover_begin(h, 0, 0);
-	gmfs_handover_end(h);
-	CHECK_EQ(gmfs_handover_check(h, gmfs_handover_size(0, 0), &why), 0);
+	gmfs_handover_begin(h, 1, nr);
+	pools->nr_ranges = cpu_to_le32(nr);
+	CHECK_EQ(gmfs_handover_get_pool(h, 0, &pool), -EINVAL);
+	pools->nr_ranges = cpu_to_le32(nr - 1);
+	CHECK_EQ(gmfs_handover_get_pool(h, 0, &pool), 0);
 	free(h);
+}
+
+struct blob_size {
+	u32 nr_pools;
+	u32 nr_ranges;
+};
+
+static const struct blob_size blob_sizes[] = {
+	{ 0, 0 }, { GUESTMEMFS_MAX_POOLS, GUESTMEMFS_MAX_POOLS * GUESTMEMFS_MAX_RANGES },
+};
+
+static void blob_of_size(const void *arg)
+{
+	const struct blob_size *nr = arg;
+	size_t size = gmfs_handover_size(nr->nr_pools, nr->nr_ranges);
+	struct guestmemfs_handover *h = malloc(size);
+	const char *why;
+
+	CHECK(h);
+	gmfs_handover_begin(h, nr->nr_pools, nr->nr_ranges);
+	gmfs_handover_end(h);
+	CHECK_EQ(gmfs_handover_check(h, size, &why), 0);
+	free(h);
+}
+
+void handover_complaints(void (*fn)(const char *what))
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(bad_heads); i++)
+		fn(bad_heads[i].why);
 }
 
 void handover_tests(void)
@@ -327,5 +361,8 @@ void handover_tests(void)
 	TEST(handover_larger_records);
 	for (i = 0; i < ARRAY_SIZE(bad_pools); i++)
 		test_add(bad_pool, &bad_pools[i], "handover, ranges: %s", bad_pools[i].name);
-	TEST(handover_of_nothing);
+	TEST(handover_most_ranges);
+	for (i = 0; i < ARRAY_SIZE(blob_sizes); i++)
+		test_add(blob_of_size, &blob_sizes[i], "handover of %u pools, %u ranges",
+			 blob_sizes[i].nr_pools, blob_sizes[i].nr_ranges);
 }

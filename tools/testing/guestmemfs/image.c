@@ -3,91 +3,123 @@
  * A pool whose tables are to be corrupted, many times and fast.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "image.h"
+#include "state.h"
+#include "use.h"
 
-static void image_add(struct image *m, const void *start, size_t size)
+/* Between pages that nobody may touch. */
+static u8 *image_map(int fd, u64 size, int prot)
 {
-	m->offset[m->nr] = (const u8 *)start - (const u8 *)m->p.meta;
-	m->size[m->nr++] = size;
+	const u64 guard = GMFS_BLOCK_SIZE;
+	u8 *all = mmap(NULL, size + 2 * guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(all != MAP_FAILED);
+	CHECK(mmap(all + guard, size, prot, MAP_SHARED | MAP_FIXED, fd, 0) == all + guard);
+	return all + guard;
 }
 
-static void image_add_parts(struct image *m)
+static void image_unmap(u8 *map, u64 size)
 {
-	struct gmfs_tables *t = &m->p.t;
-	size_t bits = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
-
-	image_add(m, t->super, offsetof(struct guestmemfs_super, reserved2));
-	image_add(m, t->ranges, 4 * sizeof(*t->ranges));
-	image_add(m, t->bitmap, bits);
-	image_add(m, t->unzeroed, bits);
-	image_add(m, t->inodes, 16 * sizeof(*t->inodes));
-	/* All of it: those who use the pool may use any of it. */
-	image_add(m, t->extents, t->nr_extents * sizeof(*t->extents));
+	munmap(map - GMFS_BLOCK_SIZE, size + 2 * GMFS_BLOCK_SIZE);
 }
 
 struct image *image_make(void)
 {
-	const struct gmfs_range ranges[] = {
-		{ 896 * MIB, 128 * MIB }, { 2 * GIB, GIB }, { 5 * GIB - 256 * MIB, 384 * MIB },
-	};
 	struct image *m = calloc(1, sizeof(*m));
-	struct pool *p;
-	u32 dir, i;
+	struct gmfs_complaint c;
+	struct pool p;
+	int fd;
 
 	CHECK(m);
-	p = &m->p;
-	pool_make(p, ranges, ARRAY_SIZE(ranges));
-	dir = pool_dir(p, pool_dir(p, GUESTMEMFS_ROOT_INO, "a"), "b");
-	for (i = 0; i < 3; i++) {
-		CHECK_EQ(pool_fill(p, pool_file(p), 0, 100), 0);
-		CHECK_EQ(pool_punch(p, i, 10 * i, 5), 0);
-	}
-	pool_name(p, p->ino[2], dir, "c");
-	pool_check(p);
-	image_add_parts(m);
-	m->copy = malloc(p->meta_size);
+	state_make(&p);
+	m->size = p.meta_size;
+	fd = memfd_create("image", 0);
+	CHECK(fd >= 0 && !ftruncate(fd, m->size));
+	m->meta = image_map(fd, m->size, PROT_READ | PROT_WRITE);
+	m->shown = image_map(fd, m->size, PROT_READ);
+	close(fd);
+	memcpy(m->meta, p.meta, m->size);
+	pool_free(&p);
+	m->copy = malloc(m->size);
 	CHECK(m->copy);
-	memcpy(m->copy, p->meta, p->meta_size);
+	memcpy(m->copy, m->meta, m->size);
+	CHECK_EQ(gmfs_format_open(&m->t, m->meta, META_BASE, m->size, &c), 0);
 	return m;
 }
 
 void image_free(struct image *m)
 {
-	pool_free(&m->p);
+	image_unmap(m->meta, m->size);
+	image_unmap(m->shown, m->size);
 	free(m->copy);
 	free(m);
 }
 
-void image_restore(struct image *m)
+void image_touch(struct image *m, const void *start, u64 size)
 {
-	u32 i;
+	u64 offset = (const u8 *)start - m->meta;
 
-	/* With another list of tables, anything may have been written to. */
-	if (memcmp(m->p.meta, m->copy, offsetof(struct guestmemfs_super, live))) {
-		memcpy(m->p.meta, m->copy, m->p.meta_size);
-		return;
-	}
-	for (i = 0; i < m->nr; i++)
-		memcpy((u8 *)m->p.meta + m->offset[i], m->copy + m->offset[i], m->size[i]);
+	CHECK(offset <= m->size && size <= m->size - offset && m->nr_spans < IMAGE_SPANS);
+	m->spans[m->nr_spans].offset = offset;
+	m->spans[m->nr_spans++].size = size;
 }
 
-bool image_try(struct image *m, const u8 *ops, size_t nr)
+void image_restore(struct image *m)
+{
+	while (m->nr_spans) {
+		u64 offset = m->spans[--m->nr_spans].offset;
+
+		memcpy(m->meta + offset, m->copy + offset, m->spans[m->nr_spans].size);
+	}
+}
+
+bool image_is_whole(const struct image *m)
+{
+	return !memcmp(m->meta, m->copy, m->size);
+}
+
+/* What a use of the tables may have changed. */
+static void image_touch_tables(struct image *m, const struct gmfs_tables *t)
+{
+	const struct guestmemfs_super_live *live = &t->super->live;
+	u64 bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
+
+	image_touch(m, live, sizeof(*live));
+	image_touch(m, t->bitmap, bytes);
+	image_touch(m, t->unzeroed, bytes);
+	image_touch(m, t->inodes, le32_to_cpu(live->used_inodes) * sizeof(*t->inodes));
+	image_touch(m, t->extents, le32_to_cpu(live->used_extents) * sizeof(*t->extents));
+}
+
+bool image_try(struct image *m, const u8 *ops, size_t nr, u32 fail_from)
 {
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	struct gmfs_tables t;
 	int err;
 
-	err = gmfs_format_open(&t, m->p.meta, META_BASE, m->p.meta_size, &c);
-	if (!err)
+	/* Who writes to an image before it is accepted, dies. */
+	err = gmfs_format_open(&t, m->shown, META_BASE, m->size, &c);
+	if (!err) {
+		shim_allocations = 0;
+		shim_fail_from = fail_from;
 		err = gmfs_check(&t, &index, &c);
+		shim_fail_from = 0;
+		CHECK(!err || !index.slots);
+	}
+	CHECK_EQ(shim_unfreed, !err);
 	if (err) {
-		CHECK_EQ(err, -EUCLEAN);
-		CHECK(c.table && c.what);
+		CHECK(err == -EUCLEAN || (fail_from && err == -ENOMEM));
+		CHECK(err != -EUCLEAN || (c.table && c.what));
 		return false;
 	}
-	pool_use(&t, &index, ops, nr);
+	CHECK_EQ(gmfs_format_open(&t, m->meta, META_BASE, m->size, &c), 0);
+	use_tables(&t, &index, ops, t.read_only ? 0 : nr);
+	image_touch_tables(m, &t);
 	gmfs_index_free(&index);
+	CHECK_EQ(shim_unfreed, 0);
 	return true;
 }

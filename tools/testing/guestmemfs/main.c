@@ -125,6 +125,10 @@ int main(int argc, char **argv)
 	check_tests();
 	cmdline_tests();
 	handover_tests();
+	golden_tests();
+	printed_tests();
+	described_tests();
+	replay_tests();
 	failed = argc > 1 ? test_run_some(argv[1]) : test_run_all();
 	while (nr_tests)
 		free(tests[--nr_tests].name);

@@ -210,6 +210,47 @@ static int op_check(struct pool *p)
 	return err;
 }
 
+static const struct gmfs_range goal_ranges[] = { { 896 * MIB, 128 * MIB }, { 2 * GIB, GIB } };
+
+/* What has the next number may be in another range, and no neighbour. */
+static void goal_behind_the_range(const void *arg)
+{
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make(&p, goal_ranges, 2);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 100, 64), 0);
+	CHECK_EQ(pool_block(&p, a, 163), 511);
+	CHECK_EQ(pool_fill(&p, a, 164, 1), 0);
+	CHECK_EQ(pool_block(&p, a, 164), 512 + 164);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Back in place, though another group is fuller. */
+static void goal_at_the_range(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make(&p, goal_ranges, 2);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 10, 64), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, a, 10), 448);
+	CHECK_EQ(pool_punch(&p, a, 10, 1), 0);
+	CHECK_EQ(pool_punch(&p, a, 70, 1), 0);
+	CHECK_EQ(pool_punch(&p, b, 5, 1), 0);
+	CHECK_EQ(pool_fill(&p, a, 10, 1), 0);
+	CHECK_EQ(pool_block(&p, a, 10), 448);
+	pool_check(&p);
+	pool_free(&p);
+}
+
 struct memory_case {
 	const char *name;
 	pool_op op;
@@ -322,6 +363,8 @@ void map_tests(void)
 	TEST(neighbours_join);
 	TEST(ranges_do_not_join);
 	TEST(fill_keeps_blocks);
+	TEST(goal_behind_the_range);
+	TEST(goal_at_the_range);
 	for (i = 0; i < ARRAY_SIZE(memory_cases); i++)
 		test_add(no_memory, &memory_cases[i], "no memory: %s", memory_cases[i].name);
 	TEST(punch_makes_room);

@@ -142,7 +142,7 @@ void pool_check(struct pool *p)
 	pool_check_counts(&p->t);
 }
 
-static void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
+void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
 {
 	struct gmfs_extmap *map = &p->map[file];
 	u32 i;
@@ -172,59 +172,6 @@ void pool_reopen(struct pool *p)
 	gmfs_index_free(&index);
 }
 
-/* Finds up to POOL_FILES files in tables of unknown origin. */
-static void pool_find_files(struct pool *p, const struct gmfs_index *index)
-{
-	u32 used = le32_to_cpu(p->t.super->live.used_inodes), ino;
-
-	for (ino = 0; ino < used && p->nr_files < POOL_FILES; ino++) {
-		if (!S_ISREG(le32_to_cpu(p->t.inodes[ino].mode)))
-			continue;
-		p->ino[p->nr_files] = ino;
-		pool_load_map(p, p->nr_files++, index);
-	}
-}
-
-static void pool_use_once(struct pool *p, const u8 op[4])
-{
-	u32 file = op[0] / 4 % p->nr_files;
-	u64 logical = op[2] * 8, count = op[3] * 5 + 1;
-	int err;
-
-	if (op[1] == 0xff)
-		logical = GMFS_MAX_LOGICAL - count;
-	switch (op[0] % 4) {
-	case 0:
-		gmfs_map_clear(&p->t, &p->map[file]);
-		break;
-	case 1:
-		CHECK_EQ(pool_punch(p, file, logical, count), 0);
-		break;
-	default:
-		err = pool_fill(p, file, logical, count);
-		CHECK(!err || err == -ENOSPC);
-	}
-}
-
-void pool_use(struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops, size_t nr)
-{
-	struct pool p = { .t = *t };
-	struct gmfs_complaint c = {};
-	struct gmfs_index again;
-	u32 i;
-
-	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
-	pool_find_files(&p, index);
-	for (; p.nr_files && nr >= 4; nr -= 4, ops += 4)
-		pool_use_once(&p, ops);
-	/* What was well formed is so still. */
-	CHECK_EQ(gmfs_check(&p.t, &again, &c), 0);
-	gmfs_index_free(&again);
-	for (i = 0; i < p.nr_files; i++)
-		gmfs_map_destroy(&p.map[i]);
-	gmfs_alloc_exit(&p.t);
-}
-
 void pool_fix_crc(void *meta, u64 meta_size)
 {
 	struct guestmemfs_super *s = meta;
@@ -232,7 +179,9 @@ void pool_fix_crc(void *meta, u64 meta_size)
 	u64 bytes = (u64)le32_to_cpu(s->nr_ranges) * sizeof(struct guestmemfs_range);
 	u32 crc;
 
-	if (offset > meta_size || bytes > meta_size - offset)
+	/* Refused before anyone looks at the checksum. */
+	if (le32_to_cpu(s->nr_ranges) > GUESTMEMFS_MAX_RANGES || offset > meta_size ||
+	    bytes > meta_size - offset)
 		return;
 	s->crc = 0;
 	crc = crc32c(~0U, meta, offsetof(struct guestmemfs_super, live));

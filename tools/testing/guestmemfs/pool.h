@@ -47,8 +47,8 @@ u32 pool_block(struct pool *p, u32 file, u64 logical);
 void pool_check(struct pool *p);
 /* Open and check again, as the next kernel does. */
 void pool_reopen(struct pool *p);
-/* Some fills and punches, as @ops has them, of tables that gmfs_check() accepts. */
-void pool_use(struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops, size_t nr);
+/* Takes the extents of a file from what gmfs_check() found. */
+void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index);
 void pool_fix_crc(void *meta, u64 meta_size);
 
 /* Deterministic: the same on every machine. */

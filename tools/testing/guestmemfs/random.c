@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations against a model that is an array, and random bytes in the
- * tables. The same ones on every run.
+ * Random operations against a model that is an array. The same ones on every run.
  */
 #include <stdlib.h>
 
-#include "image.h"
+#include "pool.h"
 
 #define MIXER_FILES	4
 #define MIXER_BLOCKS	1600
 #define MIXER_STEPS	3000
-#define MUTATIONS	20000
 
 struct mixer {
 	struct pool p;
@@ -184,44 +182,6 @@ static void mixer(const void *arg)
 	free(m);
 }
 
-static void image_mutate(struct image *m, u64 *seed)
-{
-	static const u8 bytes[] = { 0, 1, 2, 4, 0x7f, 0x80, 0xff, '/' };
-	u64 nr = 1 + pool_random(seed) % 3;
-
-	while (nr--) {
-		u64 r = pool_random(seed);
-		u32 part = r % m->nr;
-		u8 *byte = (u8 *)m->p.meta + m->offset[part] + (r >> 8) % m->size[part];
-
-		if ((r >> 40) % 2)
-			*byte = bytes[(r >> 48) % ARRAY_SIZE(bytes)];
-		else
-			*byte ^= 1 << (r >> 48) % 8;
-	}
-}
-
-/* Whatever is in the tables, nothing crashes; and not all of it is refused. */
-static void mutations(const void *arg)
-{
-	struct image *m = image_make();
-	u32 i, n, accepted = 0;
-	u64 seed = 1, ops[8];
-
-	(void)arg;
-	for (i = 0; i < MUTATIONS; i++) {
-		image_mutate(m, &seed);
-		pool_fix_crc(m->p.meta, m->p.meta_size);
-		for (n = 0; n < ARRAY_SIZE(ops); n++)
-			ops[n] = pool_random(&seed);
-		accepted += image_try(m, (u8 *)ops, sizeof(ops));
-		image_restore(m);
-	}
-	CHECK(accepted > MUTATIONS / 50);
-	CHECK(accepted < MUTATIONS / 2);
-	image_free(m);
-}
-
 void random_tests(void)
 {
 	u32 i;
@@ -229,5 +189,4 @@ void random_tests(void)
 	for (i = 0; i < ARRAY_SIZE(mixer_seeds); i++)
 		test_add(mixer, &mixer_seeds[i], "mixer: seed %llu",
 			 (unsigned long long)mixer_seeds[i]);
-	TEST(mutations);
 }

@@ -1,8 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Changes of tables, as tables have them.
+ * A pool, and changes of its tables, as tables have them.
  */
 #include "state.h"
+
+static void make_orphan(struct pool *p)
+{
+	struct guestmemfs_inode *di = &p->t.inodes[ORPHAN];
+
+	pool_name(p, ORPHAN, 0, "");
+	di->flags = cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+}
+
+static void expect_extent(const struct pool *p, u32 slot, u32 ino, u64 logical, u32 block,
+			  u32 count)
+{
+	const struct guestmemfs_extent *e = &p->t.extents[slot];
+
+	CHECK_EQ(le32_to_cpu(e->ino), ino);
+	CHECK_EQ(le64_to_cpu(e->logical), logical);
+	CHECK_EQ(le32_to_cpu(e->block), block);
+	CHECK_EQ(le32_to_cpu(e->count), count);
+}
+
+static void make_extents(struct pool *p)
+{
+	CHECK_EQ(pool_fill(p, 0, 0, 4), 0);
+	CHECK_EQ(pool_fill(p, 0, 10, 4), 0);
+	CHECK_EQ(pool_fill(p, 0, 20, 4), 0);
+	CHECK_EQ(pool_fill(p, 1, 0, 3), 0);
+	CHECK_EQ(pool_fill(p, 3, 5, 1), 0);
+	CHECK_EQ(pool_fill(p, 1, 100, 1), 0);
+	CHECK_EQ(pool_punch(p, 1, 100, 1), 0);
+	/* The free entry is to stay free. */
+	p->t.extent_hint = 6;
+	CHECK_EQ(pool_fill(p, 2, 0, 1), 0);
+	expect_extent(p, 0, FILE0, 0, 448, 4);
+	expect_extent(p, 1, FILE0, 10, 458, 4);
+	expect_extent(p, 2, FILE0, 20, 468, 4);
+	expect_extent(p, 3, FILE1, 0, 452, 3);
+	expect_extent(p, 4, ORPHAN, 5, 455, 1);
+	expect_extent(p, 5, 0, 0, 0, 0);
+	expect_extent(p, 6, FILE2, 0, 456, 1);
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_extents), EXTENTS);
+}
+
+void state_make(struct pool *p)
+{
+	const struct gmfs_range ranges[] = { { 896 * MIB, 128 * MIB }, { 2 * GIB, GIB } };
+	u32 ino;
+
+	pool_make(p, ranges, 2);
+	CHECK_EQ(pool_dir(p, GUESTMEMFS_ROOT_INO, "a"), DIR_A);
+	CHECK_EQ(pool_dir(p, DIR_A, "b"), DIR_B);
+	CHECK_EQ(p->ino[pool_file(p)], FILE0);
+	CHECK_EQ(p->ino[pool_file(p)], FILE1);
+	CHECK_EQ(p->ino[pool_file(p)], FILE2);
+	pool_name(p, FILE2, DIR_B, "file2");
+	CHECK_EQ(p->ino[pool_file(p)], ORPHAN);
+	make_orphan(p);
+	ino = pool_dir(p, GUESTMEMFS_ROOT_INO, "freed");
+	CHECK_EQ(pool_dir(p, GUESTMEMFS_ROOT_INO, "d"), DIR_D);
+	gmfs_inode_free(&p->t, ino);
+	CHECK_EQ(ino, FREED);
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_inodes), INODES);
+	make_extents(p);
+	pool_check(p);
+}
 
 static void *patch_entry(struct pool *p, const struct patch *patch)
 {

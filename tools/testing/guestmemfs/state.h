@@ -4,6 +4,20 @@
 
 #include "pool.h"
 
+/* What is in the pool of state_make(). */
+#define DIR_A	2
+#define DIR_B	3	/* in A */
+#define FILE0	4
+#define FILE1	5
+#define FILE2	6	/* in B */
+#define ORPHAN	7
+#define FREED	8
+#define DIR_D	9
+#define INODES	10
+
+/* Extent 5 is free, 7 and those behind it were never used. */
+#define EXTENTS	7
+
 enum place {
 	AT_NOTHING,
 	AT_SUPER,
@@ -62,6 +76,8 @@ struct state {
 #define EXTENT_BAD(slot, what)	"extent table", slot, what
 #define BITMAP_BAD(block, what)	"bitmap", block, what
 
+/* Two ranges, some directories and files, pieces of files, and gaps in the tables. */
+void state_make(struct pool *p);
 /* Where a patch goes, for those that are bytes in one place. */
 void *patch_place(struct pool *p, const struct patch *patch);
 void state_apply(struct pool *p, const struct state *s);

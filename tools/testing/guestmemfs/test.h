@@ -2,6 +2,7 @@
 #ifndef _GUESTMEMFS_TEST_H
 #define _GUESTMEMFS_TEST_H
 
+#include <linux/string.h>
 #include <linux/types.h>
 
 typedef void (*test_fn)(const void *arg);
@@ -36,10 +37,19 @@ void __noreturn test_fail(const char *file, int line, const char *fmt, ...) __pr
 void alloc_tests(void);
 void check_tests(void);
 void cmdline_tests(void);
+void described_tests(void);
 void format_tests(void);
 void geometry_tests(void);
+void golden_tests(void);
 void handover_tests(void);
 void map_tests(void);
+void printed_tests(void);
 void random_tests(void);
+void replay_tests(void);
+
+/* Calls @fn with each complaint that a test expects. */
+void check_complaints(void (*fn)(const char *what));
+void format_complaints(void (*fn)(const char *what));
+void handover_complaints(void (*fn)(const char *what));
 
 #endif /* _GUESTMEMFS_TEST_H */

@@ -90,15 +90,25 @@ void sort_r(void *base, size_t num, size_t size, cmp_r_func_t cmp, swap_r_func_t
 	}
 }
 
+static void shim_crc_table(u32 table[256])
+{
+	u32 i, bit;
+
+	for (i = 0; i < 256; i++) {
+		table[i] = i;
+		for (bit = 0; bit < 8; bit++)
+			table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0x82f63b78 : 0);
+	}
+}
+
 u32 crc32c(u32 crc, const void *p, size_t len)
 {
+	static u32 table[256];
 	const u8 *byte = p;
-	int i;
 
-	for (; len; len--, byte++) {
-		crc ^= *byte;
-		for (i = 0; i < 8; i++)
-			crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
-	}
+	if (!table[1])
+		shim_crc_table(table);
+	for (; len; len--, byte++)
+		crc = crc >> 8 ^ table[(crc ^ *byte) & 0xff];
 	return crc;
 }

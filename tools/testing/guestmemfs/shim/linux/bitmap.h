@@ -5,16 +5,32 @@
 #include <linux/bitops.h>
 #include <linux/string.h>
 
+static inline void shim_fill(unsigned long *map, unsigned int start, unsigned int nr, bool value)
+{
+	while (nr) {
+		if (!(start % BITS_PER_LONG) && nr >= BITS_PER_LONG) {
+			*shim_word(map, start) = value ? ~0UL : 0;
+			start += BITS_PER_LONG;
+			nr -= BITS_PER_LONG;
+			continue;
+		}
+		if (value)
+			set_bit(start, map);
+		else
+			clear_bit(start, map);
+		start++;
+		nr--;
+	}
+}
+
 static inline void bitmap_set(unsigned long *map, unsigned int start, unsigned int nr)
 {
-	while (nr--)
-		set_bit(start++, map);
+	shim_fill(map, start, nr, true);
 }
 
 static inline void bitmap_clear(unsigned long *map, unsigned int start, unsigned int nr)
 {
-	while (nr--)
-		clear_bit(start++, map);
+	shim_fill(map, start, nr, false);
 }
 
 static inline void bitmap_zero(unsigned long *map, unsigned int nr)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_TEST_GOLDEN_H
+#define _GUESTMEMFS_TEST_GOLDEN_H
+
+#include <stdio.h>
+
+#include "pool.h"
+
+#define GOLDEN_FILE		TEST_DIR "/golden-v1.txt"
+#define GOLDEN_DUMP		TEST_DIR "/golden-v1.dump"
+#define GOLDEN_META_BASE	0x30000000ULL
+
+/* A pool's metadata and a handover blob that names it. */
+struct golden {
+	u8 *meta;
+	size_t meta_size;
+	u8 *blob;
+	size_t blob_size;
+};
+
+/* What the code of today makes. */
+void golden_make(struct golden *g);
+/* What a file says, and to write one. */
+void golden_load(struct golden *g, const char *file);
+void golden_print(const struct golden *g, FILE *out);
+void golden_free(struct golden *g);
+
+#endif /* _GUESTMEMFS_TEST_GOLDEN_H */

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations on tables of unknown origin: what was well formed is so still.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "use.h"
+
+enum op {
+	OP_FILL,
+	OP_FILL_AGAIN,	/* twice as likely */
+	OP_PUNCH,
+	OP_CLEAR,
+	OP_CREATE,
+	OP_NAME,
+	OP_UNLINK,
+	OP_EVICT,
+	NR_OPS,
+};
+
+static bool use_is_orphan(const struct pool *p, u32 ino)
+{
+	return le32_to_cpu(p->t.inodes[ino].flags) & GUESTMEMFS_INODE_ORPHAN;
+}
+
+/* Finds up to POOL_FILES files, and what a kernel would find for them at mount. */
+static void use_find_files(struct pool *p, const struct gmfs_index *index)
+{
+	u32 used = le32_to_cpu(p->t.super->live.used_inodes), ino;
+
+	for (ino = 0; ino < used && p->nr_files < POOL_FILES; ino++) {
+		if (!S_ISREG(le32_to_cpu(p->t.inodes[ino].mode)))
+			continue;
+		p->ino[p->nr_files] = ino;
+		pool_load_map(p, p->nr_files++, index);
+	}
+}
+
+static bool use_has_name(const struct pool *p, const char *name)
+{
+	u32 used = le32_to_cpu(p->t.super->live.used_inodes), ino;
+
+	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used; ino++) {
+		const struct guestmemfs_inode *di = &p->t.inodes[ino];
+
+		if (di->mode && le32_to_cpu(di->parent) == GUESTMEMFS_ROOT_INO &&
+		    le16_to_cpu(di->name_len) == strlen(name) &&
+		    !memcmp(di->name, name, strlen(name)))
+			return true;
+	}
+	return false;
+}
+
+static void use_unlink(struct pool *p, u32 ino)
+{
+	pool_name(p, ino, 0, "");
+	p->t.inodes[ino].flags |= cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+}
+
+/* Without a name at first, as the filesystem does. */
+static void use_create(struct pool *p)
+{
+	u32 ino;
+
+	if (p->nr_files == POOL_FILES || gmfs_inode_alloc(&p->t, S_IFREG | 0600, &ino))
+		return;
+	CHECK(ino > GUESTMEMFS_ROOT_INO && ino < p->t.nr_inodes);
+	use_unlink(p, ino);
+	memset(&p->map[p->nr_files], 0, sizeof(p->map[0]));
+	p->ino[p->nr_files++] = ino;
+}
+
+static void use_rename(struct pool *p, u32 ino, u8 letter)
+{
+	const char name[] = { 'a' + letter % 8, '\0' };
+
+	if (use_has_name(p, name))
+		return;
+	pool_name(p, ino, GUESTMEMFS_ROOT_INO, name);
+	p->t.inodes[ino].flags &= ~cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+}
+
+static void use_evict(struct pool *p, u32 file)
+{
+	u32 ino = p->ino[file];
+
+	if (!use_is_orphan(p, ino))
+		return;
+	gmfs_map_clear(&p->t, &p->map[file]);
+	gmfs_map_destroy(&p->map[file]);
+	gmfs_inode_free(&p->t, ino);
+	p->nr_files--;
+	p->ino[file] = p->ino[p->nr_files];
+	p->map[file] = p->map[p->nr_files];
+}
+
+static void use_block(const struct gmfs_tables *t, u32 block)
+{
+	const struct guestmemfs_range *r = gmfs_block_range(t, block);
+	u64 phys = gmfs_block_phys(t, block);
+
+	CHECK(phys >= le64_to_cpu(r->base) && phys - le64_to_cpu(r->base) < le64_to_cpu(r->size));
+	CHECK(test_bit(block, t->bitmap) && block < gmfs_block_range_end(t, block));
+}
+
+/* Nothing is changed if there is no memory, nor if there are no blocks. */
+static void use_fill(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	u32 nr_free = p->t.free_blocks;
+	struct gmfs_run run;
+	int err;
+
+	err = pool_fill(p, file, logical, count);
+	if (err) {
+		CHECK(err == -ENOSPC || (shim_fail_from && err == -ENOMEM));
+		CHECK_EQ(p->t.free_blocks, nr_free);
+		return;
+	}
+	for (; count; logical += run.count, count -= run.count) {
+		gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+		CHECK(run.count && run.block != GMFS_NO_BLOCK);
+		use_block(&p->t, run.block);
+		run.count = min(run.count, count);
+	}
+}
+
+static void use_once(struct pool *p, const u8 op[USE_OP])
+{
+	u64 logical = op[2] * 8, count = op[3] * 5 + 1;
+	u32 file;
+
+	if (op[0] % NR_OPS == OP_CREATE) {
+		use_create(p);
+		return;
+	}
+	if (!p->nr_files)
+		return;
+	file = op[0] / NR_OPS % p->nr_files;
+	if (op[1] & 0x80)
+		logical = GMFS_MAX_LOGICAL - count;
+	shim_allocations = 0;
+	shim_fail_from = op[1] & 1;
+	switch (op[0] % NR_OPS) {
+	case OP_PUNCH:
+		if (pool_punch(p, file, logical, count))
+			CHECK(shim_fail_from);
+		break;
+	case OP_CLEAR:
+		gmfs_map_clear(&p->t, &p->map[file]);
+		break;
+	case OP_NAME:
+		use_rename(p, p->ino[file], op[2]);
+		break;
+	case OP_UNLINK:
+		use_unlink(p, p->ino[file]);
+		break;
+	case OP_EVICT:
+		use_evict(p, file);
+		break;
+	default:
+		use_fill(p, file, logical, count);
+	}
+	shim_fail_from = 0;
+}
+
+/* The next kernel finds the extents that this one had, in the same order. */
+static void use_compare_maps(const struct pool *p, const struct gmfs_index *index)
+{
+	u32 i, n, at;
+
+	for (i = 0; i < p->nr_files; i++) {
+		for (at = 0; at < index->nr; at++)
+			if (le32_to_cpu(p->t.extents[index->slots[at]].ino) == p->ino[i])
+				break;
+		CHECK(index->nr - at >= p->map[i].nr);
+		for (n = 0; n < p->map[i].nr; n++)
+			CHECK_EQ(index->slots[at + n], p->map[i].slots[n]);
+		if (at + n < index->nr)
+			CHECK(le32_to_cpu(p->t.extents[index->slots[at + n]].ino) != p->ino[i]);
+	}
+}
+
+/* The next kernel counts what this one has kept count of. */
+static void use_compare_counts(const struct gmfs_tables *t)
+{
+	struct gmfs_tables again = *t;
+
+	CHECK_EQ(gmfs_alloc_init(&again), 0);
+	CHECK_EQ(again.free_blocks, t->free_blocks);
+	CHECK_EQ(again.free_inodes, t->free_inodes);
+	CHECK(!memcmp(again.group_free, t->group_free, t->nr_groups * sizeof(*t->group_free)));
+	gmfs_alloc_exit(&again);
+}
+
+/* What somebody had and nobody has now is to be zeroed. */
+static void use_compare_unzeroed(const struct gmfs_tables *t, const unsigned long *bitmap,
+				 const unsigned long *unzeroed)
+{
+	u32 i;
+
+	for (i = 0; i < BITS_TO_LONGS(t->nr_blocks); i++) {
+		CHECK(!(bitmap[i] & ~t->bitmap[i] & ~t->unzeroed[i]));
+		CHECK(!(unzeroed[i] & ~t->unzeroed[i]));
+	}
+}
+
+static void use_verify(const struct pool *p, const unsigned long *bitmap,
+		       const unsigned long *unzeroed)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	int err;
+
+	err = gmfs_check(&p->t, &index, &c);
+	if (err)
+		FAIL("used: %d: %s %llu %s", err, c.table, c.entry, c.what);
+	use_compare_maps(p, &index);
+	use_compare_counts(&p->t);
+	use_compare_unzeroed(&p->t, bitmap, unzeroed);
+	gmfs_index_free(&index);
+}
+
+void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops,
+		size_t nr)
+{
+	size_t bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
+	unsigned long *bitmap = malloc(bytes), *unzeroed = malloc(bytes);
+	struct pool p = { .t = *t };
+	u32 i;
+
+	CHECK(bitmap && unzeroed);
+	memcpy(bitmap, t->bitmap, bytes);
+	memcpy(unzeroed, t->unzeroed, bytes);
+	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
+	use_find_files(&p, index);
+	for (; nr >= USE_OP; nr -= USE_OP, ops += USE_OP)
+		use_once(&p, ops);
+	use_verify(&p, bitmap, unzeroed);
+	for (i = 0; i < p.nr_files; i++)
+		gmfs_map_destroy(&p.map[i]);
+	gmfs_alloc_exit(&p.t);
+	free(bitmap);
+	free(unzeroed);
+}
