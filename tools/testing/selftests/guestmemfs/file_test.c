@@ -4,43 +4,22 @@
  * kept.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 
-#include "kselftest_harness.h"
-#include "util.h"
+#include "fixture.h"
 
-FIXTURE(file)
-{
-	int nr;
-	struct pool p;
-};
-
-FIXTURE_SETUP(file)
-{
-	int nodes[MAX_POOLS];
-
-	self->nr = pool_nodes(nodes);
-	if (!self->nr)
-		SKIP(return, "no pool on this machine");
-	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
-	catch_faults();
-}
-
-FIXTURE_TEARDOWN_PARENT(file)
-{
-	if (self->nr)
-		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
-}
-
-TEST_F(file, create)
+TEST_F(in_pool, create)
 {
 	struct stat st;
 	int fd;
@@ -63,7 +42,7 @@ TEST_F(file, create)
 }
 
 /* O_TRUNC frees, as truncate does. */
-TEST_F(file, truncate_on_open)
+TEST_F(in_pool, truncate_on_open)
 {
 	int fd = file_make(&self->p, "file", 0);
 
@@ -79,7 +58,7 @@ TEST_F(file, truncate_on_open)
 	close(fd);
 }
 
-TEST_F(file, unlinked_while_open)
+TEST_F(in_pool, unlinked_while_open)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), again;
 	unsigned char *p;
@@ -113,7 +92,7 @@ TEST_F(file, unlinked_while_open)
 } while (0)
 
 /* Guest memory is mapped, never copied by the kernel. */
-TEST_F(file, read_and_write_are_refused)
+TEST_F(in_pool, read_and_write_are_refused)
 {
 	char buf[64] = "";
 	struct iovec iov = { buf, sizeof(buf) };
@@ -154,7 +133,56 @@ TEST_F(file, read_and_write_are_refused)
 	EXPECT_EQ(0, flock(fd, LOCK_EX | LOCK_NB));
 }
 
-TEST_F(file, kinds_that_do_not_exist)
+/* Where a file lies is not told, and it can be opened by name alone. */
+TEST_F(in_pool, extents_and_handles_are_refused)
+{
+	struct fiemap map = { .fm_length = FIEMAP_MAX_OFFSET };
+	union {
+		struct file_handle handle;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} h = { .handle.handle_bytes = MAX_HANDLE_SZ };
+	int fd = file_make(&self->p, "file", BLOCK), mount_id;
+
+	ASSERT_GE(fd, 0);
+	/* They work elsewhere, or their refusal would say nothing. */
+	EXPECT_EQ(0, name_to_handle_at(AT_FDCWD, "/dev/shm", &h.handle, &mount_id, 0));
+	h.handle.handle_bytes = MAX_HANDLE_SZ;
+	REFUSED(EOPNOTSUPP, name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH));
+	REFUSED(EOPNOTSUPP, ioctl(fd, FS_IOC_FIEMAP, &map));
+	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
+	REFUSED(EOPNOTSUPP, ioctl(fd, FS_IOC_FIEMAP, &map));
+}
+
+/* A limit of the process on the size of files: the errno, and the signal. */
+TEST_F(in_pool, limit_on_file_size)
+{
+	const struct rlimit limit = { 2 * BLOCK, RLIM_INFINITY };
+	int fd = file_make(&self->p, "file", BLOCK);
+	const struct timespec at_once = {};
+	struct stat st;
+	sigset_t set;
+
+	ASSERT_GE(fd, 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGXFSZ);
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &set, NULL));
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &limit));
+	REFUSED(EFBIG, ftruncate(fd, 2 * BLOCK + 1));
+	EXPECT_EQ(SIGXFSZ, sigtimedwait(&set, NULL, &at_once));
+	REFUSED(EFBIG, fallocate(fd, 0, 2 * BLOCK, 1));
+	EXPECT_EQ(SIGXFSZ, sigtimedwait(&set, NULL, &at_once));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(BLOCK, st.st_size);
+	EXPECT_EQ(0, st.st_blocks);
+	/* Up to the limit, and what leaves the size as it is. */
+	EXPECT_EQ(0, ftruncate(fd, 2 * BLOCK));
+	EXPECT_EQ(0, fallocate(fd, 0, 2 * BLOCK - 1, 1));
+	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 2 * BLOCK, 1));
+	EXPECT_EQ(EAGAIN, ERR(sigtimedwait(&set, NULL, &at_once)));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+}
+
+TEST_F(in_pool, kinds_that_do_not_exist)
 {
 	char buf[8];
 	int fd = file_make(&self->p, "file", 0);
@@ -177,7 +205,7 @@ TEST_F(file, kinds_that_do_not_exist)
 	EXPECT_EQ(0, mknod(pool_path(&self->p, "new"), S_IFREG | 0600, 0));
 }
 
-TEST_F(file, attributes_are_kept)
+TEST_F(in_pool, attributes_are_kept)
 {
 	const struct timespec times[2] = { { 1234567890, 123456789 }, { -5, 999999999 } };
 	struct statx before, after;
@@ -213,7 +241,7 @@ TEST_F(file, attributes_are_kept)
 	EXPECT_EQ(S_IFDIR | 0750, st.st_mode);
 }
 
-TEST_F(file, permissions)
+TEST_F(in_pool, permissions)
 {
 	int status;
 	pid_t pid;
@@ -243,7 +271,7 @@ TEST_F(file, permissions)
 }
 
 /* st_blocks is what a file really has, whoever allocated or freed it. */
-TEST_F(file, blocks_are_true)
+TEST_F(in_pool, blocks_are_true)
 {
 	int fd = file_make(&self->p, "file", 16 * BLOCK);
 	unsigned char *p;
@@ -276,7 +304,7 @@ TEST_F(file, blocks_are_true)
 }
 
 /* Where times change, and where they must not. */
-TEST_F(file, times_change)
+TEST_F(in_pool, times_change)
 {
 	const struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
 	int fd = file_make(&self->p, "file", BLOCK);
@@ -308,7 +336,7 @@ struct seek_case {
 	off_t result;		/* or minus errno */
 };
 
-TEST_F(file, seek)
+TEST_F(in_pool, seek)
 {
 	const struct seek_case cases[] = {
 		{ 0,			SEEK_DATA,	2 * BLOCK },

@@ -2,7 +2,7 @@
 /*
  * What the VM tests need beside a shell, since files on guestmemfs have no
  * read() and no write(): fills files with a pattern and checks it, holds them,
- * describes them, and makes unrest.
+ * and describes them.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/elf.h>
 #include <linux/falloc.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,10 +52,13 @@ static uint64_t word(uint64_t seed, uint64_t index)
 	return seed ? (index + seed * 0x100000001b3) * 0x9e3779b97f4a7c15 : 0;
 }
 
+/* For reading and writing, unless the mount is for reading. */
 static int open_file(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
+	if (fd < 0 && errno == EROFS)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		err(1, "%s", path);
 	return fd;
@@ -64,7 +66,8 @@ static int open_file(const char *path)
 
 static uint64_t *map_file(int fd, unsigned long offset, unsigned long len)
 {
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	int prot = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR ? PROT_READ | PROT_WRITE : PROT_READ;
+	void *p = mmap(NULL, len, prot, MAP_SHARED, fd, offset);
 
 	if (p == MAP_FAILED)
 		err(1, "mmap of %lu bytes at %lu", len, offset);
@@ -106,6 +109,21 @@ static int pattern(char **argv)
 	/* The same bytes again and again, until the machine goes. */
 	for (;;)
 		fill(p, seed, offset, len);
+}
+
+/* zeroed FILE OFFSET LENGTH */
+static int zeroed(char **argv)
+{
+	unsigned long offset = parse(argv[3]), len = parse(argv[4]);
+	const uint64_t *p = map_file(open_file(argv[2]), offset, len);
+
+	for (unsigned long i = 0; i < len / 8; i++) {
+		if (!p[i])
+			continue;
+		printf("at byte %lu: %#lx\n", offset + i * 8, p[i]);
+		return 1;
+	}
+	return 0;
 }
 
 /* alloc|punch FILE OFFSET LENGTH */
@@ -208,7 +226,7 @@ static void walk(const char *dir, void (*each)(const char *path))
 	free(list);
 }
 
-static unsigned long sectors;
+static unsigned long sectors, inodes;
 
 static void count_sectors(const char *path)
 {
@@ -217,9 +235,10 @@ static void count_sectors(const char *path)
 	if (lstat(path, &s))
 		err(1, "%s", path);
 	sectors += s.st_blocks;
+	inodes++;
 }
 
-/* df DIR: the free blocks and the files' blocks make up the whole pool. */
+/* df DIR: what is free and what the files have make up the whole pool. */
 static int df(char **argv)
 {
 	struct statvfs s;
@@ -227,142 +246,16 @@ static int df(char **argv)
 	if (statvfs(argv[2], &s))
 		err(1, "%s", argv[2]);
 	walk(argv[2], count_sectors);
-	printf("blocks %lu free %lu in files %lu, inodes %lu free %lu\n", s.f_blocks, s.f_bfree,
-	       sectors * 512 / s.f_bsize, s.f_files, s.f_ffree);
-	return s.f_bfree + sectors * 512 / s.f_bsize != s.f_blocks;
+	printf("blocks %lu free %lu in files %lu, inodes %lu free %lu with names %lu\n", s.f_blocks,
+	       s.f_bfree, sectors * 512 / s.f_bsize, s.f_files, s.f_ffree, inodes);
+	return s.f_bfree + sectors * 512 / s.f_bsize != s.f_blocks ||
+	       s.f_ffree + inodes != s.f_files;
 }
 
 static int list(char **argv)
 {
 	walk(argv[2], describe);
 	return 0;
-}
-
-/*
- * After a kexec has begun nothing can be changed any more, and a fault that
- * would have to allocate kills: then there is nothing left but to wait.
- */
-static void wait_for_the_end(int sig)
-{
-	for (;;)
-		pause();
-}
-
-static void must(long ret, const char *what)
-{
-	if (ret >= 0)
-		return;
-	if (errno == EBUSY)
-		wait_for_the_end(0);
-	err(1, "%s", what);
-}
-
-/* One file: made under another name, filled, then put where it is called done. */
-static void churn_one(const char *dir, unsigned int who, unsigned long n)
-{
-	unsigned long len = (1 + n % 4) * BLOCK - (n % 3) * 4096;
-	char made[256], done[320], sub[256];
-	uint64_t *p;
-	int fd;
-
-	snprintf(made, sizeof(made), "%s/made.%u", dir, who);
-	snprintf(sub, sizeof(sub), "%s/dir.%u.%lu", dir, who, n);
-	fd = open(made, O_RDWR | O_CREAT | O_EXCL, 0600);
-	must(fd, "create");
-	must(ftruncate(fd, len), "ftruncate");
-	if (n % 2)
-		must(fallocate(fd, 0, 0, len), "fallocate");
-	p = map_file(fd, 0, len);
-	fill(p, n, 0, len);
-	if (n % 5 == 0)
-		must(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BLOCK), "punch");
-	if (n % 5 == 0)
-		fill(p, n, 0, len);
-	munmap(p, len);
-	if (n % 7 == 0) {
-		must(unlink(made), "unlink while open");
-		close(fd);
-		return;
-	}
-	close(fd);
-	if (n % 3 == 0)
-		must(mkdir(sub, 0700), "mkdir");
-	snprintf(done, sizeof(done), "%s/done.%lu", n % 3 == 0 ? sub : dir, n * 8 + who);
-	must(rename(made, done), "rename");
-}
-
-static void churn_away(const char *dir, unsigned int who, unsigned long n)
-{
-	char path[256];
-
-	if (n % 7 == 0)
-		return;
-	if (n % 3) {
-		snprintf(path, sizeof(path), "%s/done.%lu", dir, n * 8 + who);
-		must(unlink(path), "unlink");
-		return;
-	}
-	snprintf(path, sizeof(path), "%s/dir.%u.%lu/done.%lu", dir, who, n, n * 8 + who);
-	must(unlink(path), "unlink");
-	*strrchr(path, '/') = '\0';
-	must(rmdir(path), "rmdir");
-}
-
-/* churn DIR WHO FIRST: files come and go, ten stay, until the machine goes. */
-static int churn(char **argv)
-{
-	unsigned int who = parse(argv[3]);
-	unsigned long first = parse(argv[4]);
-
-	signal(SIGBUS, wait_for_the_end);
-	for (unsigned long n = first;; n++) {
-		churn_one(argv[2], who, n);
-		if (n >= first + 10)
-			churn_away(argv[2], who, n - 10);
-		if (n == first + 20) {
-			puts("churning");
-			fflush(stdout);
-		}
-	}
-	return 0;
-}
-
-static unsigned int nr_done, nr_made;
-
-static void churned_one(const char *path)
-{
-	const char *name = basename(path);
-	unsigned long n, len;
-	struct stat s;
-	uint64_t *p;
-	int fd;
-
-	if (!strncmp(name, "made.", 5))
-		nr_made++;
-	if (strncmp(name, "done.", 5))
-		return;
-	nr_done++;
-	n = parse(name + 5) / 8;
-	len = (1 + n % 4) * BLOCK - (n % 3) * 4096;
-	fd = open_file(path);
-	if (fstat(fd, &s))
-		err(1, "%s", path);
-	if (s.st_size != (off_t)len || s.st_blocks * 512UL != (1 + n % 4) * BLOCK)
-		errx(1, "%s: %ld bytes in %ld sectors, %lu expected", path, s.st_size, s.st_blocks,
-		     len);
-	p = map_file(fd, 0, len);
-	if (!matches(p, n, 0, len))
-		errx(1, "%s: is called done and is not", path);
-	munmap(p, len);
-	close(fd);
-}
-
-/* churned DIR MOST: what churn left; at most MOST files were in the making. */
-static int churned(char **argv)
-{
-	walk(argv[2], churned_one);
-	printf("%u files done, %u in the making\n", nr_done, nr_made);
-	return !nr_done || nr_made > parse(argv[3]);
 }
 
 /* So that looking is not optimised away. */
@@ -437,13 +330,12 @@ static const struct {
 	{ "fill",	4, pattern },
 	{ "check",	4, pattern },
 	{ "hold",	4, pattern },
+	{ "zeroed",	3, zeroed },
 	{ "alloc",	3, space },
 	{ "punch",	3, space },
 	{ "orphan",	2, orphan },
 	{ "list",	1, list },
 	{ "df",		1, df },
-	{ "churn",	3, churn },
-	{ "churned",	2, churned },
 	{ "leaves",	1, leaves },
 	{ "core",	0, core },
 	{ "tsc",	0, tsc },

@@ -11,30 +11,7 @@
 #include <sys/syscall.h>
 #include <linux/magic.h>
 
-#include "kselftest_harness.h"
-#include "util.h"
-
-FIXTURE(mount)
-{
-	int nodes[MAX_POOLS];
-	int nr;
-	struct pool p;
-};
-
-FIXTURE_SETUP(mount)
-{
-	self->nr = pool_nodes(self->nodes);
-	if (!self->nr)
-		SKIP(return, "no pool on this machine");
-	ASSERT_TRUE(pool_setup(&self->p, self->nodes[0]));
-	catch_faults();
-}
-
-FIXTURE_TEARDOWN_PARENT(mount)
-{
-	if (self->nr)
-		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
-}
+#include "fixture.h"
 
 struct options_case {
 	const char *options;
@@ -60,7 +37,7 @@ static const struct options_case options_cases[] = {
 	{ "node=4294967295",		ENXIO },
 };
 
-TEST_F(mount, options)
+TEST_F(in_pool, options)
 {
 	char path[128];
 	int i;
@@ -80,7 +57,7 @@ TEST_F(mount, options)
 	}
 }
 
-TEST_F(mount, without_node)
+TEST_F(in_pool, without_node)
 {
 	char path[128];
 	int err;
@@ -94,7 +71,7 @@ TEST_F(mount, without_node)
 }
 
 /* What a person who asked for a pool that is not there gets to read. */
-TEST_F(mount, message)
+TEST_F(in_pool, message)
 {
 	char said[512] = "";
 	int fd = syscall(SYS_fsopen, "guestmemfs", 0);
@@ -109,7 +86,7 @@ TEST_F(mount, message)
 	close(fd);
 }
 
-TEST_F(mount, twice_is_the_same)
+TEST_F(in_pool, twice_is_the_same)
 {
 	char path[128], file[160];
 	struct stat one, two;
@@ -129,7 +106,7 @@ TEST_F(mount, twice_is_the_same)
 	EXPECT_EQ(0, stat(pool_path(&self->p, "file"), &one));
 }
 
-TEST_F(mount, pools_are_separate)
+TEST_F(in_pool, pools_are_separate)
 {
 	struct stat one, two;
 	struct statfs s1, s2;
@@ -150,7 +127,7 @@ TEST_F(mount, pools_are_separate)
 }
 
 /* In a mount namespace of its own, ruled by its user: still not the machine's. */
-TEST_F(mount, not_in_a_user_namespace)
+TEST_F(in_pool, not_in_a_user_namespace)
 {
 	int status;
 	pid_t pid = fork();
@@ -169,7 +146,7 @@ TEST_F(mount, not_in_a_user_namespace)
 	EXPECT_EQ(EPERM, WEXITSTATUS(status));
 }
 
-TEST_F(mount, not_by_a_user)
+TEST_F(in_pool, not_by_a_user)
 {
 	int status;
 	pid_t pid = fork();
@@ -186,7 +163,7 @@ TEST_F(mount, not_by_a_user)
 }
 
 /* A program in guest memory is the guest's, and does not run on the host. */
-TEST_F(mount, noexec)
+TEST_F(in_pool, noexec)
 {
 	static const char script[] = "#!/bin/true\n";
 	int fd = file_make(&self->p, "program", BLOCK);
@@ -203,7 +180,7 @@ TEST_F(mount, noexec)
 	EXPECT_EQ(EACCES, ERR(execl(pool_path(&self->p, "program"), "program", NULL)));
 }
 
-TEST_F(mount, remount)
+TEST_F(in_pool, remount)
 {
 	char options[32];
 
@@ -215,7 +192,7 @@ TEST_F(mount, remount)
 	EXPECT_EQ(EINVAL, ERR(mount(NULL, self->p.mnt, NULL, MS_REMOUNT, "nonsense")));
 }
 
-TEST_F(mount, read_only)
+TEST_F(in_pool, read_only)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p;
@@ -249,7 +226,7 @@ TEST_F(mount, read_only)
 	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, NULL));
 }
 
-TEST_F(mount, options_are_shown)
+TEST_F(in_pool, options_are_shown)
 {
 	char line[4096], dir[4096], type[64], options[256], want[32];
 	FILE *mounts = fopen("/proc/self/mounts", "r");
@@ -269,7 +246,7 @@ TEST_F(mount, options_are_shown)
 	EXPECT_TRUE(found);
 }
 
-TEST_F(mount, statfs)
+TEST_F(in_pool, statfs)
 {
 	struct statfs before, after;
 	int fd;
@@ -304,7 +281,7 @@ TEST_F(mount, statfs)
 }
 
 /* What is mapped cannot be unmounted, and is not lost when it is detached. */
-TEST_F(mount, busy_while_mapped)
+TEST_F(in_pool, busy_while_mapped)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p, *q;
@@ -330,7 +307,7 @@ TEST_F(mount, busy_while_mapped)
 	EXPECT_EQ(0, pool_remount(&self->p));
 }
 
-TEST_F(mount, files_are_kept)
+TEST_F(in_pool, files_are_kept)
 {
 	struct stat st;
 	uint64_t *p;

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest memory has no struct page, so nobody can hold on to a frame of it.
+ * Here is what becomes of a process that asks the kernel to do so.
+ */
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "fixture.h"
+
+/* Bytes of direct I/O. */
+#define IO		(16 * PAGE)
+
+/*
+ * A file of these bytes in the current directory, read and written without a
+ * copy; -1 where no file can be. A tmpfs accepts O_DIRECT and copies.
+ */
+static int file_direct(const char *bytes, size_t len)
+{
+	char path[] = "guestmemfs-XXXXXX";
+	struct statfs st;
+	int fd;
+
+	if (statfs(".", &st) || st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC)
+		return -1;
+	fd = mkostemp(path, O_DIRECT);
+	if (fd < 0)
+		return -1;
+	/* This, and reading it back, shows that ordinary memory can be used. */
+	if (write(fd, bytes, len) != len) {
+		close(fd);
+		fd = -1;
+	}
+	unlink(path);
+	return fd;
+}
+
+static char *host_memory(size_t len)
+{
+	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+TEST_F(in_pool, direct_io)
+{
+	char *host = host_memory(IO), *guest;
+	struct iovec both[2] = { { host, PAGE } };
+	int fd = file_make(&self->p, "file", 2 * BLOCK), direct;
+
+	ASSERT_NE(MAP_FAILED, host);
+	fill(host, IO, 1);
+	direct = file_direct(host, IO);
+	if (direct < 0)
+		SKIP(return, "no direct I/O in the current directory");
+	guest = map_file(fd, 0, 2 * BLOCK);
+	ASSERT_NE(MAP_FAILED, guest);
+	fill(guest, BLOCK, 2);
+	EXPECT_EQ(EFAULT, ERR(pwrite(direct, guest, IO, 0)));
+	EXPECT_EQ(EFAULT, ERR(pread(direct, guest, IO, 0)));
+	EXPECT_EQ(EFAULT, ERR(pread(direct, guest + PAGE, PAGE, 0)));
+	/* Where nothing was touched yet, and a block would have to be taken for it. */
+	EXPECT_EQ(EFAULT, ERR(pread(direct, guest + BLOCK, IO, 0)));
+	EXPECT_TRUE(is_zero(guest + BLOCK, BLOCK));
+	/* What comes before it at most, and nothing of it. */
+	both[1].iov_base = guest;
+	both[1].iov_len = PAGE;
+	EXPECT_GE((ssize_t)PAGE, pwritev(direct, both, 2, 0));
+	EXPECT_GE((ssize_t)PAGE, preadv(direct, both, 2, 0));
+	EXPECT_TRUE(is_filled(guest, BLOCK, 2));
+	memset(host, 0, IO);
+	ASSERT_EQ(IO, pread(direct, host, IO, 0));
+	EXPECT_TRUE(is_filled(host, IO, 1));
+	/* Nothing holds the memory. */
+	munmap(guest, 2 * BLOCK);
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+}
+
+static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+/*
+ * One that is shared between processes is found by its page: there is none.
+ * One of a process is found by its address.
+ */
+TEST_F(in_pool, futex)
+{
+	const struct timespec soon = { .tv_nsec = 1000000 };
+	int fd = file_make(&self->p, "file", 2 * BLOCK);
+	uint32_t *guest = map_file(fd, 0, 2 * BLOCK), *hole = guest + BLOCK / sizeof(*guest);
+	uint32_t *host = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			      -1, 0);
+
+	ASSERT_NE(MAP_FAILED, (void *)guest);
+	ASSERT_NE(MAP_FAILED, (void *)host);
+	*guest = 0;
+	EXPECT_EQ(0, futex(host, FUTEX_WAKE, 1, NULL));
+	EXPECT_EQ(ETIMEDOUT, ERR(futex(host, FUTEX_WAIT, 0, &soon)));
+	EXPECT_EQ(EFAULT, ERR(futex(guest, FUTEX_WAKE, 1, NULL)));
+	EXPECT_EQ(EFAULT, ERR(futex(guest, FUTEX_WAIT, 0, &soon)));
+	EXPECT_EQ(EFAULT, ERR(futex(guest, FUTEX_LOCK_PI, 0, &soon)));
+	EXPECT_EQ(0, futex(guest, FUTEX_WAKE_PRIVATE, 1, NULL));
+	EXPECT_EQ(ETIMEDOUT, ERR(futex(guest, FUTEX_WAIT_PRIVATE, 0, &soon)));
+	EXPECT_EQ(EAGAIN, ERR(futex(guest, FUTEX_WAIT_PRIVATE, 1, &soon)));
+	/* The kernel writes to it, where there was nothing before. */
+	EXPECT_EQ(0, futex(hole, FUTEX_LOCK_PI_PRIVATE, 0, NULL));
+	EXPECT_EQ(gettid(), *hole);
+	EXPECT_EQ(0, futex(hole, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL));
+	EXPECT_EQ(0, *hole);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest memory of a real virtual machine: how large the entries of its second
+ * stage of page tables are, and what it sees when the file changes.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include "fixture.h"
+
+#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+#define CODE_GPA	PAGE
+#define FILE_GPA	GIB
+
+/*
+ * What the guest does, in 32-bit protected mode without page tables: it loads
+ * or stores a word at ebx, and stops.
+ */
+#define LOAD		0
+#define STORE		8
+static const unsigned char code[] = {
+	[LOAD]	= 0x8b, 0x03, 0xf4,	/* mov (%ebx),%eax; hlt */
+	[STORE]	= 0x89, 0x03, 0xf4,	/* mov %eax,(%ebx); hlt */
+};
+
+/**
+ * struct machine - a virtual machine with one CPU
+ * @kvm: /dev/kvm
+ * @vm: the machine
+ * @vcpu: its CPU
+ * @run: what KVM tells of an exit
+ */
+struct machine {
+	int kvm;
+	int vm;
+	int vcpu;
+	struct kvm_run *run;
+};
+
+static int add_memory(const struct machine *m, int slot, uint64_t gpa, void *p, size_t len)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = len,
+		.userspace_addr = (uintptr_t)p,
+	};
+
+	return ERR(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &region));
+}
+
+static int set_mode(const struct machine *m)
+{
+	struct kvm_segment flat = {
+		.limit = 0xffffffff, .selector = 8, .type = 3,
+		.present = 1, .db = 1, .s = 1, .g = 1,
+	};
+	struct kvm_sregs sregs;
+
+	if (ioctl(m->vcpu, KVM_GET_SREGS, &sregs))
+		return -1;
+	sregs.ds = flat;
+	sregs.es = flat;
+	sregs.ss = flat;
+	flat.type = 11;
+	sregs.cs = flat;
+	sregs.cr0 |= 1;
+	return ioctl(m->vcpu, KVM_SET_SREGS, &sregs);
+}
+
+static bool machine_make(struct machine *m)
+{
+	unsigned char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	memcpy(p, code, sizeof(code));
+	m->kvm = open("/dev/kvm", O_RDWR);
+	m->vm = ioctl(m->kvm, KVM_CREATE_VM, 0);
+	if (m->vm < 0 || add_memory(m, 0, CODE_GPA, p, PAGE))
+		return false;
+	m->vcpu = ioctl(m->vm, KVM_CREATE_VCPU, 0);
+	if (m->vcpu < 0 || set_mode(m))
+		return false;
+	m->run = mmap(NULL, ioctl(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE,
+		      MAP_SHARED, m->vcpu, 0);
+	return m->run != MAP_FAILED;
+}
+
+/* The guest loads or stores a word. Returns 0, an errno, or -1 if it went astray. */
+static int guest(const struct machine *m, int what, uint64_t gpa, uint32_t *word)
+{
+	struct kvm_regs regs = {
+		.rip = CODE_GPA + what, .rax = *word, .rbx = gpa, .rflags = 2,
+	};
+
+	if (ioctl(m->vcpu, KVM_SET_REGS, &regs))
+		return -1;
+	if (ioctl(m->vcpu, KVM_RUN, NULL))
+		return errno;
+	if (m->run->exit_reason != KVM_EXIT_HLT || ioctl(m->vcpu, KVM_GET_REGS, &regs))
+		return -1;
+	*word = regs.rax;
+	return 0;
+}
+
+/* The word, or minus the errno. */
+static int64_t load(const struct machine *m, uint64_t offset)
+{
+	uint32_t word = 0x5a5a5a5a;
+	int err = guest(m, LOAD, FILE_GPA + offset, &word);
+
+	return err ? -err : (int64_t)word;
+}
+
+static int store(const struct machine *m, uint64_t offset, uint32_t word)
+{
+	return guest(m, STORE, FILE_GPA + offset, &word);
+}
+
+/* How many entries of a size the second stage has: "4k", "2m" or "1g". */
+static long entries(const struct machine *m, const char *size)
+{
+	char path[128];
+	long nr = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/pages_%s", getpid(), m->vm, size);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%ld", &nr) != 1)
+		nr = -1;
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+/* The page of the guest's code is the one small entry. */
+#define EXPECT_ENTRIES(m, gigabytes, blocks, what) do {				\
+	const struct machine *_m = m;						\
+	long _gigabytes = entries(_m, "1g"), _blocks = entries(_m, "2m");	\
+	long _pages = entries(_m, "4k");					\
+										\
+	printf("# second stage: %s: %ld of 1 GiB, %ld of 2 MiB, %ld of 4 KiB\n",	\
+	       what, _gigabytes, _blocks, _pages);				\
+	EXPECT_EQ(gigabytes, _gigabytes);					\
+	EXPECT_EQ(blocks, _blocks);						\
+	EXPECT_EQ(1, _pages);							\
+} while (0)
+
+/* One entry for a gigabyte; and when a hole is punched into it, none. */
+TEST_F_TIMEOUT(in_pool, gigabyte, 300)
+{
+	int fd = file_make(&self->p, "ram", GIB);
+	uint64_t hole = 100 * BLOCK;
+	struct machine m;
+	uint32_t *p;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_TRUE(machine_make(&m));
+	p = map_file(fd, 0, GIB);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, GIB));
+	EXPECT_EQ(0, load(&m, 8));
+	EXPECT_ENTRIES(&m, 1, 0, "1 GiB");
+	EXPECT_EQ(0, store(&m, hole + 4, 0x1111));
+	EXPECT_EQ(0, store(&m, hole - 4, 0x2222));
+	EXPECT_EQ(0, store(&m, hole + BLOCK, 0x3333));
+	EXPECT_EQ(0, store(&m, GIB - 4, 0x4444));
+	EXPECT_ENTRIES(&m, 1, 0, "1 GiB, written to");
+	EXPECT_EQ(0x1111, p[hole / 4 + 1]);
+	EXPECT_EQ(0x4444, p[GIB / 4 - 1]);
+	/* What the file loses, the guest loses. */
+	ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
+	EXPECT_EQ(0, entries(&m, "1g"));
+	EXPECT_EQ(0x2222, load(&m, hole - 4));
+	EXPECT_EQ(0x3333, load(&m, hole + BLOCK));
+	EXPECT_ENTRIES(&m, 0, 2, "2 MiB on both sides of a hole");
+	EXPECT_EQ((GIB - BLOCK) / 512, file_sectors(fd));
+	EXPECT_EQ(0, load(&m, hole + 4));
+	EXPECT_ENTRIES(&m, 0, 3, "with the hole filled again");
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+	EXPECT_EQ(0, store(&m, hole + 4, 0x5555));
+	EXPECT_EQ(0x5555, p[hole / 4 + 1]);
+	EXPECT_EQ(0x4444, load(&m, GIB - 4));
+	/* Where there is no file any more, KVM says so to the VMM. */
+	ASSERT_EQ(0, ftruncate(fd, hole));
+	EXPECT_EQ(0x2222, load(&m, hole - 4));
+	EXPECT_EQ(-EFAULT, load(&m, hole));
+	EXPECT_EQ(EFAULT, store(&m, GIB - 4, 1));
+	EXPECT_ENTRIES(&m, 0, 1, "the end of what is left");
+	ASSERT_EQ(0, munmap(p, GIB));
+	EXPECT_EQ(-EFAULT, load(&m, hole - 4));
+	EXPECT_ENTRIES(&m, 0, 0, "not mapped any more");
+}
+
+/* Where addresses of guest and file differ in their place in a gigabyte. */
+TEST_F_TIMEOUT(in_pool, displaced, 300)
+{
+	int fd = file_make(&self->p, "ram", 4 * BLOCK);
+	struct machine m;
+	uint32_t *p;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	ASSERT_TRUE(machine_make(&m));
+	p = map_file(fd, 0, 4 * BLOCK);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA + 7 * BLOCK, p, 4 * BLOCK));
+	EXPECT_EQ(0, load(&m, 7 * BLOCK));
+	EXPECT_EQ(0, store(&m, 8 * BLOCK, 1));
+	EXPECT_ENTRIES(&m, 0, 2, "4 MiB, 14 MiB off");
+	EXPECT_EQ(1, p[BLOCK / 4]);
+	/* The same block twice, once by small entries. */
+	ASSERT_EQ(0, add_memory(&m, 2, FILE_GPA + 2 * GIB - PAGE, p, BLOCK));
+	EXPECT_EQ(0, store(&m, 2 * GIB - PAGE + 4, 2));
+	EXPECT_EQ(2, load(&m, 7 * BLOCK + 4));
+	EXPECT_EQ(2, entries(&m, "4k"));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	EXPECT_EQ(1, entries(&m, "4k"));
+	EXPECT_EQ(0, load(&m, 2 * GIB - PAGE + 4));
+	EXPECT_EQ(0, load(&m, 7 * BLOCK + 4));
+}
+
+TEST_HARNESS_MAIN
