@@ -119,7 +119,7 @@ static int touch(void *p, size_t len, size_t step)
 }
 
 /* The page tables really show memory as it is: ordinary memory as a check. */
-TEST_F_TIMEOUT(leaves, counting_works, 120)
+TEST_F_TIMEOUT(leaves, counting_works, 300)
 {
 	char *p = reserve(2 * BLOCK, BLOCK);
 	struct leaves l;
@@ -199,7 +199,7 @@ TEST_F_TIMEOUT(leaves, sizes, 300)
 }
 
 /* An address that is asked for, and is not aligned, is a wish. */
-TEST_F_TIMEOUT(leaves, hint, 120)
+TEST_F_TIMEOUT(leaves, hint, 300)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *area = reserve(3 * GIB, GIB), *p;
@@ -219,7 +219,7 @@ TEST_F_TIMEOUT(leaves, hint, 120)
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with a hint at what is taken");
 }
 
-TEST_F_TIMEOUT(leaves, fallocated, 120)
+TEST_F_TIMEOUT(leaves, fallocated, 300)
 {
 	int fd = file_make(&self->p, "file", 0);
 	char *p;
@@ -233,7 +233,7 @@ TEST_F_TIMEOUT(leaves, fallocated, 120)
 }
 
 /* A hole in a gigabyte costs it its entry, until it is filled again. */
-TEST_F_TIMEOUT(leaves, punched, 120)
+TEST_F_TIMEOUT(leaves, punched, 300)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -257,7 +257,7 @@ TEST_F_TIMEOUT(leaves, punched, 120)
 }
 
 /* The end of the file in the middle of a mapped gigabyte. */
-TEST_F_TIMEOUT(leaves, truncated, 120)
+TEST_F_TIMEOUT(leaves, truncated, 300)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -273,7 +273,7 @@ TEST_F_TIMEOUT(leaves, truncated, 120)
 }
 
 /* A gigabyte whose protection differs in places. */
-TEST_F_TIMEOUT(leaves, split_by_mprotect, 120)
+TEST_F_TIMEOUT(leaves, split_by_mprotect, 300)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -308,7 +308,7 @@ static const struct cut_case cut_cases[] = {
 };
 
 /* Cuts out of a mapped gigabyte: the rest stays mapped, with what is in it. */
-TEST_F_TIMEOUT(leaves, cut, 120)
+TEST_F_TIMEOUT(leaves, cut, 300)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
 	char *p;
@@ -367,7 +367,7 @@ static const struct move_case move_cases[] = {
 	{ "12 KiB in 1 GiB moved",		.from = BLOCK + PAGE, .len = 3 * PAGE, .pte = 2 },
 };
 
-TEST_F_TIMEOUT(leaves, moved, 120)
+TEST_F_TIMEOUT(leaves, moved, 300)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
 	char *p, *q;
@@ -398,7 +398,7 @@ TEST_F_TIMEOUT(leaves, moved, 120)
 	}
 }
 
-TEST_F_TIMEOUT(leaves, no_huge_pages_wanted, 120)
+TEST_F_TIMEOUT(leaves, no_huge_pages_wanted, 300)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	char *p = map_file(fd, 0, 2 * BLOCK);

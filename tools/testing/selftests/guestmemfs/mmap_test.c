@@ -15,7 +15,7 @@
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
-TEST_F_TIMEOUT(in_pool, what_is_refused, 120)
+TEST_F_TIMEOUT(in_pool, what_is_refused, 300)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	int readable = open(pool_path(&self->p, "file"), O_RDONLY);
@@ -35,7 +35,7 @@ TEST_F_TIMEOUT(in_pool, what_is_refused, 120)
 	EXPECT_EQ(0, file_sectors(fd));
 }
 
-TEST_F_TIMEOUT(in_pool, read_only, 120)
+TEST_F_TIMEOUT(in_pool, read_only, 300)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	int readable = open(pool_path(&self->p, "file"), O_RDONLY);
@@ -53,7 +53,7 @@ TEST_F_TIMEOUT(in_pool, read_only, 120)
 }
 
 /* Protection may come and go; contents stay, and so do their frames. */
-TEST_F_TIMEOUT(in_pool, mprotect, 120)
+TEST_F_TIMEOUT(in_pool, mprotect, 300)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = mmap(NULL, 4 * BLOCK, PROT_NONE, MAP_SHARED, fd, 0);
@@ -94,7 +94,7 @@ static const struct end_case end_cases[] = {
 };
 
 /* A mapping may be longer than the file; what is behind the end is not there. */
-TEST_F_TIMEOUT(in_pool, past_the_end, 120)
+TEST_F_TIMEOUT(in_pool, past_the_end, 300)
 {
 	int i;
 
@@ -122,7 +122,7 @@ TEST_F_TIMEOUT(in_pool, past_the_end, 120)
 }
 
 /* All of the mapping behind the file, from the start. */
-TEST_F_TIMEOUT(in_pool, wholly_past_the_end, 120)
+TEST_F_TIMEOUT(in_pool, wholly_past_the_end, 300)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 8 * BLOCK, BLOCK);
@@ -137,7 +137,7 @@ static const off_t truncate_sizes[] = {
 };
 
 /* Shrinking takes memory away from those who have it mapped, of every size. */
-TEST_F_TIMEOUT(in_pool, truncated_while_mapped, 120)
+TEST_F_TIMEOUT(in_pool, truncated_while_mapped, 600)
 {
 	const size_t len = GIB + 2 * BLOCK;
 	int i;
@@ -174,7 +174,7 @@ TEST_F_TIMEOUT(in_pool, truncated_while_mapped, 120)
 	}
 }
 
-TEST_F_TIMEOUT(in_pool, punched_while_mapped, 120)
+TEST_F_TIMEOUT(in_pool, punched_while_mapped, 300)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK), *q = map_file(fd, BLOCK, BLOCK);
@@ -192,7 +192,7 @@ TEST_F_TIMEOUT(in_pool, punched_while_mapped, 120)
 	EXPECT_EQ(1, p[0]);
 }
 
-TEST_F_TIMEOUT(in_pool, outlives_name_and_descriptor, 120)
+TEST_F_TIMEOUT(in_pool, outlives_name_and_descriptor, 300)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK);
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(in_pool, outlives_name_and_descriptor, 120)
 }
 
 /* Mapped by one who forks, it is not mapped in the child. */
-TEST_F_TIMEOUT(in_pool, not_inherited, 120)
+TEST_F_TIMEOUT(in_pool, not_inherited, 300)
 {
 	int fd = file_make(&self->p, "file", BLOCK), status;
 	unsigned char *p = map_file(fd, 0, BLOCK);
@@ -226,7 +226,7 @@ TEST_F_TIMEOUT(in_pool, not_inherited, 120)
 	EXPECT_EQ(1, p[0]);
 }
 
-TEST_F_TIMEOUT(in_pool, mremap, 120)
+TEST_F_TIMEOUT(in_pool, mremap, 300)
 {
 	int fd = file_make(&self->p, "file", 8 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK), *q;
@@ -281,7 +281,7 @@ static const struct advice_case advice_cases[] = {
 	ADVICE(MADV_COLLAPSE,		EINVAL),
 };
 
-TEST_F_TIMEOUT(in_pool, madvise, 120)
+TEST_F_TIMEOUT(in_pool, madvise, 300)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), i, err;
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -305,7 +305,7 @@ TEST_F_TIMEOUT(in_pool, madvise, 120)
 }
 
 /* How a balloon gives memory back. */
-TEST_F_TIMEOUT(in_pool, madvise_remove, 120)
+TEST_F_TIMEOUT(in_pool, madvise_remove, 300)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK);
@@ -323,7 +323,7 @@ TEST_F_TIMEOUT(in_pool, madvise_remove, 120)
 }
 
 /* Locking and populating do no harm; guest memory is never swapped anyway. */
-TEST_F_TIMEOUT(in_pool, locked, 120)
+TEST_F_TIMEOUT(in_pool, locked, 300)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK), *q;
@@ -339,7 +339,7 @@ TEST_F_TIMEOUT(in_pool, locked, 120)
 	EXPECT_EQ(0, msync(p, BLOCK, MS_SYNC));
 }
 
-TEST_F_TIMEOUT(in_pool, two_views, 120)
+TEST_F_TIMEOUT(in_pool, two_views, 300)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -359,7 +359,7 @@ TEST_F_TIMEOUT(in_pool, two_views, 120)
 }
 
 /* Whoever serves faults of guest memory, it is not userfaultfd. */
-TEST_F_TIMEOUT(in_pool, userfaultfd_is_refused, 120)
+TEST_F_TIMEOUT(in_pool, userfaultfd_is_refused, 300)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };

@@ -57,7 +57,7 @@ static off_t size_of(int fd)
 	return fstat(fd, &st) ? -1 : st.st_size;
 }
 
-TEST_F_TIMEOUT(space, sizes, 120)
+TEST_F_TIMEOUT(space, sizes, 300)
 {
 	static const off_t sizes[] = {
 		1, 2, 511, PAGE - 1, PAGE, PAGE + 1, BLOCK - 1, BLOCK, BLOCK + 1, 0, 12345678,
@@ -126,7 +126,7 @@ static const struct falloc_case falloc_cases[] = {
 	{ PUNCH,			LIMIT - 1,	1,		0,	3 * BLOCK,	0 },
 };
 
-TEST_F_TIMEOUT(space, fallocate, 120)
+TEST_F_TIMEOUT(space, fallocate, 300)
 {
 	int i;
 
@@ -149,7 +149,7 @@ TEST_F_TIMEOUT(space, fallocate, 120)
 }
 
 /* Allocating what is there already changes nothing in it. */
-TEST_F_TIMEOUT(space, fallocate_over_data, 120)
+TEST_F_TIMEOUT(space, fallocate_over_data, 300)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	char *p = map_file(fd, 0, 4 * BLOCK);
@@ -185,7 +185,7 @@ static const struct punch_case punch_cases[] = {
 	{ 4 * BLOCK,		9 * BLOCK,		1 },
 };
 
-TEST_F_TIMEOUT(space, punch, 120)
+TEST_F_TIMEOUT(space, punch, 300)
 {
 	int i, fd = file_make(&self->p, "file", 5 * BLOCK);
 	char *p = map_file(fd, 0, 5 * BLOCK), *want = malloc(5 * BLOCK);
@@ -217,7 +217,7 @@ static const off_t regrow_sizes[] = {
 };
 
 /* What a file gets back when it grows is zero, whatever was there before. */
-TEST_F_TIMEOUT(space, regrown_is_zero, 120)
+TEST_F_TIMEOUT(space, regrown_is_zero, 300)
 {
 	int i, fd = file_make(&self->p, "file", 3 * BLOCK);
 	char *p = map_file(fd, 0, 3 * BLOCK);
@@ -249,7 +249,7 @@ TEST_F_TIMEOUT(space, regrown_is_zero, 120)
 }
 
 /* By fallocate() behind the end, too, and in steps. */
-TEST_F_TIMEOUT(space, regrown_in_steps_is_zero, 120)
+TEST_F_TIMEOUT(space, regrown_in_steps_is_zero, 300)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	char *p = map_file(fd, 0, 2 * BLOCK);
@@ -269,7 +269,7 @@ TEST_F_TIMEOUT(space, regrown_in_steps_is_zero, 120)
 }
 
 /* A file as large as the pool, and then nothing more, with nothing changed. */
-TEST_F_TIMEOUT(space, full_pool, 120)
+TEST_F_TIMEOUT(space, full_pool, 300)
 {
 	uint64_t all = self->p.free_blocks;
 	int fd = file_make(&self->p, "all", 0), more = file_make(&self->p, "more", 2 * BLOCK);
@@ -344,7 +344,7 @@ TEST_F_TIMEOUT(space, freed_blocks_come_back_zero, 300)
 }
 
 /* Blocks that were freed before an unmount are zeroed after the next mount. */
-TEST_F_TIMEOUT(space, freed_and_mounted_again_is_zero, 120)
+TEST_F_TIMEOUT(space, freed_and_mounted_again_is_zero, 300)
 {
 	int pass;
 
@@ -363,7 +363,7 @@ TEST_F_TIMEOUT(space, freed_and_mounted_again_is_zero, 120)
 }
 
 /* The worst that can be done to the extent table: every second block. */
-TEST_F_TIMEOUT(space, fragmented, 120)
+TEST_F_TIMEOUT(space, fragmented, 300)
 {
 	uint64_t all = self->p.free_blocks, i;
 	int one = file_make(&self->p, "one", 0), two = file_make(&self->p, "two", 0);
