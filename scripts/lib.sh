@@ -148,7 +148,7 @@ need_space()
 }
 
 # One at a time in a part of the cache: tree, root, initramfs, build-plain,
-# build-debug. A script called by one that holds the lock finds it in GMFS_LOCKS.
+# build-debug, build-none. A script called by one that holds the lock finds it in GMFS_LOCKS.
 # Who needs several takes them with tree last.
 lock()
 {

@@ -339,7 +339,7 @@ static bool __init gmfs_may_keep(u64 base, u64 size, u64 align)
 {
 	if (!size || (base | size) % align || base > S64_MAX || size > S64_MAX - base)
 		return false;
-	if (base >= memblock_end_of_DRAM())
+	if (!memblock_overlaps_region(&memblock.memory, base, size))
 		return true;
 	return memblock_is_region_memory(base, size) && !memblock_is_region_reserved(base, size) &&
 	       !gmfs_in_scratch(base, size);

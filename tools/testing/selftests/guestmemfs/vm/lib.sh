@@ -151,20 +151,26 @@ vm_end_generation()
 	mv "/out/generation.$GEN.tmp" "/out/generation.$GEN"
 }
 
-# next_hop [--only] [TEXT]: into the next generation, by kexec_file_load, with the same
-# command line and TEXT; with --only without what the test asked for at first.
-next_hop()
+# load_next [--only] [TEXT]: the kernel of the next generation, by kexec_file_load, with
+# the same command line and TEXT; with --only without what the test asked for at first.
+# KERNEL_IMAGE says which kernel, if not the same again.
+load_next()
 {
 	vm_append=$(cat /out/cmdline.append)
 	if [ "$1" = --only ]; then
 		vm_append=
 		shift
 	fi
-	kexec -s -l /boot/bzImage --initrd=/boot/initramfs \
+	kexec -s -l "${KERNEL_IMAGE:-/boot/bzImage}" --initrd=/boot/initramfs \
 		--append="$(cat /out/cmdline.base) gmfs.gen=$((GEN + 1)) $vm_append $*" || {
 		not_ok "kexec_file_load of the next kernel"
 		return 1
 	}
+}
+
+# jump: into the kernel that is loaded.
+jump()
+{
 	vm_end_generation
 	# Everything written to the results is with the host before the jump.
 	sleep 0.2
@@ -172,6 +178,24 @@ next_hop()
 	/selftests/filetool tsc >"$STATE/left"
 	kexec -x -e
 	not_ok "kexec did not happen"
+	return 1
+}
+
+# next_hop [--only] [TEXT]: load_next and jump.
+next_hop()
+{
+	load_next "$@" && jump
+}
+
+# reset_machine: as after a crash or a button; its memory keeps what it has. The test says
+# VM_RESET=1 to be started again.
+reset_machine()
+{
+	echo $((GEN + 1)) >"$STATE/reset"
+	vm_end_generation
+	sleep 0.2
+	reboot -f
+	not_ok "the machine was not reset"
 	return 1
 }
 
@@ -185,6 +209,10 @@ vm_main()
 {
 	TEST=$(vm_param gmfs.test)
 	GEN=$(vm_param gmfs.gen)
+	# After a reset the command line is the first one again.
+	if [ -s "$STATE/reset" ]; then
+		GEN=$(cat "$STATE/reset")
+	fi
 	export TEST GEN STATE
 
 	if [ "$TEST" = shell ]; then

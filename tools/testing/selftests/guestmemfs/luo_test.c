@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files of guestmemfs in sessions of the Live Update Orchestrator, as far as
+ * that goes without a kexec: what can be preserved, what a preserved file
+ * refuses, and that all is as before when the session is gone.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "luo.h"
+#include "util.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define MANY	200
+
+FIXTURE(luo)
+{
+	bool pool;
+	struct pool p;
+	int luo;
+	int session;
+};
+
+FIXTURE_SETUP(luo)
+{
+	int nodes[MAX_POOLS];
+
+	if (!pool_nodes(nodes))
+		SKIP(return, "no pool on this machine");
+	if (access("/dev/liveupdate", F_OK))
+		SKIP(return, "no liveupdate=on on the command line");
+	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
+	self->pool = true;
+	catch_faults();
+	self->luo = luo_open();
+	ASSERT_GE(self->luo, 0);
+	self->session = luo_create(self->luo, "luo_test");
+	ASSERT_GE(self->session, 0);
+}
+
+/* The test's process is gone by then, and its sessions with it. */
+FIXTURE_TEARDOWN_PARENT(luo)
+{
+	if (self->pool)
+		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
+}
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? -1 : st.st_size;
+}
+
+/* A file of four blocks, filled. */
+static int make_filled(const struct pool *p, const char *name)
+{
+	int fd = file_make(p, name, 4 * BLOCK);
+	void *map = fd < 0 ? MAP_FAILED : map_file(fd, 0, 4 * BLOCK);
+
+	if (map == MAP_FAILED)
+		return -1;
+	fill(map, 4 * BLOCK, 5);
+	munmap(map, 4 * BLOCK);
+	return fd;
+}
+
+static bool still_filled(int fd)
+{
+	void *map = map_file(fd, 0, 4 * BLOCK);
+	bool ret = map != MAP_FAILED && is_filled(map, 4 * BLOCK, 5);
+
+	munmap(map, 4 * BLOCK);
+	return ret;
+}
+
+TEST_F(luo, nothing_is_taken_out)
+{
+	int fd = make_filled(&self->p, "file"), other, i;
+	const char *path = pool_path(&self->p, "file");
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	other = open(path, O_RDWR);
+	ASSERT_GE(other, 0);
+	for (i = 0; i < 2; i++) {
+		int f = i ? other : fd;
+
+		EXPECT_EQ(EBUSY, ERR(fallocate(f, PUNCH, 0, BLOCK)));
+		EXPECT_EQ(EBUSY, ERR(fallocate(f, PUNCH, 10, 10)));
+		EXPECT_EQ(EBUSY, ERR(ftruncate(f, 4 * BLOCK - 1)));
+		EXPECT_EQ(EBUSY, ERR(ftruncate(f, 0)));
+	}
+	EXPECT_EQ(EBUSY, ERR(truncate(path, BLOCK)));
+	EXPECT_EQ(EBUSY, ERR(open(path, O_RDWR | O_TRUNC)));
+	EXPECT_EQ(4 * BLOCK, size_of(fd));
+	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_TRUE(still_filled(fd));
+}
+
+TEST_F(luo, it_can_grow)
+{
+	int fd = make_filled(&self->p, "file");
+	char *p;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	EXPECT_EQ(0, ftruncate(fd, 4 * BLOCK));
+	EXPECT_EQ(0, ftruncate(fd, 8 * BLOCK));
+	EXPECT_EQ(0, fallocate(fd, 0, 5 * BLOCK, BLOCK));
+	EXPECT_EQ(0, fallocate(fd, 0, 8 * BLOCK, BLOCK));
+	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 9 * BLOCK, BLOCK));
+	EXPECT_EQ(9 * BLOCK, size_of(fd));
+	EXPECT_EQ(EBUSY, ERR(ftruncate(fd, 8 * BLOCK)));
+	p = map_file(fd, 0, 9 * BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	/* Into a hole, and over what is there. */
+	EXPECT_EQ(0, poke(p + 6 * BLOCK, 1));
+	EXPECT_EQ(0, poke(p + 100, 1));
+	EXPECT_EQ(8 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, fchmod(fd, 0400));
+	EXPECT_EQ(0, fchown(fd, 7, 8));
+}
+
+/* A mapping of before, and one of during, see each other's bytes. */
+TEST_F(luo, mapped)
+{
+	int fd = make_filled(&self->p, "file");
+	char *before, *during;
+
+	ASSERT_GE(fd, 0);
+	before = map_file(fd, 0, 4 * BLOCK);
+	ASSERT_NE(MAP_FAILED, before);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	during = map_file(fd, 0, 4 * BLOCK);
+	ASSERT_NE(MAP_FAILED, during);
+	EXPECT_EQ(0, poke(before + BLOCK, 77));
+	EXPECT_EQ(77, peek(during + BLOCK));
+	ASSERT_EQ(0, close(self->session));
+	EXPECT_EQ(0, poke(during + BLOCK, 78));
+	EXPECT_EQ(78, peek(before + BLOCK));
+}
+
+TEST_F(luo, all_is_as_before_when_the_session_goes)
+{
+	int fd = make_filled(&self->p, "file"), i;
+
+	ASSERT_GE(fd, 0);
+	for (i = 0; i < 3; i++) {
+		int session = luo_create(self->luo, "again");
+
+		ASSERT_GE(session, 0);
+		ASSERT_EQ(0, luo_preserve_fd(session, i, fd));
+		EXPECT_EQ(EBUSY, ERR(fallocate(fd, PUNCH, 0, BLOCK)));
+		ASSERT_EQ(0, close(session));
+		EXPECT_TRUE(i || still_filled(fd));
+		EXPECT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+		EXPECT_EQ(0, ftruncate(fd, BLOCK));
+		EXPECT_EQ(0, file_sectors(fd));
+		EXPECT_EQ(0, fallocate(fd, 0, 0, 4 * BLOCK));
+	}
+}
+
+TEST_F(luo, unlinked)
+{
+	int fd = make_filled(&self->p, "file"), again;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	EXPECT_EQ(0, unlink(pool_path(&self->p, "file")));
+	EXPECT_EQ(ENOENT, ERR(access(pool_path(&self->p, "file"), F_OK)));
+	EXPECT_EQ(EBUSY, ERR(fallocate(fd, PUNCH, 0, BLOCK)));
+	EXPECT_TRUE(still_filled(fd));
+	/* The name is free for another. */
+	again = file_make(&self->p, "file", BLOCK);
+	EXPECT_GE(again, 0);
+	EXPECT_EQ(0, ftruncate(again, 0));
+	/* It is the session's now, and goes with it. */
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(self->p.free_blocks - 4, pool_free_blocks(&self->p));
+	ASSERT_EQ(0, close(self->session));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+}
+
+TEST_F(luo, unlinked_before)
+{
+	int fd = make_filled(&self->p, "file");
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(self->p.free_blocks - 4, pool_free_blocks(&self->p));
+	ASSERT_EQ(0, close(self->session));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+}
+
+TEST_F(luo, renamed)
+{
+	int fd = make_filled(&self->p, "file"), over = file_make(&self->p, "over", BLOCK);
+	char from[PATH_MAX], to[PATH_MAX];
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	snprintf(from, sizeof(from), "%s", pool_path(&self->p, "file"));
+	snprintf(to, sizeof(to), "%s", pool_path(&self->p, "to"));
+	EXPECT_EQ(0, rename(from, to));
+	/* Another takes its place: it loses its name, and nothing else. */
+	EXPECT_EQ(0, rename(pool_path(&self->p, "over"), to));
+	EXPECT_TRUE(still_filled(fd));
+	EXPECT_EQ(self->p.free_blocks - 4, pool_free_blocks(&self->p));
+	close(over);
+	close(fd);
+	ASSERT_EQ(0, close(self->session));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+}
+
+TEST_F(luo, only_once)
+{
+	int fd = make_filled(&self->p, "file"), one = file_make(&self->p, "one", BLOCK);
+	int again = open(pool_path(&self->p, "file"), O_RDONLY);
+	int other = luo_create(self->luo, "other");
+
+	ASSERT_GE(fd, 0);
+	ASSERT_GE(again, 0);
+	ASSERT_GE(other, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	EXPECT_EQ(EEXIST, ERR(luo_preserve_fd(self->session, 1, fd)));
+	EXPECT_EQ(EEXIST, ERR(luo_preserve_fd(self->session, 1, one)));
+	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(self->session, 2, fd)));
+	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(self->session, 2, again)));
+	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(other, 1, fd)));
+	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(other, 1, again)));
+	/* What was refused has changed nothing. */
+	EXPECT_EQ(EBUSY, ERR(fallocate(fd, PUNCH, 0, BLOCK)));
+	ASSERT_EQ(0, luo_preserve_fd(other, 1, one));
+	ASSERT_EQ(0, close(self->session));
+	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	EXPECT_EQ(EBUSY, ERR(ftruncate(one, 0)));
+	EXPECT_EQ(0, luo_preserve_fd(other, 2, again));
+	EXPECT_EQ(EBUSY, ERR(fallocate(fd, PUNCH, 0, BLOCK)));
+}
+
+TEST_F(luo, only_files)
+{
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), root = open(self->p.mnt, O_RDONLY);
+	int fd = file_make(&self->p, "file", BLOCK), path, ends[2];
+
+	ASSERT_GE(fd, 0);
+	ASSERT_GE(dir, 0);
+	path = open(pool_path(&self->p, "file"), O_PATH);
+	ASSERT_GE(path, 0);
+	ASSERT_EQ(0, pipe(ends));
+	EXPECT_EQ(ENOENT, ERR(luo_preserve_fd(self->session, 1, dir)));
+	EXPECT_EQ(ENOENT, ERR(luo_preserve_fd(self->session, 1, root)));
+	EXPECT_EQ(ENOENT, ERR(luo_preserve_fd(self->session, 1, ends[0])));
+	EXPECT_EQ(ENOENT, ERR(luo_preserve_fd(self->session, 1, self->session)));
+	EXPECT_EQ(EBADF, ERR(luo_preserve_fd(self->session, 1, path)));
+	EXPECT_EQ(EBADF, ERR(luo_preserve_fd(self->session, 1, 1000)));
+	EXPECT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+}
+
+TEST_F(luo, an_empty_one)
+{
+	int fd = file_make(&self->p, "file", 0);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	EXPECT_EQ(0, ftruncate(fd, BLOCK));
+	EXPECT_EQ(EBUSY, ERR(ftruncate(fd, 0)));
+}
+
+TEST_F(luo, the_pool_stays_mounted)
+{
+	int fd = make_filled(&self->p, "file");
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(EBUSY, ERR(umount(self->p.mnt)));
+	ASSERT_EQ(0, close(self->session));
+	EXPECT_EQ(0, pool_remount(&self->p));
+}
+
+/* Nothing of a pool that nobody may write to is changed. */
+TEST_F(luo, read_only)
+{
+	int fd = make_filled(&self->p, "file");
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, close(fd));
+	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	fd = open(pool_path(&self->p, "file"), O_RDONLY);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(EROFS, ERR(luo_preserve_fd(self->session, 1, fd)));
+	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, NULL));
+	EXPECT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+}
+
+TEST_F(luo, many)
+{
+	char name[32];
+	int fds[MANY], i;
+
+	for (i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "file%d", i);
+		fds[i] = file_make(&self->p, name, BLOCK);
+		ASSERT_GE(fds[i], 0);
+		ASSERT_EQ(0, luo_preserve_fd(self->session, i, fds[i]));
+	}
+	for (i = 0; i < MANY; i++)
+		EXPECT_EQ(EBUSY, ERR(ftruncate(fds[i], 0)));
+	ASSERT_EQ(0, close(self->session));
+	for (i = 0; i < MANY; i++)
+		EXPECT_EQ(0, ftruncate(fds[i], 0));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Load on a pool, on all CPUs, for kexecs that nobody has prepared. Each worker
+ * has a journal of what it was told, a mapped file in another pool: stores to it
+ * need no system call, so that it is true up to the worker's last instruction.
+ * After the kexec the files are compared with the journals.
+ *
+ *   storm setup DIR JOURNALS N   once, for N workers in DIR
+ *   storm run DIR JOURNALS N     says "storming" when all are at work, never ends
+ *   storm verify DIR JOURNALS N  is DIR what the journals say? Then it can go on.
+ *   storm seen DIR JOURNALS N    was everything met that the test is about?
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "storm.h"
+
+#include <x86intrin.h>
+
+#define MAX_WORKERS	64U
+#define THREADS		2U	/* that share page tables; the others do not */
+#define WARM		50U	/* calls before a worker counts as being at work */
+
+/* Of all workers of a pool, at the end of the first one's journal. */
+struct common {
+	uint32_t frozen;
+	uint32_t warm;
+};
+
+struct worker {
+	struct place place;
+	struct journal *journal;
+	struct common *common;
+	uint64_t random;
+};
+
+static const char *dir, *journals;
+static unsigned int nr_workers;
+static struct journal *journal_of[MAX_WORKERS];
+
+static uint32_t draw(struct worker *w, uint32_t below)
+{
+	w->random ^= w->random << 13;
+	w->random ^= w->random >> 7;
+	w->random ^= w->random << 17;
+	return (w->random >> 16) % below;
+}
+
+static bool choose_parent(struct worker *w, const struct model *m, bool shared, uint32_t *parent)
+{
+	*parent = draw(w, NR_SHARED + (shared ? 0 : NR_SLOTS));
+	return *parent < NR_SHARED || is_dir(&m->slots[*parent - NR_SHARED]);
+}
+
+static bool choose_new(struct worker *w, const struct model *m, struct op *op)
+{
+	unsigned int nr_dirs = 0;
+
+	for (int i = 0; i < NR_SLOTS; i++)
+		nr_dirs += is_dir(&m->slots[i]);
+	op->mode = op->kind == OP_MKDIR ? S_IFDIR | 0700 : S_IFREG | 0600;
+	return !m->slots[op->a].mode && (op->kind != OP_MKDIR || nr_dirs < 3) &&
+	       choose_parent(w, m, op->kind == OP_MKDIR, &op->parent);
+}
+
+/* Two names: a directory stays in a shared one, and only an empty one is replaced. */
+static bool choose_pair(const struct model *m, const struct op *op)
+{
+	const struct slot *a = &m->slots[op->a], *b = &m->slots[op->b];
+
+	if (op->a == op->b || !a->mode || !b->mode)
+		return false;
+	if (is_dir(a) == is_dir(b))
+		return op->kind == OP_EXCHANGE || !has_children(m, op->b);
+	return op->kind == OP_EXCHANGE && a->parent < NR_SHARED && b->parent < NR_SHARED;
+}
+
+/* A range or size of a file, often of whole blocks. */
+static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
+{
+	uint32_t unit = draw(w, 2) ? 1 : BLOCK_PAGES;
+	uint32_t units = NR_BLOCKS * BLOCK_PAGES / unit;
+
+	op->first = draw(w, units) * unit;
+	op->last = op->first + (1 + draw(w, units - op->first / unit)) * unit;
+	if (op->kind == OP_STORE)
+		return op->b < NR_BLOCKS && op->b * BLOCK_PAGES < m->slots[op->a].pages;
+	return op->kind != OP_TRUNCATE || op->last != m->slots[op->a].pages;
+}
+
+static bool choose_op(struct worker *w, const struct model *m, struct op *op)
+{
+	const struct slot *a = &m->slots[op->a];
+
+	switch (op->kind) {
+	case OP_CREATE:
+	case OP_MKDIR:
+		return choose_new(w, m, op);
+	case OP_REPLACE:
+	case OP_EXCHANGE:
+		return choose_pair(m, op);
+	case OP_RMDIR:
+		return is_dir(a) && !has_children(m, op->a);
+	case OP_RENAME:
+		return a->mode && choose_parent(w, m, is_dir(a), &op->parent);
+	case OP_CHMOD:
+		op->mode = (a->mode & S_IFMT) | 0600 | draw(w, 0200);
+		return a->mode;
+	case OP_UNLINK:
+		return S_ISREG(a->mode);
+	default:
+		return S_ISREG(a->mode) && choose_pages(w, m, op);
+	}
+}
+
+static void choose(struct worker *w, const struct model *m, struct op *op)
+{
+	struct journal *j = w->journal;
+
+	do {
+		*op = (struct op){
+			.kind	= draw(w, NR_OPS + 4),
+			.a	= draw(w, NR_SLOTS),
+			.b	= draw(w, NR_SLOTS),
+		};
+		/* Faults and allocations more often than the rest. */
+		if (op->kind >= NR_OPS)
+			op->kind = op->kind == NR_OPS ? OP_ALLOC : OP_STORE;
+		op->name = j->serial + 1;
+		op->seed = j->serial + 2;
+	} while (!choose_op(w, m, op));
+	j->serial++;
+}
+
+static void set_status(struct journal *j, uint64_t status)
+{
+	__atomic_store_n(&j->status, status, __ATOMIC_SEQ_CST);
+}
+
+static bool wrong(struct journal *j, int err, const char *why)
+{
+	snprintf(j->wrong, sizeof(j->wrong), "%s: %s (%s)", op_names[j->op.kind],
+		 err ? strerror(-err) : "success", why);
+	return false;
+}
+
+/* Compares what a call said with what it may say, and notes it. */
+static bool told(struct worker *w, int err, bool frozen, bool changes)
+{
+	struct journal *j = w->journal;
+	uint64_t model = j->status & STATUS_MODEL;
+
+	if (!err) {
+		set_status(j, !model);
+		j->done[j->op.kind]++;
+		j->late += frozen && !changes;
+		return !frozen || !changes ||
+		       wrong(j, err, "after another call, or a fault, had met the freeze");
+	}
+	set_status(j, model);
+	if (err != -EBUSY || !changes || j->op.kind == OP_STORE)
+		return wrong(j, err, frozen ? "after the freeze" : "before the freeze");
+	j->frozen = 1;
+	__atomic_store_n(&w->common->frozen, 1, __ATOMIC_SEQ_CST);
+	j->busy[j->op.kind]++;
+	return true;
+}
+
+static bool work(struct worker *w)
+{
+	struct journal *j = w->journal;
+	uint64_t model = j->status & STATUS_MODEL;
+	const struct model *m = &j->models[model];
+	bool frozen, changes;
+	int err;
+
+	choose(w, m, &j->op);
+	changes = op_changes_tables(m, &j->op);
+	j->models[!model] = *m;
+	op_apply(&j->models[!model], &j->op);
+	frozen = __atomic_load_n(&w->common->frozen, __ATOMIC_SEQ_CST);
+	j->frozen = frozen;
+	set_status(j, model | STATUS_IN_FLIGHT);
+	err = op_perform(&w->place, m, &j->op);
+	return told(w, err, frozen, changes);
+}
+
+static void *worker(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int n = 0; work(w); n++)
+		if (n == WARM)
+			__atomic_add_fetch(&w->common->warm, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static struct common *common_of(void)
+{
+	return (void *)journal_of[0] + BLOCK_BYTES - sizeof(struct common);
+}
+
+static void map_journals(int flags)
+{
+	for (unsigned int i = 0; i < nr_workers; i++) {
+		char path[PATH_BYTES];
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/journal.%u", journals, i);
+		fd = open(path, O_RDWR | flags, 0600);
+		if (fd < 0 || (flags && fallocate(fd, 0, 0, BLOCK_BYTES)))
+			err(1, "%s", path);
+		journal_of[i] = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (journal_of[i] == MAP_FAILED)
+			err(1, "mmap of %s", path);
+		close(fd);
+	}
+}
+
+static void run_workers(unsigned int first)
+{
+	struct worker w[THREADS];
+	pthread_t threads[THREADS];
+
+	/* A fork does not copy a mapping of guestmemfs. */
+	map_journals(0);
+	for (unsigned int i = 0; i < THREADS; i++) {
+		w[i] = (struct worker){
+			.place		= { dir, first + i, -1 },
+			.journal	= journal_of[first + i],
+			.common		= common_of(),
+			.random		= __rdtsc() | 1,
+		};
+		if (pthread_create(&threads[i], NULL, worker, &w[i]))
+			err(1, "pthread_create");
+	}
+	for (unsigned int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	/* One was told something wrong; the machine is to go on to where that is read. */
+	for (;;)
+		pause();
+}
+
+static int run(void)
+{
+	umask(0);
+	catch_sigbus();
+	for (unsigned int i = 0; i < nr_workers; i += THREADS) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			err(1, "fork");
+		if (!pid)
+			run_workers(i);
+	}
+	while (__atomic_load_n(&common_of()->warm, __ATOMIC_SEQ_CST) < nr_workers)
+		usleep(10000);
+	puts("storming");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static int setup(void)
+{
+	for (int i = 0; i < NR_SHARED; i++) {
+		char path[PATH_BYTES];
+
+		snprintf(path, sizeof(path), "%s/d%d", dir, i);
+		if (mkdir(path, 0700))
+			err(1, "%s", path);
+	}
+	return 0;
+}
+
+static int verify(void)
+{
+	unsigned int bad = 0;
+
+	for (unsigned int i = 0; i < nr_workers; i++) {
+		struct place place = { dir, i, -1 };
+
+		bad += !verify_worker(journal_of[i], &place);
+	}
+	bad += !verify_tree(dir, journal_of, nr_workers);
+	*common_of() = (struct common){};
+	return bad != 0;
+}
+
+/* What did not happen was not tested. */
+static int seen(void)
+{
+	uint64_t busy = 0, late = 0, waits = 0, missing = 0;
+
+	for (int op = 0; op < NR_OPS; op++) {
+		uint64_t done = 0, refused = 0;
+
+		for (unsigned int i = 0; i < nr_workers; i++) {
+			done += journal_of[i]->done[op];
+			refused += journal_of[i]->busy[op];
+		}
+		printf("%s: %lu done, %lu refused\n", op_names[op], done, refused);
+		busy += refused;
+		missing += !done;
+	}
+	for (unsigned int i = 0; i < nr_workers; i++) {
+		late += journal_of[i]->late;
+		waits += journal_of[i]->waits;
+	}
+	printf("after a freeze: %lu calls refused, %lu stores, %lu faults that waited\n", busy,
+	       late, waits);
+	return !busy || !late || !waits || missing;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(void);
+		int flags;
+	} commands[] = {
+		{ "setup",	setup,	O_CREAT | O_EXCL },
+		{ "run",	run,	0 },
+		{ "verify",	verify,	0 },
+		{ "seen",	seen,	0 },
+	};
+
+	for (int i = 0; argc == 5 && i < 4; i++) {
+		if (strcmp(argv[1], commands[i].name))
+			continue;
+		dir = argv[2];
+		journals = argv[3];
+		nr_workers = atoi(argv[4]);
+		if (!nr_workers || nr_workers > MAX_WORKERS || nr_workers % THREADS)
+			errx(2, "%s: not an even number of workers up to %u", argv[4], MAX_WORKERS);
+		map_journals(commands[i].flags);
+		return commands[i].run();
+	}
+	errx(2, "usage: storm setup|run|verify|seen DIR JOURNALS WORKERS");
+}

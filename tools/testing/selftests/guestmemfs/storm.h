@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_STORM_H
+#define _GUESTMEMFS_STORM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define PAGE_BYTES	4096UL
+#define BLOCK_PAGES	512U
+#define BLOCK_BYTES	(BLOCK_PAGES * PAGE_BYTES)
+
+#define NR_SHARED	4	/* directories that all workers use */
+#define NR_SLOTS	12
+#define NR_BLOCKS	4	/* of a file */
+#define NR_STAMPS	4	/* of a block: its pages 0, 170, 340, 510 */
+#define STAMP_WORDS	8
+#define STAMP_PAGE(i)	(170U * (i))
+
+/* What a block has: nothing, zeroes, or stamps of this seed; the rest of it is zero. */
+#define SEED_HOLE	0U
+#define SEED_ZEROES	1U
+
+struct block {
+	uint32_t seed;
+	uint32_t stamps; /* a bit each */
+};
+
+/* A file or directory of a worker's; slots keep their number as names change. */
+struct slot {
+	uint32_t mode; /* 0: none */
+	uint32_t parent; /* a shared directory, or NR_SHARED and the slot of one */
+	uint32_t name;
+	uint32_t pages; /* size */
+	struct block blocks[NR_BLOCKS];
+};
+
+struct model {
+	struct slot slots[NR_SLOTS];
+};
+
+enum op_kind {
+	OP_CREATE,
+	OP_MKDIR,
+	OP_UNLINK,
+	OP_RMDIR,
+	OP_RENAME,
+	OP_REPLACE,
+	OP_EXCHANGE,
+	OP_CHMOD,
+	OP_TRUNCATE,
+	OP_ALLOC,
+	OP_ALLOC_KEEP,
+	OP_PUNCH,
+	OP_STORE,
+	NR_OPS
+};
+
+extern const char * const op_names[NR_OPS];
+
+struct op {
+	uint32_t kind;
+	uint32_t a; /* slot */
+	uint32_t b; /* another slot; OP_STORE: the block */
+	uint32_t mode;
+	uint32_t parent;
+	uint32_t name;
+	uint32_t first; /* page */
+	uint32_t last; /* page after the last one; OP_TRUNCATE: size in pages */
+	uint32_t seed;
+};
+
+#define STATUS_MODEL		1U /* which of the two models holds */
+#define STATUS_IN_FLIGHT	2U /* a call is on its way to the other one */
+
+/**
+ * struct journal - what a worker was told, in memory that survives a kexec
+ * @status: STATUS_*, changed by one store
+ * @frozen: it was told, or could have known, that a kexec had begun
+ * @serial: for names and seeds
+ * @op: the call in flight, or the last one
+ * @models: before and after it
+ * @wrong: what it was told and should not have been; an empty string if all is well
+ * @done: successes of all kexecs
+ * @busy: EBUSY of all kexecs
+ * @late: stores of all kexecs to memory that was there, when all else was EBUSY
+ * @waits: faults of all kexecs that never came back, when all else was EBUSY
+ */
+struct journal {
+	uint64_t status;
+	uint64_t frozen;
+	uint32_t serial;
+	struct op op;
+	struct model models[2];
+	char wrong[200];
+	uint64_t done[NR_OPS];
+	uint64_t busy[NR_OPS];
+	uint64_t late;
+	uint64_t waits;
+};
+
+/**
+ * struct place - where a worker works
+ * @dir: the directory
+ * @worker: its number, in all its names
+ * @orphan: descriptor of a file that was unlinked while open, -1 for none
+ */
+struct place {
+	const char *dir;
+	unsigned int worker;
+	int orphan;
+};
+
+/* storm_model.c */
+bool is_dir(const struct slot *s);
+bool has_children(const struct model *m, unsigned int slot);
+bool op_changes_tables(const struct model *m, const struct op *op);
+void op_apply(struct model *m, const struct op *op);
+int op_perform(struct place *place, const struct model *m, const struct op *op);
+void path_of(char *path, const struct place *place, const struct model *m, unsigned int slot);
+uint64_t stamp_word(const struct block *b, unsigned int page, unsigned int word);
+void catch_sigbus(void);
+
+#define PATH_BYTES	1024
+
+/* storm_verify.c */
+bool verify_worker(struct journal *j, struct place *place);
+bool verify_tree(const char *dir, struct journal **journals, unsigned int workers);
+
+#endif /* _GUESTMEMFS_STORM_H */

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a call is to change, and the call itself.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "storm.h"
+
+const char * const op_names[NR_OPS] = {
+	[OP_CREATE]	= "create",
+	[OP_MKDIR]	= "mkdir",
+	[OP_UNLINK]	= "unlink",
+	[OP_RMDIR]	= "rmdir",
+	[OP_RENAME]	= "rename",
+	[OP_REPLACE]	= "replace",
+	[OP_EXCHANGE]	= "exchange",
+	[OP_CHMOD]	= "chmod",
+	[OP_TRUNCATE]	= "truncate",
+	[OP_ALLOC]	= "allocate",
+	[OP_ALLOC_KEEP]	= "allocate-keep-size",
+	[OP_PUNCH]	= "punch",
+	[OP_STORE]	= "store",
+};
+
+bool is_dir(const struct slot *s)
+{
+	return S_ISDIR(s->mode);
+}
+
+bool has_children(const struct model *m, unsigned int slot)
+{
+	for (int i = 0; i < NR_SLOTS; i++)
+		if (m->slots[i].mode && m->slots[i].parent == NR_SHARED + slot)
+			return true;
+	return false;
+}
+
+/* A store does when it allocates. */
+bool op_changes_tables(const struct model *m, const struct op *op)
+{
+	return op->kind != OP_STORE || m->slots[op->a].blocks[op->b].seed == SEED_HOLE;
+}
+
+/* Takes the pages out of a file: whole blocks become holes, parts of them zeroes. */
+static void cut_blocks(struct slot *s, uint32_t first, uint32_t last)
+{
+	for (uint32_t i = 0; i < NR_BLOCKS; i++) {
+		struct block *b = &s->blocks[i];
+		uint32_t base = i * BLOCK_PAGES;
+
+		if (first <= base && last >= base + BLOCK_PAGES)
+			*b = (struct block){};
+		for (int k = 0; k < NR_STAMPS; k++)
+			if (base + STAMP_PAGE(k) >= first && base + STAMP_PAGE(k) < last)
+				b->stamps &= ~(1U << k);
+	}
+}
+
+static void fill_blocks(struct slot *s, uint32_t first, uint32_t last)
+{
+	for (uint32_t i = first / BLOCK_PAGES; i * BLOCK_PAGES < last; i++)
+		if (s->blocks[i].seed == SEED_HOLE)
+			s->blocks[i].seed = SEED_ZEROES;
+}
+
+static void store_block(struct slot *s, uint32_t i, uint32_t seed)
+{
+	s->blocks[i].seed = seed;
+	s->blocks[i].stamps = 0;
+	for (int k = 0; k < NR_STAMPS; k++)
+		if (i * BLOCK_PAGES + STAMP_PAGE(k) < s->pages)
+			s->blocks[i].stamps |= 1U << k;
+}
+
+static void op_apply_name(struct model *m, const struct op *op)
+{
+	struct slot *a = &m->slots[op->a], *b = &m->slots[op->b], old = *a;
+
+	switch (op->kind) {
+	case OP_CREATE:
+	case OP_MKDIR:
+		*a = (struct slot){ .mode = op->mode, .parent = op->parent, .name = op->name };
+		break;
+	case OP_UNLINK:
+	case OP_RMDIR:
+		*a = (struct slot){};
+		break;
+	case OP_RENAME:
+		a->parent = op->parent;
+		a->name = op->name;
+		break;
+	case OP_REPLACE:
+		a->parent = b->parent;
+		a->name = b->name;
+		*b = (struct slot){};
+		break;
+	case OP_EXCHANGE:
+		a->parent = b->parent;
+		a->name = b->name;
+		b->parent = old.parent;
+		b->name = old.name;
+		break;
+	}
+}
+
+/* What the call is to change if it succeeds. */
+void op_apply(struct model *m, const struct op *op)
+{
+	struct slot *a = &m->slots[op->a];
+
+	switch (op->kind) {
+	case OP_CHMOD:
+		a->mode = op->mode;
+		break;
+	case OP_TRUNCATE:
+		if (op->last < a->pages)
+			cut_blocks(a, op->last, UINT32_MAX);
+		a->pages = op->last;
+		break;
+	case OP_ALLOC:
+		fill_blocks(a, op->first, op->last);
+		if (op->last > a->pages)
+			a->pages = op->last;
+		break;
+	case OP_ALLOC_KEEP:
+		fill_blocks(a, op->first, op->last);
+		break;
+	case OP_PUNCH:
+		cut_blocks(a, op->first, op->last);
+		break;
+	case OP_STORE:
+		store_block(a, op->b, op->seed);
+		break;
+	default:
+		op_apply_name(m, op);
+	}
+}
+
+static int named(char *path, const struct place *place, uint32_t name)
+{
+	/* Of all lengths. */
+	return sprintf(path, "/w%u.%u.%0*d", place->worker, name, name * 37 % 200, 0);
+}
+
+static void path_in(char *path, const struct place *place, const struct model *m,
+		    uint32_t parent, uint32_t name)
+{
+	uint32_t shared = parent < NR_SHARED ? parent : m->slots[parent - NR_SHARED].parent;
+
+	path += sprintf(path, "%s/d%u", place->dir, shared);
+	if (parent >= NR_SHARED)
+		path += named(path, place, m->slots[parent - NR_SHARED].name);
+	named(path, place, name);
+}
+
+void path_of(char *path, const struct place *place, const struct model *m, unsigned int slot)
+{
+	path_in(path, place, m, m->slots[slot].parent, m->slots[slot].name);
+}
+
+/* A word of a block, by its page and its place in that. */
+uint64_t stamp_word(const struct block *b, unsigned int page, unsigned int word)
+{
+	unsigned int k = page / STAMP_PAGE(1);
+
+	if (word >= STAMP_WORDS || page != STAMP_PAGE(k) || !(b->stamps & 1U << k))
+		return 0;
+	return ((uint64_t)b->seed << 16 | k << 8 | word) * 0x9e3779b97f4a7c15;
+}
+
+static __thread sigjmp_buf fault_return;
+
+static void on_sigbus(int sig)
+{
+	siglongjmp(fault_return, 1);
+}
+
+void catch_sigbus(void)
+{
+	struct sigaction sa = { .sa_handler = on_sigbus, .sa_flags = SA_NODEFER };
+
+	sigaction(SIGBUS, &sa, NULL);
+}
+
+static int perform_store(const char *path, const struct model *m, const struct op *op)
+{
+	struct slot s = m->slots[op->a];
+	uint64_t *p;
+	int fd;
+
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return -errno;
+	p = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, op->b * BLOCK_BYTES);
+	close(fd);
+	if (p == MAP_FAILED)
+		return -errno;
+	if (sigsetjmp(fault_return, 0)) {
+		munmap(p, BLOCK_BYTES);
+		return -EFAULT;
+	}
+	store_block(&s, op->b, op->seed);
+	for (int k = 0; k < NR_STAMPS; k++)
+		for (int i = 0; i < STAMP_WORDS && s.blocks[op->b].stamps & 1U << k; i++)
+			p[STAMP_PAGE(k) * (PAGE_BYTES / 8) + i] =
+				stamp_word(&s.blocks[op->b], STAMP_PAGE(k), i);
+	munmap(p, BLOCK_BYTES);
+	return 0;
+}
+
+static int perform_space(const char *path, const struct op *op)
+{
+	int mode = 0, fd, err;
+
+	if (op->kind != OP_ALLOC)
+		mode = FALLOC_FL_KEEP_SIZE;
+	if (op->kind == OP_PUNCH)
+		mode |= FALLOC_FL_PUNCH_HOLE;
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return -errno;
+	err = fallocate(fd, mode, op->first * PAGE_BYTES, (op->last - op->first) * PAGE_BYTES);
+	err = err ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* What was unlinked stays open until the next one is, so that there is always one. */
+static int perform_unlink(struct place *place, const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	if (fd < 0 || unlink(path)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	close(place->orphan);
+	place->orphan = fd;
+	return 0;
+}
+
+static int perform_create(const char *path, mode_t mode)
+{
+	int fd = open(path, O_CREAT | O_EXCL | O_RDWR, mode & 07777);
+
+	return fd < 0 ? -errno : close(fd);
+}
+
+/* Returns 0 or an errno, negative. */
+int op_perform(struct place *place, const struct model *m, const struct op *op)
+{
+	char path[PATH_BYTES], other[PATH_BYTES];
+
+	if (op->kind == OP_CREATE || op->kind == OP_MKDIR)
+		path_in(path, place, m, op->parent, op->name);
+	else
+		path_of(path, place, m, op->a);
+
+	switch (op->kind) {
+	case OP_CREATE:
+		return perform_create(path, op->mode);
+	case OP_MKDIR:
+		return mkdir(path, op->mode & 07777) ? -errno : 0;
+	case OP_UNLINK:
+		return perform_unlink(place, path);
+	case OP_RMDIR:
+		return rmdir(path) ? -errno : 0;
+	case OP_RENAME:
+		path_in(other, place, m, op->parent, op->name);
+		return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_NOREPLACE) ? -errno : 0;
+	case OP_REPLACE:
+		path_of(other, place, m, op->b);
+		return rename(path, other) ? -errno : 0;
+	case OP_EXCHANGE:
+		path_of(other, place, m, op->b);
+		return renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) ? -errno : 0;
+	case OP_CHMOD:
+		return chmod(path, op->mode & 07777) ? -errno : 0;
+	case OP_TRUNCATE:
+		return truncate(path, op->last * PAGE_BYTES) ? -errno : 0;
+	case OP_STORE:
+		return perform_store(path, m, op);
+	default:
+		return perform_space(path, op);
+	}
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Are the files what the journals say?
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "storm.h"
+
+/* Why the files are not what a model says. */
+static char why[PATH_BYTES + 300];
+
+#define differs(...) (snprintf(why, sizeof(why), __VA_ARGS__), false)
+
+/* Each word of a block; of one that a store was changing it may be @old's word, too. */
+static bool same_bytes(const char *path, int fd, const struct slot *s, unsigned int i,
+		       const struct block *old)
+{
+	unsigned int pages = s->pages - i * BLOCK_PAGES;
+	const struct block *b = &s->blocks[i];
+	const unsigned int words = PAGE_BYTES / 8;
+	uint64_t *p;
+	bool same = true;
+
+	if (pages > BLOCK_PAGES)
+		pages = BLOCK_PAGES;
+	p = mmap(NULL, pages * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, i * BLOCK_BYTES);
+	if (p == MAP_FAILED)
+		return differs("mmap of %s: %s", path, strerror(errno));
+	for (unsigned int n = 0; same && n < pages * words; n++) {
+		uint64_t want = stamp_word(b, n / words, n % words);
+
+		if (p[n] != want && p[n] != stamp_word(old, n / words, n % words))
+			same = differs("%s: block %u, page %u, word %u: %#lx instead of %#lx",
+				       path, i, n / words, n % words, p[n], want);
+	}
+	munmap(p, pages * PAGE_BYTES);
+	return same;
+}
+
+static bool same_blocks(const char *path, int fd, const struct slot *s, const struct slot *old)
+{
+	for (unsigned int i = 0; i * BLOCK_PAGES < s->pages; i++) {
+		off_t start = i * BLOCK_BYTES;
+		bool hole = lseek(fd, start, SEEK_HOLE) == start;
+		bool is_hole = s->blocks[i].seed == SEED_HOLE;
+
+		if (hole != is_hole)
+			return differs("%s: block %u is %s", path, i, hole ? "a hole" : "there");
+		/* To look into a hole would fill it. */
+		if (!hole && !same_bytes(path, fd, s, i, &old->blocks[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool same_file(const char *path, const struct slot *s, const struct slot *old)
+{
+	unsigned int blocks = 0;
+	struct stat st;
+	bool same;
+	int fd;
+
+	if (lstat(path, &st))
+		return differs("%s: %s", path, strerror(errno));
+	if (st.st_mode != s->mode)
+		return differs("%s: mode %o instead of %o", path, st.st_mode, s->mode);
+	if (is_dir(s))
+		return true;
+	for (int i = 0; i < NR_BLOCKS; i++)
+		blocks += s->blocks[i].seed != SEED_HOLE;
+	if (st.st_size != (off_t)(s->pages * PAGE_BYTES) ||
+	    st.st_blocks * 512UL != blocks * BLOCK_BYTES)
+		return differs("%s: %ld bytes in %ld sectors instead of %u pages in %u blocks",
+			       path, st.st_size, st.st_blocks, s->pages, blocks);
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return differs("%s: %s", path, strerror(errno));
+	same = same_blocks(path, fd, s, old);
+	close(fd);
+	return same;
+}
+
+static bool same_all(const struct place *place, const struct model *m, const struct model *old)
+{
+	char path[PATH_BYTES];
+
+	for (unsigned int i = 0; i < NR_SLOTS; i++) {
+		if (!m->slots[i].mode)
+			continue;
+		path_of(path, place, m, i);
+		if (!same_file(path, &m->slots[i], &old->slots[i]))
+			return false;
+	}
+	return true;
+}
+
+static unsigned int nr_files(const struct model *m)
+{
+	unsigned int nr = 0;
+
+	for (int i = 0; i < NR_SLOTS; i++)
+		nr += m->slots[i].mode != 0;
+	return nr;
+}
+
+static unsigned int looked_for, found, found_all;
+
+static int count_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	unsigned int worker;
+
+	found_all++;
+	if (sscanf(path + ftw->base, "w%u.", &worker) == 1 && worker == looked_for)
+		found++;
+	return 0;
+}
+
+/* With same_all(): there is nothing else that the worker has made. */
+static bool same_number(const struct place *place, const struct model *m)
+{
+	looked_for = place->worker;
+	found = 0;
+	if (nftw(place->dir, count_file, 16, FTW_PHYS))
+		return differs("%s: %s", place->dir, strerror(errno));
+	return found == nr_files(m) || differs("%u files instead of %u", found, nr_files(m));
+}
+
+static bool matches(const struct place *place, const struct model *m, const struct model *old)
+{
+	return same_all(place, m, old) && same_number(place, m);
+}
+
+/* The files are those of the model: the worker can go on from there. */
+static void adopt(struct journal *j, struct place *place, const struct model *before,
+		  const struct model *now)
+{
+	/* Of the stores in flight some may be missing. */
+	if (now != before && j->op.kind == OP_STORE && op_perform(place, before, &j->op))
+		err(1, "store");
+	j->models[0] = *now;
+	j->frozen = 0;
+	j->status = 0;
+}
+
+/**
+ * verify_worker - compare the files of a worker with its journal
+ * @j: the journal, made fit to go on with if all is well
+ * @place: where the worker was
+ *
+ * A call that was in flight may have done all it was to do, or nothing of it;
+ * nothing if it was made after the freeze.
+ *
+ * Return: true if the files are what the journal says.
+ */
+bool verify_worker(struct journal *j, struct place *place)
+{
+	const struct model *before = &j->models[j->status & STATUS_MODEL];
+	const struct model *after = &j->models[!(j->status & STATUS_MODEL)];
+	bool in_flight = j->status & STATUS_IN_FLIGHT;
+	bool changes = op_changes_tables(before, &j->op);
+
+	if (*j->wrong) {
+		printf("worker %u was told, of %s\n", place->worker, j->wrong);
+		return false;
+	}
+	if (in_flight && j->frozen && changes && j->op.kind == OP_STORE)
+		j->waits++;
+	if (matches(place, before, before)) {
+		adopt(j, place, before, before);
+		return true;
+	}
+	printf("worker %u, %s %s: %s\n", place->worker,
+	       in_flight ? "in flight" : "after", op_names[j->op.kind], why);
+	if (!in_flight || (j->frozen && changes))
+		return false;
+	if (matches(place, after, j->op.kind == OP_STORE ? before : after)) {
+		printf("worker %u: so it was done\n", place->worker);
+		adopt(j, place, before, after);
+		return true;
+	}
+	printf("worker %u, had it been done: %s\n", place->worker, why);
+	return false;
+}
+
+/**
+ * verify_tree - is there nothing but what the workers have made
+ * @dir: the directory
+ * @journals: those of all workers, after verify_worker()
+ * @workers: their number
+ *
+ * Return: true if so.
+ */
+bool verify_tree(const char *dir, struct journal **journals, unsigned int workers)
+{
+	/* @dir itself, too */
+	unsigned int expected = 1 + NR_SHARED;
+
+	for (unsigned int i = 0; i < workers; i++)
+		expected += nr_files(&journals[i]->models[0]);
+	found_all = 0;
+	if (nftw(dir, count_file, 16, FTW_PHYS))
+		err(1, "%s", dir);
+	if (found_all != expected)
+		printf("%u files and directories instead of %u\n", found_all, expected);
+	return found_all == expected;
+}

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# Kexecs under full load, and the files compared with what the load was told: the tests
+# loaded and loaded-long, which say how many HOPS. The load on one pool has its journals
+# in the other, as files that are mapped, so that they are true to the last moment.
+
+STORM=/selftests/storm
+WORKERS=4
+
+# storm COMMAND NODE: with the load on that node's pool.
+storm()
+{
+	"$STORM" "$1" "/mnt/node$2/load" "/mnt/node$((1 - $2))/journals" $WORKERS
+}
+
+# Where the load and the journals come to.
+prepare()
+{
+	for node in 0 1; do
+		check "node $node mounts" mount_pool $node
+		mkdir /mnt/node$node/load /mnt/node$node/journals
+	done
+	check "node 0 is prepared" storm setup 0
+	check "node 1 is prepared" storm setup 1
+}
+
+# no_complaint: of what was handed over.
+no_complaint()
+{
+	logged 'node [01]: [0-9]+ MiB in [0-9]+ ranges handed over, [0-9]+ KiB of metadata$' 2 &&
+		logged '.*(refused|lost|reserved|cannot|could not|entry).*' 0
+}
+
+# Both pools are what their load was told. What was in flight is said, and all counts.
+compare()
+{
+	note "from kexec to init: $(ms_since_hop) ms"
+	check "node 0 mounts" mount_pool 0
+	check "node 1 mounts" mount_pool 1
+	for node in 0 1; do
+		check "node $node: what the load was told is so, and nothing else is" storm verify $node
+		check "node $node: space and inodes add up" "$FT" df /mnt/node$node
+	done
+	check "the log has no complaint" no_complaint
+}
+
+# Some hundred calls a second and worker, until the machine goes.
+unrest()
+{
+	load_next || return 1
+	storm run 0 >/tmp/storm.0 &
+	storm run 1 >/tmp/storm.1 &
+	check "all workers are at work" timeout 60 sh -c \
+		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
+	# Not always at the same moment of their work.
+	sleep "0.$((GEN * 7 % 10))"
+	jump
+}
+
+# says REGEX: the comparison of node 0 fails, and this is why.
+says()
+{
+	! storm verify 0 >/tmp/says || return 1
+	cat /tmp/says
+	grep -qE "$1" /tmp/says
+}
+
+# noticed DESCRIPTION REGEX COMMAND...: what the command does to node 0.
+noticed()
+{
+	what=$1 regex=$2
+	shift 2
+	"$@" || echo "failed: $*"
+	check "noticed: $what" says "$regex"
+}
+
+# A comparison that finds nothing has to be one that can.
+plant()
+{
+	dir=/mnt/node0/load
+	file=$(find $dir/d? -type f | head -n 1)
+	mode=$(stat -c %a "$file")
+	block=$("$FT" list $dir | sed -n 's/ ino .* size [0-9]\{7,\} .* data 0-.*//p' | head -n 1)
+
+	noticed "a word" ': block 0, page 2, word 0: ' "$FT" fill "$block" 99 8K 4K
+	"$FT" fill "$block" 0 8K 4K
+	noticed "another mode" ': mode 100001 instead of ' chmod 1 "$file"
+	chmod "$mode" "$file"
+	noticed "another place" ': No such file ' mv "$file" $dir/away
+	mv $dir/away "$file"
+	noticed "a file too many" '^worker 0, .*: [0-9]+ files instead of ' mkdir $dir/d1/w0.0
+	rmdir $dir/d1/w0.0
+	noticed "a stranger" '^[0-9]+ files and directories instead of ' mkdir $dir/d1/strange
+	rmdir $dir/d1/strange
+	check "undone, all is well" storm verify 0
+	noticed "another size" ': 12345 bytes in ' truncate -s 12345 "$file"
+	noticed "a block too many" ' 24576 sectors instead of ' "$FT" alloc "$file" 0 12M
+}
+
+met()
+{
+	note "node 0: $(storm seen 0 | tail -n 1)"
+	note "node 1: $(storm seen 1 | tail -n 1)"
+	check "node 0: every call was met, EBUSY, and a fault that waited" storm seen 0
+	check "node 1: every call was met, EBUSY, and a fault that waited" storm seen 1
+}
+
+loaded()
+{
+	if [ "$GEN" = 0 ]; then
+		prepare
+	else
+		compare
+	fi
+	if [ "$GEN" -lt "$HOPS" ]; then
+		unrest
+	else
+		met
+		plant
+	fi
+}

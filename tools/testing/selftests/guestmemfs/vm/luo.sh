@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# For VM tests that use the Live Update Orchestrator: a test's run() sources this.
+
+# Reads its commands from standard input.
+LT=/selftests/luotool
+
+# held NAME: the commands on standard input, the last of which is hold, until they have
+# come there; their sessions and descriptors stay. What they said is in /tmp/held.NAME.
+held()
+{
+	cat >"/tmp/hold.$1"
+	"$LT" <"/tmp/hold.$1" >"/tmp/held.$1" 2>&1 &
+	vm_holder=$!
+	vm_rc=0
+	timeout "${2:-60}" sh -c "until grep -qx holding /tmp/held.$1; do
+		kill -0 $vm_holder 2>/dev/null || exit 1; sleep 0.05; done" || vm_rc=1
+	cat "/tmp/held.$1"
+	return $vm_rc
+}
