@@ -8,6 +8,8 @@
 #include <linux/init.h>
 #include <linux/liveupdate.h>
 
+#define REFUSE_COMPATIBLE	"guestmemfs-test-refuse"
+
 static const struct file_operations refuse_fops = {
 	.owner	= THIS_MODULE,
 };
@@ -53,7 +55,7 @@ static const struct liveupdate_file_ops refuse_ops = {
 
 static struct liveupdate_file_handler refuse_handler = {
 	.ops		= &refuse_ops,
-	.compatible	= "guestmemfs-test-refuse",
+	.compatible	= REFUSE_COMPATIBLE,
 };
 
 static int __init refuse_init(void)

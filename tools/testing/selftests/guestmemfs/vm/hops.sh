@@ -38,7 +38,8 @@ change()
 	fi
 	mv "$(echo $B/vms/*)" "$B/vms/two.$GEN" || return 1
 	no_pattern $B/vms/
-	pattern 2 0 14M "$B/vms/two.$GEN/ram" && pattern $((GEN + 1000)) 14M 2M "$B/vms/two.$GEN/ram" &&
+	pattern 2 0 14M "$B/vms/two.$GEN/ram" &&
+		pattern $((GEN + 1000)) 14M 2M "$B/vms/two.$GEN/ram" &&
 		chmod $((GEN % 7))00 "$B/vms/two.$GEN" || return 1
 	no_pattern 510M
 	"$FT" punch $B/sparse 508M 8M && pattern $((GEN + 2000)) 510M 4M $B/sparse

@@ -38,7 +38,8 @@ compare()
 	check "node 0 mounts" mount_pool 0
 	check "node 1 mounts" mount_pool 1
 	for node in 0 1; do
-		check "node $node: what the load was told is so, and nothing else is" storm verify $node
+		check "node $node: what the load was told is so, and nothing else is" \
+			storm verify $node
 		check "node $node: space and inodes add up" "$FT" df /mnt/node$node
 	done
 	check "the log has no complaint" no_complaint
