@@ -45,6 +45,7 @@ help:
 	@echo '  CACHE=dir    where sources and builds are kept (~/.cache/guestmemfs)'
 	@echo '  ACCEL=kvm    with KVM instead of emulation (tcg), where the host has it'
 	@echo '  JOBS=n       parallel jobs of a build (the number of processors)'
+	@echo '  OUT=dir      where results go (out)'
 
 .PHONY: kernel demo check check-debug check-long check-style check-user check-harness check-demo
 .PHONY: check-vm check-luo bench-liveupdate fuzz coverage shell series setup clean clean-cache
@@ -102,7 +103,7 @@ series: setup
 	@$(SCRIPTS)/series
 
 clean:
-	rm -rf out
+	rm -rf $(or $(OUT),out)
 
 clean-cache: clean
 	@$(SCRIPTS)/clean-cache

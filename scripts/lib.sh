@@ -86,14 +86,24 @@ if [ -n "$KDIR" ]; then
 	esac
 fi
 
-if ! mkdir -p "$CACHE" "$BASE" 2>/dev/null || [ ! -w "$CACHE" ]; then
+# Parts of the cache are removed as a whole, so it has to be ours: new, empty, or with
+# the mark that is left in it then. What was made before there was a mark has this lock.
+mark=$CACHE/.guestmemfs
+if [ -d "$CACHE" ] && [ ! -e "$mark" ] && [ ! -e "$CACHE/.lock.tree" ] &&
+	[ -n "$(ls -A "$CACHE" 2>/dev/null)" ]; then
+	die "CACHE=$CACHE has files in it that are not ours; give a new or an empty directory"
+fi
+if ! mkdir -p "$CACHE" "$BASE" 2>/dev/null || [ ! -w "$CACHE" ] || ! : >>"$mark"; then
 	die "CACHE=$CACHE cannot be written; set CACHE= to a directory that can"
 fi
 
 # shellcheck disable=SC2034 # used by those who source this
 TREE=$BASE/tree
 OUT=${OUT:-$REPO/out}
-export CACHE KDIR ACCEL JOBS
+[[ $OUT = /* ]] || OUT=$PWD/$OUT
+[[ $OUT =~ ^[A-Za-z0-9_./+@-]+$ ]] ||
+	die "OUT=$OUT: only letters, digits and _./+@- may be in this path"
+export CACHE KDIR ACCEL JOBS OUT
 
 KERNEL_DIRS="arch block crypto drivers fs include init io_uring ipc kernel lib mm net security
 	tools virt Documentation"
@@ -171,6 +181,22 @@ lock()
 	export GMFS_LOCKS=${GMFS_LOCKS:-}:$BASE/$1:
 }
 lock_fds=()
+
+# ends_with_count DIR: from here on a script that dies does it with the line that all
+# checks end with, and nothing of an earlier run is taken for its result.
+ends_with_count()
+{
+	mkdir -p "$1"
+	count_file=$1/summary
+	rm -f "$count_file"
+	trap count_at_exit EXIT
+}
+
+count_at_exit()
+{
+	[ -z "${boot:-}" ] || rm -rf "$boot"
+	[ -e "$count_file" ] || echo "0 passed, 1 failed" | tee "$count_file"
+}
 
 # Before something is started that may run for long.
 unlock_all()
