@@ -103,7 +103,7 @@ series: setup
 	@$(SCRIPTS)/series
 
 clean:
-	rm -rf $(or $(OUT),out)
+	rm -rf out
 
 clean-cache: clean
 	@$(SCRIPTS)/clean-cache
