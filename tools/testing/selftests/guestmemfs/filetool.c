@@ -23,25 +23,17 @@
 
 #include <x86intrin.h>
 
+#include "size.h"
+
 #define BLOCK	(2UL << 20)
 #define GROUP	(512 * BLOCK)
 #define USER_END	0x800000000000
 
 static unsigned long parse(const char *text)
 {
-	static const char units[] = "KMG";
-	const char *unit;
 	unsigned long n;
-	char *end;
 
-	errno = 0;
-	n = strtoul(text, &end, 0);
-	unit = *end ? strchr(units, *end) : NULL;
-	if (unit) {
-		n <<= 10 * (unit - units + 1);
-		end++;
-	}
-	if (errno || end == text || *end)
+	if (!parse_size(text, &n))
 		errx(2, "%s: not a number", text);
 	return n;
 }
@@ -109,21 +101,6 @@ static int pattern(char **argv)
 	/* The same bytes again and again, until the machine goes. */
 	for (;;)
 		fill(p, seed, offset, len);
-}
-
-/* zeroed FILE OFFSET LENGTH */
-static int zeroed(char **argv)
-{
-	unsigned long offset = parse(argv[3]), len = parse(argv[4]);
-	const uint64_t *p = map_file(open_file(argv[2]), offset, len);
-
-	for (unsigned long i = 0; i < len / 8; i++) {
-		if (!p[i])
-			continue;
-		printf("at byte %lu: %#lx\n", offset + i * 8, p[i]);
-		return 1;
-	}
-	return 0;
 }
 
 /* alloc|punch FILE OFFSET LENGTH */
@@ -330,7 +307,6 @@ static const struct {
 	{ "fill",	4, pattern },
 	{ "check",	4, pattern },
 	{ "hold",	4, pattern },
-	{ "zeroed",	3, zeroed },
 	{ "alloc",	3, space },
 	{ "punch",	3, space },
 	{ "orphan",	2, orphan },

@@ -22,6 +22,7 @@
 
 #include "luo.h"
 #include "luotool.h"
+#include "size.h"
 
 #define MAX_WORDS	16
 #define MAX_NAMES	64
@@ -35,19 +36,9 @@ static struct {
 
 unsigned long parse(const char *text)
 {
-	static const char units[] = "KMGT";
-	const char *unit;
 	unsigned long n;
-	char *end;
 
-	errno = 0;
-	n = strtoul(text, &end, 0);
-	unit = *end ? strchr(units, *end) : NULL;
-	if (unit) {
-		n <<= 10 * (unit - units + 1);
-		end++;
-	}
-	if (errno || end == text || *end)
+	if (!parse_size(text, &n))
 		errx(2, "line %u: %s is not a number", line_nr, text);
 	return n;
 }
