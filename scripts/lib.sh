@@ -147,18 +147,19 @@ need()
 	[ ${#missing[@]} -eq 0 ] || die "missing: ${missing[*]}; run scripts/setup"
 }
 
-# Room for what comes next, in MiB, before it starts rather than halfway.
+# Room for what comes next, in MiB, before it starts rather than halfway: DIR MIB WHAT, and
+# the setting that leads elsewhere where that is not CACHE.
 need_space()
 {
-	local dir=$1 want=$2 have
+	local dir=$1 want=$2 other=${4:-CACHE}= have
 
 	have=$(df -Pm "$dir" | awk 'NR == 2 { print $4 }')
 	[ "$have" -ge "$want" ] ||
-		die "$dir: $3 needs $want MiB, $have are free; free some, or set CACHE= elsewhere"
+		die "$dir: $3 needs $want MiB, $have are free; free some, or set $other elsewhere"
 }
 
 # One at a time in a part of the cache: tree, root, initramfs, build-plain,
-# build-debug, build-none. A script called by one that holds the lock finds it in GMFS_LOCKS.
+# build-debug, build-none, build-base. A script called by one that holds the lock finds it in GMFS_LOCKS.
 # Who needs several takes them with tree last.
 lock()
 {
@@ -176,7 +177,8 @@ lock()
 			die "another make still works on $1 there; stop it, or set another CACHE="
 	fi
 	: >"$file"
-	echo $$ >&"$fd"
+	{ echo $$ >&"$fd"; } 2>/dev/null ||
+		die "CACHE=$CACHE: the disk is full; free some, or set CACHE= elsewhere"
 	lock_fds+=("$fd")
 	export GMFS_LOCKS=${GMFS_LOCKS:-}:$BASE/$1:
 }
@@ -190,6 +192,7 @@ ends_with_count()
 	count_file=$1/summary
 	rm -f "$count_file"
 	trap count_at_exit EXIT
+	need_space "$1" 200 "what a check leaves" OUT
 }
 
 count_at_exit()
@@ -225,10 +228,11 @@ install_text()
 
 # Show that something long is alive: "what: line count of a log, elapsed", every
 # so often, on one line of a terminal or one line a minute elsewhere.
-# $1 what, $2 log, $3 awk program that prints how far we are, then the command.
+# $1 what, $2 log, $3 awk program that prints how far we are, then the command. When that
+# fails, the last line is why, as far as the log has it, and what to do: $otherwise.
 run_logged()
 {
-	local what=$1 log=$2 far=$3 pid start=$SECONDS last=$SECONDS rc=0 every=60 cr='\n'
+	local what=$1 log=$2 far=$3 pid start=$SECONDS last=$SECONDS rc=0 every=60 cr='\n' why
 	shift 3
 
 	if [ -t 1 ]; then
@@ -256,10 +260,14 @@ run_logged()
 		return 0
 	fi
 	say ""
-	grep -nE -m 20 'error:|Error [0-9]|No space|undefined|fatal|^E: ' "$log" >&2 ||
-		tail -n 30 "$log" >&2
+	{ grep -nE -m 20 'error:|Error [0-9]|No space|undefined|fatal|^E: ' "$log" ||
+		tail -n 30 "$log"; } | sed 's/^/    /' >&2
 	if grep -q 'No space left on device' "$log"; then
 		die "$what: the disk is full; free some, or set CACHE= elsewhere (log: $log)"
 	fi
-	die "$what failed (exit $rc); the whole log is $log"
+	# A script of ours has said what to do.
+	why=$(sed -n 's/^error: //p' "$log" | tail -n 1)
+	[ -z "$why" ] || die "$what: $why"
+	why=$(sed -n 's/^E: //p' "$log" | tail -n 1)
+	die "$what failed (${why:-exit $rc}); ${otherwise:-see $log}"
 }
