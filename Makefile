@@ -19,6 +19,8 @@ help:
 	@echo '  make check-debug  the VM tests on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  make check-long   VM tests that take long: fifty kexecs under load, a hundred hops,'
 	@echo '                    and a kernel without guestmemfs in between'
+	@echo '  make check-kvm    KVM'"'"'s own selftests pass on our kernel as on one without our work'
+	@echo '                    (KERNEL=debug: on the debug kernel)'
 	@echo '  make shell        a console in a test machine, with pools and mounts ready'
 	@echo '                    (KERNEL=debug for the debug kernel)'
 	@echo '  make kernel       only builds the kernel'
@@ -48,7 +50,7 @@ help:
 	@echo '  OUT=dir      where results go (out)'
 
 .PHONY: kernel demo check check-debug check-long check-style check-user check-harness check-demo
-.PHONY: check-vm check-luo bench-liveupdate fuzz coverage shell series setup clean clean-cache
+.PHONY: check-vm check-luo check-kvm bench-liveupdate fuzz coverage shell series setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -92,6 +94,9 @@ coverage: setup
 
 check-luo: setup
 	@$(SCRIPTS)/check-vm $(or $(KERNEL),plain) luo liveupdate
+
+check-kvm: setup
+	@$(SCRIPTS)/check-kvm $(or $(KERNEL),plain) $(or $(TEST),$(VM))
 
 bench-liveupdate: setup
 	@$(SCRIPTS)/bench-liveupdate

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# For VM tests that run KVM's own selftests: a test's run() sources this. They are in the
+# machine when the test is run by make check-kvm, or by check-vm.
+
+# Seconds for one program.
+KVM_LIMIT=180
+if [ "$KERNEL" = debug ]; then
+	KVM_LIMIT=900
+fi
+
+# Why a program, whose output is in /tmp/kvm.out, has been skipped, or a part of it has.
+kvm_skipped()
+{
+	if [ "$vm_rc" -eq 4 ]; then
+		sed -n 's/.*# SKIP[- ]*//p' /tmp/kvm.out | grep . || tail -n 1 /tmp/kvm.out
+	else
+		grep -i 'skipping' /tmp/kvm.out
+	fi | tr '#' ' ' | head -n 1
+}
+
+# kvm_program PROGRAM ARGS...: one result. What it does not do for want of something is a
+# skip, and so a failure where the test does not allow it.
+kvm_program()
+{
+	vm_what=$*
+	vm_prog=$1
+	shift
+	echo "$vm_what begins $(cut -d' ' -f1 /proc/uptime) s after the kernel's start"
+	vm_rc=0
+	timeout -k 5 "$KVM_LIMIT" "/selftests/kvm/$vm_prog" "$@" </dev/null >/tmp/kvm.out 2>&1 ||
+		vm_rc=$?
+	tail -n 40 /tmp/kvm.out
+	vm_skip=$(kvm_skipped)
+	if [ "$vm_rc" -eq 4 ]; then
+		ok "$vm_what # SKIP ${vm_skip:-for no reason given}"
+		return
+	fi
+	if grep -q '^TAP version' /tmp/kvm.out; then
+		sed 's/^/    /' /tmp/kvm.out >&3
+	fi
+	case $vm_rc in
+	0) ok "$vm_what${vm_skip:+ # SKIP $vm_skip}" ;;
+	*)
+		tail -n 40 /tmp/kvm.out | sed 's/^/#   /' >&3
+		note "exit status $vm_rc (stopped after $KVM_LIMIT s, if 143)"
+		not_ok "$vm_what"
+		;;
+	esac
+}
+
+# The programs of the test, in its order.
+kvm_programs()
+{
+	printf '%s\n' "$KVM_PROGRAMS" >/tmp/kvm.programs
+	while read -r vm_line; do
+		if [ -n "$vm_line" ]; then
+			# shellcheck disable=SC2086 # words they are
+			kvm_program $vm_line
+		fi
+	done </tmp/kvm.programs
+}
