@@ -3,6 +3,7 @@
 # For VM tests that have pools: a test's run() sources this.
 
 FT=/selftests/filetool
+DUMP=/selftests/guestmemfs-dump
 
 # mount_pool NODE: on /mnt/nodeNODE.
 mount_pool()
@@ -111,6 +112,61 @@ patterns_kept()
 		}
 	done <"$STATE/patterns"
 	[ $vm_bad -eq 0 ] && [ -s "$STATE/patterns" ]
+}
+
+# pool_tables NODE: the file with a pool's metadata.
+pool_tables()
+{
+	echo "/sys/kernel/debug/guestmemfs/node$1/tables"
+}
+
+# Of what guestmemfs-dump prints, a line for each file that has a name: number, mode, owner,
+# size, sectors, times, path.
+dumped_files()
+{
+	awk '
+		/^[^ ]/ { part = $1 }
+		part == "inode" && ($2 == "file" || $2 == "directory") {
+			ino = $1
+			line = substr($3, 2) " " $5 " " $7
+			gsub(",", "", line)
+			getline
+			path[ino] = substr($0, 7)
+			gsub(/\\040/, " ", path[ino])
+			getline
+			$1 = $2 = ""
+			times = $0
+			gsub(/^ */, "", times)
+			head[ino] = ino " " line
+			tail[ino] = times " " path[ino]
+		}
+		part == "extent" && $2 == "inode" { blocks[$3 + 0] += $6 }
+		END {
+			for (ino in path)
+				if (path[ino] != "(orphan)")
+					print head[ino], blocks[ino] * 4096, tail[ino]
+		}'
+}
+
+# listed_files NODE: the same from "filetool list" of where it is mounted.
+listed_files()
+{
+	vm_re="^/mnt/node$1(.*) ino ([0-9]+) mode ([0-7]+) links [0-9]+ owner ([0-9:]+)"
+	vm_re="$vm_re size ([0-9]+) blocks ([0-9]+) (mtime [^ ]+ ctime [^ ]+ btime [^ ]+).*"
+	sed -E "s|$vm_re|\\2 \\3 \\4 \\5 \\6 \\7 \\1|; s| \$| /|"
+}
+
+# dump_is_right NODE: guestmemfs-dump finds a mounted pool well formed, and in it what the
+# mount shows; and it prints the same of a copy, which is kept.
+dump_is_right()
+{
+	"$DUMP" "$(pool_tables "$1")" >"/tmp/dump$1" || return 1
+	cp "$(pool_tables "$1")" "$STATE/tables$1" || return 1
+	keep "dump$1" "$DUMP" "$STATE/tables$1" && diff "/tmp/dump$1" "$STATE/dump$1" || return 1
+	"$FT" list "/mnt/node$1" >"/tmp/list$1" || return 1
+	dumped_files <"/tmp/dump$1" | sort >/tmp/dumped
+	listed_files "$1" <"/tmp/list$1" | sort >/tmp/listed
+	diff /tmp/dumped /tmp/listed && [ -s /tmp/dumped ]
 }
 
 # ms_since TICKS: of the time stamp counter, which a kexec does not stop.
