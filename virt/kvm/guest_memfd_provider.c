@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memslots whose memory is a provider's, see <linux/gmem_provider.h>.
+ *
+ * In contrast to guest_memfd's own files, the slot has a reference on the file and
+ * the file has none on the virtual machine: the file may be closed first, and
+ * the slot goes on. All such slots are for guest_memfd alone, i.e. no fault of
+ * the guest goes through the host's page tables.
+ */
+#include <linux/atomic.h>
+#include <linux/file.h>
+#include <linux/gmem_provider.h>
+#include <linux/kvm_host.h>
+
+#include "guest_memfd.h"
+#include "kvm_mm.h"
+
+static struct kvm_memory_slot *kvm_gmem_binding_slot(struct gmem_binding *b)
+{
+	return container_of(b, struct kvm_memory_slot, gmem.binding);
+}
+
+static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_t end)
+{
+	struct kvm_memory_slot *slot = kvm_gmem_binding_slot(b);
+	struct kvm *kvm = slot->gmem.kvm;
+	struct kvm_gfn_range range = {
+		.start = slot->base_gfn + max(b->start, start) - b->start,
+		.end = slot->base_gfn + min(b->end, end) - b->start,
+		.slot = slot,
+		.may_block = true,
+		.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
+	};
+
+	KVM_MMU_LOCK(kvm);
+	kvm_mmu_invalidate_start(kvm);
+	/*
+	 * A fault beside the range may be about to map the range with a large
+	 * entry: it has to look again, too.
+	 */
+	kvm_mmu_invalidate_range_add(kvm, round_down(range.start, 1ULL << PUD_ORDER),
+				     round_up(range.end, 1ULL << PUD_ORDER));
+	if (kvm_mmu_unmap_gfn_range(kvm, &range))
+		kvm_flush_remote_tlbs(kvm);
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_INVALIDATE
+	kvm_arch_gmem_invalidate_range(kvm, &range);
+#endif
+	KVM_MMU_UNLOCK(kvm);
+}
+
+static void kvm_gmem_binding_end(struct gmem_binding *b, pgoff_t start, pgoff_t end)
+{
+	struct kvm *kvm = kvm_gmem_binding_slot(b)->gmem.kvm;
+
+	KVM_MMU_LOCK(kvm);
+	kvm_mmu_invalidate_end(kvm);
+	KVM_MMU_UNLOCK(kvm);
+}
+
+static const struct gmem_binding_ops kvm_gmem_binding_ops = {
+	.invalidate_begin	= kvm_gmem_binding_begin,
+	.invalidate_end		= kvm_gmem_binding_end,
+};
+
+static u64 kvm_gmem_vm_id(struct kvm *kvm)
+{
+	if (!atomic64_read(&kvm->gmem_vm_id))
+		atomic64_cmpxchg(&kvm->gmem_vm_id, 0, gmem_new_vm_id());
+	return atomic64_read(&kvm->gmem_vm_id);
+}
+
+static int kvm_gmem_file_vm_id(struct file *file, u64 *id)
+{
+	struct kvm *kvm;
+
+	if (!file_is_kvm(file))
+		return -EINVAL;
+	kvm = file->private_data;
+	if (kvm->vm_bugged || kvm->vm_dead)
+		return -EIO;
+	*id = kvm_gmem_vm_id(kvm);
+	return 0;
+}
+
+/**
+ * kvm_arch_supports_gmem_provider - can a VM have memory of a provider
+ * @kvm: the virtual machine
+ *
+ * Return: false if the architecture needs to do something to such memory that
+ * takes a struct page or the direct map.
+ */
+bool __weak kvm_arch_supports_gmem_provider(struct kvm *kvm)
+{
+	return true;
+}
+
+/**
+ * kvm_gmem_provider_prepare - does a file provide memory for a new slot
+ * @kvm: the virtual machine
+ * @slot: the slot, not visible yet
+ * @file: a file that is not guest_memfd's own
+ * @offset: first byte of the file
+ *
+ * Context: slots_lock is held.
+ * Return: 0, -EINVAL if it does not, or -EOPNOTSUPP if the virtual machine cannot
+ * have such memory.
+ */
+int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
+			      struct file *file, uoff_t offset)
+{
+	const struct gmem_provider_ops *ops = gmem_provider_of(file);
+
+	pgoff_t pgoff = offset >> PAGE_SHIFT;
+
+	if (!ops || !PAGE_ALIGNED(offset))
+		return -EINVAL;
+	if (!kvm_arch_supports_gmem_provider(kvm))
+		return -EOPNOTSUPP;
+	slot->gmem.pgoff = pgoff;
+	slot->gmem.kvm = kvm;
+	slot->gmem.provider = ops;
+	slot->gmem.binding = (struct gmem_binding) {
+		.start	= pgoff,
+		.end	= pgoff + slot->npages,
+		.vm_id	= kvm_gmem_vm_id(kvm),
+		.ops	= &kvm_gmem_binding_ops,
+	};
+	slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
+	WRITE_ONCE(slot->gmem.file, file);
+	return 0;
+}
+
+/**
+ * kvm_gmem_provider_commit - bind a slot that is about to become visible
+ * @slot: the slot
+ *
+ * On success the slot has a reference of its own on the file.
+ *
+ * Context: slots_lock and slots_arch_lock are held.
+ * Return: 0 or what the provider says.
+ */
+int kvm_gmem_provider_commit(struct kvm_memory_slot *slot)
+{
+	int r = slot->gmem.provider->bind(slot->gmem.file, &slot->gmem.binding);
+
+	if (r)
+		return r;
+	get_file(slot->gmem.file);
+	WRITE_ONCE(slot->gmem.kvm->gmem_provider_slots,
+		   slot->gmem.kvm->gmem_provider_slots + 1);
+	return 0;
+}
+
+/**
+ * kvm_gmem_provider_unbind - a slot goes
+ * @slot: a slot that nobody can see any more, and of which nothing is mapped
+ *
+ * Context: slots_lock is held, or the virtual machine is about to be freed.
+ */
+void kvm_gmem_provider_unbind(struct kvm_memory_slot *slot)
+{
+	struct file *file = slot->gmem.file;
+
+	slot->gmem.provider->unbind(file, &slot->gmem.binding);
+	WRITE_ONCE(slot->gmem.kvm->gmem_provider_slots,
+		   slot->gmem.kvm->gmem_provider_slots - 1);
+	WRITE_ONCE(slot->gmem.file, NULL);
+	fput(file);
+}
+
+/**
+ * kvm_gmem_provider_destroy_vm - unbind all slots of a VM that is going
+ * @kvm: a virtual machine that nobody uses any more
+ *
+ * Its page tables are about to go, and a provider must not ask for changes
+ * in them meanwhile.
+ */
+void kvm_gmem_provider_destroy_vm(struct kvm *kvm)
+{
+	struct kvm_memory_slot *slot;
+	int i, bkt;
+
+	for (i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++)
+		kvm_for_each_memslot(slot, bkt, __kvm_memslots(kvm, i))
+			if (slot->gmem.provider && slot->gmem.file)
+				kvm_gmem_provider_unbind(slot);
+}
+
+/* The largest entry that both the slot and the alignment of frames allow. */
+static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t pfn,
+				int order)
+{
+	static const int orders[] = { PUD_ORDER, PMD_ORDER };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		gfn_t size = 1ULL << orders[i], first = gfn & ~(size - 1);
+
+		if (order >= orders[i] && !((gfn ^ pfn) & (size - 1)) &&
+		    first >= slot->base_gfn && first + size <= slot->base_gfn + slot->npages)
+			return orders[i];
+	}
+	return 0;
+}
+
+/**
+ * kvm_gmem_provider_get_pfn - the frame of a guest page
+ * @kvm: the virtual machine
+ * @slot: a slot of a provider
+ * @gfn: a page of the slot
+ * @pfn: the frame, without a reference; good until the next invalidation
+ * @max_order: the largest entry that may map it
+ *
+ * Context: srcu or slots_lock is held.
+ * Return: 0, or what the provider says.
+ */
+int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			      kvm_pfn_t *pfn, int *max_order)
+{
+	struct file *file = slot->gmem.file;
+	pgoff_t index = gfn - slot->base_gfn + slot->gmem.pgoff;
+	unsigned long frame;
+	int order, r;
+
+	/* To a guest that knows no private memory all its accesses are shared. */
+	if (!kvm_arch_has_private_mem(kvm) && slot->gmem.provider->is_private(file, index))
+		return -EFAULT;
+	r = slot->gmem.provider->get_pfn(file, index, &frame, &order);
+	if (r)
+		return r;
+	*pfn = frame;
+	*max_order = kvm_gmem_clamp_order(slot, gfn, frame, order);
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_CONVERT
+	if (slot->gmem.provider->is_private(file, index))
+		r = kvm_arch_gmem_make_private(kvm, gfn & -(1ULL << *max_order),
+					       *pfn & -(1ULL << *max_order),
+					       (kvm_pfn_t)1 << *max_order);
+#endif
+	return r;
+}
+
+/**
+ * kvm_gmem_provider_is_private - what a provider says of a guest page
+ * @kvm: the virtual machine
+ * @gfn: the page
+ *
+ * Context: srcu or slots_lock is held. May sleep if the page is in a slot of a
+ * provider.
+ * Return: 1 if it is private, 0 if it is shared, -ENOENT if no provider has it.
+ */
+int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
+
+	/* A slot that is being deleted is a copy without file. */
+	if (!kvm_slot_has_gmem(slot) || !slot->gmem.provider)
+		return -ENOENT;
+	return slot->gmem.provider->is_private(slot->gmem.file,
+					       gfn - slot->base_gfn + slot->gmem.pgoff);
+}
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_gmem_provider_is_private);
+
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_RECLAIM
+static void kvm_gmem_reclaim(unsigned long pfn, unsigned long nr)
+{
+	kvm_arch_gmem_reclaim(pfn, nr);
+}
+#endif
+
+static const struct gmem_consumer_ops kvm_gmem_consumer_ops = {
+	.vm_id		= kvm_gmem_file_vm_id,
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_RECLAIM
+	.reclaim	= kvm_gmem_reclaim,
+#endif
+};
+
+/**
+ * kvm_gmem_provider_init - let providers know that KVM is there
+ *
+ * Return: 0 or -EBUSY.
+ */
+int kvm_gmem_provider_init(void)
+{
+	return gmem_consumer_register(&kvm_gmem_consumer_ops);
+}
+
+/**
+ * kvm_gmem_provider_exit - KVM is about to go
+ */
+void kvm_gmem_provider_exit(void)
+{
+	gmem_consumer_unregister(&kvm_gmem_consumer_ops);
+}
