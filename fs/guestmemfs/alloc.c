@@ -13,7 +13,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "tables.h"
+#include "extmap.h"
 
 static u64 gmfs_range_blocks(const struct guestmemfs_range *r)
 {
@@ -163,9 +163,9 @@ static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 
 }
 
 /*
- * Among the groups that are already broken up, the fullest one with a run of
- * @want blocks; whole groups are kept for those who can map them whole. When
- * none has such a run, the longest run there is.
+ * The longest run, up to @want blocks, of the groups that are already broken up;
+ * whole groups are kept for those who can map them whole. Among equals the
+ * group that has the least left, and of these the first.
  */
 static u32 gmfs_find_in_broken(const struct gmfs_tables *t, u32 want, u32 *block)
 {
@@ -177,10 +177,11 @@ static u32 gmfs_find_in_broken(const struct gmfs_tables *t, u32 want, u32 *block
 
 		if (!nr_free || nr_free == GUESTMEMFS_GROUP_BLOCKS)
 			continue;
-		if (best_run == want ? nr_free < want || nr_free >= best_free : nr_free <= best_run)
+		/* Cannot be better, so that it need not be searched. */
+		if (nr_free < best_run || (best_run == want && nr_free >= best_free))
 			continue;
 		run = gmfs_group_run(t, i, want, &found);
-		if (run < best_run || !run)
+		if (run < best_run || (run == best_run && nr_free >= best_free))
 			continue;
 		best_run = run;
 		best_free = nr_free;
@@ -229,8 +230,8 @@ u32 gmfs_find_run(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want, 
  * gmfs_extent_slot - take an entry of the extent table
  * @t: the pool's tables
  *
- * A block has one extent at the most and the table has two entries for it,
- * so there always is one.
+ * There always is one: a block has one extent at the most, the table has two
+ * entries for it, and gmfs_states_fit() leaves one of them free.
  *
  * Return: index of the entry, which is all zero.
  */
@@ -339,6 +340,7 @@ int gmfs_alloc_init(struct gmfs_tables *t)
 	t->free_inodes = t->nr_inodes - used;
 	for (i = GUESTMEMFS_ROOT_INO; i < used; i++)
 		t->free_inodes += !t->inodes[i].mode;
+	gmfs_states_init(t);
 	return 0;
 }
 

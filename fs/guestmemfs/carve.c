@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The carve-out: takes the pools' memory from memblock when NUMA nodes are
- * known and struct pages are not yet made.
+ * known and struct pages are not yet made. Here is what a cold boot does; what
+ * was handed over is in revive.c.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -27,20 +28,12 @@
 /* Part of it below 4 GiB, for KHO's scratch area, crash kernels and old devices. */
 #define GMFS_HOST_LOW		SZ_1G
 
-/* More than KHO can allocate in one piece is no blob; this bounds all reads. */
-#define GMFS_BLOB_MAX		SZ_4M
-
 LIST_HEAD(gmfs_pools);
 
-/* A blob that this kernel cannot read goes to the next one as it came. */
-void *gmfs_unread_blob;
-size_t gmfs_unread_size;
-bool gmfs_unread_lost;
-
-static char *gmfs_cmdline __initdata;
+char *gmfs_cmdline __initdata;
 /* Room for an amount and a discard for each node. */
-static struct gmfs_request gmfs_requests[2 * MAX_NUMNODES] __initdata;
-static u32 gmfs_nr_requests __initdata;
+struct gmfs_request gmfs_requests[2 * MAX_NUMNODES] __initdata;
+u32 gmfs_nr_requests __initdata;
 
 static int __init gmfs_early_param(char *arg)
 {
@@ -49,7 +42,13 @@ static int __init gmfs_early_param(char *arg)
 }
 early_param("guestmemfs", gmfs_early_param);
 
-static struct gmfs_pool * __init gmfs_pool_new(int node)
+/**
+ * gmfs_pool_new - describe a pool that has no memory yet
+ * @node: NUMA node
+ *
+ * Return: the pool, or NULL with a line in the log.
+ */
+struct gmfs_pool * __init gmfs_pool_new(int node)
 {
 	struct gmfs_pool *pool = memblock_alloc(sizeof(*pool), SMP_CACHE_BYTES);
 
@@ -73,7 +72,11 @@ static int __init gmfs_cmp_ranges(const void *a, const void *b)
 	return x->base < y->base ? -1 : 1;
 }
 
-static void __init gmfs_pool_add(struct gmfs_pool *pool)
+/**
+ * gmfs_pool_add - make a pool known
+ * @pool: the pool, with the memory that it will have for ever
+ */
+void __init gmfs_pool_add(struct gmfs_pool *pool)
 {
 	u64 bytes = 0;
 
@@ -83,6 +86,22 @@ static void __init gmfs_pool_add(struct gmfs_pool *pool)
 	pr_info("node %d: %llu MiB in %u ranges %s, %llu KiB of metadata\n", pool->node,
 		bytes >> 20, pool->nr_ranges, pool->hops ? "handed over" : "taken",
 		pool->meta_size >> 10);
+}
+
+/**
+ * gmfs_pool_hide - take a pool's memory out of what the firmware calls RAM
+ * @pool: the pool
+ *
+ * Return: false if there is no room to say so.
+ */
+bool __init gmfs_pool_hide(const struct gmfs_pool *pool)
+{
+	bool hidden = !pool->meta_size ||
+		      arch_guestmemfs_hide(pool->meta_base, pool->meta_size);
+
+	for (u32 i = 0; i < pool->nr_ranges; i++)
+		hidden &= arch_guestmemfs_hide(pool->ranges[i].base, pool->ranges[i].size);
+	return hidden;
 }
 
 /* Below here nothing is taken. Of the machine as it was before anything was. */
@@ -190,16 +209,6 @@ static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 	return !err;
 }
 
-static bool __init gmfs_hide_pool(const struct gmfs_pool *pool)
-{
-	bool hidden = !pool->meta_size ||
-		      arch_guestmemfs_hide(pool->meta_base, pool->meta_size);
-
-	for (u32 i = 0; i < pool->nr_ranges; i++)
-		hidden &= arch_guestmemfs_hide(pool->ranges[i].base, pool->ranges[i].size);
-	return hidden;
-}
-
 static void __init gmfs_carve_node(int node, u64 want)
 {
 	struct gmfs_pool *pool;
@@ -224,7 +233,7 @@ static void __init gmfs_carve_node(int node, u64 want)
 		gmfs_give_back(pool);
 		return;
 	}
-	if (!gmfs_hide_pool(pool))
+	if (!gmfs_pool_hide(pool))
 		pool->refused = "the firmware's memory map has no room for it";
 	gmfs_pool_add(pool);
 }
@@ -317,183 +326,6 @@ static void __init gmfs_carve_fresh(void)
 		else
 			gmfs_carve_request(req, req->node, req->bytes);
 	}
-}
-
-/* What kho_scratch_overlap() looks at is not there yet. */
-static bool __init gmfs_in_scratch(u64 base, u64 size)
-{
-	struct memblock_region *r;
-
-	for_each_mem_region(r)
-		if (memblock_is_kho_scratch(r) && base < r->base + r->size &&
-		    r->base < base + size)
-			return true;
-	return false;
-}
-
-/*
- * Ours can only be memory that this kernel has not touched, or that mem= has
- * put out of its reach.
- */
-static bool __init gmfs_may_keep(u64 base, u64 size, u64 align)
-{
-	if (!size || (base | size) % align || base > S64_MAX || size > S64_MAX - base)
-		return false;
-	if (!memblock_overlaps_region(&memblock.memory, base, size))
-		return true;
-	return memblock_is_region_memory(base, size) && !memblock_is_region_reserved(base, size) &&
-	       !gmfs_in_scratch(base, size);
-}
-
-static bool __init gmfs_keep(struct gmfs_pool *pool, u64 base, u64 size, u64 align)
-{
-	if (gmfs_may_keep(base, size, align) && !memblock_remove(base, size))
-		return true;
-	pr_err("node %d: [mem %#llx-%#llx] was handed over and cannot be kept\n", pool->node,
-	       base, base + size - 1);
-	pool->lost = true;
-	return false;
-}
-
-static void __init gmfs_revive_ranges(struct gmfs_pool *pool, const void *blob,
-				      const struct guestmemfs_handover_pool *p)
-{
-	pool->meta_base = le64_to_cpu(p->meta_base);
-	pool->meta_size = le64_to_cpu(p->meta_size);
-	if (!gmfs_keep(pool, pool->meta_base, pool->meta_size, GMFS_BLOCK_SIZE))
-		pool->meta_size = 0;
-	for (u32 i = 0; i < le32_to_cpu(p->nr_ranges); i++) {
-		struct gmfs_range *r = &pool->ranges[pool->nr_ranges];
-
-		gmfs_handover_get_range(blob, le32_to_cpu(p->first_range) + i, r);
-		if (gmfs_keep(pool, r->base, r->size, GUESTMEMFS_RANGE_ALIGN))
-			pool->nr_ranges++;
-	}
-}
-
-static bool __init gmfs_wants_discard(u32 node)
-{
-	for (u32 i = 0; i < gmfs_nr_requests; i++)
-		if (gmfs_requests[i].discard &&
-		    (gmfs_requests[i].node == node || gmfs_requests[i].node == GMFS_ALL_NODES))
-			return true;
-	return false;
-}
-
-static bool __init gmfs_wants_amount(void)
-{
-	for (u32 i = 0; i < gmfs_nr_requests; i++)
-		if (!gmfs_requests[i].discard)
-			return true;
-	return false;
-}
-
-/*
- * The memory stays where it is, and what is in it is no longer anybody's: pool.c
- * writes new tables over the old.
- */
-static void __init gmfs_discard(struct gmfs_pool *pool)
-{
-	u64 need;
-
-	pool->refused = NULL;
-	pool->fresh = true;
-	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &need) || need > pool->meta_size)
-		pool->refused = "what could be kept of it is too little to start anew";
-}
-
-static void __init gmfs_discard_misses(void)
-{
-	for (u32 i = 0; i < gmfs_nr_requests; i++) {
-		const struct gmfs_request *req = &gmfs_requests[i];
-
-		if (!req->discard || req->node == GMFS_ALL_NODES)
-			continue;
-		if (gmfs_unread_blob)
-			pr_err("node %u: discard for this node alone is ignored, the handover cannot be read\n",
-			       req->node);
-		else if (req->node > INT_MAX || !gmfs_pool_find(req->node))
-			pr_err("node %u: no pool was handed over, nothing to discard\n",
-			       req->node);
-	}
-}
-
-static void __init gmfs_revive_pool(const void *blob, u32 index, const char *refused)
-{
-	struct guestmemfs_handover_pool p;
-	struct gmfs_pool *pool;
-
-	if (gmfs_handover_get_pool(blob, index, &p)) {
-		pr_err("pool %u of the handover has no ranges, its memory is lost\n", index);
-		return;
-	}
-	pool = gmfs_pool_new(le32_to_cpu(p.node));
-	if (!pool)
-		return;
-	pool->refused = refused;
-	pool->lost = le32_to_cpu(p.flags) & GUESTMEMFS_POOL_LOST;
-	pool->hops = gmfs_next_hop(le32_to_cpu(p.hops));
-	import_uuid(&pool->uuid, p.uuid);
-	gmfs_revive_ranges(pool, blob, &p);
-	if (pool->lost)
-		pool->refused = "some of its memory could not be kept, its contents are lost";
-	if (pool->lost && gmfs_unread_blob)
-		gmfs_unread_lost = true;
-	if (gmfs_wants_discard(pool->node) && !gmfs_unread_blob)
-		gmfs_discard(pool);
-	if (!gmfs_hide_pool(pool) && !pool->refused)
-		pool->refused = "the firmware's memory map has no room for it";
-	gmfs_pool_add(pool);
-}
-
-static void __init gmfs_revive(void)
-{
-	const char *why;
-	phys_addr_t phys;
-	size_t size;
-	void *blob;
-	int err;
-
-	err = kho_retrieve_subtree(GUESTMEMFS_KHO_SUBTREE, &phys, &size);
-	if (err) {
-		/* What is free now cannot be told before the scratch areas end. */
-		if (gmfs_cmdline)
-			pr_warn("guestmemfs=%s ignored: no pools were handed over, and pools are made on a cold boot only\n",
-				gmfs_cmdline);
-		return;
-	}
-	if (size > GMFS_BLOB_MAX || phys > S64_MAX || offset_in_page(phys) ||
-	    !arch_guestmemfs_mapped(phys, PAGE_ALIGN(size))) {
-		pr_err("the handover is beyond the memory of this kernel, all pools are lost\n");
-		return;
-	}
-	blob = phys_to_virt(phys);
-	err = gmfs_handover_check(blob, size, &why);
-	if (err == -EINVAL) {
-		pr_err("the handover %s, all pools are lost\n", why);
-		return;
-	}
-	if (err) {
-		/* As it cannot be written anew, it can only be thrown away as a whole. */
-		if (gmfs_wants_discard(GMFS_ALL_NODES)) {
-			pr_err("the handover %s and is discarded\n", why);
-			/* Zeroing what it names could hit what others have preserved. */
-			if (!gmfs_handover_intact(blob, size)) {
-				pr_err("which memory the pools had is not known: it is the host's now, and there are no pools\n");
-				return;
-			}
-		} else {
-			pr_err("the handover %s, its memory stays reserved\n", why);
-			gmfs_unread_blob = blob;
-			gmfs_unread_size = size;
-		}
-	}
-	if (gmfs_wants_amount())
-		pr_info("%sguestmemfs=%s ignored: pools were handed over\n",
-			strstr(gmfs_cmdline, "discard") ? "amounts in " : "", gmfs_cmdline);
-	for (u32 i = 0; i < le32_to_cpu(((struct guestmemfs_handover *)blob)->nr_pools); i++)
-		gmfs_revive_pool(blob, i, err ? "its handover cannot be read" : NULL);
-	gmfs_discard_misses();
 }
 
 /**

@@ -4,7 +4,6 @@
  * that nothing in them is believed: every number is bounded before it is used
  * as an index, and all work is bounded by the tables' sizes.
  */
-#include <linux/bitmap.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
@@ -12,17 +11,37 @@
 #include <linux/sort.h>
 #include <linux/stat.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 
-#include "tables.h"
+#include "check.h"
 
-struct gmfs_checker {
-	const struct gmfs_tables *t;
-	struct gmfs_complaint *c;
-	u32 used_inodes;
-	u32 used_extents;
-};
+/**
+ * gmfs_calloc - zeroed memory for as many entries as a table may have
+ * @n: number of entries, not 0
+ * @size: bytes of each
+ *
+ * kvcalloc() takes more than INT_MAX bytes for somebody's mistake, and warns. The
+ * format allows for 2^31 extents and inodes: four times as much, and more.
+ *
+ * Return: what is to be given to kvfree(), or NULL.
+ */
+void *gmfs_calloc(size_t n, size_t size)
+{
+	if (n > INT_MAX / size)
+		return __vcalloc(n, size, GFP_KERNEL | __GFP_NOWARN);
+	return kvcalloc(n, size, GFP_KERNEL);
+}
 
-static int gmfs_bad(struct gmfs_checker *k, const char *table, u64 entry, const char *what)
+/**
+ * gmfs_bad - note what is wrong
+ * @k: the check
+ * @table: name of the table, for people
+ * @entry: index in it
+ * @what: what is wrong with it
+ *
+ * Return: -EUCLEAN.
+ */
+int gmfs_bad(struct gmfs_checker *k, const char *table, u64 entry, const char *what)
 {
 	k->c->table = table;
 	k->c->entry = entry;
@@ -50,9 +69,12 @@ static int gmfs_check_live(struct gmfs_checker *k)
 		return gmfs_bad(k, "superblock", 0, "more inodes in use than there are, or none");
 	if (k->used_extents > k->t->nr_extents)
 		return gmfs_bad(k, "superblock", 0, "more extents in use than there are");
-	/* Their users come with feature bits, which this kernel does not have. */
-	if (live->used_maps || live->used_poison)
+	k->used_maps = le32_to_cpu(live->used_maps);
+	/* The user of poison comes with a feature bit, which this kernel does not have. */
+	if ((k->used_maps && !k->t->states) || live->used_poison)
 		return gmfs_bad(k, "superblock", 0, "tables in use that no feature announces");
+	if (k->used_maps > k->t->nr_maps)
+		return gmfs_bad(k, "superblock", 0, "more maps in use than there are");
 	return 0;
 }
 
@@ -80,21 +102,35 @@ static bool gmfs_nsec_valid(const struct guestmemfs_inode *di)
 /* Believed only if the hop is the right one, but to be read at any time. */
 static bool gmfs_preserved_valid(const struct guestmemfs_inode *di)
 {
+	u16 access = le16_to_cpu(di->preserved_access);
+
 	if (S_ISDIR(le32_to_cpu(di->mode)))
 		return !di->preserved && !di->preserved_access && !di->preserved_pos;
-	return !(le16_to_cpu(di->preserved_access) & ~GUESTMEMFS_PRESERVED_ACCESS) &&
-	       le64_to_cpu(di->preserved_pos) <= S64_MAX;
+	if (le64_to_cpu(di->preserved_pos) > S64_MAX)
+		return false;
+	if (!(access & ~GUESTMEMFS_PRESERVED_ACCESS))
+		return true;
+	/* A descriptor for a hypervisor can do both, and is of a file that has had one. */
+	return le32_to_cpu(di->flags) & GUESTMEMFS_INODE_CHOSEN &&
+	       (access & ~GUESTMEMFS_PRESERVED_MMAP) ==
+	       (GUESTMEMFS_PRESERVED_ACCESS | GUESTMEMFS_PRESERVED_GMEM);
+}
+
+static u32 gmfs_inode_flags(const struct gmfs_tables *t, const struct guestmemfs_inode *di)
+{
+	return t->states && !gmfs_is_dir(di) ? GUESTMEMFS_INODE_FLAGS : GUESTMEMFS_INODE_ORPHAN;
 }
 
 /* What can be said of an inode without its parent. */
-static const char *gmfs_inode_complaint(const struct guestmemfs_inode *di)
+static const char *gmfs_inode_complaint(const struct gmfs_tables *t,
+					const struct guestmemfs_inode *di)
 {
 	u32 mode = le32_to_cpu(di->mode);
 	u64 size = le64_to_cpu(di->size);
 
 	if ((!S_ISREG(mode) && !S_ISDIR(mode)) || mode & ~(S_IFMT | 07777))
 		return "mode is neither a file's nor a directory's";
-	if (le32_to_cpu(di->flags) & ~GUESTMEMFS_INODE_ORPHAN)
+	if (le32_to_cpu(di->flags) & ~gmfs_inode_flags(t, di))
 		return "unknown flags";
 	if (S_ISDIR(mode) ? size != 0 : size > GMFS_MAX_LOGICAL << GUESTMEMFS_BLOCK_SHIFT)
 		return "impossible size";
@@ -144,7 +180,7 @@ static int gmfs_check_inodes(struct gmfs_checker *k)
 
 		if (!di->mode)
 			continue;
-		what = gmfs_inode_complaint(di);
+		what = gmfs_inode_complaint(k->t, di);
 		if (!what)
 			what = gmfs_place_complaint(k, ino);
 		if (what)
@@ -156,7 +192,7 @@ static int gmfs_check_inodes(struct gmfs_checker *k)
 /* Every directory leads to the root: no step is taken twice. */
 static int gmfs_check_cycles(struct gmfs_checker *k)
 {
-	u32 *seen_from __free(kvfree) = kvcalloc(k->used_inodes, sizeof(u32), GFP_KERNEL);
+	u32 *seen_from __free(kvfree) = gmfs_calloc(k->used_inodes, sizeof(u32));
 	u32 ino, at;
 
 	if (!seen_from)
@@ -186,7 +222,7 @@ static int gmfs_cmp_names(const void *a, const void *b, const void *priv)
 
 static int gmfs_check_duplicates(struct gmfs_checker *k)
 {
-	u32 *inos __free(kvfree) = kvcalloc(k->used_inodes, sizeof(u32), GFP_KERNEL);
+	u32 *inos __free(kvfree) = gmfs_calloc(k->used_inodes, sizeof(u32));
 	u32 ino, nr = 0, i;
 
 	if (!inos)
@@ -199,127 +235,6 @@ static int gmfs_check_duplicates(struct gmfs_checker *k)
 		if (!gmfs_cmp_names(&inos[i - 1], &inos[i], k->t))
 			return gmfs_bad(k, "inode table", inos[i], "has another one's name");
 	return 0;
-}
-
-static bool gmfs_blocks_exist(const struct gmfs_tables *t, u32 block, u32 count)
-{
-	u32 i;
-
-	for (i = 0; i < t->nr_ranges; i++) {
-		u32 first = le32_to_cpu(t->ranges[i].first_block);
-		u64 nr = le64_to_cpu(t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT;
-
-		if (block >= first && block - first < nr)
-			return count <= nr - (block - first);
-	}
-	return false;
-}
-
-static const char *gmfs_extent_complaint(struct gmfs_checker *k, const struct guestmemfs_extent *e)
-{
-	u32 ino = le32_to_cpu(e->ino), count = le32_to_cpu(e->count);
-
-	if (ino >= k->used_inodes || !S_ISREG(le32_to_cpu(k->t->inodes[ino].mode)))
-		return "is of no file";
-	if (le32_to_cpu(e->flags) != GUESTMEMFS_EXTENT_ALLOCATED || e->map || e->pins)
-		return "in a state that no feature announces";
-	if (!count || le64_to_cpu(e->logical) >= GMFS_MAX_LOGICAL ||
-	    count > GMFS_MAX_LOGICAL - le64_to_cpu(e->logical))
-		return "beyond the largest file";
-	if (!gmfs_blocks_exist(k->t, le32_to_cpu(e->block), count))
-		return "has blocks that do not exist";
-	return NULL;
-}
-
-/* Each extent by itself, and no block in two of them: @owned has a bit a block. */
-static int gmfs_check_extents(struct gmfs_checker *k, unsigned long *owned,
-			      struct gmfs_index *index)
-{
-	u32 slot;
-
-	for (slot = 0; slot < k->used_extents; slot++) {
-		const struct guestmemfs_extent *e = &k->t->extents[slot];
-		u32 block = le32_to_cpu(e->block), count = le32_to_cpu(e->count);
-		const char *what;
-
-		if (!e->ino)
-			continue;
-		what = gmfs_extent_complaint(k, e);
-		if (!what && find_next_bit(owned, block + count, block) < block + count)
-			what = "has blocks that another one has";
-		if (what)
-			return gmfs_bad(k, "extent table", slot, what);
-		bitmap_set(owned, block, count);
-		index->slots[index->nr++] = slot;
-	}
-	return 0;
-}
-
-/* A block is taken if and only if it has an owner or does not exist. */
-static int gmfs_check_bitmap(struct gmfs_checker *k, unsigned long *owned)
-{
-	u32 next = 0, i, block;
-
-	for (i = 0; i < k->t->nr_ranges; i++) {
-		u32 first = le32_to_cpu(k->t->ranges[i].first_block);
-
-		bitmap_set(owned, next, first - next);
-		next = first + (le64_to_cpu(k->t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT);
-	}
-	if (bitmap_equal(owned, k->t->bitmap, k->t->nr_blocks))
-		return 0;
-	bitmap_xor(owned, owned, k->t->bitmap, k->t->nr_blocks);
-	block = find_first_bit(owned, k->t->nr_blocks);
-	return gmfs_bad(k, "bitmap", block, test_bit(block, k->t->bitmap) ?
-			"is taken but nobody's" : "is free but somebody's");
-}
-
-static int gmfs_cmp_extents(const void *a, const void *b, const void *priv)
-{
-	const struct gmfs_tables *t = priv;
-	const struct guestmemfs_extent *x = &t->extents[*(const u32 *)a];
-	const struct guestmemfs_extent *y = &t->extents[*(const u32 *)b];
-
-	if (x->ino != y->ino)
-		return le32_to_cpu(x->ino) < le32_to_cpu(y->ino) ? -1 : 1;
-	if (x->logical != y->logical)
-		return le64_to_cpu(x->logical) < le64_to_cpu(y->logical) ? -1 : 1;
-	return 0;
-}
-
-/* No offset of a file is in two extents. */
-static int gmfs_check_offsets(struct gmfs_checker *k, struct gmfs_index *index)
-{
-	u32 i;
-
-	sort_r(index->slots, index->nr, sizeof(u32), gmfs_cmp_extents, NULL, k->t);
-	for (i = 1; i < index->nr; i++) {
-		const struct guestmemfs_extent *a = &k->t->extents[index->slots[i - 1]];
-		const struct guestmemfs_extent *b = &k->t->extents[index->slots[i]];
-
-		if (a->ino == b->ino &&
-		    le64_to_cpu(a->logical) + le32_to_cpu(a->count) > le64_to_cpu(b->logical))
-			return gmfs_bad(k, "extent table", index->slots[i],
-					"has offsets that another one has");
-	}
-	return 0;
-}
-
-static int gmfs_check_space(struct gmfs_checker *k, struct gmfs_index *index)
-{
-	unsigned long *owned __free(kvfree) =
-		kvcalloc(BITS_TO_LONGS(k->t->nr_blocks), sizeof(long), GFP_KERNEL);
-	int err;
-
-	if (!owned)
-		return -ENOMEM;
-	err = gmfs_check_extents(k, owned, index);
-	if (err)
-		return err;
-	err = gmfs_check_bitmap(k, owned);
-	if (err)
-		return err;
-	return gmfs_check_offsets(k, index);
 }
 
 /**
@@ -349,7 +264,7 @@ int gmfs_check(const struct gmfs_tables *t, struct gmfs_index *index, struct gmf
 	err = gmfs_check_duplicates(&k);
 	if (err)
 		return err;
-	index->slots = kvcalloc(max(k.used_extents, 1U), sizeof(u32), GFP_KERNEL);
+	index->slots = gmfs_calloc(max(k.used_extents, 1U), sizeof(u32));
 	if (!index->slots)
 		return -ENOMEM;
 	err = gmfs_check_space(&k, index);

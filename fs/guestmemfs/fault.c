@@ -36,32 +36,17 @@ static bool gmfs_fault_fits(const struct vm_fault *vmf, struct gmfs_fault *f)
 	return IS_ALIGNED(f->pgoff, 1UL << f->order) && f->pgoff + (1UL << f->order) <= end;
 }
 
-/*
- * The blocks behind an entry. A whole group is taken when there is one to
- * take; one put together from pieces could not be mapped as one.
- */
+/* The blocks behind an entry all of whose pages are the host's to see. */
 static int gmfs_fault_blocks(struct gmfs_fault *f, struct gmfs_run *run)
 {
-	struct gmfs_inode *gi = GUESTMEMFS_I(f->inode);
-	struct gmfs_pool *pool = GUESTMEMFS_SB(f->inode->i_sb);
-	u64 logical = f->pgoff / GUESTMEMFS_BLOCK_PAGES;
-	u64 count = max(1UL, (1UL << f->order) / GUESTMEMFS_BLOCK_PAGES);
-	int err;
-
-	scoped_guard(rwsem_read, &gi->map_lock)
-		gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
-	if (run->block == GMFS_NO_BLOCK) {
-		if (count > 1 && run->count < count)
-			return -EAGAIN;
-		err = gmfs_file_allocate(f->inode, logical, count, count > 1);
-		if (err)
-			return err;
-		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
-	}
-	if (run->block == GMFS_NO_BLOCK || run->count < count || run->block % count)
+	switch (gmfs_file_character(f->inode, f->pgoff, f->order)) {
+	case GMFS_PRIVATE:
+		return -EFAULT;
+	case GMFS_MIXED:
 		return -EAGAIN;
-	return gmfs_zero_blocks(pool, run->block, count);
+	default:
+		return gmfs_file_entry(f->inode, f->pgoff, f->order, run);
+	}
 }
 
 static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_fault *f,

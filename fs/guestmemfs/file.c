@@ -12,7 +12,15 @@
 
 #include "internal.h"
 
-static loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence)
+/**
+ * guestmemfs_llseek - move the file position
+ * @file: the file
+ * @offset: where to
+ * @whence: SEEK_*; SEEK_DATA and SEEK_HOLE as well
+ *
+ * Return: the new position or an error.
+ */
+loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence)
 {
 	struct inode *inode = file_inode(file);
 
@@ -74,9 +82,19 @@ static unsigned long gmfs_area_aligned(struct file *file, unsigned long addr, un
 	return found + ((remainder - found) & (align - 1));
 }
 
-static unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,
-						  unsigned long len, unsigned long pgoff,
-						  unsigned long flags)
+/**
+ * guestmemfs_get_unmapped_area - where to map a part of a file
+ * @file: the file
+ * @addr: a hint, 0 for none
+ * @len: bytes
+ * @pgoff: first page of the file
+ * @flags: MAP_*
+ *
+ * Return: an address that the largest entries fit at, or an error.
+ */
+unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,
+					   unsigned long len, unsigned long pgoff,
+					   unsigned long flags)
 {
 	static const unsigned long aligns[] = {
 #ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
@@ -106,6 +124,8 @@ const struct file_operations guestmemfs_file_operations = {
 	.get_unmapped_area	= guestmemfs_get_unmapped_area,
 	.fallocate		= guestmemfs_fallocate,
 	.fsync			= noop_fsync,
+	.unlocked_ioctl		= guestmemfs_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
 };
 
 const struct inode_operations guestmemfs_file_inode_operations = {

@@ -252,13 +252,14 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 		return gmfs_complain(c, "superblock", 0, "no magic number");
 	if (le32_to_cpu(s->version) != GUESTMEMFS_FORMAT_VERSION)
 		return gmfs_complain(c, "superblock", 0, "another version of the format");
-	if (s->feature_incompat)
+	if (le32_to_cpu(s->feature_incompat) & ~GUESTMEMFS_FEATURE_INCOMPAT_KNOWN)
 		return gmfs_complain(c, "superblock", 0, "an incompatible feature");
 	if (le64_to_cpu(s->meta_base) != meta_base || le64_to_cpu(s->meta_size) != meta_size)
 		return gmfs_complain(c, "superblock", 0, "metadata not where it should be");
 	if (le32_to_cpu(s->block_shift) != GUESTMEMFS_BLOCK_SHIFT)
 		return gmfs_complain(c, "superblock", 0, "another block size");
 	t->read_only = s->feature_ro_compat;
+	t->states = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	t->nr_blocks = le32_to_cpu(s->nr_blocks);
 	t->nr_ranges = le32_to_cpu(s->nr_ranges);
 	if (!t->nr_ranges || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
@@ -379,4 +380,22 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 	if (le32_to_cpu(t->super->crc) != gmfs_super_crc(t->super, t->ranges, t->nr_ranges))
 		return gmfs_complain(c, "superblock", 0, "checksum does not fit");
 	return gmfs_open_ranges(t, c);
+}
+
+/**
+ * gmfs_feature_states - there is more to say of offsets than their blocks
+ * @t: the pool's tables, which may be written
+ *
+ * Due, once or more, before what needs the feature gets into the tables. Kernels
+ * that do not know it refuse the pool from here on.
+ */
+void gmfs_feature_states(struct gmfs_tables *t)
+{
+	struct guestmemfs_super *s = t->super;
+
+	if (t->states)
+		return;
+	t->states = true;
+	s->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
+	s->crc = cpu_to_le32(gmfs_super_crc(s, t->ranges, t->nr_ranges));
 }

@@ -45,6 +45,9 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 		return NULL;
 	memset(&gi->map, 0, sizeof(gi->map));
 	INIT_LIST_HEAD(&gi->held);
+	INIT_LIST_HEAD(&gi->bindings);
+	INIT_LIST_HEAD(&gi->pins);
+	gi->truncating = false;
 	return &gi->vfs_inode;
 }
 
@@ -163,13 +166,59 @@ void guestmemfs_evict_inode(struct inode *inode)
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
 	truncate_inode_pages_final(&inode->i_data);
-	if (inode->i_nlink)
+	if (inode->i_nlink) {
 		gmfs_map_destroy(&gi->map);
-	else
+	} else {
+		gmfs_reclaim_private(inode, 0, ULONG_MAX);
 		gmfs_pool_free_inode(pool, inode->i_ino, &gi->map);
+	}
 	if (S_ISDIR(inode->i_mode))
 		simple_offset_destroy(&gi->offsets);
 	clear_inode(inode);
+}
+
+/**
+ * gmfs_hold - keep an inode in memory for a session of the last kernel
+ * @pool: the pool
+ * @inode: the inode
+ *
+ * Context: gmfs_pool.lock is held.
+ */
+void gmfs_hold(struct gmfs_pool *pool, struct inode *inode)
+{
+	lockdep_assert_held(&pool->lock);
+	ihold(inode);
+	list_add(&GUESTMEMFS_I(inode)->held, &pool->held);
+}
+
+/**
+ * gmfs_unhold - undo gmfs_hold()
+ * @pool: the pool
+ * @gi: an inode that may be held, NULL for any that is
+ *
+ * Return: the inode with the reference that gmfs_hold() took, or NULL.
+ */
+struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi)
+{
+	guard(mutex)(&pool->lock);
+	if (!gi)
+		gi = list_first_entry_or_null(&pool->held, struct gmfs_inode, held);
+	if (!gi || list_empty(&gi->held))
+		return NULL;
+	list_del_init(&gi->held);
+	return &gi->vfs_inode;
+}
+
+/**
+ * gmfs_let_go - undo all gmfs_hold(), before the superblock goes
+ * @pool: the pool
+ */
+void gmfs_let_go(struct gmfs_pool *pool)
+{
+	struct inode *inode;
+
+	while ((inode = gmfs_unhold(pool, NULL)))
+		iput(inode);
 }
 
 /**

@@ -16,10 +16,12 @@
  * Order, outermost first::
  *
  *   inode->i_rwsem
- *     mmap_lock or VMA lock
+ *     mmap_lock or VMA lock; KVM's slots_lock and srcu
  *       inode->i_mapping->invalidate_lock
+ *         KVM's mmu_lock
  *         gmfs_inode.map_lock
  *           gmfs_pool.lock
+ *             the registry's lock of gmem_provider.c
  *         gmfs_pool.zero_locks[]
  *
  * A frame has no reference count. It belongs to a file from the moment that
@@ -30,8 +32,13 @@
  * Those who take it away hold invalidate_lock exclusively, unmap it from all
  * page tables first (MMU notifiers tell KVM), and free the block after that.
  * A fault that comes before is undone by the unmapping, one that comes after
- * finds a hole. Eviction needs no lock for this: a mapping holds the file
- * open, so that nothing is mapped when the inode goes.
+ * finds a hole. A hypervisor that has bound the file asks for the block under
+ * the same lock, shared, and enters it after that: it is told of the beginning
+ * and of the end of every change, and asks again if there was one in between.
+ * Converting a page between shared and private is such a change. What somebody
+ * holds beyond page tables (gmfs_inode.pins) is freed when he lets go. Eviction
+ * needs no lock for this: a mapping holds the file open, so that nothing is
+ * mapped when the inode goes.
  *
  * All changes of the tables are made under gmfs_pool.lock, between
  * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
@@ -101,6 +108,9 @@ struct gmfs_pool {
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
  * @held: in gmfs_pool.held, which has a reference then
+ * @bindings: memslots of hypervisors; under invalidate_lock
+ * @pins: who holds frames, each with a reference; under invalidate_lock
+ * @truncating: blocks are on their way out, or were; under @map_lock
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
@@ -109,7 +119,36 @@ struct gmfs_inode {
 	struct offset_ctx offsets;
 	struct timespec64 btime;
 	struct list_head held;
+	struct list_head bindings;
+	struct list_head pins;
+	bool truncating;
 	struct inode vfs_inode;
+};
+
+/**
+ * enum gmfs_character - who may see a page
+ * @GMFS_SHARED: guest and host
+ * @GMFS_PRIVATE: the guest
+ * @GMFS_MIXED: of an entry, some of its pages are shared and some private
+ */
+enum gmfs_character {
+	GMFS_SHARED,
+	GMFS_PRIVATE,
+	GMFS_MIXED,
+};
+
+/**
+ * struct gmfs_pin - a part of a file that somebody holds
+ * @node: in gmfs_inode.pins
+ * @file: the file, with a reference
+ * @first: first page
+ * @last: page after the last one
+ */
+struct gmfs_pin {
+	struct list_head node;
+	struct file *file;
+	pgoff_t first;
+	pgoff_t last;
 };
 
 static inline struct gmfs_inode *GUESTMEMFS_I(const struct inode *inode)
@@ -130,9 +169,18 @@ static inline u32 gmfs_next_hop(u32 hops)
 
 /* carve.c */
 extern struct list_head gmfs_pools;
+extern char *gmfs_cmdline;
+extern struct gmfs_request gmfs_requests[];
+extern u32 gmfs_nr_requests;
+struct gmfs_pool * __init gmfs_pool_new(int node);
+void __init gmfs_pool_add(struct gmfs_pool *pool);
+bool __init gmfs_pool_hide(const struct gmfs_pool *pool);
+
+/* revive.c */
 extern void *gmfs_unread_blob;
 extern size_t gmfs_unread_size;
 extern bool gmfs_unread_lost;
+void __init gmfs_revive(void);
 
 /* pool.c */
 struct gmfs_pool *gmfs_pool_find(int node);
@@ -159,6 +207,9 @@ struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
 void gmfs_inode_store(struct inode *inode);
 void guestmemfs_dirty_inode(struct inode *inode, int flags);
 void guestmemfs_evict_inode(struct inode *inode);
+void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
+struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi);
+void gmfs_let_go(struct gmfs_pool *pool);
 int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
 int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
 		       u32 request_mask, unsigned int query_flags);
@@ -178,20 +229,81 @@ extern void *gmfs_outgoing_blob;
 /* luo.c */
 bool gmfs_inode_preserved(const struct gmfs_pool *pool, u32 ino);
 bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino);
-void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
-void gmfs_let_go(struct gmfs_pool *pool);
 
 /* file.c */
 extern const struct file_operations guestmemfs_file_operations;
 extern const struct inode_operations guestmemfs_file_inode_operations;
+loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence);
+unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,
+					   unsigned long len, unsigned long pgoff,
+					   unsigned long flags);
 
 /* space.c */
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
+int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
+		    struct gmfs_run *run);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
 loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
 void gmfs_update_blocks(struct inode *inode);
+
+/* convert.c */
+enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsigned int order);
+bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private);
+int gmfs_choose_character(struct inode *inode, bool private);
+void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);
+int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);
+
+/* pin.c */
+struct gmfs_pin *gmfs_first_pin(struct inode *inode, pgoff_t first, pgoff_t last);
+void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end);
+void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end);
+int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
+void gmfs_unpin_pages(struct gmfs_pin *pin);
+
+/* gmem.c */
+#ifdef CONFIG_GMEM_PROVIDER
+extern const struct file_operations gmfs_gmem_file_operations;
+void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last);
+void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last);
+int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags);
+bool gmfs_is_gmem(const struct file *file);
+u32 gmfs_gmem_flags(const struct file *file);
+struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags);
+#else
+static inline void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+}
+
+static inline void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+}
+
+static inline int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline bool gmfs_is_gmem(const struct file *file)
+{
+	return false;
+}
+
+static inline u32 gmfs_gmem_flags(const struct file *file)
+{
+	return 0;
+}
+
+static inline struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+#endif
+
+/* ioctl.c */
+long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* fault.c */
 extern const struct vm_operations_struct guestmemfs_vm_ops;

@@ -38,7 +38,7 @@ static int gmfs_load_begins(struct gmfs_loader *l)
 {
 	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino = 0, i;
 
-	l->begins = kvcalloc((size_t)used + 1, sizeof(*l->begins), GFP_KERNEL);
+	l->begins = gmfs_calloc((size_t)used + 1, sizeof(*l->begins));
 	if (!l->begins)
 		return -ENOMEM;
 	for (i = 0; i < l->index.nr; i++)
@@ -53,17 +53,20 @@ static int gmfs_load_begins(struct gmfs_loader *l)
 static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extmap *map)
 {
 	u32 begin = l->begins[ino];
+	u32 nr = l->begins[ino + 1] - begin;
 
-	map->nr = l->begins[ino + 1] - begin;
-	map->cap = map->nr;
-	if (!map->nr)
+	if (!nr)
 		return 0;
-	map->slots = kvmemdup(&l->index.slots[begin], map->nr * sizeof(*map->slots), GFP_KERNEL);
-	if (map->slots)
-		return 0;
-	map->nr = 0;
-	map->cap = 0;
-	return -ENOMEM;
+	map->slots = gmfs_calloc(nr, sizeof(*map->slots));
+	if (!map->slots)
+		return -ENOMEM;
+	memcpy(map->slots, &l->index.slots[begin], nr * sizeof(*map->slots));
+	map->nr = nr;
+	map->cap = nr;
+	/* Who held it was a device driver of the kernel before. */
+	if (!l->t->read_only)
+		gmfs_map_drop_truncated(l->t, map);
+	return 0;
 }
 
 static bool gmfs_load_is_orphan(const struct gmfs_loader *l, u32 ino)
@@ -202,8 +205,8 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 	if (err)
 		return err;
 	err = -ENOMEM;
-	l->dentries = kvcalloc(used, sizeof(*l->dentries), GFP_KERNEL);
-	l->below = kvcalloc(used, sizeof(*l->below), GFP_KERNEL);
+	l->dentries = gmfs_calloc(used, sizeof(*l->dentries));
+	l->below = gmfs_calloc(used, sizeof(*l->below));
 	if (l->dentries && l->below)
 		err = gmfs_alloc_init(l->t);
 	if (!err && !l->t->read_only)

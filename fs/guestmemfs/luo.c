@@ -10,8 +10,8 @@
  * Files of guestmemfs survive a kexec with no help from the Live Update
  * Orchestrator. What a session adds is a descriptor: whoever retrieves it in
  * the next kernel has the same file open again, without having to know its
- * path, or the pool it is in, and before anybody has mounted that pool. And
- * it adds a promise: from preserve to finish nothing is taken out of the file.
+ * path, or the pool it is in, and before anybody has mounted that pool. And it
+ * adds a promise: from preserve to finish nothing is taken out of the file.
  *
  * Preserved
  * ---------
@@ -26,28 +26,34 @@
  * Access mode and position
  *   As they were at preserve and at freeze.
  *
+ * A descriptor for a hypervisor
+ *   (``GUESTMEMFS_IOC_CREATE_GMEM``) with its flags. The virtual machine is gone
+ *   with its kernel; the first one that binds the retrieved descriptor has it
+ *   from there on. Which pages are private and which are shared is kept in the
+ *   file, session or not.
+ *
  * Not preserved
  * -------------
  *
- * Status flags (``O_APPEND``, ``O_NONBLOCK``...), ``FD_CLOEXEC``, locks, leases,
- * mappings, and the mount that the descriptor came from, with its options and
- * its idmap: the new one is on a mount of the kernel's, which is read-only for
- * a descriptor that is.
+ * Status flags (``O_APPEND``, ``O_NONBLOCK``...), ``FD_CLOEXEC``, locks,
+ * leases, mappings, and the mount that the descriptor came from, with its
+ * options and its idmap: the new one is on a mount of the kernel's, which is
+ * read-only for a descriptor that is.
  *
  * While it is preserved
  * ---------------------
  *
- * Shrinking it and punching holes fail with ``-EBUSY``. It can be
- * written, mapped, allocated, made larger, renamed and unlinked; unlinking takes the
+ * Shrinking it and punching holes fail with ``-EBUSY``. It can be written,
+ * mapped, allocated, made larger, renamed and unlinked; unlinking takes the
  * name and leaves the rest. The same holds in the next kernel, with or without
  * a mount, until its session is finished; or, should nobody do that, until the
  * next hop.
  *
  * Closing a session finishes it, also when the process that has it dies. What
- * it did not retrieve by then stays a file if it has a name, and is freed if it has none. A
- * file that could not be retrieved, because memory was short or the filesystem was
- * mounted read-only, cannot be asked for again in this kernel; finish leaves it
- * preserved, without a user, until the next hop.
+ * it did not retrieve by then stays a file if it has a name, and is freed if it
+ * has none. A file that could not be retrieved, because memory was short or the
+ * filesystem was mounted read-only, cannot be asked for again in this kernel;
+ * finish leaves it preserved, without a user, until the next hop.
  *
  * Whoever may read a file can preserve it, and thereby keep its owner from
  * shrinking it as long as the session is open. Sessions are root's to give.
@@ -59,10 +65,10 @@
  * Cost
  * ----
  *
- * Three fields of the inode table, and no memory: the cost of preserve,
- * freeze and retrieve does not grow with the size of file or pool, nor does that of
- * finish, unless it frees the file. The first one to ask for a file of a
- * pool that nobody has mounted pays for the mount.
+ * Three fields of the inode table, and no memory: the cost of preserve, freeze
+ * and retrieve does not grow with the size of file or pool, nor does that of
+ * finish, unless it frees the file. The first one to ask for a file of a pool
+ * that nobody has mounted pays for the mount.
  */
 
 #define pr_fmt(fmt) "guestmemfs: " fmt
@@ -73,6 +79,7 @@
 #include <linux/init.h>
 #include <linux/liveupdate.h>
 #include <linux/mount.h>
+#include <uapi/linux/guestmemfs.h>
 
 #include "internal.h"
 
@@ -124,44 +131,6 @@ bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino)
 	return false;
 }
 
-/**
- * gmfs_hold - keep an inode in memory for a session of the last kernel
- * @pool: the pool
- * @inode: the inode
- *
- * Context: gmfs_pool.lock is held.
- */
-void gmfs_hold(struct gmfs_pool *pool, struct inode *inode)
-{
-	lockdep_assert_held(&pool->lock);
-	ihold(inode);
-	list_add(&GUESTMEMFS_I(inode)->held, &pool->held);
-}
-
-/* Returns the inode with the reference that gmfs_hold() took, or NULL. */
-static struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi)
-{
-	guard(mutex)(&pool->lock);
-	if (!gi)
-		gi = list_first_entry_or_null(&pool->held, struct gmfs_inode, held);
-	if (!gi || list_empty(&gi->held))
-		return NULL;
-	list_del_init(&gi->held);
-	return &gi->vfs_inode;
-}
-
-/**
- * gmfs_let_go - undo all gmfs_hold(), before the superblock goes
- * @pool: the pool
- */
-void gmfs_let_go(struct gmfs_pool *pool)
-{
-	struct inode *inode;
-
-	while ((inode = gmfs_unhold(pool, NULL)))
-		iput(inode);
-}
-
 /* The pool and inode number that a session has kept, as far as it can be them. */
 static struct gmfs_pool *gmfs_luo_find(u64 handle, u32 *ino)
 {
@@ -176,13 +145,20 @@ static struct gmfs_pool *gmfs_luo_find(u64 handle, u32 *ino)
 
 static bool gmfs_luo_can_preserve(struct liveupdate_file_handler *handler, struct file *file)
 {
-	return file->f_op == &guestmemfs_file_operations;
+	return file->f_op == &guestmemfs_file_operations || gmfs_is_gmem(file);
 }
 
 static u16 gmfs_luo_access(const struct file *file)
 {
-	return (file->f_mode & FMODE_READ ? GUESTMEMFS_PRESERVED_READ : 0) |
-	       (file->f_mode & FMODE_WRITE ? GUESTMEMFS_PRESERVED_WRITE : 0);
+	u16 access = (file->f_mode & FMODE_READ ? GUESTMEMFS_PRESERVED_READ : 0) |
+		     (file->f_mode & FMODE_WRITE ? GUESTMEMFS_PRESERVED_WRITE : 0);
+
+	if (gmfs_is_gmem(file)) {
+		access |= GUESTMEMFS_PRESERVED_GMEM;
+		if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_MMAP)
+			access |= GUESTMEMFS_PRESERVED_MMAP;
+	}
+	return access;
 }
 
 static int gmfs_luo_preserve(struct liveupdate_file_op_args *args)
@@ -252,33 +228,31 @@ static bool gmfs_inode_is_file(const struct gmfs_pool *pool, u32 ino)
 }
 
 /* What the last kernel has written down of the descriptor. */
-static int gmfs_luo_recall(struct gmfs_pool *pool, u32 ino, int *flags, loff_t *pos)
+static int gmfs_luo_recall(struct gmfs_pool *pool, u32 ino, u16 *access, loff_t *pos)
 {
-	static const int open_flags[] = {
-		[GUESTMEMFS_PRESERVED_READ]	= O_RDONLY,
-		[GUESTMEMFS_PRESERVED_WRITE]	= O_WRONLY,
-		[GUESTMEMFS_PRESERVED_ACCESS]	= O_RDWR,
-	};
 	const struct guestmemfs_inode *di;
-	u16 access;
 
 	guard(mutex)(&pool->lock);
 	if (!gmfs_inode_is_file(pool, ino) || !gmfs_inode_incoming(pool, ino))
 		return -ENOENT;
 	di = &pool->tables.inodes[ino];
-	access = le16_to_cpu(di->preserved_access);
-	if (!access || access >= ARRAY_SIZE(open_flags))
+	*access = le16_to_cpu(di->preserved_access);
+	if (!(*access & GUESTMEMFS_PRESERVED_ACCESS))
 		return -EUCLEAN;
-	*flags = open_flags[access] | O_LARGEFILE;
 	*pos = le64_to_cpu(di->preserved_pos);
 	return 0;
 }
 
-static struct file *gmfs_luo_open(struct vfsmount *mnt, u32 ino, int flags)
+static struct file *gmfs_luo_open(struct vfsmount *mnt, u32 ino, u16 access)
 {
+	static const int open_flags[] = {
+		[GUESTMEMFS_PRESERVED_READ]	= O_RDONLY | O_LARGEFILE,
+		[GUESTMEMFS_PRESERVED_WRITE]	= O_WRONLY | O_LARGEFILE,
+		[GUESTMEMFS_PRESERVED_ACCESS]	= O_RDWR | O_LARGEFILE,
+	};
 	struct path path = { .mnt = mnt };
 	struct inode *inode = ilookup(mnt->mnt_sb, ino);
-	struct file *file;
+	struct file *file, *gmem;
 
 	if (!inode)
 		return ERR_PTR(-ENOENT);
@@ -286,9 +260,16 @@ static struct file *gmfs_luo_open(struct vfsmount *mnt, u32 ino, int flags)
 	path.dentry = d_obtain_alias(inode);
 	if (IS_ERR(path.dentry))
 		return ERR_CAST(path.dentry);
-	file = dentry_open(&path, flags, current_cred());
+	file = dentry_open(&path, open_flags[access & GUESTMEMFS_PRESERVED_ACCESS],
+			   current_cred());
 	dput(path.dentry);
-	return file;
+	if (IS_ERR(file) || !(access & GUESTMEMFS_PRESERVED_GMEM))
+		return file;
+	/* Its virtual machine is gone: the first one to bind it has it. */
+	gmem = gmfs_gmem_file(file, 0, access & GUESTMEMFS_PRESERVED_MMAP ?
+			      GUESTMEMFS_GMEM_MMAP : 0);
+	fput(file);
+	return gmem;
 }
 
 static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
@@ -296,8 +277,9 @@ static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
 	struct gmfs_pool *pool;
 	struct vfsmount *mnt;
 	struct file *file;
+	u16 access;
 	loff_t pos;
-	int flags, err;
+	int err;
 	u32 ino;
 
 	pool = gmfs_luo_find(args->serialized_data, &ino);
@@ -306,12 +288,12 @@ static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
 	mnt = gmfs_mount_pool(pool);
 	if (IS_ERR(mnt))
 		return PTR_ERR(mnt);
-	err = gmfs_luo_recall(pool, ino, &flags, &pos);
+	err = gmfs_luo_recall(pool, ino, &access, &pos);
 	if (!err) {
 		/* The mount is this descriptor's own. */
-		if ((flags & O_ACCMODE) == O_RDONLY)
+		if ((access & GUESTMEMFS_PRESERVED_ACCESS) == GUESTMEMFS_PRESERVED_READ)
 			mnt->mnt_flags |= MNT_READONLY;
-		file = gmfs_luo_open(mnt, ino, flags);
+		file = gmfs_luo_open(mnt, ino, access);
 		err = PTR_ERR_OR_ZERO(file);
 	}
 	mntput(mnt);

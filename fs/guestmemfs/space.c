@@ -61,6 +61,48 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 }
 
 /**
+ * gmfs_file_entry - the blocks behind a page table entry, allocated if need be
+ * @inode: the file; its invalidate_lock is held
+ * @first: first page of the entry, a multiple of its size
+ * @order: its size, as log2 of pages; less than a block's is one of its pages
+ * @run: the answer
+ *
+ * A whole group is taken when there is one to take; one put together from
+ * pieces could not be mapped as one. The blocks are zeroed where they have to be.
+ *
+ * Return: 0; -EAGAIN if the blocks are not one aligned run, -EFAULT if they are being
+ * truncated, or what gmfs_file_allocate() and gmfs_zero_blocks() say.
+ */
+int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
+		    struct gmfs_run *run)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
+	u64 count = max(1UL, (1UL << order) / GUESTMEMFS_BLOCK_PAGES);
+	int err;
+
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	gmfs_pin_settle(inode, logical, logical + count);
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+	if (run->block == GMFS_NO_BLOCK) {
+		if (count > 1 && run->count < count)
+			return -EAGAIN;
+		err = gmfs_file_allocate(inode, logical, count, count > 1);
+		if (err)
+			return err;
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+	}
+	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED)
+		return -EFAULT;
+	if (run->block == GMFS_NO_BLOCK || run->count < count || run->block % count)
+		return -EAGAIN;
+	return gmfs_zero_blocks(pool, run->block, count);
+}
+
+/**
  * struct gmfs_part - bytes of a block that are to be zeroed, mapped
  * @va: where, NULL if there is nothing to zero
  * @len: how many
@@ -85,7 +127,8 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmf
 		return 0;
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_lookup(t, &gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
-	if (run.block == GMFS_NO_BLOCK || test_bit(run.block, t->unzeroed))
+	if (run.block == GMFS_NO_BLOCK || run.flags & GUESTMEMFS_EXTENT_TRUNCATED ||
+	    test_bit(run.block, t->unzeroed))
 		return 0;
 	part->len = to - from;
 	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
@@ -127,6 +170,25 @@ struct gmfs_cut {
 	const struct iattr *attr;
 };
 
+/* What somebody holds is only on its way out, and what is beside it goes at once. */
+static int gmfs_cut_blocks(struct gmfs_cut *cut)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	pgoff_t first = cut->first * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = cut->last * GUESTMEMFS_BLOCK_PAGES;
+	int err;
+
+	gmfs_reclaim_private(cut->inode, first, last);
+	if (!gmfs_first_pin(cut->inode, first, last))
+		return gmfs_map_punch(t, &gi->map, cut->first, cut->last - cut->first);
+	err = gmfs_map_truncate(t, &gi->map, cut->first, cut->last - cut->first);
+	WRITE_ONCE(gi->truncating, true);
+	if (!err)
+		gmfs_pin_free_blocks(cut->inode, cut->first, cut->last);
+	return err;
+}
+
 /* Changes everything or nothing: what needs memory and can fail comes first. */
 static int gmfs_cut_commit(struct gmfs_cut *cut)
 {
@@ -142,7 +204,7 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
 		err = -EBUSY;
 	else if (cut->first < cut->last)
-		err = gmfs_map_punch(&pool->tables, &gi->map, cut->first, cut->last - cut->first);
+		err = gmfs_cut_blocks(cut);
 	else if (cut->fill < cut->fill_end)
 		err = gmfs_map_fill(&pool->tables, &gi->map, cut->inode->i_ino, cut->fill,
 				    cut->fill_end - cut->fill);
@@ -182,6 +244,7 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
+	pgoff_t from = start >> PAGE_SHIFT, to = DIV_ROUND_UP(end, PAGE_SIZE);
 	struct gmfs_cut cut = {
 		.inode	= inode,
 		.first	= first >> GUESTMEMFS_BLOCK_SHIFT,
@@ -194,8 +257,23 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 	filemap_invalidate_lock(mapping);
 	/* From all page tables, KVM's too, before the blocks are free. */
 	unmap_mapping_range(mapping, start, end - start, 1);
+	gmfs_gmem_invalidate_begin(inode, from, to);
+	gmfs_pin_settle(inode, cut.first, cut.last);
 	err = gmfs_cut(&cut, start, min(first, end), max(last, first), end);
+	gmfs_gmem_invalidate_end(inode, from, to);
 	filemap_invalidate_unlock(mapping);
+	return err;
+}
+
+/* Size, blocks and attributes in one step: a kexec comes before it or after it. */
+static int gmfs_file_grow(struct gmfs_cut *cut)
+{
+	loff_t old = i_size_read(cut->inode);
+	int err;
+
+	filemap_invalidate_lock(cut->inode->i_mapping);
+	err = gmfs_cut(cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
+	filemap_invalidate_unlock(cut->inode->i_mapping);
 	return err;
 }
 
@@ -211,50 +289,32 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
  * map, when the file grows again.
  *
  * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and
- * it would shrink) or -ENOMEM, with nothing changed.
+ * it would shrink), -ENOMEM, or -ENOSPC (no room to remember which of the freed
+ * parts were converted), with nothing changed.
  */
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr)
 {
 	struct address_space *mapping = inode->i_mapping;
-	loff_t old = i_size_read(inode);
 	struct gmfs_cut cut = {
 		.inode	= inode,
 		.size	= size,
-		.takes	= size < old,
 		.idmap	= idmap,
 		.attr	= attr,
 	};
 	int err;
 
+	if (size >= i_size_read(inode))
+		return gmfs_file_grow(&cut);
+	cut.takes = true;
+	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	cut.last = GMFS_MAX_LOGICAL;
 	filemap_invalidate_lock(mapping);
-	if (size < old) {
-		cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
-		cut.last = GMFS_MAX_LOGICAL;
-		unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, 1);
-		err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
-	} else {
-		err = gmfs_cut(&cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
-	}
+	unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, 1);
+	gmfs_gmem_invalidate_begin(inode, size >> PAGE_SHIFT, ULONG_MAX);
+	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
+	gmfs_gmem_invalidate_end(inode, size >> PAGE_SHIFT, ULONG_MAX);
 	filemap_invalidate_unlock(mapping);
-	return err;
-}
-
-/* Blocks and size in one step: a kexec comes before it or after it. */
-static int gmfs_file_extend(struct inode *inode, u64 logical, u64 last, loff_t size)
-{
-	loff_t old = i_size_read(inode);
-	struct gmfs_cut cut = {
-		.inode		= inode,
-		.fill		= logical,
-		.fill_end	= last,
-		.size		= size,
-	};
-	int err;
-
-	filemap_invalidate_lock(inode->i_mapping);
-	err = gmfs_cut(&cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
-	filemap_invalidate_unlock(inode->i_mapping);
 	return err;
 }
 
@@ -265,12 +325,21 @@ static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end, lof
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	u64 logical = start >> GUESTMEMFS_BLOCK_SHIFT;
 	u64 last = round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	struct gmfs_cut cut = {
+		.inode		= inode,
+		.fill		= logical,
+		.fill_end	= last,
+		.size		= size,
+	};
 	struct gmfs_run run;
 	int err;
 
 	lockdep_assert_held_write(&inode->i_rwsem);
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	gmfs_pin_settle(inode, logical, last);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
 	if (size > i_size_read(inode))
-		err = gmfs_file_extend(inode, logical, last, size);
+		err = gmfs_file_grow(&cut);
 	else
 		err = gmfs_file_allocate(inode, logical, last - logical, false);
 	while (!err && logical < last) {

@@ -8,8 +8,9 @@
 #include <linux/kho/abi/guestmemfs.h>
 
 /*
- * What alloc.c and format.c know. Nothing here depends on the VFS or on the
- * memory being real: the user-space tests run both files over a buffer.
+ * What alloc.c, extmap.c, format.c and their like know. Nothing here depends on
+ * the VFS or on the memory being real: the user-space tests run them over a
+ * buffer.
  */
 
 #define GMFS_BLOCK_SIZE		BIT_ULL(GUESTMEMFS_BLOCK_SHIFT)
@@ -39,6 +40,7 @@ struct gmfs_range {
  * @maps: map table
  * @poison: poison table
  * @read_only: a feature is unknown that forbids writing
+ * @states: the feature of converted and truncated offsets is in use
  * @nr_ranges: entries of @ranges
  * @nr_blocks: bits of the bitmaps
  * @nr_inodes: entries of @inodes
@@ -50,6 +52,9 @@ struct gmfs_range {
  * @free_inodes: unused entries of @inodes
  * @inode_hint: no inode below is free
  * @extent_hint: no extent below is free
+ * @nr_states: extents that no block pays for, see gmfs_is_state()
+ * @free_maps: unused entries of @maps
+ * @map_hint: no map below is free, but for entry 0, which is never used
  * @nr_groups: entries of @group_free
  * @group_free: free blocks by group
  *
@@ -67,6 +72,7 @@ struct gmfs_tables {
 	struct guestmemfs_map *maps;
 	struct guestmemfs_poison *poison;
 	bool read_only;
+	bool states;
 	u32 nr_ranges;
 	u32 nr_blocks;
 	u32 nr_inodes;
@@ -79,6 +85,9 @@ struct gmfs_tables {
 	u32 free_inodes;
 	u32 inode_hint;
 	u32 extent_hint;
+	u32 nr_states;
+	u32 free_maps;
+	u32 map_hint;
 	u32 nr_groups;
 	u16 *group_free;
 };
@@ -99,12 +108,31 @@ struct gmfs_extmap {
  * struct gmfs_run - an answer of gmfs_map_lookup()
  * @logical: first block of the run in the file
  * @count: blocks in it; for a hole at the end of the file up to the limit
- * @block: first block in the pool, %GMFS_NO_BLOCK for a hole
+ * @block: first block in the pool, %GMFS_NO_BLOCK if nothing is allocated
+ * @flags: %GUESTMEMFS_EXTENT_CONVERTED, %GUESTMEMFS_EXTENT_MIXED and
+ *	%GUESTMEMFS_EXTENT_TRUNCATED of the extent, 0 in a hole
+ * @map: entry of the map table if it is mixed, else 0
  */
 struct gmfs_run {
 	u64 logical;
 	u64 count;
 	u32 block;
+	u32 flags;
+	u32 map;
+};
+
+/**
+ * struct gmfs_state - an answer of gmfs_map_state()
+ * @end: the page is like all up to here, and may be like some behind it
+ * @converted: it has not the character that the file begins with
+ * @allocated: it has memory, also if it is truncated
+ * @truncated: its memory is to be freed as soon as nobody holds it any more
+ */
+struct gmfs_state {
+	u64 end;
+	bool converted;
+	bool allocated;
+	bool truncated;
 };
 
 /**
@@ -149,11 +177,25 @@ void gmfs_map_destroy(struct gmfs_extmap *map);
 u64 gmfs_map_blocks(const struct gmfs_tables *t, const struct gmfs_extmap *map);
 void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run);
-int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
-		  u64 logical, u64 count);
 int gmfs_map_punch(struct gmfs_tables *t, struct gmfs_extmap *map,
 		   u64 logical, u64 count);
+int gmfs_map_truncate(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical, u64 count);
+int gmfs_map_truncate_ready(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical,
+			    u64 count);
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
+
+/* mapfill.c */
+int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
+		  u64 logical, u64 count);
+
+/* states.c */
+void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
+		    struct gmfs_state *s);
+bool gmfs_map_uniform(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
+		      u64 nr);
+int gmfs_map_convert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino, u64 first, u64 last,
+		     bool converted);
+void gmfs_map_drop_truncated(struct gmfs_tables *t, struct gmfs_extmap *map);
 
 /* format.c */
 int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size);
@@ -161,9 +203,11 @@ int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u
 		     const struct gmfs_range *ranges, u32 nr);
 int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
 		     struct gmfs_complaint *c);
+void gmfs_feature_states(struct gmfs_tables *t);
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
 
 /* check.c */
+void *gmfs_calloc(size_t n, size_t size);
 int gmfs_check(const struct gmfs_tables *t, struct gmfs_index *index,
 	       struct gmfs_complaint *c);
 void gmfs_index_free(struct gmfs_index *index);

@@ -86,7 +86,7 @@ static void feature_words_follow_the_rule(struct kunit *test)
 	format_fix_crc(p);
 	KUNIT_EXPECT_EQ(test, format_open(p, &t, &c), 0);
 	KUNIT_EXPECT_TRUE(test, t.read_only);
-	s->feature_incompat = cpu_to_le32(1);
+	s->feature_incompat = cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_KNOWN + 1);
 	format_fix_crc(p);
 	KUNIT_EXPECT_EQ(test, format_open(p, &t, &c), -EUCLEAN);
 	KUNIT_EXPECT_STREQ(test, c.what, "an incompatible feature");

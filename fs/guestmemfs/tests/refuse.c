@@ -60,13 +60,13 @@ static struct liveupdate_file_handler refuse_handler = {
 
 static int __init refuse_init(void)
 {
+	struct dentry *dir = debugfs_create_dir("guestmemfs_test", NULL);
 	int err = liveupdate_register_file_handler(&refuse_handler);
 
 	if (err)
 		return err == -EOPNOTSUPP ? 0 : err;
 	/* Unsafe: the file's operations are to be found in it. The file never goes. */
-	debugfs_create_file_unsafe("refuse", 0400, debugfs_create_dir("guestmemfs_test", NULL),
-				   NULL, &refuse_fops);
+	debugfs_create_file_unsafe("refuse", 0400, dir, NULL, &refuse_fops);
 	return 0;
 }
 late_initcall(refuse_init);

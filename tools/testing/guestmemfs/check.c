@@ -60,6 +60,8 @@ static const struct state states[] = {
 	{ "all permissions", { INODE(FILE0, mode, S_IFREG | 07777) } },
 	{ "private file", { INODE(FILE0, flags, GUESTMEMFS_INODE_PRIVATE) },
 	  INODE_BAD(FILE0, "unknown flags") },
+	{ "chosen file", { INODE(FILE0, flags, GUESTMEMFS_INODE_CHOSEN) },
+	  INODE_BAD(FILE0, "unknown flags") },
 	{ "unknown inode flag", { INODE(FILE0, flags, 1U << 31) },
 	  INODE_BAD(FILE0, "unknown flags") },
 	{ "directory with a size", { INODE(DIR_A, size, 1) },
@@ -158,6 +160,8 @@ static const struct state states[] = {
 	{ "not allocated", { EXTENT(0, flags, 0) }, EXTENT_BAD(0, NO_STATE) },
 	{ "converted", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
 	  GUESTMEMFS_EXTENT_CONVERTED) }, EXTENT_BAD(0, NO_STATE) },
+	{ "truncated", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
+	  GUESTMEMFS_EXTENT_TRUNCATED) }, EXTENT_BAD(0, NO_STATE) },
 	{ "unknown extent flag", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED | 1U << 31) },
 	  EXTENT_BAD(0, NO_STATE) },
 	{ "with a map", { EXTENT(0, map, 1) }, EXTENT_BAD(0, NO_STATE) },
@@ -285,6 +289,31 @@ static void deep_directories(const void *arg)
 	pool_free(&p);
 }
 
+/* More extents than kvcalloc() would give an index for, and it would warn. */
+static void most_extents(const void *arg)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+
+	(void)arg;
+	state_make(&p);
+	p.t.nr_extents = 2 * GUESTMEMFS_MAX_BLOCKS;
+	p.t.super->live.used_extents = cpu_to_le32(p.t.nr_extents);
+	shim_allocations = 0;
+	/* The third is the index; there is no need to have 8 GiB for it. */
+	shim_fail_from = 3;
+	CHECK_EQ(gmfs_check(&p.t, &index, &c), -ENOMEM);
+	CHECK_EQ(shim_allocations, 3);
+	/* From 2 GiB on, whatever an entry is. */
+	CHECK(!gmfs_calloc(1 << 29, sizeof(u32)));
+	CHECK(!gmfs_calloc((1 << 29) - 1, sizeof(u32)));
+	CHECK(!gmfs_calloc(2ULL * GUESTMEMFS_MAX_BLOCKS + 1, sizeof(void *)));
+	CHECK_EQ(shim_allocations, 6);
+	shim_fail_from = 0;
+	pool_free(&p);
+}
+
 void check_complaints(void (*fn)(const char *what))
 {
 	u32 i;
@@ -303,4 +332,5 @@ void check_tests(void)
 	TEST(index_is_sorted);
 	TEST(behind_what_is_in_use);
 	TEST(deep_directories);
+	TEST(most_extents);
 }

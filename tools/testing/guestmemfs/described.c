@@ -136,6 +136,7 @@ static void document_has_every_complaint(const void *arg)
 	CHECK(document && fread(document, 1, 0xfffff, in) && feof(in));
 	fclose(in);
 	check_complaints(expect_complaint);
+	check_states_complaints(expect_complaint);
 	format_complaints(expect_complaint);
 	handover_complaints(expect_complaint);
 	/* Those of load.c, which is not for user space. */

@@ -229,10 +229,22 @@ static void dump_inodes(FILE *out, const struct gmfs_tables *t)
 			dump_inode(out, t, used, ino);
 }
 
+static void dump_place(FILE *out, const struct gmfs_tables *t, const struct guestmemfs_extent *e)
+{
+	u32 block = le32_to_cpu(e->block);
+	u64 phys;
+
+	if (!block && !(e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED)))
+		fprintf(out, "that have none");
+	else if (dump_phys(t, block, &phys))
+		fprintf(out, "from %u, at %#llx", block, phys);
+	else
+		fprintf(out, "from %u, nowhere", block);
+}
+
 static void dump_extents(FILE *out, const struct gmfs_tables *t)
 {
 	u32 used = min(le32_to_cpu(t->super->live.used_extents), t->nr_extents), slot;
-	u64 phys;
 
 	fprintf(out, "extent table\n");
 	for (slot = 0; slot < used; slot++) {
@@ -240,18 +252,32 @@ static void dump_extents(FILE *out, const struct gmfs_tables *t)
 
 		if (!e->ino)
 			continue;
-		fprintf(out, "  %-3u inode %u, from %llu: %u blocks from %u, ", slot,
-			le32_to_cpu(e->ino), le64_to_cpu(e->logical),
-			le32_to_cpu(e->count), le32_to_cpu(e->block));
-		if (dump_phys(t, le32_to_cpu(e->block), &phys))
-			fprintf(out, "at %#llx", phys);
-		else
-			fprintf(out, "nowhere");
+		fprintf(out, "  %-3u inode %u, from %llu: %u blocks ", slot,
+			le32_to_cpu(e->ino), le64_to_cpu(e->logical), le32_to_cpu(e->count));
+		dump_place(out, t, e);
 		fprintf(out, ", flags %#x", le32_to_cpu(e->flags));
 		if (e->map || e->pins)
 			fprintf(out, ", map %u, %u pins", le32_to_cpu(e->map),
 				le32_to_cpu(e->pins));
 		fputc('\n', out);
+	}
+}
+
+/* Maps that have pages; most often there are none, and then there is no table. */
+static void dump_maps(FILE *out, const struct gmfs_tables *t)
+{
+	u32 used = min(le32_to_cpu(t->super->live.used_maps), t->nr_maps), i;
+
+	if (!used)
+		return;
+	fprintf(out, "map table\n");
+	for (i = 0; i < used; i++) {
+		const unsigned long *bits = (const unsigned long *)t->maps[i].bits;
+		u32 pages = bitmap_weight(bits, GUESTMEMFS_BLOCK_PAGES);
+
+		if (pages)
+			fprintf(out, "  %-3u %u pages, the first is %lu\n", i, pages,
+				find_first_bit(bits, GUESTMEMFS_BLOCK_PAGES));
 	}
 }
 
@@ -291,6 +317,7 @@ bool dump_tables(FILE *out, const void *meta, u64 size, bool brief)
 	if (t.ranges && !brief) {
 		dump_inodes(out, &t);
 		dump_extents(out, &t);
+		dump_maps(out, &t);
 	}
 	if (!err)
 		err = gmfs_check(&t, &index, &c);

@@ -48,8 +48,15 @@ enum what {
 	CHANGE_MAKE_INODE,
 	/* Extent @index is made, of inode @a % 16, @a / 16 blocks long, at @b. */
 	CHANGE_MAKE_EXTENT,
+	/*
+	 * Extent @index is made, with the feature for it: of inode @a / 4096, with flags
+	 * @a / 256 % 16, @a % 256 + 1 blocks long, at @b. A mixed one has map @index.
+	 */
+	CHANGE_MAKE_STATE,
 	NR_CHANGES,
 };
+
+#define FUZZ_MAPS	16U
 
 struct change {
 	u8 what;
@@ -142,22 +149,62 @@ static void fuzz_make_inode(u8 index, u16 a, u32 b)
 	fuzz_set_name(di, b);
 }
 
-static void fuzz_make_extent(u8 index, u16 a, u32 b)
+static struct guestmemfs_extent *fuzz_new_extent(u8 index, u32 ino, u32 count, u32 b)
 {
 	struct guestmemfs_super_live *live = &image->t.super->live;
 	struct guestmemfs_extent *e = &image->t.extents[index % 32];
-	u32 nr = image->t.nr_blocks, block = b % nr, count = min(a / 16U + 1, nr - block);
+	u32 nr = image->t.nr_blocks, block = b % nr;
 
 	image_touch(image, live, sizeof(*live));
 	image_touch(image, e, sizeof(*e));
 	memset(e, 0, sizeof(*e));
-	e->ino = cpu_to_le32(a % 16);
+	e->ino = cpu_to_le32(ino);
 	e->block = cpu_to_le32(block);
-	e->count = cpu_to_le32(count);
+	e->count = cpu_to_le32(min(count, nr - block));
 	e->logical = cpu_to_le64(b / nr);
-	e->flags = cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED);
 	live->used_extents = cpu_to_le32(max(le32_to_cpu(live->used_extents), index % 32U + 1));
-	fuzz_bits(2, block, count - 1);
+	return e;
+}
+
+static void fuzz_make_extent(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_extent *e = fuzz_new_extent(index, a % 16, a / 16U + 1, b);
+
+	e->flags = cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED);
+	fuzz_bits(2, le32_to_cpu(e->block), le32_to_cpu(e->count) - 1);
+}
+
+/* All maps are free, and one gets some bits. */
+static void fuzz_make_map(u32 map, u32 b)
+{
+	struct guestmemfs_super_live *live = &image->t.super->live;
+
+	image_touch(image, live, sizeof(*live));
+	image_touch(image, image->t.maps, FUZZ_MAPS * sizeof(*image->t.maps));
+	if (!live->used_maps)
+		memset(image->t.maps, 0, FUZZ_MAPS * sizeof(*image->t.maps));
+	live->used_maps = cpu_to_le32(max(le32_to_cpu(live->used_maps), FUZZ_MAPS));
+	image->t.maps[map].bits[b % 64] = b >> 24;
+}
+
+static void fuzz_make_state(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_extent *e = fuzz_new_extent(index, a / 4096, a % 256U + 1, b);
+	u32 flags = a / 256 % 16;
+
+	image_touch(image, image->t.super, sizeof(struct guestmemfs_super));
+	image->t.super->feature_incompat = cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
+	e->flags = cpu_to_le32(flags);
+	if (flags & GUESTMEMFS_EXTENT_ALLOCATED) {
+		fuzz_bits(2, le32_to_cpu(e->block), le32_to_cpu(e->count) - 1);
+	} else {
+		e->block = 0;
+		e->logical = cpu_to_le64(b % 0x10000);
+	}
+	if (flags & GUESTMEMFS_EXTENT_MIXED) {
+		e->map = cpu_to_le32(index % FUZZ_MAPS);
+		fuzz_make_map(index % FUZZ_MAPS, b);
+	}
 }
 
 static void fuzz_change(const struct change *c)
@@ -194,8 +241,11 @@ static void fuzz_change(const struct change *c)
 	case CHANGE_MAKE_INODE:
 		fuzz_make_inode(c->index, a, b);
 		break;
-	default:
+	case CHANGE_MAKE_EXTENT:
 		fuzz_make_extent(c->index, a, b);
+		break;
+	default:
+		fuzz_make_state(c->index, a, b);
 	}
 }
 
@@ -203,7 +253,8 @@ static void fuzz_change(const struct change *c)
 static void fuzz_dump(void)
 {
 	const struct guestmemfs_super_live *live = &image->t.super->live;
-	bool brief = le32_to_cpu(live->used_inodes) > 32 || le32_to_cpu(live->used_extents) > 32;
+	bool brief = le32_to_cpu(live->used_inodes) > 32 || le32_to_cpu(live->used_extents) > 32 ||
+		     le32_to_cpu(live->used_maps) > 32;
 
 	dump_tables(nowhere, image->shown, image->size, brief);
 }

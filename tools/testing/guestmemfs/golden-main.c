@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * guestmemfs-golden make			prints a golden image as text
+ * guestmemfs-golden make-states		likewise, with converted and truncated offsets
  * guestmemfs-golden unpack FILE TABLES BLOB	makes such text bytes again
  */
 #include <stdlib.h>
@@ -19,15 +20,16 @@ int main(int argc, char **argv)
 {
 	struct golden g;
 
-	if (argc == 2 && !strcmp(argv[1], "make")) {
-		golden_make(&g);
+	if (argc == 2 && (!strcmp(argv[1], "make") || !strcmp(argv[1], "make-states"))) {
+		golden_make(&g, strcmp(argv[1], "make"));
 		golden_print(&g, stdout);
 	} else if (argc == 5 && !strcmp(argv[1], "unpack")) {
 		golden_load(&g, argv[2]);
 		write_file(argv[3], g.meta, g.meta_size);
 		write_file(argv[4], g.blob, g.blob_size);
 	} else {
-		fprintf(stderr, "usage: %s make | unpack FILE TABLES BLOB\n", argv[0]);
+		fprintf(stderr, "usage: %s make | make-states | unpack FILE TABLES BLOB\n",
+			argv[0]);
 		return 2;
 	}
 	golden_free(&g);

@@ -59,7 +59,7 @@ const struct golden_inode golden_inodes[GOLDEN_INODES] = {
 
 /* In the order in which they are done; the blocks are those from @block on. */
 static const struct golden_step {
-	enum { MAKE, FREE, FILL, PUNCH, ZERO } what;
+	enum { MAKE, FREE, FILL, PUNCH, ZERO, CONVERT, BACK, TRUNCATE, READY } what;
 	u32 ino;
 	u64 logical;
 	u32 count;
@@ -78,6 +78,25 @@ static const struct golden_step {
 	{ PUNCH, 5, 2, 3 }, { ZERO, 5, 0, 8 },
 	{ FILL, 11, 0, 1, 450 }, { FILL, 9, 4294967295, 1, 1343 }, { FILL, 5, 3, 1, 451 },
 	{ PUNCH, 7, 0, 1 }, { PUNCH, 4, 100, 1 }, { ZERO, 11, 0, 1 },
+};
+
+/*
+ * After those. To convert and back: pages from the one that is the block's number on,
+ * @count of them.
+ */
+static const struct golden_step golden_states_steps[] = {
+	/* A few pages, some blocks, and from page to page over a border of blocks. */
+	{ CONVERT, 4, 10, 3, 7 }, { CONVERT, 4, 20, 5 * 512 }, { CONVERT, 4, 200, 600, 500 },
+	{ CONVERT, 4, 30, 512 }, { BACK, 4, 30, 512 },
+	/* What is not allocated, and the last page of the largest file. */
+	{ CONVERT, 4, 100, 512 }, { CONVERT, 6, 0, 512 * 512 },
+	{ CONVERT, 6, 4294967295, 1, 511 }, { CONVERT, 9, 4294967295, 512 },
+	{ CONVERT, 7, 0, 511, 1 },
+	/* A map that is free again, between those in use. */
+	{ CONVERT, 11, 0, 1, 100 }, { CONVERT, 11, 7, 1, 511 }, { BACK, 11, 0, 1, 100 },
+	/* Of each kind, one that is truncated. */
+	{ TRUNCATE, 4, 201, 1 }, { TRUNCATE, 4, 22, 2 }, { TRUNCATE, 5, 60, 5 },
+	{ TRUNCATE, 4, 300, 2 }, { READY, 4, 300, 2 },
 };
 
 struct golden_maker {
@@ -122,6 +141,7 @@ static void golden_fill(struct golden_maker *m, const struct golden_step *s)
 
 static void golden_step(struct golden_maker *m, const struct golden_step *s)
 {
+	u64 page;
 	u32 ino;
 
 	switch (s->what) {
@@ -133,6 +153,19 @@ static void golden_step(struct golden_maker *m, const struct golden_step *s)
 		break;
 	case ZERO:
 		golden_zero(m, s);
+		break;
+	case CONVERT:
+	case BACK:
+		ino = s->ino;
+		page = s->logical * GUESTMEMFS_BLOCK_PAGES + s->block;
+		CHECK_EQ(gmfs_map_convert(&m->t, &m->map[ino], ino, page, page + s->count,
+					  s->what == CONVERT), 0);
+		break;
+	case TRUNCATE:
+		CHECK_EQ(gmfs_map_truncate(&m->t, &m->map[s->ino], s->logical, s->count), 0);
+		break;
+	case READY:
+		CHECK_EQ(gmfs_map_truncate_ready(&m->t, &m->map[s->ino], s->logical, s->count), 0);
 		break;
 	case MAKE:
 		CHECK_EQ(gmfs_inode_alloc(&m->t, golden_inodes[s->ino - 1].mode ?: S_IFREG, &ino),
@@ -170,7 +203,18 @@ static void golden_store(struct guestmemfs_inode *di, const struct golden_inode 
 	di->preserved_pos = cpu_to_le64(gi->preserved_pos);
 }
 
-static void golden_make_tables(struct golden *g)
+/* The character of these is chosen, and that of the second is private. */
+static void golden_make_states(struct golden_maker *m)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(golden_states_steps); i++)
+		golden_step(m, &golden_states_steps[i]);
+	m->t.inodes[4].flags |= cpu_to_le32(GUESTMEMFS_INODE_CHOSEN);
+	m->t.inodes[7].flags |= cpu_to_le32(GUESTMEMFS_INODE_CHOSEN | GUESTMEMFS_INODE_PRIVATE);
+}
+
+static void golden_make_tables(struct golden *g, bool states)
 {
 	struct golden_maker *m = calloc(1, sizeof(*m));
 	struct gmfs_complaint c;
@@ -192,6 +236,8 @@ static void golden_make_tables(struct golden *g)
 		golden_step(m, &golden_steps[i]);
 	for (i = 0; i < GOLDEN_INODES; i++)
 		golden_store(&m->t.inodes[i + 1], &golden_inodes[i]);
+	if (states)
+		golden_make_states(m);
 	m->t.super->live.hops = cpu_to_le32(GOLDEN_HOPS);
 	for (i = 0; i <= GOLDEN_INODES; i++)
 		gmfs_map_destroy(&m->map[i]);
@@ -214,9 +260,9 @@ static void golden_make_blob(struct golden *g)
 	gmfs_handover_end(g->blob);
 }
 
-void golden_make(struct golden *g)
+void golden_make(struct golden *g, bool states)
 {
 	memset(g, 0, sizeof(*g));
-	golden_make_tables(g);
+	golden_make_tables(g, states);
 	golden_make_blob(g);
 }

@@ -17,6 +17,11 @@ static const char golden_head[] =
 	"# This file never changes: pools like it are in the memory of machines that run. When\n"
 	"# the format changes on purpose, keep it with its tests, and add another one.\n";
 
+static const char golden_head_states[] =
+	"#\n"
+	"# The pool of golden-v1.txt after some of its pages were converted and some blocks\n"
+	"# truncated, with the feature that says so. It never changes either.\n";
+
 /* What is at this offset of the metadata, for people. */
 static void golden_where(const struct guestmemfs_super *s, size_t at, char *text, size_t size)
 {
@@ -72,8 +77,11 @@ static void golden_print_part(const char *name, const u8 *data, size_t size, boo
 
 void golden_print(const struct golden *g, FILE *out)
 {
+	const struct guestmemfs_super *s = (const void *)g->meta;
+
 	/* In two pieces, or else it would look like the licence of this file. */
-	fprintf(out, "# %s-License-Identifier: GPL-2.0\n%s", "SPDX", golden_head);
+	fprintf(out, "# %s-License-Identifier: GPL-2.0\n%s", "SPDX",
+		s->feature_incompat ? golden_head_states : golden_head);
 	golden_print_part("tables", g->meta, g->meta_size, true, out);
 	golden_print_part("handover", g->blob, g->blob_size, false, out);
 }

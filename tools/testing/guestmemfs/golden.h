@@ -8,6 +8,9 @@
 
 #define GOLDEN_FILE		TEST_DIR "/golden-v1.txt"
 #define GOLDEN_DUMP		TEST_DIR "/golden-v1.dump"
+/* The same, and then some of it was converted or truncated. */
+#define GOLDEN_STATES_FILE	TEST_DIR "/golden-v1-states.txt"
+#define GOLDEN_STATES_DUMP	TEST_DIR "/golden-v1-states.dump"
 #define GOLDEN_META_BASE	0x30000000ULL
 
 /* A pool's metadata and a handover blob that names it. */
@@ -19,7 +22,7 @@ struct golden {
 };
 
 /* What the code of today makes. */
-void golden_make(struct golden *g);
+void golden_make(struct golden *g, bool states);
 /* What a file says, and to write one. */
 void golden_load(struct golden *g, const char *file);
 void golden_print(const struct golden *g, FILE *out);

@@ -87,7 +87,9 @@ static void image_touch_tables(struct image *m, const struct gmfs_tables *t)
 	const struct guestmemfs_super_live *live = &t->super->live;
 	u64 bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
 
-	image_touch(m, live, sizeof(*live));
+	/* All of it: the feature of states may have come, and a checksum with it. */
+	image_touch(m, t->super, sizeof(*t->super));
+	image_touch(m, t->maps, le32_to_cpu(live->used_maps) * sizeof(*t->maps));
 	image_touch(m, t->bitmap, bytes);
 	image_touch(m, t->unzeroed, bytes);
 	image_touch(m, t->inodes, le32_to_cpu(live->used_inodes) * sizeof(*t->inodes));

@@ -119,13 +119,20 @@ int main(int argc, char **argv)
 
 	geometry_tests();
 	alloc_tests();
+	find_tests();
 	map_tests();
 	random_tests();
+	states_tests();
+	states_blocks_tests();
+	states_limits_tests();
+	states_random_tests();
 	format_tests();
 	check_tests();
+	check_states_tests();
 	cmdline_tests();
 	handover_tests();
 	golden_tests();
+	golden_states_tests();
 	printed_tests();
 	described_tests();
 	replay_tests();

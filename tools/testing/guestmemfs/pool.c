@@ -93,6 +93,21 @@ int pool_punch(struct pool *p, u32 file, u64 logical, u64 count)
 	return gmfs_map_punch(&p->t, &p->map[file], logical, count);
 }
 
+int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	return gmfs_map_truncate(&p->t, &p->map[file], logical, count);
+}
+
+int pool_ready(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	return gmfs_map_truncate_ready(&p->t, &p->map[file], logical, count);
+}
+
+int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
+{
+	return gmfs_map_convert(&p->t, &p->map[file], p->ino[file], first, last, converted);
+}
+
 u32 pool_block(struct pool *p, u32 file, u64 logical)
 {
 	struct gmfs_run run;
@@ -120,6 +135,47 @@ static void pool_check_counts(const struct gmfs_tables *t)
 	CHECK_EQ(t->free_inodes, t->nr_inodes - 1 - inodes);
 }
 
+/* Another one would not have to be there, for what it says of its neighbour. */
+static bool pool_joins(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
+		       const struct guestmemfs_extent *b)
+{
+	u32 flags = le32_to_cpu(a->flags);
+	u64 end = le64_to_cpu(a->logical) + le32_to_cpu(a->count);
+	u32 behind = le32_to_cpu(a->block) + le32_to_cpu(a->count);
+
+	if (a->flags != b->flags || end != le64_to_cpu(b->logical) ||
+	    le32_to_cpu(b->count) > U32_MAX - le32_to_cpu(a->count) ||
+	    flags & (GUESTMEMFS_EXTENT_MIXED | GUESTMEMFS_EXTENT_TRUNCATED))
+		return false;
+	return !(flags & GUESTMEMFS_EXTENT_ALLOCATED) ||
+	       (behind == le32_to_cpu(b->block) &&
+		gmfs_block_range(t, behind - 1) == gmfs_block_range(t, behind));
+}
+
+/* What is needed is there, and no more; and it is counted. */
+static void pool_check_states(const struct pool *p)
+{
+	u32 file, i, states = 0, mixed = 0;
+
+	for (file = 0; file < p->nr_files; file++) {
+		for (i = 0; i < p->map[file].nr; i++) {
+			const struct guestmemfs_extent *e = &p->t.extents[p->map[file].slots[i]];
+			u32 flags = le32_to_cpu(e->flags);
+
+			if (i && pool_joins(&p->t, &p->t.extents[p->map[file].slots[i - 1]], e))
+				FAIL("file %u: extent %u could be one with that before", file, i);
+			mixed += !!(flags & GUESTMEMFS_EXTENT_MIXED);
+			states += !(flags & GUESTMEMFS_EXTENT_ALLOCATED) ||
+				  (flags & GUESTMEMFS_EXTENT_TRUNCATED &&
+				   flags & (GUESTMEMFS_EXTENT_CONVERTED | GUESTMEMFS_EXTENT_MIXED));
+			if (flags != GUESTMEMFS_EXTENT_ALLOCATED)
+				CHECK(p->t.states && p->t.super->feature_incompat);
+		}
+	}
+	CHECK_EQ(p->t.nr_states, states);
+	CHECK_EQ(p->t.free_maps, p->t.nr_maps - 1 - mixed);
+}
+
 void pool_check(struct pool *p)
 {
 	struct gmfs_complaint c = {};
@@ -140,6 +196,7 @@ void pool_check(struct pool *p)
 	CHECK_EQ(index.nr, at);
 	gmfs_index_free(&index);
 	pool_check_counts(&p->t);
+	pool_check_states(p);
 }
 
 void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)

@@ -41,6 +41,10 @@ void pool_name(struct pool *p, u32 ino, u32 parent, const char *name);
 
 int pool_fill(struct pool *p, u32 file, u64 logical, u64 count);
 int pool_punch(struct pool *p, u32 file, u64 logical, u64 count);
+int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count);
+int pool_ready(struct pool *p, u32 file, u64 logical, u64 count);
+/* Of pages from @first to before @last. */
+int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted);
 /* The pool's block of a file's block, or GMFS_NO_BLOCK. */
 u32 pool_block(struct pool *p, u32 file, u64 logical);
 /* gmfs_check() accepts the tables and finds the extents that the maps have. */

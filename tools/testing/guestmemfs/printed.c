@@ -27,7 +27,7 @@ static void printed_file(const char *path, const u8 *data, size_t size)
 	CHECK(out && fwrite(data, 1, size, out) == size && !fclose(out));
 }
 
-static void printed_begin(struct printed *t)
+static void printed_begin_with(struct printed *t, const char *file)
 {
 	char self[4096] = "";
 	struct gmfs_complaint c;
@@ -38,12 +38,17 @@ static void printed_begin(struct printed *t)
 	CHECK(asprintf(&t->program, "%s/guestmemfs-dump", self) > 0);
 	CHECK(asprintf(&t->tables, "%s/dump-tables", self) > 0);
 	CHECK(asprintf(&t->blob, "%s/dump-blob", self) > 0);
-	golden_load(&t->g, GOLDEN_FILE);
+	golden_load(&t->g, file);
 	t->p.meta = t->g.meta;
 	t->p.meta_size = t->g.meta_size;
 	CHECK_EQ(gmfs_format_open(&t->p.t, t->g.meta, GOLDEN_META_BASE, t->g.meta_size, &c), 0);
 	printed_file(t->tables, t->g.meta, t->g.meta_size);
 	printed_file(t->blob, t->g.blob, t->g.blob_size);
+}
+
+static void printed_begin(struct printed *t)
+{
+	printed_begin_with(t, GOLDEN_FILE);
 }
 
 static void printed_end(struct printed *t)
@@ -106,6 +111,19 @@ static void dump_of_golden(const void *arg)
 	printed_is(printed_by(0, "%s %s %s", t.program, t.tables, t.blob), want);
 	/* Those that cannot be asked for their size. */
 	printed_is(printed_by(0, "cat %s | %s - %s", t.tables, t.program, t.blob), want);
+	free(want);
+	printed_end(&t);
+}
+
+static void dump_of_golden_states(const void *arg)
+{
+	struct printed t;
+	char *want;
+
+	(void)arg;
+	printed_begin_with(&t, GOLDEN_STATES_FILE);
+	want = printed_by(0, "grep -v '^#' %s", GOLDEN_STATES_DUMP);
+	printed_is(printed_by(0, "%s %s %s", t.program, t.tables, t.blob), want);
 	free(want);
 	printed_end(&t);
 }
@@ -258,6 +276,7 @@ void printed_tests(void)
 	u32 i;
 
 	TEST(dump_of_golden);
+	TEST(dump_of_golden_states);
 	TEST(dump_brief);
 	TEST(dump_unreadable);
 	for (i = 0; i < ARRAY_SIZE(damages); i++)

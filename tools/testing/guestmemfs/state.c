@@ -68,6 +68,34 @@ void state_make(struct pool *p)
 	pool_check(p);
 }
 
+static void expect_state(const struct pool *p, u32 slot, u32 flags, u32 map)
+{
+	CHECK_EQ(le32_to_cpu(p->t.extents[slot].flags), flags);
+	CHECK_EQ(le32_to_cpu(p->t.extents[slot].map), map);
+}
+
+void state_make_converted(struct pool *p)
+{
+	const u32 pages = GUESTMEMFS_BLOCK_PAGES, has_blocks = GUESTMEMFS_EXTENT_ALLOCATED;
+
+	state_make(p);
+	CHECK_EQ(pool_convert(p, 0, 10 * pages, 14 * pages, true), 0);
+	CHECK_EQ(pool_truncate(p, 0, 20, 4), 0);
+	CHECK_EQ(pool_convert(p, 3, 5 * pages, 5 * pages + 1, true), 0);
+	CHECK_EQ(pool_convert(p, 1, 200 * pages, 202 * pages, true), 0);
+	CHECK_EQ(pool_convert(p, 1, 300 * pages + 1, 300 * pages + 2, true), 0);
+	expect_state(p, 1, has_blocks | GUESTMEMFS_EXTENT_CONVERTED, 0);
+	expect_state(p, 2, has_blocks | GUESTMEMFS_EXTENT_TRUNCATED, 0);
+	expect_state(p, 4, has_blocks | GUESTMEMFS_EXTENT_MIXED, 1);
+	expect_state(p, 7, GUESTMEMFS_EXTENT_CONVERTED, 0);
+	expect_state(p, 8, GUESTMEMFS_EXTENT_MIXED, 2);
+	expect_extent(p, 7, FILE1, 200, 0, 2);
+	expect_extent(p, 8, FILE1, 300, 0, 1);
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_extents), EXTENTS + 2);
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_maps), 3);
+	pool_check(p);
+}
+
 static void *patch_entry(struct pool *p, const struct patch *patch)
 {
 	switch (patch->place) {
@@ -83,6 +111,8 @@ static void *patch_entry(struct pool *p, const struct patch *patch)
 		return &p->t.inodes[patch->index];
 	case AT_EXTENT:
 		return &p->t.extents[patch->index];
+	case AT_MAP:
+		return &p->t.maps[patch->index];
 	default:
 		return NULL;
 	}

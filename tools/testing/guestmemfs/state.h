@@ -27,6 +27,7 @@ enum place {
 	AT_INODE,
 	AT_NAME,
 	AT_EXTENT,
+	AT_MAP,
 	AT_BITMAP,
 };
 
@@ -53,6 +54,7 @@ struct patch {
 #define LIVE(field, v)		{ AT_LIVE, 0, FIELD(guestmemfs_super_live, field), v }
 #define INODE(ino, field, v)	{ AT_INODE, ino, FIELD(guestmemfs_inode, field), v }
 #define EXTENT(slot, field, v)	{ AT_EXTENT, slot, FIELD(guestmemfs_extent, field), v }
+#define MAP(i, byte, v)		{ AT_MAP, i, FIELD(guestmemfs_map, bits[byte]), v }
 #define BITMAP(nr, v)		{ AT_BITMAP, nr, { 0, 1 }, v }
 /* A string with its length, which may be more than strlen() of it. */
 #define NAME(ino, string)	{ AT_NAME, ino, { 0, sizeof(string) - 1 }, 0, string }
@@ -60,7 +62,7 @@ struct patch {
 /* Tables that are changed, and what is to be said about them. */
 struct state {
 	const char *name;
-	struct patch patch[3];
+	struct patch patch[4];
 	/* No table: nothing, they are well formed. */
 	const char *table;
 	u64 entry;
@@ -74,10 +76,16 @@ struct state {
 #define RANGE_BAD(i, what)	"range table", i, what
 #define INODE_BAD(ino, what)	"inode table", ino, what
 #define EXTENT_BAD(slot, what)	"extent table", slot, what
+#define MAP_BAD(i, what)	"map table", i, what
 #define BITMAP_BAD(block, what)	"bitmap", block, what
 
 /* Two ranges, some directories and files, pieces of files, and gaps in the tables. */
 void state_make(struct pool *p);
+/*
+ * The same, with converted and truncated offsets: extent 1 is converted, 2 truncated, 4
+ * has map 1; 7 and 8 are of file 1 and without blocks, 7 is converted and 8 has map 2.
+ */
+void state_make_converted(struct pool *p);
 /* Where a patch goes, for those that are bytes in one place. */
 void *patch_place(struct pool *p, const struct patch *patch);
 void state_apply(struct pool *p, const struct state *s);

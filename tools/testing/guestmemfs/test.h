@@ -36,19 +36,27 @@ void __noreturn test_fail(const char *file, int line, const char *fmt, ...) __pr
 
 void alloc_tests(void);
 void check_tests(void);
+void check_states_tests(void);
 void cmdline_tests(void);
 void described_tests(void);
+void find_tests(void);
 void format_tests(void);
 void geometry_tests(void);
 void golden_tests(void);
+void golden_states_tests(void);
 void handover_tests(void);
 void map_tests(void);
 void printed_tests(void);
 void random_tests(void);
 void replay_tests(void);
+void states_tests(void);
+void states_blocks_tests(void);
+void states_limits_tests(void);
+void states_random_tests(void);
 
 /* Calls @fn with each complaint that a test expects. */
 void check_complaints(void (*fn)(const char *what));
+void check_states_complaints(void (*fn)(const char *what));
 void format_complaints(void (*fn)(const char *what));
 void handover_complaints(void (*fn)(const char *what));
 

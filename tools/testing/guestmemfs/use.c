@@ -7,13 +7,16 @@
 
 #include "use.h"
 
+/* A bit of an operation's second byte: the other one that is listed for it. */
+#define OP_OTHER	0x40
+
 enum op {
-	OP_FILL,
+	OP_FILL,	/* or convert */
 	OP_FILL_AGAIN,	/* twice as likely */
-	OP_PUNCH,
-	OP_CLEAR,
+	OP_PUNCH,	/* or truncate */
+	OP_CLEAR,	/* or say that it is ready */
 	OP_CREATE,
-	OP_NAME,
+	OP_NAME,	/* or drop what is truncated */
 	OP_UNLINK,
 	OP_EVICT,
 	NR_OPS,
@@ -113,16 +116,58 @@ static void use_fill(struct pool *p, u32 file, u64 logical, u64 count)
 
 	err = pool_fill(p, file, logical, count);
 	if (err) {
-		CHECK(err == -ENOSPC || (shim_fail_from && err == -ENOMEM));
+		CHECK(err == -ENOSPC || err == -EBUSY || (shim_fail_from && err == -ENOMEM));
 		CHECK_EQ(p->t.free_blocks, nr_free);
 		return;
 	}
 	for (; count; logical += run.count, count -= run.count) {
 		gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
 		CHECK(run.count && run.block != GMFS_NO_BLOCK);
+		CHECK(!(run.flags & GUESTMEMFS_EXTENT_TRUNCATED));
 		use_block(&p->t, run.block);
 		run.count = min(run.count, count);
 	}
+}
+
+/* All of it gets the character, or nothing does. */
+static void use_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
+{
+	struct gmfs_state s;
+	int err;
+
+	err = pool_convert(p, file, first, last, converted);
+	if (err) {
+		CHECK(err == -ENOSPC || err == -EBUSY || (shim_fail_from && err == -ENOMEM));
+		return;
+	}
+	CHECK(gmfs_map_uniform(&p->t, &p->map[file], first, last - first));
+	for (; first < last; first = s.end) {
+		gmfs_map_state(&p->t, &p->map[file], first, &s);
+		CHECK(s.end > first && s.converted == converted && !s.truncated);
+	}
+}
+
+static void use_other(struct pool *p, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
+{
+	u64 pages = GUESTMEMFS_BLOCK_PAGES;
+	int err = 0;
+
+	switch (op[0] % NR_OPS) {
+	case OP_PUNCH:
+		err = pool_truncate(p, file, logical, count);
+		break;
+	case OP_CLEAR:
+		err = pool_ready(p, file, logical, count);
+		break;
+	case OP_NAME:
+		gmfs_map_drop_truncated(&p->t, &p->map[file]);
+		break;
+	default:
+		/* Neither end is one of a block. */
+		use_convert(p, file, logical * pages + op[3], (logical + count) * pages - op[2],
+			    op[1] & 2);
+	}
+	CHECK(!err || (shim_fail_from && err == -ENOMEM));
 }
 
 static void use_once(struct pool *p, const u8 op[USE_OP])
@@ -141,6 +186,11 @@ static void use_once(struct pool *p, const u8 op[USE_OP])
 		logical = GMFS_MAX_LOGICAL - count;
 	shim_allocations = 0;
 	shim_fail_from = op[1] & 1;
+	if (op[1] & OP_OTHER) {
+		use_other(p, file, op, logical, count);
+		shim_fail_from = 0;
+		return;
+	}
 	switch (op[0] % NR_OPS) {
 	case OP_PUNCH:
 		if (pool_punch(p, file, logical, count))
@@ -189,6 +239,8 @@ static void use_compare_counts(const struct gmfs_tables *t)
 	CHECK_EQ(gmfs_alloc_init(&again), 0);
 	CHECK_EQ(again.free_blocks, t->free_blocks);
 	CHECK_EQ(again.free_inodes, t->free_inodes);
+	CHECK_EQ(again.nr_states, t->nr_states);
+	CHECK_EQ(again.free_maps, t->free_maps);
 	CHECK(!memcmp(again.group_free, t->group_free, t->nr_groups * sizeof(*t->group_free)));
 	gmfs_alloc_exit(&again);
 }

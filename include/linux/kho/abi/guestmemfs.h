@@ -37,6 +37,11 @@
  * Feature words follow the rule of on-disk formats. With an unknown bit in
  * @feature_compat a kernel goes on, in @feature_ro_compat it mounts read-only,
  * in @feature_incompat it refuses the pool. A refused pool keeps its memory.
+ *
+ * The *character* of a page of 4 KiB is private or shared. All pages of a file
+ * begin with the same one, and a page that has the other one is *converted*.
+ * That is kept for pages without memory as well. Such extents and their map
+ * entries are in the tables only under %GUESTMEMFS_FEATURE_INCOMPAT_STATES.
  */
 
 #define GUESTMEMFS_KHO_SUBTREE		"guestmemfs"
@@ -164,6 +169,10 @@ enum guestmemfs_table {
 	GUESTMEMFS_NR_TABLES,
 };
 
+/* Flags of extents but ALLOCATED, of inodes but ORPHAN, and the map table are in use. */
+#define GUESTMEMFS_FEATURE_INCOMPAT_STATES	0x1U
+#define GUESTMEMFS_FEATURE_INCOMPAT_KNOWN	GUESTMEMFS_FEATURE_INCOMPAT_STATES
+
 #define GUESTMEMFS_TABLE_SLOTS		12	/* room for later tables */
 #define GUESTMEMFS_TABLE_ALIGN		4096
 
@@ -276,14 +285,20 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
 
 /* The file was unlinked while open; it goes with the kernel that had it open. */
 #define GUESTMEMFS_INODE_ORPHAN		0x1U
-/* Offsets that no extent describes are private (unfaultable), not shared. */
+/* Offsets that are not converted are private (unfaultable), not shared. Files only. */
 #define GUESTMEMFS_INODE_PRIVATE	0x2U
-#define GUESTMEMFS_INODE_FLAGS		(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE)
+/* The initial character was chosen when a descriptor for KVM was made. Files only. */
+#define GUESTMEMFS_INODE_CHOSEN		0x4U
+#define GUESTMEMFS_INODE_FLAGS \
+	(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE | GUESTMEMFS_INODE_CHOSEN)
 
 /* How the preserved descriptor was open. */
 #define GUESTMEMFS_PRESERVED_READ	0x1U
 #define GUESTMEMFS_PRESERVED_WRITE	0x2U
 #define GUESTMEMFS_PRESERVED_ACCESS	(GUESTMEMFS_PRESERVED_READ | GUESTMEMFS_PRESERVED_WRITE)
+/* It was a descriptor for a hypervisor, and one that can be mapped. */
+#define GUESTMEMFS_PRESERVED_GMEM	0x4U
+#define GUESTMEMFS_PRESERVED_MMAP	0x8U
 
 /**
  * struct guestmemfs_inode - a file or a directory
@@ -347,9 +362,9 @@ static_assert(offsetof(struct guestmemfs_inode, name) == 128);
 #define GUESTMEMFS_EXTENT_ALLOCATED	0x1U
 /* Its offsets have the other character than the inode's flags give them. */
 #define GUESTMEMFS_EXTENT_CONVERTED	0x2U
-/* One block; @map tells for each of its pages what CONVERTED tells for all. */
+/* One block, not CONVERTED; @map tells which of its pages are: some, and not all. */
 #define GUESTMEMFS_EXTENT_MIXED		0x4U
-/* Cut off its file; the blocks are freed when the last pin is gone. */
+/* Punched while somebody held the blocks, which are freed when nobody does any more. */
 #define GUESTMEMFS_EXTENT_TRUNCATED	0x8U
 /* The pins are meant to outlive a kexec. */
 #define GUESTMEMFS_EXTENT_PINNED	0x10U
@@ -381,7 +396,9 @@ static_assert(offsetof(struct guestmemfs_extent, pins) == 28);
 
 /**
  * struct guestmemfs_map - which pages of a mixed block are converted
- * @bits: a bit a 4 KiB page, bit 0 of byte 0 first
+ * @bits: a bit a 4 KiB page, bit 0 of byte 0 first; all zero: the entry is free
+ *
+ * Entry 0 is never used, so that a zero means "none" in an extent.
  */
 struct guestmemfs_map {
 	__u8 bits[GUESTMEMFS_BLOCK_PAGES / 8];

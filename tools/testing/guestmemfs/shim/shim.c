@@ -2,16 +2,22 @@
 /*
  * What the files under test call of the kernel, for a process.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include <linux/bitops.h>
 #include <linux/crc32c.h>
+#include <linux/limits.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
+#include <linux/vmalloc.h>
 
 unsigned int shim_fail_from;
 unsigned int shim_allocations;
 int shim_unfreed;
+size_t shim_largest;
+unsigned long shim_searches;
 
 static bool shim_fails(void)
 {
@@ -19,15 +25,31 @@ static bool shim_fails(void)
 	return shim_fail_from && shim_allocations >= shim_fail_from;
 }
 
-void *kvcalloc(size_t n, size_t size, unsigned int gfp)
+void *__vcalloc(size_t n, size_t size, unsigned int gfp)
 {
 	void *p = NULL;
 
 	(void)gfp;
+	shim_largest = max(shim_largest, n * size);
 	if (!shim_fails())
 		p = calloc(n ? n : 1, size);
 	shim_unfreed += !!p;
 	return p;
+}
+
+/* What the kernel warns of ends the test. */
+static void shim_bound(size_t n, size_t size)
+{
+	if (n <= INT_MAX / size)
+		return;
+	fprintf(stderr, "kvmalloc: %zu times %zu bytes, of which the kernel warns\n", n, size);
+	abort();
+}
+
+void *kvcalloc(size_t n, size_t size, unsigned int gfp)
+{
+	shim_bound(n, size);
+	return __vcalloc(n, size, gfp);
 }
 
 void *kvrealloc(const void *p, size_t size, unsigned int gfp)
@@ -35,6 +57,7 @@ void *kvrealloc(const void *p, size_t size, unsigned int gfp)
 	void *q = NULL;
 
 	(void)gfp;
+	shim_bound(size, 1);
 	if (!shim_fails())
 		q = realloc((void *)p, size);
 	shim_unfreed += q && !p;

@@ -61,9 +61,13 @@ static inline unsigned long find_next_bit(const unsigned long *map, unsigned lon
 	return shim_find(map, size, start, 0);
 }
 
+/* Calls of find_next_zero_bit(), to see how much is searched. */
+extern unsigned long shim_searches;
+
 static inline unsigned long find_next_zero_bit(const unsigned long *map, unsigned long size,
 					       unsigned long start)
 {
+	shim_searches++;
 	return shim_find(map, size, start, ~0UL);
 }
 

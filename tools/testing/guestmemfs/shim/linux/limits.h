@@ -5,6 +5,9 @@
 #include_next <linux/limits.h>
 #include <linux/types.h>
 
+#ifndef INT_MAX
+#define INT_MAX		((int)(~0U >> 1))
+#endif
 #define U8_MAX		((u8)~0U)
 #define U16_MAX		((u16)~0U)
 #define U32_MAX		((u32)~0U)

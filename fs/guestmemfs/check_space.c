@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Are the extents of a pool well formed, and what depends on them: its bitmap
+ * and its maps? As in check.c, nothing is believed.
+ */
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/minmax.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/stat.h>
+#include <linux/string.h>
+
+#include "check.h"
+#include "extmap.h"
+
+/* Which blocks and maps have an owner, and how many extents have no blocks to pay for them. */
+struct gmfs_owned {
+	unsigned long *blocks;
+	unsigned long *maps;
+	u32 states;
+	u32 max_states;
+};
+
+static bool gmfs_blocks_exist(const struct gmfs_tables *t, u32 block, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < t->nr_ranges; i++) {
+		u32 first = le32_to_cpu(t->ranges[i].first_block);
+		u64 nr = le64_to_cpu(t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT;
+
+		if (block >= first && block - first < nr)
+			return count <= nr - (block - first);
+	}
+	return false;
+}
+
+static bool gmfs_state_unknown(const struct gmfs_tables *t, const struct guestmemfs_extent *e)
+{
+	u32 known = GUESTMEMFS_EXTENT_FLAGS & ~GUESTMEMFS_EXTENT_PINNED;
+	u32 flags = le32_to_cpu(e->flags);
+
+	if (!t->states)
+		return flags != GUESTMEMFS_EXTENT_ALLOCATED || e->map || e->pins;
+	return flags & ~known || e->pins;
+}
+
+/* Flags that exclude each other, or what only they go with. */
+static bool gmfs_state_impossible(const struct guestmemfs_extent *e)
+{
+	u32 flags = le32_to_cpu(e->flags);
+	bool mixed = flags & GUESTMEMFS_EXTENT_MIXED;
+
+	if (!flags || (flags & GMFS_EXTENT_CHARACTER) == GMFS_EXTENT_CHARACTER)
+		return true;
+	if (!(flags & GUESTMEMFS_EXTENT_ALLOCATED) &&
+	    (e->block || flags & GUESTMEMFS_EXTENT_TRUNCATED))
+		return true;
+	return mixed ? !e->map || e->count != cpu_to_le32(1) : !!e->map;
+}
+
+static const char *gmfs_extent_complaint(struct gmfs_checker *k, const struct guestmemfs_extent *e)
+{
+	u32 ino = le32_to_cpu(e->ino), count = le32_to_cpu(e->count);
+
+	if (ino >= k->used_inodes || !S_ISREG(le32_to_cpu(k->t->inodes[ino].mode)))
+		return "is of no file";
+	if (gmfs_state_unknown(k->t, e))
+		return "in a state that no feature announces";
+	if (gmfs_state_impossible(e))
+		return "in a state that cannot be";
+	if (!count || le64_to_cpu(e->logical) >= GMFS_MAX_LOGICAL ||
+	    count > GMFS_MAX_LOGICAL - le64_to_cpu(e->logical))
+		return "beyond the largest file";
+	if (gmfs_extent_allocated(e) && !gmfs_blocks_exist(k->t, le32_to_cpu(e->block), count))
+		return "has blocks that do not exist";
+	return NULL;
+}
+
+/* Gives an extent its blocks, its map and its place, which nobody may have. */
+static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *owned,
+				     const struct guestmemfs_extent *e)
+{
+	u32 block = le32_to_cpu(e->block), count = le32_to_cpu(e->count);
+	u32 map = le32_to_cpu(e->map);
+
+	if (gmfs_extent_allocated(e)) {
+		if (find_next_bit(owned->blocks, block + count, block) < block + count)
+			return "has blocks that another one has";
+		bitmap_set(owned->blocks, block, count);
+	}
+	if (map) {
+		if (map >= k->used_maps)
+			return "has a map that does not exist";
+		if (test_bit(map, owned->maps))
+			return "has a map that another one has";
+		__set_bit(map, owned->maps);
+	}
+	owned->states += gmfs_is_state(le32_to_cpu(e->flags));
+	return owned->states > owned->max_states ? "is one too many without blocks" : NULL;
+}
+
+/* Each extent by itself, and nothing in two of them. */
+static int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_owned *owned,
+			      struct gmfs_index *index)
+{
+	u32 slot;
+
+	for (slot = 0; slot < k->used_extents; slot++) {
+		const struct guestmemfs_extent *e = &k->t->extents[slot];
+		const char *what;
+
+		if (!e->ino)
+			continue;
+		what = gmfs_extent_complaint(k, e);
+		if (!what)
+			what = gmfs_extent_claim(k, owned, e);
+		if (what)
+			return gmfs_bad(k, "extent table", slot, what);
+		index->slots[index->nr++] = slot;
+	}
+	return 0;
+}
+
+/* A block is taken if and only if it has an owner or does not exist. */
+static int gmfs_check_bitmap(struct gmfs_checker *k, unsigned long *owned)
+{
+	u32 next = 0, i, block;
+
+	for (i = 0; i < k->t->nr_ranges; i++) {
+		u32 first = le32_to_cpu(k->t->ranges[i].first_block);
+
+		bitmap_set(owned, next, first - next);
+		next = first + (le64_to_cpu(k->t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT);
+	}
+	if (bitmap_equal(owned, k->t->bitmap, k->t->nr_blocks))
+		return 0;
+	bitmap_xor(owned, owned, k->t->bitmap, k->t->nr_blocks);
+	block = find_first_bit(owned, k->t->nr_blocks);
+	return gmfs_bad(k, "bitmap", block, test_bit(block, k->t->bitmap) ?
+			"is taken but nobody's" : "is free but somebody's");
+}
+
+static int gmfs_cmp_extents(const void *a, const void *b, const void *priv)
+{
+	const struct gmfs_tables *t = priv;
+	const struct guestmemfs_extent *x = &t->extents[*(const u32 *)a];
+	const struct guestmemfs_extent *y = &t->extents[*(const u32 *)b];
+
+	if (x->ino != y->ino)
+		return le32_to_cpu(x->ino) < le32_to_cpu(y->ino) ? -1 : 1;
+	if (x->logical != y->logical)
+		return le64_to_cpu(x->logical) < le64_to_cpu(y->logical) ? -1 : 1;
+	return 0;
+}
+
+/* No offset of a file is in two extents. */
+static int gmfs_check_offsets(struct gmfs_checker *k, struct gmfs_index *index)
+{
+	u32 i;
+
+	sort_r(index->slots, index->nr, sizeof(u32), gmfs_cmp_extents, NULL, k->t);
+	for (i = 1; i < index->nr; i++) {
+		const struct guestmemfs_extent *a = &k->t->extents[index->slots[i - 1]];
+		const struct guestmemfs_extent *b = &k->t->extents[index->slots[i]];
+
+		if (a->ino == b->ino &&
+		    le64_to_cpu(a->logical) + le32_to_cpu(a->count) > le64_to_cpu(b->logical))
+			return gmfs_bad(k, "extent table", index->slots[i],
+					"has offsets that another one has");
+	}
+	return 0;
+}
+
+/* A map that has an owner tells pages apart, and all others are free. */
+static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
+{
+	u32 i;
+
+	for (i = 0; i < k->used_maps; i++) {
+		const u8 *bits = k->t->maps[i].bits;
+		const size_t size = sizeof(k->t->maps[i].bits);
+		bool zero = !memchr_inv(bits, 0, size);
+
+		if (!test_bit(i, owned) && !zero)
+			return gmfs_bad(k, "map table", i, "is taken but nobody's");
+		if (test_bit(i, owned) && (zero || !memchr_inv(bits, 0xff, size)))
+			return gmfs_bad(k, "map table", i, "has pages of one kind only");
+	}
+	return 0;
+}
+
+/**
+ * gmfs_check_space - check extents, bitmap and maps
+ * @k: a check that has accepted what is in use, and the inodes
+ * @index: its slots have room for all extents in use; filled in
+ *
+ * Return: 0, -EUCLEAN or -ENOMEM.
+ */
+int gmfs_check_space(struct gmfs_checker *k, struct gmfs_index *index)
+{
+	unsigned long *blocks __free(kvfree) =
+		gmfs_calloc(BITS_TO_LONGS(k->t->nr_blocks), sizeof(long));
+	unsigned long *maps __free(kvfree) =
+		gmfs_calloc(BITS_TO_LONGS(max(k->used_maps, 1U)), sizeof(long));
+	struct gmfs_owned owned = { .blocks = blocks, .maps = maps };
+	u64 total = 0;
+	int err;
+	u32 i;
+
+	if (!blocks || !maps)
+		return -ENOMEM;
+	for (i = 0; i < k->t->nr_ranges; i++)
+		total += le64_to_cpu(k->t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT;
+	owned.max_states = gmfs_states_max(k->t, total);
+	err = gmfs_check_extents(k, &owned, index);
+	if (!err)
+		err = gmfs_check_maps(k, maps);
+	if (!err)
+		err = gmfs_check_bitmap(k, blocks);
+	return err ? err : gmfs_check_offsets(k, index);
+}

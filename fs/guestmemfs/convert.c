@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The character of a file's pages: private (the guest's alone) or shared
+ * (mapped by the host as well), and who stands in the way of changing it.
+ */
+#include <linux/fs.h>
+#include <linux/gmem_provider.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <uapi/linux/guestmemfs.h>
+
+#include "internal.h"
+
+/* What the inode says of pages that nothing was converted of. */
+static bool gmfs_private_by_default(const struct inode *inode)
+{
+	const struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+
+	return le32_to_cpu(READ_ONCE(t->inodes[inode->i_ino].flags)) & GUESTMEMFS_INODE_PRIVATE;
+}
+
+/**
+ * gmfs_file_character - are the pages of an entry private or shared
+ * @inode: the file
+ * @first: first page, a multiple of the entry's size
+ * @order: the entry's size, as log2 of pages
+ *
+ * Context: process context. Without invalidate_lock the answer may be of the past.
+ * Return: the character of all of them, or %GMFS_MIXED.
+ */
+enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsigned int order)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_state state;
+
+	guard(rwsem_read)(&gi->map_lock);
+	if (order && !gmfs_map_uniform(t, &gi->map, first, 1UL << order))
+		return GMFS_MIXED;
+	gmfs_map_state(t, &gi->map, first, &state);
+	return state.converted != gmfs_private_by_default(inode) ? GMFS_PRIVATE : GMFS_SHARED;
+}
+
+/**
+ * gmfs_file_is - is a part of a file all private, or all shared
+ * @inode: the file
+ * @first: first page
+ * @last: page after the last one
+ * @private: private, or else shared
+ *
+ * Return: true if all pages have that character.
+ */
+bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	bool by_default = gmfs_private_by_default(inode);
+	struct gmfs_state state;
+
+	guard(rwsem_read)(&gi->map_lock);
+	for (; first < last; first = state.end) {
+		gmfs_map_state(t, &gi->map, first, &state);
+		if (private == (state.converted == by_default))
+			return false;
+	}
+	return true;
+}
+
+/**
+ * gmfs_choose_character - what a file is before anything of it is converted
+ * @inode: the file
+ * @private: private, or else shared
+ *
+ * The first one to choose does so for all; the file may have contents already.
+ *
+ * Return: 0; -EEXIST if another one was chosen before, -EROFS, -EBUSY (a kexec has begun), or
+ * -EAGAIN (it would be private, and something holds a page).
+ */
+int gmfs_choose_character(struct inode *inode, bool private)
+{
+	const u32 chosen = GUESTMEMFS_INODE_CHOSEN | (private ? GUESTMEMFS_INODE_PRIVATE : 0);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct guestmemfs_inode *di = &pool->tables.inodes[inode->i_ino];
+	struct address_space *mapping = inode->i_mapping;
+	int err = 0;
+
+	if (sb_rdonly(inode->i_sb))
+		return -EROFS;
+	filemap_invalidate_lock(mapping);
+	if (le32_to_cpu(di->flags) & GUESTMEMFS_INODE_CHOSEN) {
+		if (gmfs_private_by_default(inode) != private)
+			err = -EEXIST;
+		goto out;
+	}
+	if (private) {
+		unmap_mapping_range(mapping, 0, 0, 1);
+		if (gmfs_first_pin(inode, 0, ULONG_MAX))
+			err = -EAGAIN;
+	}
+	if (!err)
+		err = gmfs_pool_begin(pool);
+	if (err)
+		goto out;
+	gmfs_feature_states(&pool->tables);
+	WRITE_ONCE(di->flags, di->flags | cpu_to_le32(chosen));
+	gmfs_pool_end(pool);
+out:
+	filemap_invalidate_unlock(mapping);
+	return err;
+}
+
+/**
+ * gmfs_reclaim_private - private frames are on their way to the host
+ * @inode: the file; its map_lock is held exclusively, or nobody else has it
+ * @first: first page
+ * @last: page after the last one
+ *
+ * Nothing of it is mapped any more.
+ */
+void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	bool by_default = gmfs_private_by_default(inode);
+	struct gmfs_state state;
+	struct gmfs_run run;
+
+	for (; first < last; first = state.end) {
+		gmfs_map_state(t, &gi->map, first, &state);
+		if (!state.allocated || state.converted == by_default)
+			continue;
+		gmfs_map_lookup(t, &gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
+		state.end = min3(state.end, last,
+				 (pgoff_t)(run.logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
+		gmem_reclaim(PHYS_PFN(gmfs_block_phys(t, run.block)) +
+			     first % GUESTMEMFS_BLOCK_PAGES, state.end - first);
+	}
+}
+
+static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, bool private)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	int err;
+
+	guard(rwsem_write)(&gi->map_lock);
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	if (!private)
+		gmfs_reclaim_private(inode, first, last);
+	err = gmfs_map_convert(&pool->tables, &gi->map, inode->i_ino, first, last,
+			       private != gmfs_private_by_default(inode));
+	gmfs_pool_end(pool);
+	return err;
+}
+
+/*
+ * If the entry around a page is of one character now, it can be mapped as one
+ * again: smaller entries inside it go, and come back larger.
+ */
+static void gmfs_convert_merge(struct inode *inode, pgoff_t page, pgoff_t first, pgoff_t last)
+{
+	static const int orders[] = { PUD_ORDER, PMD_ORDER };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		pgoff_t size = 1UL << orders[i], start = round_down(page, size);
+
+		if (start >= first && start + size <= last)
+			return;
+		if (gmfs_file_character(inode, start, orders[i]) == GMFS_MIXED)
+			continue;
+		unmap_mapping_range(inode->i_mapping, (loff_t)start << PAGE_SHIFT,
+				    (loff_t)size << PAGE_SHIFT, 1);
+		gmfs_gmem_invalidate_begin(inode, start, start + size);
+		gmfs_gmem_invalidate_end(inode, start, start + size);
+		return;
+	}
+}
+
+/**
+ * gmfs_convert - make a part of a file private or shared, in place
+ * @inode: the file
+ * @first: first page
+ * @last: page after the last one
+ * @private: private, or else shared
+ * @held: with -EAGAIN: the first page that something holds
+ *
+ * The host's mappings go, then the guests', then the character is stored; a
+ * fault that was on its way comes again. All or nothing.
+ *
+ * Context: process context.
+ * Return: 0, -EINVAL beyond the end of the file, or what the uapi header lists.
+ */
+int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct gmfs_pin *pin;
+	int err;
+
+	if (sb_rdonly(inode->i_sb))
+		return -EROFS;
+	filemap_invalidate_lock(mapping);
+	err = -EINVAL;
+	if (last > DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
+		goto out;
+	gmfs_pin_settle(inode, first / GUESTMEMFS_BLOCK_PAGES,
+			DIV_ROUND_UP(last, GUESTMEMFS_BLOCK_PAGES));
+	err = 0;
+	if (gmfs_file_is(inode, first, last, private))
+		goto out;
+	unmap_mapping_range(mapping, (loff_t)first << PAGE_SHIFT,
+			    (loff_t)(last - first) << PAGE_SHIFT, 1);
+	pin = private ? gmfs_first_pin(inode, first, last) : NULL;
+	if (pin) {
+		*held = max(first, pin->first);
+		err = -EAGAIN;
+		goto out;
+	}
+	gmfs_gmem_invalidate_begin(inode, first, last);
+	err = gmfs_convert_store(inode, first, last, private);
+	gmfs_gmem_invalidate_end(inode, first, last);
+	if (!err) {
+		gmfs_convert_merge(inode, first, first, last);
+		gmfs_convert_merge(inode, last - 1, first, last);
+	}
+out:
+	filemap_invalidate_unlock(mapping);
+	return err;
+}

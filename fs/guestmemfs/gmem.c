@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Descriptors that a hypervisor binds to memslots, see <linux/gmem_provider.h>.
+ *
+ * A descriptor is another open file of the same inode: it keeps file, mount and
+ * superblock as an open file does, and a memslot keeps the descriptor. So it
+ * does not matter in which order file, descriptor, virtual machine and name go:
+ * the memory stays until the last of them.
+ */
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/gmem_provider.h>
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <uapi/linux/guestmemfs.h>
+
+#include "internal.h"
+
+/**
+ * struct gmfs_gmem - what a descriptor knows beside its file
+ * @file: the file that it was made of, for that one's write access to the mount
+ * @vm_id: the virtual machine that may bind it; 0: the first one to try
+ * @flags: GUESTMEMFS_GMEM_*
+ *
+ * @vm_id is under the file's invalidate_lock.
+ */
+struct gmfs_gmem {
+	struct file *file;
+	u64 vm_id;
+	u32 flags;
+};
+
+static bool gmfs_binding_touches(const struct gmem_binding *b, pgoff_t first, pgoff_t last)
+{
+	return b->start < last && first < b->end;
+}
+
+/**
+ * gmfs_gmem_invalidate_begin - unmap a part of a file from all guests
+ * @inode: the file; its invalidate_lock is held exclusively until
+ *	gmfs_gmem_invalidate_end() of the same part
+ * @first: first page
+ * @last: page after the last one
+ */
+void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct gmem_binding *b;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
+		if (gmfs_binding_touches(b, first, last))
+			b->ops->invalidate_begin(b, first, last);
+}
+
+/**
+ * gmfs_gmem_invalidate_end - guests may map a part of a file again
+ * @inode: the file
+ * @first: first page
+ * @last: page after the last one
+ */
+void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct gmem_binding *b;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
+		if (gmfs_binding_touches(b, first, last))
+			b->ops->invalidate_end(b, first, last);
+}
+
+static int gmfs_gmem_bind(struct file *file, struct gmem_binding *b)
+{
+	struct inode *inode = file_inode(file);
+	struct gmfs_gmem *gmem = file->private_data;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmem_binding *other;
+	int err = -EINVAL;
+
+	filemap_invalidate_lock(inode->i_mapping);
+	if (gmem->vm_id && gmem->vm_id != b->vm_id)
+		goto out;
+	if (b->end < b->start || b->end > i_size_read(inode) >> PAGE_SHIFT)
+		goto out;
+	err = -EEXIST;
+	list_for_each_entry(other, &gi->bindings, node)
+		if (other->vm_id == b->vm_id && gmfs_binding_touches(other, b->start, b->end))
+			goto out;
+	gmem->vm_id = b->vm_id;
+	list_add_tail(&b->node, &gi->bindings);
+	err = 0;
+out:
+	filemap_invalidate_unlock(inode->i_mapping);
+	return err;
+}
+
+static void gmfs_gmem_unbind(struct file *file, struct gmem_binding *b)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	filemap_invalidate_lock(mapping);
+	list_del(&b->node);
+	filemap_invalidate_unlock(mapping);
+}
+
+/* The largest entry that can map a page, and what is behind it. */
+static int gmfs_gmem_entry(struct inode *inode, pgoff_t index, unsigned long *pfn, int *order)
+{
+	static const int orders[] = { PUD_ORDER, PMD_ORDER, 0 };
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
+	int i, err = -EFAULT;
+
+	if (index >= end)
+		return -EFAULT;
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		pgoff_t first = round_down(index, 1UL << orders[i]);
+		struct gmfs_run run;
+
+		if (orders[i] && (first + (1UL << orders[i]) > end ||
+				  gmfs_file_character(inode, first, orders[i]) == GMFS_MIXED))
+			continue;
+		err = gmfs_file_entry(inode, first, orders[i], &run);
+		if (err < 0) {
+			if (err == -EAGAIN)
+				continue;
+			break;
+		}
+		*pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, run.block)) +
+		       (orders[i] ? index - first : index % GUESTMEMFS_BLOCK_PAGES);
+		*order = orders[i];
+		return 0;
+	}
+	return err;
+}
+
+static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pfn, int *order)
+{
+	struct inode *inode = file_inode(file);
+	int err;
+
+	for (;;) {
+		filemap_invalidate_lock_shared(inode->i_mapping);
+		err = gmfs_gmem_entry(inode, index, pfn, order);
+		filemap_invalidate_unlock_shared(inode->i_mapping);
+		/* A guest may run until the last moment before a kexec. */
+		if (err != -EBUSY)
+			return err;
+		if (signal_pending(current))
+			return -EINTR;
+		schedule_timeout_interruptible(HZ / 10);
+	}
+}
+
+static bool gmfs_gmem_is_private(struct file *file, pgoff_t index)
+{
+	return gmfs_file_character(file_inode(file), index, 0) == GMFS_PRIVATE;
+}
+
+static const struct gmem_provider_ops gmfs_gmem_provider_ops = {
+	.bind		= gmfs_gmem_bind,
+	.unbind		= gmfs_gmem_unbind,
+	.get_pfn	= gmfs_gmem_get_pfn,
+	.is_private	= gmfs_gmem_is_private,
+};
+
+static int guestmemfs_gmem_mmap_prepare(struct vm_area_desc *desc)
+{
+	const struct gmfs_gmem *gmem = desc->file->private_data;
+
+	if (!(gmem->flags & GUESTMEMFS_GMEM_MMAP))
+		return -ENODEV;
+	return guestmemfs_file_operations.mmap_prepare(desc);
+}
+
+static int guestmemfs_gmem_release(struct inode *inode, struct file *file)
+{
+	struct gmfs_gmem *gmem = file->private_data;
+
+	fput(gmem->file);
+	kfree(gmem);
+	return 0;
+}
+
+/**
+ * gmfs_is_gmem - is an open file a descriptor for a hypervisor
+ * @file: any file
+ *
+ * Return: true if gmfs_gmem_file() has made it.
+ */
+bool gmfs_is_gmem(const struct file *file)
+{
+	return file->f_op == &gmfs_gmem_file_operations;
+}
+
+/**
+ * gmfs_gmem_flags - what kind of descriptor it is
+ * @file: a descriptor for a hypervisor
+ *
+ * Return: GUESTMEMFS_GMEM_*.
+ */
+u32 gmfs_gmem_flags(const struct file *file)
+{
+	const struct gmfs_gmem *gmem = file->private_data;
+
+	return gmem->flags;
+}
+
+/**
+ * gmfs_gmem_file - make another open file of an inode, for a hypervisor
+ * @file: the file, open for reading and writing
+ * @vm_id: the virtual machine, 0 for the first one to bind it
+ * @flags: GUESTMEMFS_GMEM_*
+ *
+ * Return: the descriptor's file, or -ENOMEM or -ENFILE.
+ */
+struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
+{
+	struct gmfs_gmem *gmem = kzalloc_obj(*gmem, GFP_KERNEL_ACCOUNT);
+	struct file *new;
+
+	if (!gmem)
+		return ERR_PTR(-ENOMEM);
+	gmem->vm_id = vm_id;
+	gmem->flags = flags;
+	/* A clone is no writer of the mount. */
+	gmem->file = get_file(file);
+	new = alloc_file_clone(file, O_RDWR | O_LARGEFILE, &gmfs_gmem_file_operations);
+	if (IS_ERR(new)) {
+		fput(file);
+		kfree(gmem);
+	} else {
+		new->private_data = gmem;
+	}
+	return new;
+}
+
+/**
+ * gmfs_gmem_create - %GUESTMEMFS_IOC_CREATE_GMEM
+ * @file: the file
+ * @vm_fd: the virtual machine's descriptor
+ * @flags: GUESTMEMFS_GMEM_*, known ones only
+ *
+ * Return: the new descriptor, or an error that the uapi header lists.
+ */
+int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
+{
+	const u32 access = FMODE_READ | FMODE_WRITE;
+	struct file *new;
+	u64 vm_id;
+	int fd, err;
+
+	CLASS(fd, vm)(vm_fd);
+
+	if (((__force u32)file->f_mode & access) != access)
+		return -EACCES;
+	if (fd_empty(vm))
+		return -EBADF;
+	err = gmem_vm_id(fd_file(vm), &vm_id);
+	if (err)
+		return err;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	new = gmfs_gmem_file(file, vm_id, flags);
+	if (IS_ERR(new)) {
+		err = PTR_ERR(new);
+		goto err_fd;
+	}
+	/* The last to fail: it stays. */
+	err = gmfs_choose_character(file_inode(file), !(flags & GUESTMEMFS_GMEM_INIT_SHARED));
+	if (err)
+		goto err_file;
+	fd_install(fd, new);
+	return fd;
+
+err_file:
+	fput(new);
+err_fd:
+	put_unused_fd(fd);
+	return err;
+}
+
+const struct file_operations gmfs_gmem_file_operations = {
+	.llseek			= guestmemfs_llseek,
+	.mmap_prepare		= guestmemfs_gmem_mmap_prepare,
+	.get_unmapped_area	= guestmemfs_get_unmapped_area,
+	.fallocate		= guestmemfs_fallocate,
+	.fsync			= noop_fsync,
+	.unlocked_ioctl		= guestmemfs_gmem_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+	.release		= guestmemfs_gmem_release,
+};
+
+static struct gmem_provider gmfs_gmem_provider = {
+	.fops	= &gmfs_gmem_file_operations,
+	.ops	= &gmfs_gmem_provider_ops,
+};
+
+static int __init gmfs_gmem_init(void)
+{
+	gmem_provider_register(&gmfs_gmem_provider);
+	return 0;
+}
+fs_initcall(gmfs_gmem_init);

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ioctls of files and of descriptors for hypervisors: everything from user space is
+ * checked here, and nothing else is.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/uaccess.h>
+#include <uapi/linux/guestmemfs.h>
+
+#include "internal.h"
+
+/* Of @ksize bytes, of which @min have been there since the first version. */
+static int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
+{
+	u32 size;
+
+	if (get_user(size, (const u32 __user *)uarg))
+		return -EFAULT;
+	if (size < min)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	return copy_struct_from_user(arg, ksize, uarg, size);
+}
+
+static long gmfs_ioctl_create_gmem(struct file *file, const void __user *uarg)
+{
+	struct guestmemfs_create_gmem arg;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags & ~(GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP) || arg.reserved)
+		return -EINVAL;
+	return gmfs_gmem_create(file, arg.vm_fd, arg.flags);
+}
+
+static bool gmfs_attributes_valid(const struct guestmemfs_set_attributes *arg)
+{
+	u64 end;
+
+	if (arg->flags || arg->attributes & ~GUESTMEMFS_ATTRIBUTE_PRIVATE)
+		return false;
+	if (!arg->length || !PAGE_ALIGNED(arg->offset | arg->length))
+		return false;
+	return !check_add_overflow(arg->offset, arg->length, &end) && end <= MAX_LFS_FILESIZE;
+}
+
+static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
+{
+	struct guestmemfs_set_attributes __user *to = uarg;
+	struct guestmemfs_set_attributes arg;
+	pgoff_t held = 0;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (!gmfs_attributes_valid(&arg))
+		return -EINVAL;
+	err = gmfs_convert(file_inode(file), arg.offset >> PAGE_SHIFT,
+			   (arg.offset + arg.length) >> PAGE_SHIFT,
+			   arg.attributes & GUESTMEMFS_ATTRIBUTE_PRIVATE, &held);
+	if ((!err || err == -EAGAIN) && put_user((u64)held << PAGE_SHIFT, &to->error_offset))
+		return -EFAULT;
+	return err;
+}
+
+/* How large the entries are that can map the page, if it has a frame. */
+static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
+{
+	static const int orders[] = { PUD_ORDER, PMD_ORDER };
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
+	struct gmfs_run run;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		pgoff_t size = 1UL << orders[i], first = round_down(page, size);
+		u64 blocks = size / GUESTMEMFS_BLOCK_PAGES;
+
+		if (first + size > end ||
+		    gmfs_file_character(inode, first, orders[i]) == GMFS_MIXED)
+			continue;
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_lookup(t, &gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
+		if (run.block != GMFS_NO_BLOCK && run.count >= blocks && !(run.block % blocks))
+			return orders[i];
+	}
+	return 0;
+}
+
+static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs_get_state *arg)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	pgoff_t last = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
+	struct gmfs_state state;
+	struct gmfs_pin *pin;
+
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_state(t, &gi->map, page, &state);
+	last = min_t(u64, last, state.end);
+	pin = gmfs_first_pin(inode, page, last);
+	if (pin && pin->first > page)
+		last = pin->first;
+	else if (pin)
+		last = min(last, pin->last);
+	arg->state = (state.allocated ? GUESTMEMFS_STATE_ALLOCATED : 0) |
+		     (state.truncated ? GUESTMEMFS_STATE_TRUNCATING : 0) |
+		     (pin && pin->first <= page ? GUESTMEMFS_STATE_HELD : 0);
+	if (gmfs_file_character(inode, page, 0) == GMFS_PRIVATE)
+		arg->state |= GUESTMEMFS_STATE_PRIVATE;
+	arg->length = (u64)(last - page) << PAGE_SHIFT;
+	arg->order = state.truncated ? 0 : gmfs_state_order(inode, page);
+}
+
+static long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
+{
+	struct inode *inode = file_inode(file);
+	struct guestmemfs_get_state arg;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags)
+		return -EINVAL;
+	arg.reserved = 0;
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	if (arg.offset < i_size_read(inode))
+		gmfs_state_fill(inode, arg.offset >> PAGE_SHIFT, &arg);
+	else
+		err = -ENXIO;
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	/* No more than there is room for: a caller of before knows less. */
+	if (!err && copy_to_user(uarg, &arg, min(arg.size, sizeof(arg))))
+		err = -EFAULT;
+	return err;
+}
+
+/* The size is in the structure, not in the command. */
+static unsigned int gmfs_ioctl_nr(unsigned int cmd)
+{
+	return _IOC_TYPE(cmd) == GUESTMEMFS_IOC_MAGIC ? _IOC_NR(cmd) : UINT_MAX;
+}
+
+/**
+ * guestmemfs_ioctl - ioctls of a file
+ * @file: the file
+ * @cmd: GUESTMEMFS_IOC_*
+ * @arg: a pointer to its argument
+ *
+ * Return: what the uapi header says; -ENOTTY for those of others.
+ */
+long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	switch (gmfs_ioctl_nr(cmd)) {
+	case _IOC_NR(GUESTMEMFS_IOC_CREATE_GMEM):
+		return gmfs_ioctl_create_gmem(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
+		return gmfs_ioctl_get_state(file, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/**
+ * guestmemfs_gmem_ioctl - ioctls of a descriptor for a hypervisor
+ * @file: the descriptor
+ * @cmd: GUESTMEMFS_IOC_*
+ * @arg: a pointer to its argument
+ *
+ * Return: what the uapi header says; -ENOTTY for those of others.
+ */
+long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	switch (gmfs_ioctl_nr(cmd)) {
+	case _IOC_NR(GUESTMEMFS_IOC_SET_ATTRIBUTES):
+		return gmfs_ioctl_set_attributes(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
+		return gmfs_ioctl_get_state(file, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every rule of gmfs_check() for converted and truncated offsets: what breaks it, and
+ * what is just inside it.
+ */
+#include "state.h"
+
+#define ALLOCATED	GUESTMEMFS_EXTENT_ALLOCATED
+#define CONVERTED	GUESTMEMFS_EXTENT_CONVERTED
+#define MIXED		GUESTMEMFS_EXTENT_MIXED
+#define TRUNCATED	GUESTMEMFS_EXTENT_TRUNCATED
+#define PRIVATE		GUESTMEMFS_INODE_PRIVATE
+#define CHOSEN		GUESTMEMFS_INODE_CHOSEN
+
+#define NO_STATE	"in a state that no feature announces"
+#define IMPOSSIBLE	"in a state that cannot be"
+#define NO_MAP		"has a map that does not exist"
+#define TWO_OFFSETS	"has offsets that another one has"
+#define TOO_LARGE	"beyond the largest file"
+#define ONE_KIND	"has pages of one kind only"
+#define NOBODYS		"is taken but nobody's"
+#define TOO_MANY	"is one too many without blocks"
+
+static const struct state states[] = {
+	{ "nothing changed" },
+
+	{ "too many maps in use", { LIVE(used_maps, 1025) },
+	  SUPER_BAD("more maps in use than there are") },
+	{ "most maps in use", { LIVE(used_maps, U32_MAX) },
+	  SUPER_BAD("more maps in use than there are") },
+	/* What is behind those that were ever used is rubbish. */
+	{ "all maps in use", { LIVE(used_maps, 1024) }, MAP_BAD(3, NOBODYS) },
+	{ "maps never used", { LIVE(used_maps, 2) }, EXTENT_BAD(8, NO_MAP) },
+	{ "no maps in use", { LIVE(used_maps, 0) }, EXTENT_BAD(4, NO_MAP) },
+	{ "poison in use", { LIVE(used_poison, 1) },
+	  SUPER_BAD("tables in use that no feature announces") },
+
+	{ "private file", { INODE(FILE0, flags, PRIVATE) } },
+	{ "chosen file", { INODE(FILE0, flags, CHOSEN) } },
+	{ "private and chosen orphan", { INODE(ORPHAN, flags,
+	  GUESTMEMFS_INODE_ORPHAN | PRIVATE | CHOSEN) } },
+	{ "private directory", { INODE(DIR_A, flags, PRIVATE) },
+	  INODE_BAD(DIR_A, "unknown flags") },
+	{ "chosen directory", { INODE(DIR_A, flags, CHOSEN) },
+	  INODE_BAD(DIR_A, "unknown flags") },
+	{ "unknown inode flag", { INODE(FILE0, flags, 8) }, INODE_BAD(FILE0, "unknown flags") },
+
+	{ "pinned", { EXTENT(1, flags, ALLOCATED | GUESTMEMFS_EXTENT_PINNED) },
+	  EXTENT_BAD(1, NO_STATE) },
+	{ "with pins", { EXTENT(1, pins, 1) }, EXTENT_BAD(1, NO_STATE) },
+	{ "pins without blocks", { EXTENT(7, pins, 1) }, EXTENT_BAD(7, NO_STATE) },
+	{ "unknown extent flag", { EXTENT(1, flags, ALLOCATED | 0x20) },
+	  EXTENT_BAD(1, NO_STATE) },
+	{ "last extent flag", { EXTENT(1, flags, ALLOCATED | 1U << 31) },
+	  EXTENT_BAD(1, NO_STATE) },
+	{ "no flags", { EXTENT(7, flags, 0) }, EXTENT_BAD(7, IMPOSSIBLE) },
+	{ "no flags, but blocks", { EXTENT(0, flags, 0) }, EXTENT_BAD(0, IMPOSSIBLE) },
+	{ "converted and mixed", { EXTENT(4, flags, ALLOCATED | CONVERTED | MIXED) },
+	  EXTENT_BAD(4, IMPOSSIBLE) },
+	{ "converted and mixed, no blocks", { EXTENT(8, flags, CONVERTED | MIXED) },
+	  EXTENT_BAD(8, IMPOSSIBLE) },
+	{ "truncated without blocks", { EXTENT(7, flags, CONVERTED | TRUNCATED) },
+	  EXTENT_BAD(7, IMPOSSIBLE) },
+	{ "truncated alone", { EXTENT(7, flags, TRUNCATED) }, EXTENT_BAD(7, IMPOSSIBLE) },
+	{ "block without blocks", { EXTENT(7, block, 600) }, EXTENT_BAD(7, IMPOSSIBLE) },
+	{ "mixed without a map", { EXTENT(4, map, 0) }, EXTENT_BAD(4, IMPOSSIBLE) },
+	{ "two mixed blocks", { EXTENT(8, count, 2) }, EXTENT_BAD(8, IMPOSSIBLE) },
+	{ "no mixed block", { EXTENT(8, count, 0) }, EXTENT_BAD(8, IMPOSSIBLE) },
+	{ "map and not mixed", { EXTENT(1, map, 1) }, EXTENT_BAD(1, IMPOSSIBLE) },
+	{ "all that may be together", { EXTENT(4, flags, ALLOCATED | MIXED | TRUNCATED),
+	  EXTENT(1, flags, ALLOCATED | CONVERTED | TRUNCATED) } },
+	{ "map never used", { EXTENT(4, map, 3) }, EXTENT_BAD(4, NO_MAP) },
+	{ "map far away", { EXTENT(4, map, U32_MAX) }, EXTENT_BAD(4, NO_MAP) },
+	{ "map of another file", { EXTENT(8, map, 1) },
+	  EXTENT_BAD(8, "has a map that another one has") },
+
+	{ "of no file", { EXTENT(7, ino, DIR_A) }, EXTENT_BAD(7, "is of no file") },
+	{ "count of 0", { EXTENT(7, count, 0) }, EXTENT_BAD(7, TOO_LARGE) },
+	{ "largest count", { EXTENT(7, ino, FILE2), EXTENT(7, logical, 1),
+	  EXTENT(7, count, U32_MAX) } },
+	{ "at the largest offset", { EXTENT(7, logical, GMFS_MAX_LOGICAL - 2) } },
+	{ "over the largest offset", { EXTENT(7, logical, GMFS_MAX_LOGICAL - 1) },
+	  EXTENT_BAD(7, TOO_LARGE) },
+	{ "behind the largest offset", { EXTENT(7, logical, GMFS_MAX_LOGICAL) },
+	  EXTENT_BAD(7, TOO_LARGE) },
+	{ "offset below zero", { EXTENT(7, logical, U64_MAX) }, EXTENT_BAD(7, TOO_LARGE) },
+	{ "offsets that have blocks", { EXTENT(7, logical, 2) }, EXTENT_BAD(7, TWO_OFFSETS) },
+	{ "offsets without blocks twice", { EXTENT(7, logical, 299) },
+	  EXTENT_BAD(8, TWO_OFFSETS) },
+	{ "offset that is truncated", { EXTENT(8, ino, FILE0), EXTENT(8, logical, 23) },
+	  EXTENT_BAD(8, TWO_OFFSETS) },
+	{ "neighbours that could be one", { EXTENT(8, flags, CONVERTED), EXTENT(8, map, 0),
+	  MAP(2, 0, 0), EXTENT(8, logical, 202) } },
+	{ "no blocks where it had some", { EXTENT(1, flags, CONVERTED), EXTENT(1, block, 0) },
+	  BITMAP_BAD(458, NOBODYS) },
+	{ "truncated and free", { BITMAP(468, 0) }, BITMAP_BAD(468, "is free but somebody's") },
+
+	{ "map of no pages", { MAP(1, 0, 0) }, MAP_BAD(1, ONE_KIND) },
+	{ "last page of a map", { MAP(1, 63, 0x80), MAP(1, 0, 0) } },
+	{ "map of nobody", { EXTENT(8, ino, 0) }, MAP_BAD(2, NOBODYS) },
+	{ "page of nobody", { EXTENT(8, ino, 0), MAP(2, 0, 0), MAP(2, 63, 1) },
+	  MAP_BAD(2, NOBODYS) },
+	{ "freed map", { EXTENT(8, ino, 0), MAP(2, 0, 0) } },
+	{ "map 0", { MAP(0, 63, 1) }, MAP_BAD(0, NOBODYS) },
+};
+
+static void check_state(const void *arg)
+{
+	const struct state *s = arg;
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+	int err;
+
+	state_make_converted(&p);
+	state_apply(&p, s);
+	err = gmfs_check(&p.t, &index, &c);
+	state_expect(s, err, &c);
+	CHECK(!err || !index.slots);
+	gmfs_index_free(&index);
+	pool_free(&p);
+}
+
+static void map_of_all_pages(const void *arg)
+{
+	static const struct state bad = { .table = "map table", .entry = 2, .what = ONE_KIND };
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+
+	(void)arg;
+	state_make_converted(&p);
+	memset(&p.t.maps[2], 0xff, sizeof(p.t.maps[2]));
+	state_expect(&bad, gmfs_check(&p.t, &index, &c), &c);
+	p.t.maps[2].bits[63] = 0x7f;
+	CHECK_EQ(gmfs_check(&p.t, &index, &c), 0);
+	gmfs_index_free(&index);
+	pool_free(&p);
+}
+
+/* As many as leave an extent for each block, and one more. */
+static void too_many_states(const void *arg)
+{
+	const struct gmfs_range range = { 896 * MIB, 128 * MIB };
+	const bool truncated = *(const bool *)arg;
+	struct state bad = { .table = "extent table", .entry = 960, .what = TOO_MANY };
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+	u32 i;
+
+	pool_make(&p, &range, 1);
+	pool_file(&p);
+	gmfs_feature_states(&p.t);
+	for (i = 0; i < 961; i++) {
+		struct guestmemfs_extent *e = &p.t.extents[i];
+
+		memset(e, 0, sizeof(*e));
+		e->ino = cpu_to_le32(p.ino[0]);
+		e->logical = cpu_to_le64(2 * i);
+		e->count = cpu_to_le32(1);
+		e->flags = cpu_to_le32(CONVERTED);
+	}
+	/* Its block does not pay for what is to be left of it. */
+	if (truncated) {
+		p.t.extents[7].flags = cpu_to_le32(ALLOCATED | CONVERTED | TRUNCATED);
+		p.t.extents[7].block = cpu_to_le32(450);
+		set_bit(450, p.t.bitmap);
+	}
+	p.t.super->live.used_extents = cpu_to_le32(961);
+	state_expect(&bad, gmfs_check(&p.t, &index, &c), &c);
+	p.t.super->live.used_extents = cpu_to_le32(960);
+	CHECK_EQ(gmfs_check(&p.t, &index, &c), 0);
+	gmfs_index_free(&index);
+	pool_free(&p);
+}
+
+static const bool too_many_kinds[] = { false, true };
+
+void check_states_complaints(void (*fn)(const char *what))
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(states); i++)
+		if (states[i].what)
+			fn(states[i].what);
+	fn(TOO_MANY);
+}
+
+void check_states_tests(void)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(states); i++)
+		test_add(check_state, &states[i], "check, states: %s", states[i].name);
+	TEST(map_of_all_pages);
+	for (i = 0; i < ARRAY_SIZE(too_many_kinds); i++)
+		test_add(too_many_states, &too_many_kinds[i], "too_many_states%s",
+			 too_many_kinds[i] ? ": truncated" : "");
+}

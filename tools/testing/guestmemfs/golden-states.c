@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The golden image with converted and truncated offsets: that it is read, that it means
+ * what it meant, and that it is still what is written. See golden.c.
+ */
+#include <linux/crc32c.h>
+
+#include "golden.h"
+
+#define ALLOCATED	GUESTMEMFS_EXTENT_ALLOCATED
+#define CONVERTED	GUESTMEMFS_EXTENT_CONVERTED
+#define MIXED		GUESTMEMFS_EXTENT_MIXED
+#define TRUNCATED	GUESTMEMFS_EXTENT_TRUNCATED
+#define PAGES		((u64)GUESTMEMFS_BLOCK_PAGES)
+#define LAST		(GMFS_MAX_LOGICAL - 1)
+
+/* The image, and files of it as a kernel finds them. */
+struct image {
+	struct golden g;
+	struct pool p;
+};
+
+static void image_open(struct image *m, const u32 *inos, u32 nr)
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	u32 i;
+
+	memset(m, 0, sizeof(*m));
+	golden_load(&m->g, GOLDEN_STATES_FILE);
+	if (gmfs_format_open(&m->p.t, m->g.meta, GOLDEN_META_BASE, m->g.meta_size, &c) ||
+	    gmfs_check(&m->p.t, &index, &c))
+		FAIL("refused: %s %llu %s", c.table, c.entry, c.what);
+	CHECK_EQ(gmfs_alloc_init(&m->p.t), 0);
+	for (i = 0; i < nr; i++) {
+		m->p.ino[i] = inos[i];
+		pool_load_map(&m->p, i, &index);
+	}
+	m->p.nr_files = nr;
+	gmfs_index_free(&index);
+}
+
+static void image_close(struct image *m)
+{
+	u32 i;
+
+	for (i = 0; i < m->p.nr_files; i++)
+		gmfs_map_destroy(&m->p.map[i]);
+	gmfs_alloc_exit(&m->p.t);
+	golden_free(&m->g);
+}
+
+/* The text is the one that was committed, byte by byte. */
+static void golden_states_are_kept(const void *arg)
+{
+	struct golden g;
+
+	(void)arg;
+	golden_load(&g, GOLDEN_STATES_FILE);
+	CHECK_EQ(g.meta_size, 8 * MIB);
+	CHECK_EQ(crc32c(~0U, g.meta, g.meta_size), 0x24a1ac59);
+	golden_free(&g);
+}
+
+static void golden_states_are_written(const void *arg)
+{
+	struct golden now, then;
+	size_t at;
+
+	(void)arg;
+	golden_make(&now, true);
+	golden_load(&then, GOLDEN_STATES_FILE);
+	CHECK_EQ(now.meta_size, then.meta_size);
+	for (at = 0; at < then.meta_size; at++)
+		if (now.meta[at] != then.meta[at])
+			FAIL("byte %#zx is now written as %#x, not %#x; see golden.c", at,
+			     now.meta[at], then.meta[at]);
+	golden_free(&now);
+	golden_free(&then);
+}
+
+static void golden_states_counts(const void *arg)
+{
+	struct image m;
+
+	(void)arg;
+	image_open(&m, NULL, 0);
+	CHECK(m.p.t.states && !m.p.t.read_only);
+	CHECK_EQ(le32_to_cpu(m.p.t.super->feature_incompat), 1);
+	CHECK_EQ(le32_to_cpu(m.p.t.super->live.used_maps), 8);
+	CHECK_EQ(m.p.t.free_maps, 1344 - 1 - 6);
+	/* Five without blocks, and two that are truncated and will have none. */
+	CHECK_EQ(m.p.t.nr_states, 7);
+	CHECK_EQ(le32_to_cpu(m.p.t.inodes[4].flags), 4);
+	CHECK_EQ(le32_to_cpu(m.p.t.inodes[7].flags), 7);
+	image_close(&m);
+}
+
+/* What the pages are from here to the next of these, by golden_files[]. */
+static const struct golden_state {
+	u32 file;
+	u64 page;
+	u32 flags;
+} golden_states[] = {
+	{ 0, 0, ALLOCATED },
+	{ 0, 10 * PAGES + 7, ALLOCATED | CONVERTED },
+	{ 0, 10 * PAGES + 10, ALLOCATED },
+	{ 0, 20 * PAGES, ALLOCATED | CONVERTED },
+	{ 0, 22 * PAGES, ALLOCATED | CONVERTED | TRUNCATED },
+	{ 0, 24 * PAGES, ALLOCATED | CONVERTED },
+	{ 0, 25 * PAGES, ALLOCATED },
+	{ 0, 100 * PAGES, CONVERTED },
+	{ 0, 101 * PAGES, ALLOCATED },
+	{ 0, 200 * PAGES + 500, ALLOCATED | CONVERTED },
+	{ 0, 201 * PAGES, ALLOCATED | CONVERTED | TRUNCATED },
+	{ 0, 202 * PAGES, ALLOCATED | CONVERTED },
+	{ 0, 202 * PAGES + 76, ALLOCATED },
+	{ 0, 300 * PAGES, 0 },
+	{ 0, 302 * PAGES, ALLOCATED },
+	{ 0, 512 * PAGES, 0 },
+	{ 1, 60 * PAGES, ALLOCATED | TRUNCATED },
+	{ 1, 65 * PAGES, ALLOCATED },
+	{ 2, 0, CONVERTED },
+	{ 2, 512 * PAGES, 0 },
+	{ 2, LAST * PAGES + 511, CONVERTED },
+	{ 3, 0, 0 },
+	{ 3, 1, CONVERTED },
+	{ 3, 1 * PAGES, ALLOCATED },
+	{ 3, 3 * PAGES, 0 },
+	{ 4, 5 * PAGES, ALLOCATED },
+	{ 4, 8 * PAGES, 0 },
+	{ 4, LAST * PAGES, ALLOCATED | CONVERTED },
+	{ 5, 0, ALLOCATED },
+	{ 5, PAGES, 0 },
+	{ 5, 7 * PAGES + 511, CONVERTED },
+};
+
+static const u32 golden_files[] = { 4, 5, 6, 7, 9, 11 };
+
+static void golden_states_are(const void *arg)
+{
+	struct gmfs_state s;
+	struct image m;
+	u32 i;
+
+	(void)arg;
+	image_open(&m, golden_files, ARRAY_SIZE(golden_files));
+	for (i = 0; i < ARRAY_SIZE(golden_states); i++) {
+		const struct golden_state *want = &golden_states[i], *next = want + 1;
+
+		gmfs_map_state(&m.p.t, &m.p.map[want->file], want->page, &s);
+		CHECK_EQ(s.converted, !!(want->flags & CONVERTED));
+		CHECK_EQ(s.allocated, !!(want->flags & ALLOCATED));
+		CHECK_EQ(s.truncated, !!(want->flags & TRUNCATED));
+		if (i + 1 < ARRAY_SIZE(golden_states) && next->file == want->file)
+			CHECK_EQ(s.end, next->page);
+	}
+	image_close(&m);
+}
+
+/* Where they are, and with which map. */
+static const struct golden_run {
+	u32 file;
+	u64 logical;
+	u32 block;
+	u32 flags;
+	u32 map;
+} golden_runs[] = {
+	{ 0, 10, 522, MIXED, 1 },
+	{ 0, 20, 532, CONVERTED, 0 },
+	{ 0, 22, 534, CONVERTED | TRUNCATED, 0 },
+	{ 0, 200, 712, MIXED, 2 },
+	{ 0, 201, 713, CONVERTED | TRUNCATED, 0 },
+	{ 0, 202, 714, MIXED, 3 },
+	{ 0, 301, GMFS_NO_BLOCK, 0, 0 },
+	{ 1, 62, 511, TRUNCATED, 0 },
+	{ 1, 63, 1152, TRUNCATED, 0 },
+	{ 2, 511, GMFS_NO_BLOCK, CONVERTED, 0 },
+	{ 2, LAST, GMFS_NO_BLOCK, MIXED, 4 },
+	{ 3, 0, GMFS_NO_BLOCK, MIXED, 5 },
+	{ 4, LAST, 1343, CONVERTED, 0 },
+	{ 5, 0, 450, 0, 0 },
+	{ 5, 7, GMFS_NO_BLOCK, MIXED, 7 },
+};
+
+static void golden_runs_are(const void *arg)
+{
+	struct gmfs_run run;
+	struct image m;
+	u32 i;
+
+	(void)arg;
+	image_open(&m, golden_files, ARRAY_SIZE(golden_files));
+	for (i = 0; i < ARRAY_SIZE(golden_runs); i++) {
+		const struct golden_run *want = &golden_runs[i];
+
+		gmfs_map_lookup(&m.p.t, &m.p.map[want->file], want->logical, &run);
+		CHECK_EQ(run.block, want->block);
+		CHECK_EQ(run.flags, want->flags);
+		CHECK_EQ(run.map, want->map);
+	}
+	image_close(&m);
+}
+
+/* A kernel that may write frees what was truncated, and nothing else. */
+static void golden_states_are_dropped(const void *arg)
+{
+	struct image m;
+	u32 nr_free, i;
+
+	(void)arg;
+	image_open(&m, golden_files, ARRAY_SIZE(golden_files));
+	nr_free = m.p.t.free_blocks;
+	for (i = 0; i < m.p.nr_files; i++)
+		gmfs_map_drop_truncated(&m.p.t, &m.p.map[i]);
+	CHECK_EQ(m.p.t.free_blocks, nr_free + 2 + 1 + 5);
+	pool_check(&m.p);
+	image_close(&m);
+}
+
+void golden_states_tests(void)
+{
+	TEST(golden_states_are_kept);
+	TEST(golden_states_are_written);
+	TEST(golden_states_counts);
+	TEST(golden_states_are);
+	TEST(golden_runs_are);
+	TEST(golden_states_are_dropped);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _SHIM_LINUX_VMALLOC_H
+#define _SHIM_LINUX_VMALLOC_H
+
+#include <linux/types.h>
+
+/* Fails as those of slab.h do, and is freed by kvfree(). */
+void *__vcalloc(size_t n, size_t size, unsigned int gfp);
+
+#endif /* _SHIM_LINUX_VMALLOC_H */

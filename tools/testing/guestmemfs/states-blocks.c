@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks of pages of both kinds: allocated, punched, truncated while somebody has them.
+ */
+#include "states.h"
+
+/* Blocks are chosen as if all pages were alike: the gigabyte is one in the end. */
+static void fill_keeps_the_group(const void *arg)
+{
+	u32 a, b, block, i;
+	struct pool p;
+
+	(void)arg;
+	a = states_pool(&p, 3);
+	b = pool_file(&p);
+	/* A broken group, with a run that would do for each of the pieces. */
+	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
+	CHECK_EQ(pool_convert(&p, a, 100 * PAGES + 5, 101 * PAGES + 9, true), 0);
+	CHECK_EQ(pool_convert(&p, a, 300 * PAGES, 400 * PAGES, true), 0);
+	CHECK_EQ(pool_convert(&p, a, GROUP * PAGES, GROUP * PAGES + 1, true), 0);
+	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
+	block = pool_block(&p, a, 0);
+	CHECK_EQ(block % GROUP, 0);
+	for (i = 0; i < GROUP; i++)
+		CHECK_EQ(pool_block(&p, a, i), block + i);
+	block = pool_block(&p, a, GROUP);
+	CHECK_EQ(block % GROUP, 0);
+	for (i = 0; i < GROUP; i++)
+		CHECK_EQ(pool_block(&p, a, GROUP + i), block + i);
+	pool_check(&p);
+	CHECK_EQ(pool_convert(&p, a, 0, 2 * PAGES_GIB, false), 0);
+	CHECK_EQ(p.map[a].nr, 1);
+	pool_free(&p);
+}
+
+/* A gigabyte that is all converted gets a whole group, as one that is not. */
+static void fill_converted_group(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	a = states_pool(&p, 2);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
+	CHECK_EQ(pool_convert(&p, a, 0, 2 * PAGES_GIB, true), 0);
+	CHECK_EQ(pool_fill(&p, a, GROUP, GROUP), 0);
+	states_run_is(&p, a, GROUP, GROUP, ALLOCATED | CONVERTED);
+	CHECK_EQ(pool_block(&p, a, GROUP) % GROUP, 0);
+	states_run_is(&p, a, 0, GROUP, CONVERTED);
+	CHECK_EQ(p.map[a].nr, 2);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Back in place, though what lies between is not allocated and of another kind. */
+static void fill_in_place(const void *arg)
+{
+	u32 a, b, block, first = *(const u32 *)arg, i;
+	struct pool p;
+
+	a = states_pool(&p, 2);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	block = pool_block(&p, a, 0);
+	CHECK_EQ(pool_convert(&p, a, 20 * PAGES + 1, 24 * PAGES, true), 0);
+	CHECK_EQ(pool_punch(&p, a, 10, 30), 0);
+	/* A fuller group, where an allocator without a goal would go. */
+	CHECK_EQ(pool_punch(&p, b, 7, 3), 0);
+	for (i = 0; i < 30; i++) {
+		u32 at = 10 + (first + i * 7) % 30;
+
+		CHECK_EQ(pool_fill(&p, a, at, 1), 0);
+		CHECK_EQ(pool_block(&p, a, at), block + at);
+	}
+	pool_check(&p);
+	CHECK_EQ(pool_convert(&p, a, 0, PAGES_GIB, true), 0);
+	CHECK_EQ(p.map[a].nr, 1);
+	pool_free(&p);
+}
+
+static const u32 in_place_first[] = { 0, 11, 29 };
+
+/* The nearest block on either side says where, whatever is between. */
+static void fill_beside_states(const void *arg)
+{
+	struct pool p;
+	u32 a, block;
+
+	(void)arg;
+	a = states_pool(&p, 2);
+	CHECK_EQ(pool_fill(&p, a, 0, 4), 0);
+	CHECK_EQ(pool_convert(&p, a, 4 * PAGES, 7 * PAGES + 1, true), 0);
+	block = pool_block(&p, a, 0);
+	CHECK_EQ(pool_fill(&p, a, 9, 1), 0);
+	CHECK_EQ(pool_block(&p, a, 9), block + 9);
+	CHECK_EQ(pool_fill(&p, a, 5, 1), 0);
+	CHECK_EQ(pool_block(&p, a, 5), block + 5);
+	gmfs_map_clear(&p.t, &p.map[a]);
+	CHECK_EQ(pool_fill(&p, a, GROUP - 4, 4), 0);
+	CHECK_EQ(pool_convert(&p, a, (GROUP - 8) * PAGES - 1, (GROUP - 4) * PAGES, true), 0);
+	block = pool_block(&p, a, GROUP - 4);
+	CHECK_EQ(pool_fill(&p, a, GROUP - 10, 1), 0);
+	CHECK_EQ(pool_block(&p, a, GROUP - 10), block - 6);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* What is punched keeps its character, and is one extent however it was punched. */
+static void punch_keeps_character(const void *arg)
+{
+	struct pool p;
+	u32 a, i;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	CHECK_EQ(pool_fill(&p, a, 0, 40), 0);
+	CHECK_EQ(pool_convert(&p, a, 10 * PAGES, 30 * PAGES + 7, true), 0);
+	for (i = 0; i < 40; i += 2)
+		CHECK_EQ(pool_punch(&p, a, i, 1), 0);
+	pool_check(&p);
+	for (i = 1; i < 40; i += 2)
+		CHECK_EQ(pool_punch(&p, a, i, 1), 0);
+	CHECK_EQ(p.map[a].nr, 2);
+	states_run_is(&p, a, 10, 20, CONVERTED);
+	states_run_is(&p, a, 30, 1, MIXED);
+	states_page_is(&p, a, 10 * PAGES, 30 * PAGES + 7, CONVERTED);
+	CHECK_EQ(p.t.free_blocks, GROUP);
+	pool_check(&p);
+	pool_reopen(&p);
+	states_run_is(&p, a, 10, 20, CONVERTED);
+	states_run_is(&p, a, 30, 1, MIXED);
+	gmfs_map_clear(&p.t, &p.map[a]);
+	CHECK_EQ(p.t.nr_states, 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Cut off while somebody held it: in nobody's hands, and in nobody's way. */
+static void truncate_and_ready(const void *arg)
+{
+	u32 a, block, i;
+	struct pool p;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
+	block = pool_block(&p, a, 0);
+	CHECK_EQ(pool_convert(&p, a, 8 * PAGES, 12 * PAGES + 3, true), 0);
+	CHECK_EQ(pool_truncate(&p, a, 5, 10), 0);
+	states_run_is(&p, a, 5, 3, ALLOCATED | TRUNCATED);
+	states_run_is(&p, a, 8, 4, ALLOCATED | TRUNCATED | CONVERTED);
+	states_run_is(&p, a, 12, 1, ALLOCATED | TRUNCATED | MIXED);
+	states_run_is(&p, a, 13, 2, ALLOCATED | TRUNCATED);
+	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), 20);
+	CHECK_EQ(p.t.free_blocks, GROUP - 20);
+	CHECK_EQ(pool_block(&p, a, 9), block + 9);
+	pool_check(&p);
+	for (i = 5; i < 15; i++) {
+		CHECK_EQ(pool_fill(&p, a, i, 1), -EBUSY);
+		CHECK_EQ(pool_convert(&p, a, i * PAGES, i * PAGES + 1, true), -EBUSY);
+		CHECK_EQ(pool_convert(&p, a, i * PAGES, i * PAGES + 1, false), -EBUSY);
+	}
+	CHECK_EQ(pool_fill(&p, a, 0, 100), -EBUSY);
+	CHECK_EQ(pool_convert(&p, a, 0, 6 * PAGES, true), -EBUSY);
+	CHECK_EQ(pool_fill(&p, a, 0, 5), 0);
+	CHECK_EQ(pool_convert(&p, a, 0, 5 * PAGES, true), 0);
+	/* Not even by somebody who punches all of it. */
+	CHECK_EQ(pool_punch(&p, a, 0, 20), 0);
+	CHECK_EQ(p.t.free_blocks, GROUP - 10);
+	states_run_is(&p, a, 5, 3, ALLOCATED | TRUNCATED);
+	pool_check(&p);
+	/* In parts, and of what is not truncated nothing goes. */
+	CHECK_EQ(pool_fill(&p, a, 16, 1), 0);
+	CHECK_EQ(pool_ready(&p, a, 9, 2), 0);
+	CHECK_EQ(p.t.free_blocks, GROUP - 9);
+	states_run_is(&p, a, 9, 2, CONVERTED);
+	pool_check(&p);
+	CHECK_EQ(pool_ready(&p, a, 0, GROUP), 0);
+	CHECK_EQ(p.t.free_blocks, GROUP - 1);
+	states_page_is(&p, a, 8 * PAGES, 12 * PAGES + 3, CONVERTED);
+	states_run_is(&p, a, 0, 5, CONVERTED);
+	states_run_is(&p, a, 8, 4, CONVERTED);
+	/* And it can be used again. */
+	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Of no blocks, inside an extent: not even an entry is taken for a while. */
+static void nothing_to_do(const void *arg)
+{
+	struct gmfs_tables t;
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
+	t = p.t;
+	CHECK_EQ(pool_fill(&p, a, 5, 0), 0);
+	CHECK_EQ(pool_punch(&p, a, 5, 0), 0);
+	CHECK_EQ(pool_truncate(&p, a, 5, 0), 0);
+	CHECK_EQ(pool_ready(&p, a, 5, 0), 0);
+	CHECK_EQ(pool_convert(&p, a, 5 * PAGES + 3, 5 * PAGES + 3, true), 0);
+	CHECK(!memcmp(&t, &p.t, sizeof(t)));
+	CHECK_EQ(states_used_extents(&p), 1);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* The next kernel frees what nobody holds any more, and knows what it was. */
+static void truncated_is_dropped(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
+	CHECK_EQ(pool_fill(&p, b, 0, 20), 0);
+	CHECK_EQ(pool_convert(&p, a, 8 * PAGES, 30 * PAGES, true), 0);
+	CHECK_EQ(pool_convert(&p, a, 17 * PAGES, 17 * PAGES + 1, false), 0);
+	CHECK_EQ(pool_truncate(&p, a, 0, 3), 0);
+	CHECK_EQ(pool_truncate(&p, a, 6, 6), 0);
+	CHECK_EQ(pool_truncate(&p, a, 12, 8), 0);
+	pool_reopen(&p);
+	states_run_is(&p, a, 6, 2, ALLOCATED | TRUNCATED);
+	shim_allocations = 0;
+	gmfs_map_drop_truncated(&p.t, &p.map[a]);
+	gmfs_map_drop_truncated(&p.t, &p.map[b]);
+	CHECK_EQ(shim_allocations, 0);
+	CHECK_EQ(p.t.free_blocks, GROUP - 23);
+	states_run_is(&p, a, 0, 3, 0);
+	states_run_is(&p, a, 3, 3, ALLOCATED);
+	states_run_is(&p, a, 6, 2, 0);
+	states_run_is(&p, a, 8, 9, CONVERTED);
+	states_run_is(&p, a, 17, 1, MIXED);
+	states_run_is(&p, a, 18, 12, CONVERTED);
+	CHECK_EQ(p.map[a].nr, 4);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Pins that are meant to stay are for a later kernel; it is there that they are dropped. */
+static void pinned_is_not_dropped(const void *arg)
+{
+	struct guestmemfs_extent *e;
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	CHECK_EQ(pool_fill(&p, a, 0, 4), 0);
+	CHECK_EQ(pool_truncate(&p, a, 0, 4), 0);
+	e = &p.t.extents[p.map[a].slots[0]];
+	e->flags |= cpu_to_le32(GUESTMEMFS_EXTENT_PINNED);
+	gmfs_map_drop_truncated(&p.t, &p.map[a]);
+	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(p.t.free_blocks, GROUP - 4);
+	e->flags &= ~cpu_to_le32(GUESTMEMFS_EXTENT_PINNED);
+	gmfs_map_drop_truncated(&p.t, &p.map[a]);
+	CHECK_EQ(p.map[a].nr, 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+void states_blocks_tests(void)
+{
+	u32 i;
+
+	TEST(fill_keeps_the_group);
+	TEST(fill_converted_group);
+	for (i = 0; i < ARRAY_SIZE(in_place_first); i++)
+		test_add(fill_in_place, &in_place_first[i], "fill_in_place: from %u on",
+			 in_place_first[i]);
+	TEST(fill_beside_states);
+	TEST(punch_keeps_character);
+	TEST(truncate_and_ready);
+	TEST(nothing_to_do);
+	TEST(truncated_is_dropped);
+	TEST(pinned_is_not_dropped);
+}

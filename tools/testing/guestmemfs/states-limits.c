@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * When there is no room for what pages are: in the tables, or in memory.
+ */
+#include <stdlib.h>
+
+#include "states.h"
+
+/* 64 blocks, and extents for as many and for 960 without blocks. */
+static u32 small_pool(struct pool *p)
+{
+	const struct gmfs_range range = { 896 * MIB, 128 * MIB };
+
+	pool_make(p, &range, 1);
+	CHECK_EQ(p->t.total_blocks, 64);
+	CHECK_EQ(p->t.nr_extents, 1024);
+	CHECK_EQ(p->t.nr_maps, 512);
+	return pool_file(p);
+}
+
+/* Whatever is converted, each block can have an extent of its own. */
+static void states_leave_room(const void *arg)
+{
+	struct pool p;
+	u32 a, b, c;
+	u64 i;
+
+	(void)arg;
+	a = small_pool(&p);
+	b = pool_file(&p);
+	c = pool_file(&p);
+	for (i = 0; i < 960; i++)
+		CHECK_EQ(pool_convert(&p, a, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
+	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(pool_convert(&p, b, 0, PAGES, true), -ENOSPC);
+	CHECK_EQ(pool_convert(&p, b, 0, 1, true), -ENOSPC);
+	CHECK_EQ(p.map[b].nr, 0);
+	CHECK_EQ(p.t.free_maps, 511);
+	/* One in place of two, and one that has no neighbour yet. */
+	CHECK_EQ(pool_convert(&p, a, PAGES, 2 * PAGES, true), 0);
+	CHECK_EQ(p.t.nr_states, 959);
+	CHECK_EQ(pool_convert(&p, b, 10 * PAGES, 20 * PAGES, true), 0);
+	CHECK_EQ(p.t.nr_states, 960);
+	pool_check(&p);
+	/* A block inside one would make two of it. */
+	CHECK_EQ(pool_fill(&p, b, 15, 1), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, b, 5, 20), 0);
+	CHECK_EQ(p.t.nr_states, 959);
+	CHECK_EQ(pool_punch(&p, b, 19, 6), 0);
+	CHECK_EQ(p.t.nr_states, 960);
+	/* Another one, unless it joins the one that is there. */
+	CHECK_EQ(pool_punch(&p, b, 12, 2), -ENOSPC);
+	CHECK_EQ(pool_truncate(&p, b, 12, 2), -ENOSPC);
+	CHECK_EQ(pool_punch(&p, b, 17, 2), 0);
+	states_run_is(&p, b, 17, 3, CONVERTED);
+	CHECK_EQ(pool_fill(&p, b, 0, 25), 0);
+	pool_check(&p);
+	/* Alone in the pool, file by file, block by block. */
+	gmfs_map_clear(&p.t, &p.map[b]);
+	CHECK_EQ(pool_convert(&p, b, 0, PAGES, true), 0);
+	CHECK_EQ(p.t.nr_states, 960);
+	for (i = 0; i < 32; i++) {
+		CHECK_EQ(pool_fill(&p, b, 10 + i, 1), 0);
+		CHECK_EQ(pool_fill(&p, c, 10 + i, 1), 0);
+	}
+	CHECK_EQ(p.t.free_blocks, 0);
+	CHECK_EQ(p.map[b].nr + p.map[c].nr, 65);
+	CHECK_EQ(states_used_extents(&p), 1024);
+	pool_check(&p);
+	pool_reopen(&p);
+	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(pool_convert(&p, c, 0, PAGES, true), -ENOSPC);
+	pool_free(&p);
+}
+
+/* A full table has no entry for a cut, and none is needed where nothing becomes more. */
+static void full_table_is_cut(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+	u64 i;
+
+	(void)arg;
+	a = small_pool(&p);
+	b = pool_file(&p);
+	for (i = 0; i < 960; i++)
+		CHECK_EQ(pool_convert(&p, a, 4 * i * PAGES, (4 * i + 2) * PAGES, true), 0);
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(pool_fill(&p, b, 63 * i % 64, 1), 0);
+	for (i = 0; i < 64; i += 2)
+		CHECK_EQ(pool_truncate(&p, b, i, 1), 0);
+	CHECK_EQ(p.map[b].nr, 64);
+	CHECK_EQ(states_used_extents(&p), 1024);
+	CHECK_EQ(pool_convert(&p, a, 41 * PAGES, 42 * PAGES, false), 0);
+	states_run_is(&p, a, 40, 1, CONVERTED);
+	CHECK_EQ(pool_convert(&p, a, 400 * PAGES + 7, 400 * PAGES + 8, false), -ENOSPC);
+	CHECK_EQ(states_used_extents(&p), 1024);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Inside what is converted one extent becomes three, where there is room for one alone. */
+static void fill_makes_room(const void *arg)
+{
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	CHECK_EQ(pool_convert(&p, a, 0, 3 * PAGES, true), 0);
+	p.map[a].slots = kvrealloc(p.map[a].slots, sizeof(u32), GFP_KERNEL);
+	p.map[a].cap = 1;
+	CHECK_EQ(pool_fill(&p, a, 1, 1), 0);
+	CHECK_EQ(p.map[a].nr, 3);
+	CHECK(p.map[a].cap >= 3);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* What is truncated has room for its character from then on. */
+static void ready_has_room(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+	u64 i;
+
+	(void)arg;
+	a = small_pool(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, b, 0, 10), 0);
+	CHECK_EQ(pool_convert(&p, b, 0, 4 * PAGES, true), 0);
+	CHECK_EQ(pool_truncate(&p, b, 0, 10), 0);
+	CHECK_EQ(p.t.nr_states, 1);
+	for (i = 0; i < 959; i++)
+		CHECK_EQ(pool_convert(&p, a, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
+	CHECK_EQ(pool_convert(&p, a, TOP - PAGES, TOP, true), -ENOSPC);
+	/* But not for one that becomes three. */
+	CHECK_EQ(pool_ready(&p, b, 1, 1), -ENOSPC);
+	CHECK_EQ(p.map[b].nr, 2);
+	pool_check(&p);
+	CHECK_EQ(pool_ready(&p, b, 0, 10), 0);
+	states_run_is(&p, b, 0, 4, CONVERTED);
+	CHECK_EQ(p.t.nr_states, 960);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Each block that is mixed has a map; entry 0 is for nobody. */
+static void maps_run_out(const void *arg)
+{
+	struct pool p;
+	u32 a;
+	u64 i;
+
+	(void)arg;
+	a = small_pool(&p);
+	for (i = 0; i < 511; i++)
+		CHECK_EQ(pool_convert(&p, a, i * PAGES + i, i * PAGES + i + 1, true), 0);
+	CHECK_EQ(p.t.free_maps, 0);
+	CHECK_EQ(states_used_maps(&p), 512);
+	CHECK(!memchr_inv(&p.t.maps[0], 0, sizeof(p.t.maps[0])));
+	CHECK_EQ(pool_convert(&p, a, 600 * PAGES, 600 * PAGES + 1, true), -ENOSPC);
+	CHECK_EQ(pool_convert(&p, a, 600 * PAGES + 1, 601 * PAGES + 1, true), -ENOSPC);
+	CHECK_EQ(p.map[a].nr, 511);
+	pool_check(&p);
+	/* Those that have one change as they like. */
+	CHECK_EQ(pool_convert(&p, a, 7 * PAGES + 100, 7 * PAGES + 200, true), 0);
+	/* One is freed by the same call that needs it, and then one by another. */
+	CHECK_EQ(pool_convert(&p, a, 510 * PAGES, 600 * PAGES + 1, true), 0);
+	states_run_is(&p, a, 510, 90, CONVERTED);
+	states_run_is(&p, a, 600, 1, MIXED);
+	CHECK_EQ(pool_convert(&p, a, 0, 1, false), 0);
+	CHECK_EQ(pool_convert(&p, a, 700 * PAGES, 700 * PAGES + 1, true), 0);
+	CHECK_EQ(p.t.free_maps, 0);
+	pool_check(&p);
+	pool_reopen(&p);
+	CHECK_EQ(p.t.free_maps, 0);
+	gmfs_map_clear(&p.t, &p.map[a]);
+	CHECK_EQ(p.t.free_maps, 511);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* The next kernel goes on with the maps where this one was. */
+static void maps_after_kexec(const void *arg)
+{
+	struct pool p;
+	u32 a, i;
+
+	(void)arg;
+	a = small_pool(&p);
+	for (i = 0; i < 5; i++)
+		CHECK_EQ(pool_convert(&p, a, i * PAGES, i * PAGES + 9, true), 0);
+	CHECK_EQ(pool_convert(&p, a, PAGES, 2 * PAGES, false), 0);
+	CHECK_EQ(states_used_maps(&p), 6);
+	pool_reopen(&p);
+	CHECK_EQ(p.t.free_maps, 507);
+	CHECK_EQ(pool_convert(&p, a, 20 * PAGES, 20 * PAGES + 1, true), 0);
+	CHECK_EQ(states_used_maps(&p), 6);
+	CHECK_EQ(pool_convert(&p, a, 21 * PAGES, 21 * PAGES + 1, true), 0);
+	CHECK_EQ(states_used_maps(&p), 7);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* A pool that never needed it can go back to a kernel that does not know it. */
+static void feature_is_announced(const void *arg)
+{
+	u32 a, crc;
+	struct pool p;
+
+	(void)arg;
+	a = states_pool(&p, 1);
+	crc = le32_to_cpu(p.t.super->crc);
+	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
+	CHECK_EQ(pool_punch(&p, a, 5, 5), 0);
+	CHECK_EQ(pool_convert(&p, a, 0, PAGES_GIB, false), 0);
+	CHECK_EQ(pool_convert(&p, a, 7, 7, true), 0);
+	CHECK_EQ(pool_truncate(&p, a, 5, 5), 0);
+	CHECK_EQ(pool_ready(&p, a, 0, 20), 0);
+	CHECK_EQ(le32_to_cpu(p.t.super->feature_incompat), 0);
+	CHECK_EQ(le32_to_cpu(p.t.super->crc), crc);
+	CHECK(!p.t.states);
+	CHECK_EQ(states_used_maps(&p), 0);
+	switch (*(const u32 *)arg) {
+	case 0:
+		CHECK_EQ(pool_convert(&p, a, 3, 4, true), 0);
+		break;
+	case 1:
+		CHECK_EQ(pool_truncate(&p, a, 3, 1), 0);
+		break;
+	default:
+		gmfs_feature_states(&p.t);
+	}
+	CHECK_EQ(le32_to_cpu(p.t.super->feature_incompat), GUESTMEMFS_FEATURE_INCOMPAT_STATES);
+	CHECK(p.t.states && le32_to_cpu(p.t.super->crc) != crc);
+	crc = le32_to_cpu(p.t.super->crc);
+	pool_reopen(&p);
+	CHECK(p.t.states);
+	gmfs_feature_states(&p.t);
+	CHECK_EQ(le32_to_cpu(p.t.super->crc), crc);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+static const u32 announced_by[] = { 0, 1, 2 };
+
+struct memory_case {
+	const char *name;
+	int (*op)(struct pool *p);
+};
+
+static int op_convert(struct pool *p)
+{
+	return pool_convert(p, 0, 5 * PAGES + 1, 35 * PAGES + 1, true);
+}
+
+static int op_convert_holes(struct pool *p)
+{
+	return pool_convert(p, 0, 2000 * PAGES + 1, 2035 * PAGES + 1, true);
+}
+
+static int op_truncate(struct pool *p)
+{
+	return pool_truncate(p, 0, 25, 100);
+}
+
+static int op_ready(struct pool *p)
+{
+	return pool_ready(p, 0, 42, 2);
+}
+
+static int op_fill(struct pool *p)
+{
+	return pool_fill(p, 0, 61, 2);
+}
+
+static int op_punch(struct pool *p)
+{
+	return pool_punch(p, 0, 21, 2);
+}
+
+static const struct memory_case memory_cases[] = {
+	{ "convert", op_convert },
+	{ "convert holes", op_convert_holes },
+	{ "truncate", op_truncate },
+	{ "ready", op_ready },
+	{ "fill what is converted", op_fill },
+	{ "punch what is converted", op_punch },
+};
+
+static void memory_pool(struct pool *p)
+{
+	u32 a = states_pool(p, 1);
+
+	CHECK_EQ(pool_fill(p, a, 0, 50), 0);
+	CHECK_EQ(pool_convert(p, a, 20 * PAGES, 30 * PAGES + 1, true), 0);
+	CHECK_EQ(pool_convert(p, a, 60 * PAGES, 64 * PAGES + 1, true), 0);
+	CHECK_EQ(pool_truncate(p, a, 41, 4), 0);
+	/* No room to spare. */
+	p->map[a].slots = kvrealloc(p->map[a].slots, p->map[a].nr * sizeof(u32), 0);
+	p->map[a].cap = p->map[a].nr;
+}
+
+/* With each allocation failing in its turn: -ENOMEM, and nothing has changed. */
+static void no_memory(const void *arg)
+{
+	const struct memory_case *c = arg;
+	struct gmfs_tables t;
+	struct pool p;
+	void *copy;
+	u32 i;
+	int err;
+
+	memory_pool(&p);
+	t = p.t;
+	copy = malloc(p.meta_size);
+	CHECK(copy);
+	memcpy(copy, p.meta, p.meta_size);
+	for (i = 1; i < 10; i++) {
+		shim_allocations = 0;
+		shim_fail_from = i;
+		err = c->op(&p);
+		shim_fail_from = 0;
+		if (!err)
+			break;
+		CHECK_EQ(err, -ENOMEM);
+		CHECK(!memcmp(copy, p.meta, p.meta_size));
+		CHECK(!memcmp(&t, &p.t, sizeof(t)));
+		pool_check(&p);
+	}
+	CHECK_EQ(err, 0);
+	CHECK(i > 1);
+	CHECK(memcmp(copy, p.meta, p.meta_size));
+	pool_check(&p);
+	free(copy);
+	pool_free(&p);
+}
+
+void states_limits_tests(void)
+{
+	u32 i;
+
+	TEST(states_leave_room);
+	TEST(full_table_is_cut);
+	TEST(fill_makes_room);
+	TEST(ready_has_room);
+	TEST(maps_run_out);
+	TEST(maps_after_kexec);
+	for (i = 0; i < ARRAY_SIZE(announced_by); i++)
+		test_add(feature_is_announced, &announced_by[i], "feature_is_announced: %u",
+			 announced_by[i]);
+	for (i = 0; i < ARRAY_SIZE(memory_cases); i++)
+		test_add(no_memory, &memory_cases[i], "no memory: %s", memory_cases[i].name);
+}

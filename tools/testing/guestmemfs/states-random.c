@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Random operations on files with private and shared pages, against a model that has a
+ * bit for each page and a number for each block. The same ones on every run.
+ */
+#include <stdlib.h>
+
+#include "pool.h"
+
+#define MODEL_FILES	4
+#define MODEL_BLOCKS	1600
+#define MODEL_STEPS	4000
+#define PAGES		GUESTMEMFS_BLOCK_PAGES
+#define MODEL_PAGES	((u64)MODEL_BLOCKS * PAGES)
+#define WORDS		(PAGES / 64)
+
+struct model_file {
+	unsigned long converted[MODEL_BLOCKS * WORDS];
+	u32 block[MODEL_BLOCKS];
+	bool truncated[MODEL_BLOCKS];
+};
+
+struct model {
+	struct pool p;
+	u64 seed;
+	struct model_file file[MODEL_FILES];
+	bool *unzeroed;
+	/* What the tables are said to have. */
+	u32 nr_extents;
+	u32 nr_maps;
+	/* How often there was no room for an extent, or for a map. */
+	u32 full;
+	u32 no_map;
+};
+
+/* The tables get so small that they are full now and then. */
+static void model_shrink(struct model *m)
+{
+	m->p.t.nr_extents = m->nr_extents;
+	m->p.t.nr_maps = m->nr_maps;
+	m->p.t.free_maps -= le32_to_cpu(m->p.t.super->tables[GUESTMEMFS_TABLE_MAPS].entries) -
+			    m->nr_maps;
+}
+
+static void model_grow(struct model *m)
+{
+	const struct guestmemfs_table_desc *tables = m->p.t.super->tables;
+
+	m->p.t.nr_extents = le32_to_cpu(tables[GUESTMEMFS_TABLE_EXTENTS].entries);
+	m->p.t.nr_maps = le32_to_cpu(tables[GUESTMEMFS_TABLE_MAPS].entries);
+	m->p.t.free_maps += m->p.t.nr_maps - m->nr_maps;
+}
+
+/* What gmfs_map_state() says of all pages is what the model has. */
+static void model_compare_pages(struct model *m, u32 file)
+{
+	const struct model_file *f = &m->file[file];
+	static unsigned long seen[MODEL_BLOCKS * WORDS];
+	struct gmfs_state s;
+	u64 page, to, i;
+
+	memset(seen, 0, sizeof(seen));
+	for (page = 0; page < MODEL_PAGES; page = s.end) {
+		gmfs_map_state(&m->p.t, &m->p.map[file], page, &s);
+		CHECK(s.end > page);
+		to = min(s.end, MODEL_PAGES);
+		if (s.converted)
+			bitmap_set(seen, page, to - page);
+		for (i = page / PAGES; i <= (to - 1) / PAGES; i++) {
+			CHECK_EQ(s.allocated, f->block[i] != GMFS_NO_BLOCK);
+			CHECK_EQ(s.truncated, f->truncated[i]);
+		}
+		/* It goes as far as it can. */
+		i = to / PAGES;
+		if (to < MODEL_PAGES && m->p.map[file].nr < GROUP)
+			CHECK(test_bit(to, f->converted) != s.converted ||
+			      (f->block[i] != GMFS_NO_BLOCK) != s.allocated ||
+			      f->truncated[i] != s.truncated);
+	}
+	CHECK(!memcmp(seen, f->converted, sizeof(seen)));
+}
+
+static u32 model_character(const struct model_file *f, u64 block)
+{
+	const unsigned long *bits = &f->converted[block * WORDS];
+
+	if (find_first_bit(bits, PAGES) == PAGES)
+		return 0;
+	return find_first_zero_bit(bits, PAGES) == PAGES ? GUESTMEMFS_EXTENT_CONVERTED :
+							   GUESTMEMFS_EXTENT_MIXED;
+}
+
+/* The model learns the blocks of new offsets; the old ones stay. */
+static void model_compare_blocks(struct model *m, u32 file, u64 new_from, u64 new_to)
+{
+	struct model_file *f = &m->file[file];
+	struct gmfs_run run;
+	u64 at, i;
+
+	for (at = 0; at < MODEL_BLOCKS; at += run.count) {
+		gmfs_map_lookup(&m->p.t, &m->p.map[file], at, &run);
+		for (i = at; i < at + run.count && i < MODEL_BLOCKS; i++) {
+			u32 block = run.block == GMFS_NO_BLOCK ? run.block : run.block + (i - at);
+			u32 flags = model_character(f, i);
+
+			if (f->truncated[i])
+				flags |= GUESTMEMFS_EXTENT_TRUNCATED;
+			CHECK_EQ(run.flags, flags);
+			CHECK_EQ(!!run.map, !!(flags & GUESTMEMFS_EXTENT_MIXED));
+			if (i >= new_from && i < new_to && f->block[i] == GMFS_NO_BLOCK)
+				f->block[i] = block;
+			CHECK_EQ(block, f->block[i]);
+		}
+	}
+}
+
+static void model_compare(struct model *m, u32 file)
+{
+	u32 i;
+
+	model_compare_blocks(m, file, 0, 0);
+	model_compare_pages(m, file);
+	for (i = 0; i < m->p.t.nr_blocks; i++)
+		CHECK_EQ(test_bit(i, m->p.t.unzeroed), m->unzeroed[i]);
+}
+
+/* Aligned parts of any size are of one kind if and only if the model says so. */
+static void model_compare_uniform(struct model *m, u32 file)
+{
+	const struct model_file *f = &m->file[file];
+	u64 r = pool_random(&m->seed);
+	u64 nr = 1ULL << (r % 19), page = round_down((r >> 8) % (MODEL_PAGES - nr), nr), end;
+	bool first = test_bit(page, f->converted);
+
+	end = first ? find_next_zero_bit(f->converted, page + nr, page) :
+		      find_next_bit(f->converted, page + nr, page);
+	CHECK_EQ(gmfs_map_uniform(&m->p.t, &m->p.map[file], page, nr), end >= page + nr);
+}
+
+static bool model_any_truncated(const struct model_file *f, u64 from, u64 to)
+{
+	for (; from < to; from++)
+		if (f->truncated[from])
+			return true;
+	return false;
+}
+
+enum model_op { FILL, PUNCH, TRUNCATE, READY, CONVERT };
+
+static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 to, bool converted)
+{
+	switch (op) {
+	case FILL:
+		return pool_fill(&m->p, file, from, to - from);
+	case PUNCH:
+		return pool_punch(&m->p, file, from, to - from);
+	case TRUNCATE:
+		return pool_truncate(&m->p, file, from, to - from);
+	case READY:
+		return pool_ready(&m->p, file, from, to - from);
+	default:
+		return pool_convert(&m->p, file, from, to, converted);
+	}
+}
+
+/* No room: there is none indeed, as the same with tables of full size shows. */
+static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u64 to,
+		       bool converted)
+{
+	u32 hidden = m->p.t.free_maps, states = m->p.t.nr_states;
+	bool full, no_map;
+	int err;
+
+	model_grow(m);
+	hidden = m->p.t.free_maps - hidden;
+	err = model_do(m, op, file, from, to, converted);
+	CHECK_EQ(err, 0);
+	full = m->p.t.nr_states > max(states, m->nr_extents - m->p.t.total_blocks);
+	no_map = m->p.t.free_maps < hidden;
+	CHECK(full || no_map);
+	m->full += full;
+	m->no_map += no_map;
+	/* Over the bound, and nothing may become more. Maps are not counted below zero. */
+	if (no_map)
+		m->nr_maps = m->p.t.nr_maps - m->p.t.free_maps;
+	model_shrink(m);
+	return err;
+}
+
+/* Does it, and checks the error. */
+static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 to, bool converted)
+{
+	u64 blocks = op == CONVERT ? PAGES : 1;
+	bool truncated = model_any_truncated(&m->file[file], from / blocks,
+					     DIV_ROUND_UP(to, blocks));
+	u32 states = m->p.t.nr_states, max_states = m->nr_extents - m->p.t.total_blocks;
+	int err;
+
+	err = model_do(m, op, file, from, to, converted);
+	if (err == -EBUSY) {
+		CHECK(truncated && (op == FILL || op == CONVERT));
+		return err;
+	}
+	CHECK(!truncated || err || (op != FILL && op != CONVERT));
+	if (err == -ENOMEM) {
+		CHECK(shim_fail_from);
+		CHECK_EQ(m->p.t.nr_states, states);
+		return err;
+	}
+	if (err == -ENOSPC) {
+		CHECK_EQ(m->p.t.nr_states, states);
+		model_compare(m, file);
+		if (shim_fail_from)
+			return err;
+		return model_again(m, op, file, from, to, converted);
+	}
+	CHECK_EQ(err, 0);
+	CHECK(m->p.t.nr_states <= max(states, max_states));
+	return 0;
+}
+
+static u32 model_missing(const struct model_file *f, u64 from, u64 to)
+{
+	u32 missing = 0;
+
+	for (; from < to; from++)
+		missing += f->block[from] == GMFS_NO_BLOCK;
+	return missing;
+}
+
+static void model_forget(struct model *m, u32 file, u64 from, u64 to, bool truncated)
+{
+	struct model_file *f = &m->file[file];
+
+	for (; from < to; from++) {
+		if (f->truncated[from] != truncated || f->block[from] == GMFS_NO_BLOCK)
+			continue;
+		m->unzeroed[f->block[from]] = true;
+		f->block[from] = GMFS_NO_BLOCK;
+		f->truncated[from] = false;
+	}
+}
+
+static void model_fill(struct model *m, u32 file, u64 from, u64 to)
+{
+	u32 missing = model_missing(&m->file[file], from, to), nr_free = m->p.t.free_blocks;
+
+	if (missing > nr_free && !model_any_truncated(&m->file[file], from, to)) {
+		CHECK_EQ(pool_fill(&m->p, file, from, to - from), -ENOSPC);
+		return;
+	}
+	if (model_try(m, FILL, file, from, to, false))
+		return;
+	CHECK_EQ(m->p.t.free_blocks, nr_free - missing);
+	model_compare_blocks(m, file, from, to);
+	CHECK_EQ(model_missing(&m->file[file], from, to), 0);
+}
+
+static void model_truncate(struct model *m, u32 file, u64 from, u64 to)
+{
+	struct model_file *f = &m->file[file];
+
+	if (model_try(m, TRUNCATE, file, from, to, false))
+		return;
+	for (; from < to; from++)
+		f->truncated[from] = f->block[from] != GMFS_NO_BLOCK;
+}
+
+/* Blocks as they are, parts of one, or a few pages over a border. */
+static void model_convert(struct model *m, u32 file, u64 from, u64 to, u64 r)
+{
+	u64 first = from * PAGES, last = to * PAGES;
+	bool converted = r & 1;
+
+	if (r >> 1 & 3)
+		first += (r >> 3) % PAGES;
+	if (r >> 12 & 3)
+		last = min(first + 1 + (r >> 14) % (4 * PAGES), MODEL_PAGES);
+	first = min(first, last);
+	if (model_try(m, CONVERT, file, first, last, converted))
+		return;
+	if (converted)
+		bitmap_set(m->file[file].converted, first, last - first);
+	else
+		bitmap_clear(m->file[file].converted, first, last - first);
+}
+
+static void model_clear(struct model *m, u32 file)
+{
+	struct model_file *f = &m->file[file];
+
+	gmfs_map_clear(&m->p.t, &m->p.map[file]);
+	model_forget(m, file, 0, MODEL_BLOCKS, false);
+	model_forget(m, file, 0, MODEL_BLOCKS, true);
+	memset(f->converted, 0, sizeof(f->converted));
+}
+
+/* The next kernel finds it all; if it may write, what was truncated is no longer. */
+static void model_kexec(struct model *m, bool drop)
+{
+	u32 i;
+
+	model_grow(m);
+	pool_reopen(&m->p);
+	model_shrink(m);
+	for (i = 0; i < MODEL_FILES; i++) {
+		model_compare(m, i);
+		if (!drop)
+			continue;
+		gmfs_map_drop_truncated(&m->p.t, &m->p.map[i]);
+		model_forget(m, i, 0, MODEL_BLOCKS, true);
+		model_compare(m, i);
+	}
+}
+
+static void model_check(struct model *m)
+{
+	model_grow(m);
+	pool_check(&m->p);
+	model_shrink(m);
+}
+
+static void model_step(struct model *m)
+{
+	u64 r = pool_random(&m->seed);
+	u32 file = r % MODEL_FILES, what = (r >> 8) % 64;
+	u64 size = (r >> 16) % 4 ? 24 : 900;
+	u64 from = (r >> 20) % MODEL_BLOCKS;
+	u64 to = min(from + 1 + (r >> 40) % size, (u64)MODEL_BLOCKS);
+
+	/* Now and then whole groups. */
+	if ((r >> 60) < 3)
+		from = round_down(from, (u64)GROUP);
+	shim_allocations = 0;
+	shim_fail_from = (r >> 55) % 8 ? 0 : 1 + (r >> 58) % 2;
+	if (what < 16)
+		model_fill(m, file, from, to);
+	else if (what < 26 && !model_try(m, PUNCH, file, from, to, false))
+		model_forget(m, file, from, to, false);
+	else if (what >= 26 && what < 31)
+		model_truncate(m, file, from, to);
+	else if (what >= 31 && what < 38 && !model_try(m, READY, file, from, to, false))
+		model_forget(m, file, from, to, true);
+	else if (what >= 38 && what < 60)
+		model_convert(m, file, from, to, pool_random(&m->seed));
+	shim_fail_from = 0;
+	if (what == 60)
+		model_clear(m, file);
+	else if (what > 60)
+		model_kexec(m, what == 63);
+	model_compare(m, file);
+	model_compare_uniform(m, file);
+	model_check(m);
+}
+
+static void model_make(struct model *m, u64 seed)
+{
+	const struct gmfs_range ranges[] = {
+		{ 640 * MIB, 384 * MIB }, { 2 * GIB, GIB }, { 5 * GIB - 128 * MIB, 1280 * MIB },
+	};
+	u32 i;
+
+	m->seed = seed;
+	for (i = 0; i < MODEL_FILES; i++)
+		memset(m->file[i].block, 0xff, sizeof(m->file[i].block));
+	pool_make(&m->p, ranges, ARRAY_SIZE(ranges));
+	for (i = 0; i < MODEL_FILES; i++)
+		pool_file(&m->p);
+	m->unzeroed = calloc(m->p.t.nr_blocks, sizeof(*m->unzeroed));
+	CHECK(m->unzeroed);
+	for (i = 0; i < m->p.t.nr_blocks; i++)
+		m->unzeroed[i] = test_bit(i, m->p.t.unzeroed);
+}
+
+struct model_case {
+	const char *name;
+	u64 seed;
+	/* Room that is left for extents without blocks, and for maps. */
+	u32 states;
+	u32 maps;
+};
+
+static const struct model_case model_cases[] = {
+	{ "seed 1", 1, 1000, 1000 },
+	{ "seed 2", 2, 1000, 1000 },
+	{ "few extents", 3, 12, 1000 },
+	{ "no extents", 4, 0, 1000 },
+	{ "few maps", 5, 1000, 8 },
+};
+
+static void model(const void *arg)
+{
+	const struct model_case *c = arg;
+	struct model *m = calloc(1, sizeof(*m));
+	u32 i;
+
+	CHECK(m);
+	model_make(m, c->seed);
+	m->nr_extents = m->p.t.total_blocks + c->states;
+	m->nr_maps = c->maps + 1;
+	model_shrink(m);
+	for (i = 0; i < MODEL_STEPS; i++)
+		model_step(m);
+	/* It was to be full, or not. */
+	CHECK_EQ(m->full > 10, c->states < 100);
+	CHECK_EQ(m->no_map > 10, c->maps < 100);
+	pool_free(&m->p);
+	free(m->unzeroed);
+	free(m);
+}
+
+void states_random_tests(void)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(model_cases); i++)
+		test_add(model, &model_cases[i], "states, random: %s", model_cases[i].name);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_TEST_STATES_H
+#define _GUESTMEMFS_TEST_STATES_H
+
+#include "pool.h"
+
+#define PAGES		((u64)GUESTMEMFS_BLOCK_PAGES)
+#define PAGES_GIB	(PAGES * GROUP)
+#define TOP		(GMFS_MAX_LOGICAL * PAGES)
+
+#define ALLOCATED	GUESTMEMFS_EXTENT_ALLOCATED
+#define CONVERTED	GUESTMEMFS_EXTENT_CONVERTED
+#define MIXED		GUESTMEMFS_EXTENT_MIXED
+#define TRUNCATED	GUESTMEMFS_EXTENT_TRUNCATED
+
+/* Makes a pool, and returns the index of a file in it. */
+u32 states_pool(struct pool *p, u32 gib);
+/* From @logical on there are @count blocks, or none, with these flags. */
+void states_run_is(const struct pool *p, u32 file, u64 logical, u64 count, u32 flags);
+/* The page, and those up to @end but not that one, are as these flags say. */
+void states_page_is(const struct pool *p, u32 file, u64 page, u64 end, u32 flags);
+u32 states_used_extents(const struct pool *p);
+u32 states_used_maps(const struct pool *p);
+
+#endif /* _GUESTMEMFS_TEST_STATES_H */
