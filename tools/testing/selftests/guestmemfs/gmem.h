@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_GMEM_H
+#define _GUESTMEMFS_GMEM_H
+
+#include <errno.h>
+#include <linux/guestmemfs.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+/* The ioctls of guestmemfs, as calls: -1 and errno on failure. */
+
+#define GMEM_PRIVATE	GUESTMEMFS_ATTRIBUTE_PRIVATE
+#define GMEM_SHARED	0
+
+static inline int gmem_create(int fd, int vm, uint32_t flags)
+{
+	struct guestmemfs_create_gmem arg = {
+		.size	= sizeof(arg),
+		.flags	= flags,
+		.vm_fd	= vm,
+	};
+
+	return ioctl(fd, GUESTMEMFS_IOC_CREATE_GMEM, &arg);
+}
+
+/* To GMEM_PRIVATE or GMEM_SHARED. */
+static inline int gmem_convert(int fd, uint64_t offset, uint64_t len, uint64_t attributes)
+{
+	struct guestmemfs_set_attributes arg = {
+		.size		= sizeof(arg),
+		.offset		= offset,
+		.length		= len,
+		.attributes	= attributes,
+	};
+
+	return ioctl(fd, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg);
+}
+
+static inline int gmem_get_state(int fd, uint64_t offset, struct guestmemfs_get_state *s)
+{
+	*s = (struct guestmemfs_get_state) {
+		.size	= sizeof(*s),
+		.offset	= offset,
+	};
+	return ioctl(fd, GUESTMEMFS_IOC_GET_STATE, s);
+}
+
+/* GUESTMEMFS_STATE_* of an offset, or minus the errno. */
+static inline int64_t gmem_state(int fd, uint64_t offset)
+{
+	struct guestmemfs_get_state s;
+
+	return gmem_get_state(fd, offset, &s) ? -errno : (int64_t)s.state;
+}
+
+/* How large an entry can map it, as log2 of pages, or minus the errno. */
+static inline int gmem_order(int fd, uint64_t offset)
+{
+	struct guestmemfs_get_state s;
+
+	return gmem_get_state(fd, offset, &s) ? -errno : (int)s.order;
+}
+
+#endif /* _GUESTMEMFS_GMEM_H */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_GMEM_FIXTURE_H
+#define _GUESTMEMFS_GMEM_FIXTURE_H
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gmem.h"
+#include "util.h"
+#include "vmm.h"
+
+#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+#define ALLOCATED	GUESTMEMFS_STATE_ALLOCATED
+#define PRIVATE		GUESTMEMFS_STATE_PRIVATE
+
+#define INIT_SHARED	GUESTMEMFS_GMEM_INIT_SHARED
+#define CAN_MMAP	GUESTMEMFS_GMEM_MMAP
+
+/* The orders of entries of 4 KiB, 2 MiB and 1 GiB. */
+#define ORDER_4K	0
+#define ORDER_2M	9
+#define ORDER_1G	18
+
+#define FILE_SLOT	1
+#define FILE_GPA	(4 * GIB)
+
+/* A pool, and a virtual machine with one CPU. */
+FIXTURE(gmem)
+{
+	int nr;
+	struct pool p;
+	struct vmm vmm;
+	struct vcpu cpu;
+};
+
+/*
+ * In an ordinary virtual machine a file is shared at first, and the guest cannot reach
+ * what is private; in a protected one it is private at first, and the guest can reach
+ * both.
+ */
+FIXTURE_VARIANT(gmem)
+{
+	unsigned long type;
+	bool protected;
+	uint32_t flags;		/* of descriptors */
+	uint64_t first;		/* what gmem_convert() would make of what is so at first */
+	uint64_t other;		/* and of what is not */
+	uint64_t state;		/* what GET_STATE says of it */
+};
+
+FIXTURE_VARIANT_ADD(gmem, ordinary)
+{
+	.type = KVM_X86_DEFAULT_VM,
+	.flags = INIT_SHARED | CAN_MMAP,
+	.first = GMEM_SHARED,
+	.other = GMEM_PRIVATE,
+};
+
+FIXTURE_VARIANT_ADD(gmem, protected)
+{
+	.type = KVM_X86_SW_PROTECTED_VM,
+	.protected = true,
+	.flags = CAN_MMAP,
+	.first = GMEM_PRIVATE,
+	.other = GMEM_SHARED,
+	.state = PRIVATE,
+};
+
+FIXTURE_SETUP(gmem)
+{
+	int nodes[MAX_POOLS];
+
+	self->nr = pool_nodes(nodes);
+	if (!self->nr)
+		SKIP(return, "no pool on this machine");
+	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
+	catch_faults();
+	if (!vmm_has_type(variant->type))
+		SKIP(return, "no /dev/kvm, or not for such a virtual machine");
+	ASSERT_EQ(0, vmm_make(&self->vmm, variant->type));
+	ASSERT_EQ(0, vcpu_make(&self->vmm, &self->cpu, 0));
+}
+
+FIXTURE_TEARDOWN_PARENT(gmem)
+{
+	if (self->nr)
+		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
+}
+
+/* xorshift: the same for everybody. */
+static inline unsigned int next_random(unsigned int *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/*
+ * Those of the file, beside the small ones of program and page tables, which all
+ * are there after any command.
+ */
+#define EXPECT_ENTRIES(gigabytes, blocks, pages, what) do {			\
+	const struct vmm *_v = &self->vmm;					\
+	long _gigabytes = vmm_entries(_v, "1g"), _blocks = vmm_entries(_v, "2m");	\
+	long _pages = vmm_entries(_v, "4k");					\
+										\
+	printf("# second stage: %s: %ld of 1 GiB, %ld of 2 MiB, %ld of 4 KiB\n",	\
+	       what, _gigabytes, _blocks, _pages);				\
+	EXPECT_EQ(gigabytes, _gigabytes);					\
+	EXPECT_EQ(blocks, _blocks);						\
+	EXPECT_EQ((pages) + VMM_LOW_PAGES, _pages);				\
+} while (0)
+
+#endif /* _GUESTMEMFS_GMEM_FIXTURE_H */

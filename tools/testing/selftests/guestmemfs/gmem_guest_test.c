@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What guest and host see of a file whose parts are private and shared, and how
+ * large the entries are that map it for the guest.
+ */
+#include "gmem_fixture.h"
+
+/* The guest met memory that it cannot have, where it asked for shared memory. */
+#define EXPECT_MEMORY_FAULT(end, offset) do {					\
+	enum vcpu_end _end = end;						\
+	const struct kvm_run *_run = self->cpu.run;				\
+										\
+	EXPECT_EQ(VCPU_FAULT, _end);						\
+	EXPECT_EQ(FILE_GPA + (offset), _run->memory_fault.gpa);			\
+	EXPECT_EQ(PAGE, _run->memory_fault.size);				\
+	EXPECT_EQ(0, _run->memory_fault.flags);					\
+} while (0)
+
+/* A file, its descriptor, and a slot for all of it. */
+static int ram_make(const struct pool *p, const struct vmm *v, uint32_t flags, size_t size,
+		    int *gmem)
+{
+	int fd = file_make(p, "ram", size);
+
+	*gmem = gmem_create(fd, v->vm, flags);
+	if (*gmem < 0 || vmm_bind(v, FILE_SLOT, FILE_GPA, size, *gmem, 0))
+		return -1;
+	return fd;
+}
+
+/* Every block but one, by its first word. */
+static enum vcpu_end touch_blocks_but(struct vcpu *cpu, unsigned int but)
+{
+	enum vcpu_end end = guest_touch(cpu, FILE_GPA, but, BLOCK);
+	uint64_t after = but + 1;
+
+	return end ?: guest_touch(cpu, FILE_GPA + after * BLOCK, GIB / BLOCK - after, BLOCK);
+}
+
+/* One entry for a gigabyte of one kind, and small ones only where kinds meet. */
+TEST_F_TIMEOUT(gmem, gigabyte, 300)
+{
+	const uint64_t mixed = 100 * BLOCK, page = mixed + 7 * PAGE;
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + GIB - 8, 1));
+	EXPECT_ENTRIES(1, 0, 0, "1 GiB");
+	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + page, 2));
+	EXPECT_ENTRIES(1, 0, 0, "1 GiB, written to");
+	/* Nobody goes on as if it were one, not even until the next fault. */
+	ASSERT_EQ(0, gmem_convert(gmem, page, PAGE, variant->other));
+	EXPECT_ENTRIES(0, 0, 0, "when a page of it was converted");
+	EXPECT_EQ(ORDER_4K, gmem_order(gmem, page));
+	EXPECT_EQ(ORDER_4K, gmem_order(gmem, mixed));
+	EXPECT_EQ(ORDER_2M, gmem_order(gmem, mixed - PAGE));
+	EXPECT_EQ(ORDER_2M, gmem_order(gmem, mixed + BLOCK));
+	EXPECT_EQ(VCPU_DONE, touch_blocks_but(&self->cpu, mixed / BLOCK));
+	EXPECT_ENTRIES(0, 511, 0, "around its block");
+	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA + mixed, 7, PAGE));
+	EXPECT_ENTRIES(0, 511, 7, "in its block");
+	if (variant->protected) {
+		EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + page));
+		EXPECT_ENTRIES(0, 511, 8, "the page itself");
+	} else {
+		EXPECT_MEMORY_FAULT(guest_touch(&self->cpu, FILE_GPA + page, 1, 0), page);
+		EXPECT_ENTRIES(0, 511, 7, "but not the page itself");
+	}
+	/* All of its block is of the other kind: that is a block again. */
+	ASSERT_EQ(0, gmem_convert(gmem, mixed, BLOCK, variant->other));
+	EXPECT_EQ(ORDER_2M, gmem_order(gmem, page));
+	if (variant->protected) {
+		EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, GIB / BLOCK, BLOCK));
+		EXPECT_ENTRIES(0, 512, 0, "511 of one kind, and one of the other");
+	}
+	/* All of one kind again, by pieces, and nobody has asked for one entry. */
+	ASSERT_EQ(0, gmem_convert(gmem, mixed, BLOCK / 2, variant->first));
+	ASSERT_EQ(0, gmem_convert(gmem, mixed + BLOCK / 2, BLOCK / 2, variant->first));
+	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
+	EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + page));
+	EXPECT_ENTRIES(1, 0, 0, "converted back");
+	EXPECT_EQ(1, guest_load(&self->cpu, FILE_GPA + GIB - 8));
+	/* All of the other kind is one, too. */
+	ASSERT_EQ(0, gmem_convert(gmem, 0, GIB, variant->other));
+	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
+	if (variant->protected) {
+		EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + page));
+		EXPECT_ENTRIES(1, 0, 0, "all of it converted");
+	}
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+}
+
+/* A truncation of what was in the way makes one of the rest as a conversion does. */
+TEST_F_TIMEOUT(gmem, punched, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
+	struct vcpu *cpu = &self->cpu;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, 2 * BLOCK, 1));
+	EXPECT_ENTRIES(0, 2, 0, "two blocks");
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	EXPECT_ENTRIES(0, 1, 0, "one of them punched");
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(variant->state, gmem_state(fd, 0));
+	EXPECT_EQ(variant->state | ALLOCATED, gmem_state(fd, BLOCK));
+	/* It comes back as what it was, and zero. */
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK - 8));
+	EXPECT_ENTRIES(0, 2, 0, "and touched");
+	EXPECT_EQ(variant->state | ALLOCATED, gmem_state(fd, 0));
+	/* Less than a block is zeroed, and stays. By the descriptor this time. */
+	ASSERT_EQ(0, fallocate(gmem, PUNCH, BLOCK + PAGE, PAGE));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK + PAGE));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK + 2 * PAGE - 8));
+	EXPECT_EQ((1L << 40) + 1 + (BLOCK + PAGE) / 8 - 1,
+		  guest_load(cpu, FILE_GPA + BLOCK + PAGE - 8));
+	EXPECT_EQ((1L << 40) + 1 + (BLOCK + 2 * PAGE) / 8,
+		  guest_load(cpu, FILE_GPA + BLOCK + 2 * PAGE));
+	/* Each page of a block of both kinds keeps its own. */
+	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, variant->other));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
+	EXPECT_EQ(0, file_sectors(fd));
+	EXPECT_EQ(variant->state, gmem_state(fd, 0));
+	EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(fd, PAGE));
+	EXPECT_EQ(variant->state, gmem_state(fd, 2 * PAGE));
+}
+
+/* In place: what one of them has written, the other one finds. */
+TEST_F_TIMEOUT(gmem, contents, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
+	const uint64_t at[] = { 0, PAGE, BLOCK - PAGE, BLOCK, 2 * BLOCK - PAGE };
+	char *p = map_file(fd, 0, 2 * BLOCK);
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK,
+					  variant->first));
+		EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA + at[i], PAGE, 10 + i));
+		ASSERT_EQ(0, gmem_convert(gmem, at[i], PAGE, GMEM_PRIVATE));
+		EXPECT_EQ(FAULT(SIGBUS), peek(p + at[i]));
+		ASSERT_EQ(0, gmem_convert(gmem, at[i], PAGE, GMEM_SHARED));
+		EXPECT_TRUE(is_filled(p + at[i], PAGE, 10 + i));
+		fill(p + at[i], PAGE, 20 + i);
+		EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + at[i], PAGE, 20 + i));
+		ASSERT_EQ(0, gmem_convert(gmem, at[i], PAGE, GMEM_PRIVATE));
+		EXPECT_EQ(FAULT(SIGBUS), poke(p + at[i], 1));
+		if (!variant->protected)
+			ASSERT_EQ(0, gmem_convert(gmem, at[i], PAGE, GMEM_SHARED));
+		EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + at[i], PAGE, 20 + i));
+	}
+	/* And all of it at once. */
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		EXPECT_TRUE(is_filled(p + at[i], PAGE, 20 + i));
+	fill(p, 2 * BLOCK, 30);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_PRIVATE));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK - PAGE, 2 * PAGE, GMEM_SHARED));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, 2 * BLOCK, 30));
+	EXPECT_TRUE(is_filled(p, 2 * BLOCK, 30));
+}
+
+/* An access that does not match ends KVM_RUN; when it matches it is made. */
+TEST_F_TIMEOUT(gmem, mismatch, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
+	struct vcpu *cpu = &self->cpu;
+	char *p = map_file(fd, 0, 2 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
+	fill(p, 2 * BLOCK, 1);
+	ASSERT_EQ(0, gmem_convert(gmem, 5 * PAGE, PAGE, GMEM_PRIVATE));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_PRIVATE));
+	if (variant->protected) {
+		EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, 2 * BLOCK, 1));
+		return;
+	}
+	EXPECT_MEMORY_FAULT(guest_check(cpu, FILE_GPA, 2 * BLOCK, 1), 5 * PAGE);
+	EXPECT_MEMORY_FAULT(vcpu_go(cpu), 5 * PAGE);
+	ASSERT_EQ(0, gmem_convert(gmem, 5 * PAGE, PAGE, GMEM_SHARED));
+	EXPECT_MEMORY_FAULT(vcpu_go(cpu), BLOCK);
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_SHARED));
+	EXPECT_MEMORY_FAULT(vcpu_go(cpu), BLOCK + PAGE);
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_SHARED));
+	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
+	/* What was mapped when it became private is not mapped any more. */
+	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, GMEM_PRIVATE));
+	EXPECT_MEMORY_FAULT(guest_store(cpu, FILE_GPA + PAGE, 7), PAGE);
+	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, GMEM_SHARED));
+	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
+	EXPECT_EQ(7, guest_load(cpu, FILE_GPA + PAGE));
+	EXPECT_EQ(7, peek(p + PAGE));
+	/* Nor is a private page filled in for those who cannot have it. */
+	ASSERT_EQ(0, fallocate(fd, PUNCH, BLOCK, BLOCK));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_PRIVATE));
+	EXPECT_MEMORY_FAULT(guest_touch(cpu, FILE_GPA + BLOCK, 1, 0), BLOCK);
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+}
+
+/* The file is the memory: by address, by its mapping and by that of the descriptor. */
+TEST_F_TIMEOUT(gmem, one_memory, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
+	char *by_file = map_file(fd, 0, 2 * BLOCK), *by_gmem = map_file(gmem, 0, 2 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, by_file);
+	ASSERT_NE(MAP_FAILED, by_gmem);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, BLOCK, GMEM_SHARED));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_PRIVATE));
+	EXPECT_EQ(0, poke(by_file, 1));
+	EXPECT_EQ(1, peek(by_gmem));
+	EXPECT_EQ(1, guest_load(&self->cpu, FILE_GPA));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 2));
+	EXPECT_EQ(2, peek(by_file));
+	EXPECT_EQ(2, peek(by_gmem));
+	EXPECT_EQ(FAULT(SIGBUS), poke(by_file + BLOCK, 1));
+	EXPECT_EQ(FAULT(SIGBUS), peek(by_gmem + BLOCK));
+	/* The same by address, in the same machine, is subject to the same. */
+	ASSERT_EQ(0, vmm_add_memory(&self->vmm, 2, FILE_GPA + GIB, by_file, 2 * BLOCK));
+	EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + GIB));
+	EXPECT_EQ(-VCPU_ASTRAY, guest_load(&self->cpu, FILE_GPA + GIB + BLOCK));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_SHARED));
+	EXPECT_EQ(0, poke(by_file + BLOCK, 3));
+	EXPECT_EQ(3, peek(by_gmem + BLOCK));
+	EXPECT_EQ(3, guest_load(&self->cpu, FILE_GPA + BLOCK));
+	EXPECT_EQ(3, guest_load(&self->cpu, FILE_GPA + GIB + BLOCK));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, PAGE, GMEM_PRIVATE));
+	EXPECT_EQ(-VCPU_ASTRAY, guest_load(&self->cpu, FILE_GPA + GIB));
+	EXPECT_EQ(FAULT(SIGBUS), peek(by_file));
+	EXPECT_EQ(FAULT(SIGBUS), peek(by_gmem));
+	EXPECT_EQ(0, peek(by_gmem + PAGE));
+}
+
+/* Behind the end of the file there is nothing; when it grows it is what it was. */
+TEST_F_TIMEOUT(gmem, resize, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 4 * BLOCK, &gmem);
+	struct vcpu *cpu = &self->cpu;
+	uint64_t end = 2 * BLOCK;
+	int private = variant->protected ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, 4 * BLOCK, 1));
+	ASSERT_EQ(0, gmem_convert(gmem, 3 * BLOCK, PAGE, variant->other));
+	ASSERT_EQ(0, ftruncate(fd, end));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(-ENXIO, gmem_state(fd, end));
+	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, end, 1));
+	EXPECT_EQ(VCPU_FAULT, guest_touch(cpu, FILE_GPA + end, 1, 0));
+	EXPECT_EQ(FILE_GPA + end, cpu->run->memory_fault.gpa);
+	EXPECT_EQ(private, cpu->run->memory_fault.flags);
+	ASSERT_EQ(0, ftruncate(fd, end + PAGE));
+	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + end + PAGE - 8));
+	EXPECT_EQ(VCPU_FAULT, guest_store(cpu, FILE_GPA + end + PAGE, 1));
+	/* The part that a block has inside the end is not mapped as if there were more. */
+	EXPECT_EQ(ORDER_4K, gmem_order(fd, end));
+	ASSERT_EQ(0, ftruncate(fd, 4 * BLOCK));
+	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + 4 * BLOCK - 8));
+	EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(fd, 3 * BLOCK) & PRIVATE);
+	EXPECT_EQ(variant->state, gmem_state(fd, 3 * BLOCK + PAGE) & PRIVATE);
+	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, end, 1));
+}
+
+static int prefault(const struct vcpu *c, uint64_t offset, uint64_t size, uint64_t *left)
+{
+	struct kvm_pre_fault_memory range = { .gpa = FILE_GPA + offset, .size = size };
+	int err = ERR(ioctl(c->fd, KVM_PRE_FAULT_MEMORY, &range));
+
+	*left = range.size;
+	return err;
+}
+
+/* Without a guest that touches it: what is there then is what a guest would get. */
+TEST_F_TIMEOUT(gmem, prefault, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
+	const uint64_t page = 3 * BLOCK + 5 * PAGE;
+	uint64_t left;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, VMM_LOW_GPA, 1, 0));
+	EXPECT_ENTRIES(0, 0, 0, "nothing");
+	EXPECT_EQ(0, prefault(&self->cpu, 0, PAGE, &left));
+	EXPECT_EQ(0, left);
+	EXPECT_ENTRIES(1, 0, 0, "a page asked for");
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+	EXPECT_EQ(0, prefault(&self->cpu, 0, GIB, &left));
+	EXPECT_EQ(0, left);
+	EXPECT_ENTRIES(1, 0, 0, "all asked for");
+	ASSERT_EQ(0, gmem_convert(gmem, page, PAGE,
+				  variant->other));
+	EXPECT_EQ(0, prefault(&self->cpu, 0, GIB, &left));
+	if (variant->protected) {
+		EXPECT_EQ(0, left);
+		EXPECT_ENTRIES(0, 511, 512, "with a page of the other kind");
+	} else {
+		/* As far as it can have it. */
+		EXPECT_EQ(GIB - page, left);
+		EXPECT_ENTRIES(0, 3, 5, "up to a page of the other kind");
+		EXPECT_EQ(EFAULT, prefault(&self->cpu, page, PAGE, &left));
+		EXPECT_EQ(0, prefault(&self->cpu, page + PAGE, 4 * BLOCK - page - PAGE, &left));
+		EXPECT_ENTRIES(0, 3, 511, "and behind it");
+	}
+	EXPECT_EQ(ENOENT, prefault(&self->cpu, GIB, PAGE, &left));
+	ASSERT_EQ(0, ftruncate(fd, GIB / 2));
+	EXPECT_EQ(EFAULT, prefault(&self->cpu, GIB / 2, PAGE, &left));
+}
+
+/* What KVM itself is told of a machine's memory says nothing of a file's. */
+TEST_F_TIMEOUT(gmem, attributes_of_the_machine, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
+	struct kvm_memory_attributes attributes = {
+		.address = FILE_GPA + PAGE,
+		.size = BLOCK,
+		.attributes = KVM_MEMORY_ATTRIBUTE_PRIVATE,
+	};
+	char *p = map_file(fd, 0, 2 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	if (!variant->protected) {
+		EXPECT_EQ(EINVAL, ERR(ioctl(self->vmm.vm, KVM_SET_MEMORY_ATTRIBUTES, &attributes)));
+		return;
+	}
+	ASSERT_EQ(0, gmem_convert(gmem, 0, BLOCK, GMEM_SHARED));
+	ASSERT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA, 2 * BLOCK, 1));
+	ASSERT_EQ(0, ioctl(self->vmm.vm, KVM_SET_MEMORY_ATTRIBUTES, &attributes));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, 2 * BLOCK, 1));
+	EXPECT_TRUE(is_filled(p, BLOCK, 1));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, 0));
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, PAGE));
+	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, BLOCK));
+	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, BLOCK + PAGE));
+	EXPECT_ENTRIES(0, 2, 0, "of two kinds for KVM, and of one for the file");
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Everything at once: conversions against running guests, against the host, against
+ * all that takes memory away, and against descriptors, slots and machines that come
+ * and go. What was not taken away is there, and private is what was made so.
+ */
+#include "gmem_fixture.h"
+
+#define SECONDS		8
+
+/* The parts of the file, in pages. */
+#define COUNTED		0U
+#define KEPT		(2 * BLOCK_PAGES)
+#define LOST		(6 * BLOCK_PAGES)
+#define REBOUND		(10 * BLOCK_PAGES)
+#define TAIL		(12 * BLOCK_PAGES)
+#define NR_PAGES	(14 * BLOCK_PAGES)
+
+#define BLOCK_PAGES	512U
+#define SIZE		(NR_PAGES * PAGE)
+#define SECOND_SLOT	2
+#define THIRD_SLOT	3
+#define COUNTED_WORDS	((KEPT - COUNTED - 1) * PAGE / 8)
+
+/* What is in the kept part; the others have bytes of this kind, or zeroes. */
+#define KEPT_SEED	3
+#define TAG		0x41
+
+/**
+ * struct zone - a part of the file, and who may convert it
+ * @first: first page
+ * @last: page after the last one
+ * @shrinks: it may be behind the end of the file
+ * @lock: held over a conversion and what is remembered of it
+ */
+struct zone {
+	unsigned int first;
+	unsigned int last;
+	bool shrinks;
+	pthread_mutex_t lock; /* is_private of its pages */
+};
+
+static struct zone zones[] = {
+	{ COUNTED, LOST, false, PTHREAD_MUTEX_INITIALIZER },
+	{ LOST, NR_PAGES, true, PTHREAD_MUTEX_INITIALIZER },
+};
+
+static bool is_private[NR_PAGES];
+
+static const struct vmm *vmm;
+static struct vcpu cpus[3];
+static const char *ram_path;
+static unsigned long vm_type;
+static uint32_t gmem_flags;
+static int ram, gmem;
+static char *map;
+static bool stop;
+static unsigned long done[16];
+static unsigned long wrong;
+
+static bool stopped(void)
+{
+	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+}
+
+static void is_wrong(const char *what, unsigned long detail)
+{
+	/* The first few tell what it is. */
+	if (__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED) < 10)
+		printf("# wrong: %s, %#lx\n", what, detail);
+}
+
+static unsigned int random_page(unsigned int *state, unsigned int first, unsigned int last)
+{
+	return first + next_random(state) % (last - first);
+}
+
+static void convert(unsigned int first, unsigned int last, bool private)
+{
+	struct zone *zone = &zones[first >= zones[1].first];
+	unsigned int i;
+	int err;
+
+	pthread_mutex_lock(&zone->lock);
+	err = ERR(gmem_convert(gmem, first * PAGE, (last - first) * PAGE,
+			       private ? GMEM_PRIVATE : GMEM_SHARED));
+	for (i = first; !err && i < last; i++)
+		is_private[i] = private;
+	pthread_mutex_unlock(&zone->lock);
+	if (err && !(err == EINVAL && zone->shrinks && last > TAIL))
+		is_wrong("conversion", err);
+}
+
+static void convert_some(unsigned int *state, const struct zone *zone)
+{
+	unsigned int first = random_page(state, zone->first, zone->last), last;
+
+	switch (next_random(state) % 4) {
+	case 0:
+		first -= first % BLOCK_PAGES;
+		last = first + BLOCK_PAGES;
+		break;
+	case 1:
+		last = random_page(state, first, zone->last) + 1;
+		break;
+	default:
+		last = first + 1;
+	}
+	convert(first, last, next_random(state) % 2);
+}
+
+static void convert_first(unsigned int *state)
+{
+	convert_some(state, &zones[0]);
+}
+
+static void convert_second(unsigned int *state)
+{
+	convert_some(state, &zones[1]);
+}
+
+/* Goes on until there is something to say, as a VMM would: what a guest needs is shared. */
+static enum vcpu_end go_on(struct vcpu *c, enum vcpu_end end)
+{
+	uint64_t offset;
+
+	while (end == VCPU_FAULT && !stopped()) {
+		offset = c->run->memory_fault.gpa - FILE_GPA;
+		if (offset >= SIZE)
+			is_wrong("fault outside the file", offset);
+		else if (vm_type == KVM_X86_DEFAULT_VM)
+			convert(offset / PAGE, offset / PAGE + 1, false);
+		usleep(10);
+		end = vcpu_go(c);
+	}
+	return end;
+}
+
+/* It never comes to an end, but is interrupted by what it cannot have for a moment. */
+static void guest_counts(unsigned int *state)
+{
+	static bool started;
+	const struct guest_job job = {
+		.command = GUEST_COUNT,
+		.gpa = FILE_GPA + (COUNTED + 1) * PAGE,
+		.words = COUNTED_WORDS,
+		.counter = FILE_GPA + COUNTED * PAGE,
+	};
+	enum vcpu_end end;
+
+	(void)state;
+	if (!started)
+		guest_start(&cpus[0], &job);
+	started = true;
+	end = go_on(&cpus[0], vcpu_go(&cpus[0]));
+	if (end != VCPU_STOPPED && end != VCPU_FAULT)
+		is_wrong("counting", end);
+}
+
+static bool is_tag_or_zero(uint64_t word)
+{
+	for (; word; word >>= 8)
+		if (word & 0xff && (word & 0xff) != TAG)
+			return false;
+	return true;
+}
+
+static void guest_looks(unsigned int *state)
+{
+	uint64_t gpa = FILE_GPA + random_page(state, LOST, REBOUND) * PAGE;
+	struct vcpu *c = &cpus[1];
+	enum vcpu_end end;
+	struct kvm_regs regs;
+
+	end = go_on(c, guest_check(c, FILE_GPA + KEPT * PAGE, (LOST - KEPT) * PAGE, KEPT_SEED));
+	if (end == VCPU_BAD || end == VCPU_ASTRAY)
+		is_wrong("what a guest finds in the kept part", end);
+	go_on(c, guest_store(c, gpa, 0x0101010101010101 * TAG));
+	end = go_on(c, guest_touch(c, gpa, 1, 0));
+	if (end == VCPU_DONE && !ioctl(c->fd, KVM_GET_REGS, &regs) && !is_tag_or_zero(regs.rax))
+		is_wrong("what a guest finds in the lost part", regs.rax);
+	gpa = FILE_GPA + random_page(state, TAIL, NR_PAGES) * PAGE;
+	if (go_on(c, guest_touch(c, gpa, 1, 0)) == VCPU_ASTRAY)
+		is_wrong("what a guest meets at the end", gpa);
+}
+
+static void host_looks(unsigned int *state)
+{
+	unsigned int kept = random_page(state, KEPT, LOST);
+	unsigned int any = random_page(state, LOST, NR_PAGES);
+	unsigned int at = next_random(state) % (PAGE / 8) * 8;
+	/* The first byte of a word of the pattern. */
+	unsigned char expected = ((kept - KEPT) * PAGE + at) / 8 + 1;
+	int value = peek(map + kept * PAGE + at);
+
+	if (value != FAULT(SIGBUS) && value != expected)
+		is_wrong("what the host finds in the kept part", value);
+	poke(map + any * PAGE + at, TAG);
+	value = peek(map + any * PAGE + at);
+	if (value && value != FAULT(SIGBUS) && value != TAG)
+		is_wrong("what the host finds in the lost part", value);
+}
+
+static void punch_or_fill(unsigned int *state)
+{
+	unsigned int first = random_page(state, LOST, TAIL);
+	unsigned int nr = random_page(state, 1, TAIL - first + 1);
+
+	if (fallocate(next_random(state) % 2 ? ram : gmem, next_random(state) % 4 ? PUNCH : 0,
+		      first * PAGE, nr * PAGE))
+		is_wrong("fallocate", errno);
+}
+
+static void resize(unsigned int *state)
+{
+	if (ftruncate(ram, random_page(state, TAIL, NR_PAGES) * PAGE) || ftruncate(ram, SIZE))
+		is_wrong("ftruncate", errno);
+}
+
+/* A part of the same machine, by a descriptor of its own; filled in by KVM. */
+static void descriptors(unsigned int *state)
+{
+	const size_t len = (TAIL - REBOUND) * PAGE;
+	struct kvm_pre_fault_memory range = { .gpa = FILE_GPA + REBOUND * PAGE, .size = len };
+	int fd = open(ram_path, O_RDWR), own = gmem_create(fd, vmm->vm, gmem_flags);
+	bool own_first = next_random(state) % 2;
+
+	if (vmm_bind(vmm, SECOND_SLOT, range.gpa, len, own, REBOUND * PAGE))
+		is_wrong("a descriptor or its slot", errno);
+	close(own_first ? own : fd);
+	if (ioctl(cpus[2].fd, KVM_PRE_FAULT_MEMORY, &range) && errno != EFAULT && errno != EAGAIN)
+		is_wrong("KVM_PRE_FAULT_MEMORY", errno);
+	if (vmm_remove(vmm, SECOND_SLOT))
+		is_wrong("removing a slot", errno);
+	close(own_first ? fd : own);
+}
+
+/* A whole machine, which sees the same memory. */
+static void machines(unsigned int *state)
+{
+	uint64_t gpa = FILE_GPA + random_page(state, KEPT, LOST) * PAGE;
+	uint64_t word = (gpa - FILE_GPA - KEPT * PAGE) / 8 + 1;
+	struct guest_job job = {
+		.command = GUEST_CHECK, .gpa = gpa, .words = PAGE / 8, .stride = 8,
+		.value = ((uint64_t)KEPT_SEED << 40) + word,
+	};
+	struct vcpu c;
+	struct vmm v;
+	int own;
+
+	if (vmm_make(&v, vm_type) || vcpu_make(&v, &c, 0)) {
+		is_wrong("a machine", errno);
+		return;
+	}
+	own = gmem_create(ram, v.vm, gmem_flags);
+	if (own < 0 || vmm_bind(&v, 1, FILE_GPA, TAIL * PAGE, own, 0))
+		is_wrong("a machine's slot", errno);
+	close(own);
+	if (go_on(&c, guest_do(&c, &job)) == VCPU_BAD)
+		is_wrong("what another machine finds in the kept part", gpa);
+	vmm_close(&v);
+	vcpu_close(&c);
+}
+
+static void states(unsigned int *state)
+{
+	uint64_t offset = next_random(state) % SIZE;
+	struct guestmemfs_get_state s;
+
+	if (gmem_get_state(ram, offset, &s)) {
+		if (errno != ENXIO || offset < TAIL * PAGE)
+			is_wrong("GET_STATE", errno);
+		return;
+	}
+	/* Nothing is held here, and so nothing is on its way out. */
+	if (s.state & ~(PRIVATE | ALLOCATED) || !s.length || s.length % PAGE ||
+	    s.length > SIZE - offset / PAGE * PAGE || (s.order != ORDER_4K && s.order != ORDER_2M))
+		is_wrong("a state", s.state);
+	if (offset < LOST * PAGE && !(s.state & ALLOCATED))
+		is_wrong("the state of what nobody has taken away", s.state);
+}
+
+static void (*const actions[])(unsigned int *state) = {
+	guest_counts, guest_looks, host_looks, convert_first, convert_second, punch_or_fill,
+	resize, descriptors, machines, states,
+};
+
+static void *run(void *arg)
+{
+	size_t i = (size_t)arg;
+	unsigned int state = 2463534242U + i;
+
+	while (!stopped()) {
+		actions[i](&state);
+		done[i]++;
+		usleep(next_random(&state) % 1000);
+	}
+	return NULL;
+}
+
+/* Each word has its number, and one more round than those behind the place of the last one. */
+static bool is_counted(const uint64_t *words, uint64_t rounds)
+{
+	bool behind = false;
+	size_t i;
+
+	for (i = 0; i < COUNTED_WORDS; i++) {
+		behind |= words[i] != i + rounds + 1;
+		if (words[i] != i + rounds + !behind)
+			return false;
+	}
+	return true;
+}
+
+static bool prepare(struct pool *p, struct vmm *v, struct vcpu *first)
+{
+	unsigned int i;
+
+	vmm = v;
+	cpus[0] = *first;
+	ram = file_make(p, "ram", SIZE);
+	ram_path = pool_path(p, "ram");
+	gmem = gmem_create(ram, v->vm, gmem_flags);
+	map = map_file(ram, 0, SIZE);
+	if (gmem < 0 || map == MAP_FAILED ||
+	    vmm_bind(v, FILE_SLOT, FILE_GPA, REBOUND * PAGE, gmem, 0) ||
+	    vmm_bind(v, THIRD_SLOT, FILE_GPA + TAIL * PAGE, SIZE - TAIL * PAGE, gmem,
+		     TAIL * PAGE) ||
+	    vcpu_make(v, &cpus[1], 1) || vcpu_make(v, &cpus[2], 2) ||
+	    gmem_convert(gmem, 0, SIZE, GMEM_SHARED))
+		return false;
+	for (i = 0; i < COUNTED_WORDS; i++)
+		((uint64_t *)(map + PAGE))[i] = i;
+	fill(map + KEPT * PAGE, (LOST - KEPT) * PAGE, KEPT_SEED);
+	return true;
+}
+
+TEST_F_TIMEOUT(gmem, all_against_all, 300)
+{
+	pthread_t threads[ARRAY_SIZE(actions)];
+	struct kvm_regs regs;
+	unsigned int page;
+	uint64_t *counter;
+	size_t i;
+
+	vm_type = variant->type;
+	gmem_flags = variant->flags;
+	ASSERT_TRUE(prepare(&self->p, &self->vmm, &self->cpu));
+	for (i = 0; i < ARRAY_SIZE(actions); i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
+	sleep(SECONDS);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++)
+		vcpu_stop(&cpus[i], threads[i]);
+	for (i = 0; i < ARRAY_SIZE(actions); i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+		/* Somebody who never came to anything has tested nothing. */
+		EXPECT_GT(done[i], 0);
+		TH_LOG("action %zu: %lu times", i, done[i]);
+	}
+	EXPECT_EQ(0, wrong);
+	for (page = 0; page < NR_PAGES; page++)
+		EXPECT_EQ(is_private[page] ? PRIVATE : 0, gmem_state(ram, page * PAGE) & PRIVATE)
+			TH_LOG("page %u", page);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, SIZE, GMEM_SHARED));
+	EXPECT_TRUE(is_filled(map + KEPT * PAGE, (LOST - KEPT) * PAGE, KEPT_SEED));
+	for (page = LOST; page < NR_PAGES; page++)
+		for (i = 0; i < PAGE; i += 8)
+			ASSERT_TRUE(is_tag_or_zero(*(uint64_t *)(map + page * PAGE + i)));
+	ASSERT_EQ(0, ioctl(cpus[0].fd, KVM_GET_REGS, &regs));
+	counter = (uint64_t *)(map + COUNTED * PAGE);
+	printf("# the guest has counted %llu rounds\n", regs.rbx);
+	EXPECT_GT(regs.rbx, 0);
+	/* It may stand where it has counted a round and not written that yet. */
+	EXPECT_GE(1, regs.rbx - *counter);
+	EXPECT_TRUE(is_counted((uint64_t *)(map + PAGE), *counter));
+	EXPECT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+	EXPECT_EQ(0, vmm_remove(&self->vmm, THIRD_SLOT));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memslots whose memory is a file's, by descriptor: what can be bound, by whom and
+ * where, and what holds what.
+ */
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "gmem_fixture.h"
+
+struct bind_case {
+	uint64_t gpa;
+	uint64_t len;
+	uint64_t offset;
+	int err;
+};
+
+/* Of a file of three blocks and half a page. */
+static const struct bind_case bind_cases[] = {
+	{ FILE_GPA,		3 * BLOCK,	0,			0 },
+	{ FILE_GPA,		PAGE,		3 * BLOCK - PAGE,	0 },
+	{ FILE_GPA + PAGE,	2 * BLOCK,	3 * PAGE,		0 },
+	{ FILE_GPA,		PAGE,		3 * BLOCK,		EINVAL },
+	{ FILE_GPA,		3 * BLOCK,	PAGE,			EINVAL },
+	{ FILE_GPA,		4 * BLOCK,	0,			EINVAL },
+	{ FILE_GPA,		PAGE,		4 * BLOCK,		EINVAL },
+	{ FILE_GPA,		PAGE,		1,			EINVAL },
+	{ FILE_GPA,		PAGE,		512,			EINVAL },
+	{ FILE_GPA,		PAGE,		-PAGE,			EINVAL },
+	{ FILE_GPA,		2 * PAGE,	-PAGE,			EINVAL },
+	{ FILE_GPA,		PAGE,		1ULL << 63,		EINVAL },
+	{ FILE_GPA,		1,		0,			EINVAL },
+	{ FILE_GPA,		0,		0,			EINVAL },
+	{ FILE_GPA + 1,		PAGE,		0,			EINVAL },
+	{ -PAGE,		2 * PAGE,	0,			EINVAL },
+	{ VMM_LOW_GPA,		PAGE,		0,			EEXIST },
+};
+
+TEST_F_TIMEOUT(gmem, bind, 300)
+{
+	int fd = file_make(&self->p, "ram", 3 * BLOCK + PAGE / 2), i;
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+
+	ASSERT_GE(gmem, 0);
+	for (i = 0; i < ARRAY_SIZE(bind_cases); i++) {
+		const struct bind_case *c = &bind_cases[i];
+
+		EXPECT_EQ(c->err, ERR(vmm_bind(&self->vmm, FILE_SLOT, c->gpa, c->len, gmem,
+					       c->offset)))
+			TH_LOG("case %d", i);
+		/* There is a slot only if it is bound. */
+		EXPECT_EQ(c->err ? EINVAL : 0, ERR(vmm_remove(&self->vmm, FILE_SLOT)));
+	}
+	EXPECT_EQ(0, file_sectors(fd));
+}
+
+struct place {
+	const char *what;
+	uint64_t offset;
+	uint64_t gpa;
+	uint64_t len;
+	long blocks;	/* entries of 2 MiB, when the guest has touched all of it */
+};
+
+/* The address that KVM has for its own use would allow large entries in each of them. */
+static const struct place places[] = {
+	{ "alike",			0,		0,		3 * BLOCK,	3 },
+	{ "by a page differently",	PAGE,		0,		2 * BLOCK,	0 },
+	{ "by a page the other way",	0,		PAGE,		2 * BLOCK,	0 },
+	{ "half a block off, both",	BLOCK / 2,	BLOCK / 2,	2 * BLOCK,	1 },
+	{ "less than a block",		BLOCK,		BLOCK,		BLOCK - PAGE,	0 },
+	{ "three blocks off",		0,		3 * BLOCK,	3 * BLOCK,	3 },
+};
+
+/* Entries are large where the slot, the file and the frames agree about it, and only there. */
+TEST_F_TIMEOUT(gmem, places, 300)
+{
+	int fd = file_make(&self->p, "ram", 3 * BLOCK), i;
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	char *p = map_file(fd, 0, 3 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 3 * BLOCK, GMEM_SHARED));
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		const struct place *place = &places[i];
+		const struct kvm_userspace_memory_region2 region = {
+			.slot = FILE_SLOT,
+			.flags = KVM_MEM_GUEST_MEMFD,
+			.guest_phys_addr = FILE_GPA + place->gpa,
+			.memory_size = place->len,
+			.userspace_addr = GIB + place->gpa,
+			.guest_memfd = gmem,
+			.guest_memfd_offset = place->offset,
+		};
+
+		fill(p + place->offset, place->len, i);
+		ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+		EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, region.guest_phys_addr, place->len, i))
+			TH_LOG("%s", place->what);
+		EXPECT_ENTRIES(0, place->blocks, (place->len - place->blocks * BLOCK) / PAGE,
+			       place->what);
+		ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+	}
+}
+
+/* What else can stand where the descriptor should. */
+TEST_F_TIMEOUT(gmem, bind_something_else, 300)
+{
+	int fd = file_make(&self->p, "ram", BLOCK), i;
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	const int wrong[] = {
+		fd, open(pool_path(&self->p, "ram"), O_RDONLY), open(self->p.dir, O_RDONLY),
+		self->vmm.kvm, self->vmm.vm, self->cpu.fd, memfd_create("ram", 0),
+	};
+
+	ASSERT_GE(gmem, 0);
+	for (i = 0; i < ARRAY_SIZE(wrong); i++)
+		EXPECT_EQ(EINVAL, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, wrong[i],
+					       0)))
+			TH_LOG("descriptor %d", i);
+	EXPECT_EQ(EBADF, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, -1, 0)));
+	EXPECT_EQ(EBADF, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, 9999, 0)));
+	close(gmem);
+	EXPECT_EQ(EBADF, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, gmem, 0)));
+}
+
+/* As with guest_memfd: no dirty log, no read-only slot, and nothing about it changes. */
+TEST_F_TIMEOUT(gmem, flags_of_slots, 300)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK);
+	struct kvm_userspace_memory_region2 region = {
+		.slot = FILE_SLOT,
+		.flags = KVM_MEM_GUEST_MEMFD,
+		.guest_phys_addr = FILE_GPA,
+		.memory_size = BLOCK,
+	};
+	struct kvm_dirty_log log = { .slot = FILE_SLOT };
+	unsigned long bitmap[BLOCK / PAGE / 64];
+
+	region.guest_memfd = gmem_create(fd, self->vmm.vm, variant->flags);
+	region.flags |= KVM_MEM_LOG_DIRTY_PAGES;
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.flags = KVM_MEM_GUEST_MEMFD | KVM_MEM_READONLY;
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.flags = KVM_MEM_GUEST_MEMFD;
+	ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.guest_memfd_offset = BLOCK;
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.guest_memfd_offset = 0;
+	region.guest_phys_addr += BLOCK;
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.flags = KVM_MEM_LOG_DIRTY_PAGES;
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.flags = 0;
+	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	log.dirty_bitmap = bitmap;
+	EXPECT_EQ(ENOENT, ERR(ioctl(self->vmm.vm, KVM_GET_DIRTY_LOG, &log)));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 5));
+	EXPECT_EQ(5, guest_load(&self->cpu, FILE_GPA));
+}
+
+/* Slots of one machine do not overlap in the file, whatever descriptor they came by. */
+TEST_F_TIMEOUT(gmem, overlap, 300)
+{
+	int fd = file_make(&self->p, "ram", 4 * BLOCK);
+	int other_fd = file_make(&self->p, "other", BLOCK);
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	int again = gmem_create(fd, self->vmm.vm, variant->flags);
+	int other = gmem_create(other_fd, self->vmm.vm, variant->flags);
+	const struct vmm *v = &self->vmm;
+	uint64_t gpa = FILE_GPA + GIB;
+
+	ASSERT_EQ(0, vmm_bind(v, 1, FILE_GPA, 2 * BLOCK, gmem, BLOCK));
+	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, 2 * BLOCK, gmem, BLOCK)));
+	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, 4 * BLOCK, again, 0)));
+	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, PAGE, gmem, BLOCK)));
+	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, PAGE, again, 3 * BLOCK - PAGE)));
+	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, BLOCK + PAGE, gmem, 0)));
+	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, FILE_GPA + BLOCK, BLOCK, gmem, 0)));
+	/* Beside each other in the file, and backwards for the guest. */
+	EXPECT_EQ(0, vmm_bind(v, 2, gpa + BLOCK, BLOCK, gmem, 0));
+	EXPECT_EQ(0, vmm_bind(v, 3, gpa, BLOCK, again, 3 * BLOCK));
+	EXPECT_EQ(0, vmm_bind(v, 4, gpa + 2 * BLOCK, BLOCK, other, 0));
+	EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, gpa, 3 * BLOCK, 1));
+	EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA, 2 * BLOCK, 2));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, gpa, 3 * BLOCK, 1));
+	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(other_fd));
+	/* What was another's is free again. */
+	EXPECT_EQ(0, vmm_remove(v, 1));
+	EXPECT_EQ(0, vmm_bind(v, 1, FILE_GPA, BLOCK, again, BLOCK));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, BLOCK, 2));
+}
+
+/* Each machine has descriptors of its own; the memory is one. */
+TEST_F_TIMEOUT(gmem, two_machines, 300)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK), mine, theirs;
+	struct vcpu cpu;
+	struct vmm vmm;
+
+	ASSERT_EQ(0, vmm_make(&vmm, variant->type));
+	ASSERT_EQ(0, vcpu_make(&vmm, &cpu, 0));
+	mine = gmem_create(fd, self->vmm.vm, variant->flags);
+	theirs = gmem_create(fd, vmm.vm, variant->flags);
+	EXPECT_EQ(EINVAL, ERR(vmm_bind(&vmm, FILE_SLOT, FILE_GPA, BLOCK, mine, 0)));
+	EXPECT_EQ(EINVAL, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, theirs, 0)));
+	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, mine, 0));
+	ASSERT_EQ(0, vmm_bind(&vmm, FILE_SLOT, FILE_GPA + GIB, BLOCK, theirs, BLOCK));
+	EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA + BLOCK, BLOCK, 3));
+	EXPECT_EQ(VCPU_DONE, guest_check(&cpu, FILE_GPA + GIB, BLOCK, 3));
+	EXPECT_EQ(1, vmm_entries(&vmm, "2m"));
+	/* A conversion is one for both, by either descriptor. */
+	ASSERT_EQ(0, gmem_convert(mine, BLOCK, PAGE, variant->other));
+	EXPECT_EQ(0, vmm_entries(&vmm, "2m"));
+	ASSERT_EQ(0, gmem_convert(theirs, BLOCK, PAGE,
+				  variant->first));
+	EXPECT_EQ(VCPU_DONE, guest_fill(&cpu, FILE_GPA + GIB, BLOCK, 4));
+	EXPECT_EQ(1, vmm_entries(&vmm, "2m"));
+	/* And what one of them keeps is there when the other has gone. */
+	vcpu_close(&cpu);
+	vmm_close(&vmm);
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + BLOCK, BLOCK, 4));
+	/* A third one cannot take the place of one that is gone. */
+	ASSERT_EQ(0, vmm_make(&vmm, variant->type));
+	EXPECT_EQ(EINVAL, ERR(vmm_bind(&vmm, FILE_SLOT, FILE_GPA, BLOCK, theirs, BLOCK)));
+	vmm_close(&vmm);
+}
+
+/* What can go, each in its turn. */
+enum holder { THE_FILE, THE_DESCRIPTOR, THE_NAME, THE_MAPPING, THE_SLOT, NR_HOLDERS };
+
+static int let_go(const struct pool *p, const struct vmm *v, enum holder who, int fd, int gmem,
+		  void *map)
+{
+	switch (who) {
+	case THE_FILE:
+		return close(fd);
+	case THE_DESCRIPTOR:
+		return close(gmem);
+	case THE_NAME:
+		return unlink(pool_path(p, "ram"));
+	case THE_MAPPING:
+		return munmap(map, BLOCK);
+	default:
+		return vmm_remove(v, FILE_SLOT);
+	}
+}
+
+/* The nth order of them: the digits of n in the factorial number system. */
+static void nth_order(int n, enum holder *order)
+{
+	enum holder rest[NR_HOLDERS];
+	int i, j;
+
+	for (i = 0; i < NR_HOLDERS; i++)
+		rest[i] = i;
+	for (i = NR_HOLDERS; i > 0; i--) {
+		order[NR_HOLDERS - i] = rest[n % i];
+		for (j = n % i; j + 1 < i; j++)
+			rest[j] = rest[j + 1];
+		n /= i;
+	}
+}
+
+/* The guest goes on until its slot goes, and the memory until the last of them. */
+TEST_F_TIMEOUT(gmem, all_orders_of_going, 300)
+{
+	enum holder order[NR_HOLDERS];
+	int n, i, fd, gmem;
+	bool slot;
+	void *map;
+
+	for (n = 0; n < 120; n++) {
+		slot = true;
+		nth_order(n, order);
+		fd = file_make(&self->p, "ram", BLOCK);
+		gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+		map = map_file(fd, 0, BLOCK);
+		ASSERT_NE(MAP_FAILED, map);
+		ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, gmem, 0));
+		ASSERT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 8, n));
+		for (i = 0; i < NR_HOLDERS; i++) {
+			EXPECT_EQ(self->p.free_blocks - 1, pool_free_blocks(&self->p));
+			ASSERT_EQ(0, let_go(&self->p, &self->vmm, order[i], fd, gmem, map));
+			slot = slot && order[i] != THE_SLOT;
+			if (slot)
+				EXPECT_EQ(n, guest_load(&self->cpu, FILE_GPA + 8));
+		}
+		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p))
+			TH_LOG("order %d%d%d%d%d", order[0], order[1], order[2], order[3],
+			       order[4]);
+	}
+}
+
+/* A mount is busy as long as a slot is, and may go lazily below it. */
+TEST_F_TIMEOUT(gmem, umount, 300)
+{
+	char path[128];
+	int fd, gmem;
+
+	snprintf(path, sizeof(path), "%s/other", self->p.base);
+	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_mount_at(self->p.node, path, 0));
+	snprintf(path, sizeof(path), "%s/other/%s/ram", self->p.base,
+		 strrchr(self->p.dir, '/') + 1);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	ASSERT_EQ(0, ftruncate(fd, BLOCK));
+	gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, gmem, 0));
+	close(fd);
+	close(gmem);
+	snprintf(path, sizeof(path), "%s/other", self->p.base);
+	EXPECT_EQ(EBUSY, ERR(umount(path)));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 6));
+	EXPECT_EQ(0, umount2(path, MNT_DETACH));
+	EXPECT_EQ(6, guest_load(&self->cpu, FILE_GPA));
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
+	EXPECT_EQ(self->p.free_blocks - 1, pool_free_blocks(&self->p));
+}
+
+TEST_HARNESS_MAIN

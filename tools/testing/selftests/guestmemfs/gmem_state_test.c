@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The states that an offset of a file goes through, and that all of them are kept:
+ * allocated or not, private or shared.
+ */
+#include "gmem_fixture.h"
+
+#define NR_PAGES	(6 * BLOCK / PAGE)
+#define NR_BLOCKS	(NR_PAGES * PAGE / BLOCK)
+
+/* What a file of NR_PAGES is to be. */
+struct model {
+	bool private[NR_PAGES];
+	bool allocated[NR_BLOCKS];
+};
+
+static uint64_t model_state(const struct model *m, unsigned int page)
+{
+	return (m->private[page] ? PRIVATE : 0) |
+	       (m->allocated[page * PAGE / BLOCK] ? ALLOCATED : 0);
+}
+
+static unsigned int model_order(const struct model *m, unsigned int page)
+{
+	unsigned int pages = BLOCK / PAGE, first = page - page % pages, i;
+
+	for (i = 0; i < pages; i++)
+		if (m->private[first + i] != m->private[page])
+			return ORDER_4K;
+	return m->allocated[page / pages] ? ORDER_2M : ORDER_4K;
+}
+
+/* The first page that is not as it should be, or -1. */
+static long first_wrong(int fd, const struct model *m)
+{
+	struct guestmemfs_get_state s;
+	unsigned int page, i;
+
+	for (page = 0; page < NR_PAGES; page += s.length / PAGE) {
+		if (gmem_get_state(fd, page * PAGE, &s) || !s.length || s.length % PAGE ||
+		    s.length > (NR_PAGES - page) * PAGE || s.order != model_order(m, page))
+			return page;
+		for (i = page; i < page + s.length / PAGE; i++)
+			if (s.state != model_state(m, i))
+				return i;
+	}
+	return -1;
+}
+
+/* Something happens to a part of the file, and to the model. Returns an errno. */
+static int happen(unsigned int *random, int fd, int gmem, struct model *m)
+{
+	unsigned int first = next_random(random) % NR_PAGES, i;
+	unsigned int last = first + 1 + next_random(random) % (NR_PAGES - first);
+	unsigned int from = first * PAGE / BLOCK, to = last * PAGE / BLOCK;
+	unsigned int what = next_random(random) % 8;
+
+	/* Often no more than a few pages, or whole blocks. */
+	if (next_random(random) % 2 && last > first + 3) {
+		last = first + 3;
+	} else if (next_random(random) % 2 && from < to) {
+		first = from * BLOCK / PAGE;
+		last = to * BLOCK / PAGE;
+	}
+	from = first * PAGE / BLOCK;
+	switch (what) {
+	case 0:
+		to = (last * PAGE + BLOCK - 1) / BLOCK;
+		for (i = from; i < to; i++)
+			m->allocated[i] = true;
+		return ERR(fallocate(fd, 0, first * PAGE, (last - first) * PAGE));
+	case 1:
+		from = (first * PAGE + BLOCK - 1) / BLOCK;
+		to = last * PAGE / BLOCK;
+		for (i = from; i < to; i++)
+			m->allocated[i] = false;
+		return ERR(fallocate(fd, PUNCH, first * PAGE, (last - first) * PAGE));
+	default:
+		for (i = first; i < last; i++)
+			m->private[i] = what % 2;
+		return ERR(gmem_convert(gmem, first * PAGE, (last - first) * PAGE,
+					what % 2 ? GMEM_PRIVATE : GMEM_SHARED));
+	}
+}
+
+TEST_F_TIMEOUT(gmem, random_conversions, 300)
+{
+	int fd = file_make(&self->p, "ram", NR_PAGES * PAGE), i;
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	unsigned int random = 2463534242U;
+	struct model m = {};
+
+	ASSERT_GE(gmem, 0);
+	memset(m.private, variant->protected, sizeof(m.private));
+	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, NR_PAGES * PAGE, gmem, 0));
+	for (i = 0; i < 500; i++) {
+		ASSERT_EQ(0, happen(&random, fd, gmem, &m));
+		ASSERT_EQ(-1, first_wrong(fd, &m))
+			TH_LOG("step %d, page %ld", i, first_wrong(fd, &m));
+	}
+	/* All of it is kept when nobody has the file, and over a mount. */
+	ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+	close(gmem);
+	close(fd);
+	ASSERT_EQ(0, pool_remount(&self->p));
+	fd = open(pool_path(&self->p, "ram"), O_RDWR);
+	EXPECT_EQ(-1, first_wrong(fd, &m));
+	EXPECT_EQ(EEXIST, ERR(gmem_create(fd, self->vmm.vm, variant->flags ^ INIT_SHARED)));
+	gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	ASSERT_GE(gmem, 0);
+	for (i = 0; i < 100; i++)
+		ASSERT_EQ(0, happen(&random, fd, gmem, &m));
+	EXPECT_EQ(-1, first_wrong(gmem, &m));
+	close(fd);
+	close(gmem);
+	/* And nothing of it for the file that gets its place. */
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
+	fd = file_make(&self->p, "ram", NR_PAGES * PAGE);
+	memset(&m, 0, sizeof(m));
+	EXPECT_EQ(-1, first_wrong(fd, &m));
+	EXPECT_LE(0, gmem_create(fd, self->vmm.vm, variant->flags ^ INIT_SHARED));
+}
+
+/*
+ * Shared is faultable by the host, private is not. Without a pin nothing is between
+ * allocated and truncated: what a mapping holds is unmapped.
+ */
+TEST_F_TIMEOUT(gmem, rows, 300)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK);
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	const uint64_t character = variant->state;
+	char *p = map_file(fd, 0, 2 * BLOCK);
+	int pass;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, gmem, 0));
+	for (pass = 0; pass < 2; pass++) {
+		/* Initially, and after a truncation: unallocated, faultable or not. */
+		EXPECT_EQ(character, gmem_state(fd, 0));
+		EXPECT_EQ(0, file_sectors(fd));
+		/* Truncation of what is not allocated changes nothing. */
+		EXPECT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
+		EXPECT_EQ(character, gmem_state(fd, 0));
+		/* A fault by the host allocates what is faultable, and nothing else. */
+		EXPECT_EQ(character ? FAULT(SIGBUS) : 0, peek(p));
+		EXPECT_EQ(character ? 0 : BLOCK_SECTORS, file_sectors(fd));
+		/* A fault by the guest allocates what it can have. */
+		EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA + 8));
+		EXPECT_EQ(character | ALLOCATED, gmem_state(fd, 0));
+		EXPECT_EQ(character, gmem_state(fd, BLOCK));
+		EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 0x55));
+		EXPECT_EQ(character ? FAULT(SIGBUS) : 0x55, peek(p));
+		EXPECT_EQ(self->p.free_blocks - 1, pool_free_blocks(&self->p));
+		/* Truncated while it is mapped by both: it is free at once, and keeps its kind. */
+		EXPECT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	}
+	/* Of a block of both kinds as well. */
+	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, character ? GMEM_SHARED : GMEM_PRIVATE));
+	EXPECT_EQ(0, file_sectors(fd));
+	EXPECT_EQ(character, gmem_state(fd, 0));
+	EXPECT_EQ(character ^ PRIVATE, gmem_state(fd, PAGE));
+	EXPECT_EQ(character ? FAULT(SIGBUS) : 0, peek(p));
+	EXPECT_EQ(character ? 0 : FAULT(SIGBUS), peek(p + PAGE));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ((character ^ PRIVATE) | ALLOCATED, gmem_state(fd, PAGE));
+	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	EXPECT_EQ(character ^ PRIVATE, gmem_state(fd, PAGE));
+	/* The inode goes first: its blocks are whole when they come back. */
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + BLOCK, 1));
+	EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA));
+	EXPECT_EQ(self->p.free_blocks - 2, pool_free_blocks(&self->p));
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
+	close(fd);
+	close(gmem);
+	munmap(p, 2 * BLOCK);
+	EXPECT_EQ(self->p.free_blocks - 2, pool_free_blocks(&self->p));
+	EXPECT_EQ(1, guest_load(&self->cpu, FILE_GPA + BLOCK));
+	ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+}
+
+/* What was private to one guest is zero for whoever gets the block. */
+TEST_F_TIMEOUT(gmem, private_is_zeroed, 300)
+{
+	const size_t all = self->p.free_blocks, some = all < 64 ? all : 64;
+	int fd = file_make(&self->p, "ram", some * BLOCK), bad = 0;
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	char *p;
+	size_t i;
+
+	ASSERT_GE(gmem, 0);
+	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, some * BLOCK, gmem, 0));
+	ASSERT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA, some * BLOCK, 0x5ec3e7));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, some * BLOCK, GMEM_PRIVATE));
+	ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+	close(gmem);
+	close(fd);
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
+	fd = file_make(&self->p, "next", all * BLOCK);
+	p = map_file(fd, 0, all * BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	for (i = 0; i < all; i++)
+		bad += !is_zero(p + i * BLOCK, BLOCK);
+	EXPECT_EQ(0, bad);
+}
+
+/* As many blocks can be of both kinds as the pool has; what is too much changes nothing. */
+TEST_F_TIMEOUT(gmem, full_of_states, 300)
+{
+	const size_t all = self->p.free_blocks;
+	int fd = file_make(&self->p, "ram", 2 * all * BLOCK);
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	int plain = file_make(&self->p, "plain", all * BLOCK);
+	const uint64_t kind = variant->state;
+	size_t i, page;
+	int err = 0;
+
+	for (i = 0; !err && i < 2 * all; i++)
+		err = ERR(gmem_convert(gmem, i * BLOCK + i % 512 * PAGE, PAGE, variant->other));
+	i--;
+	EXPECT_EQ(ENOSPC, err);
+	printf("# %zu of %zu blocks\n", i, all);
+	/* One is that of entry 0 of the table, which stands for none. */
+	EXPECT_LE(all - 1, i);
+	page = i * BLOCK + i % 512 * PAGE;
+	EXPECT_EQ(kind, gmem_state(fd, page));
+	/* Not a part of it either. */
+	EXPECT_EQ(ENOSPC, ERR(gmem_convert(gmem, page, 3 * BLOCK, variant->other)));
+	EXPECT_EQ(kind, gmem_state(fd, page));
+	EXPECT_EQ(kind, gmem_state(fd, page + BLOCK));
+	/* None of it is in the way of those who have nothing to do with it. */
+	EXPECT_EQ(0, fallocate(plain, 0, 0, all * BLOCK));
+	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	EXPECT_EQ(kind ^ PRIVATE, gmem_state(fd, 0));
+	EXPECT_EQ(kind, gmem_state(fd, PAGE));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, PAGE, variant->first));
+	EXPECT_EQ(0, gmem_convert(gmem, page, PAGE, variant->other));
+	EXPECT_EQ(kind ^ PRIVATE, gmem_state(fd, page));
+	/* All of it alike takes next to nothing. */
+	EXPECT_EQ(0, gmem_convert(gmem, 0, 2 * all * BLOCK, variant->other));
+	EXPECT_EQ(0, gmem_convert(gmem, page, PAGE, variant->first));
+	EXPECT_EQ(kind, gmem_state(fd, page));
+	EXPECT_EQ(kind ^ PRIVATE, gmem_state(fd, page + PAGE));
+}
+
+TEST_HARNESS_MAIN
