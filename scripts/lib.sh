@@ -158,8 +158,8 @@ need_space()
 		die "$dir: $3 needs $want MiB, $have are free; free some, or set $other elsewhere"
 }
 
-# One at a time in a part of the cache: tree, root, initramfs, build-plain,
-# build-debug, build-none, build-base. A script called by one that holds the lock finds it in GMFS_LOCKS.
+# One at a time in a part of the cache: tree, root, initramfs, build-plain, build-debug,
+# build-none, build-base. A script called by one that holds the lock finds it in GMFS_LOCKS.
 # Who needs several takes them with tree last.
 lock()
 {

@@ -54,13 +54,14 @@ bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private
 {
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	bool by_default = gmfs_private_by_default(inode);
+	bool by_default = gmfs_private_by_default(inode), is_private;
 	struct gmfs_state state;
 
 	guard(rwsem_read)(&gi->map_lock);
 	for (; first < last; first = state.end) {
 		gmfs_map_state(t, &gi->map, first, &state);
-		if (private == (state.converted == by_default))
+		is_private = state.converted != by_default;
+		if (is_private != private)
 			return false;
 	}
 	return true;

@@ -248,14 +248,14 @@ struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
  */
 int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
 {
-	const u32 access = FMODE_READ | FMODE_WRITE;
+	const fmode_t access = FMODE_READ | FMODE_WRITE;
 	struct file *new;
 	u64 vm_id;
 	int fd, err;
 
 	CLASS(fd, vm)(vm_fd);
 
-	if (((__force u32)file->f_mode & access) != access)
+	if ((file->f_mode & access) != access)
 		return -EACCES;
 	if (fd_empty(vm))
 		return -EBADF;

@@ -92,6 +92,18 @@ FIXTURE_TEARDOWN_PARENT(gmem)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
+/* A file, its descriptor, and a slot for all of it. */
+static inline int ram_make(const struct pool *p, const struct vmm *v, uint32_t flags,
+			   size_t size, int *gmem)
+{
+	int fd = file_make(p, "ram", size);
+
+	*gmem = gmem_create(fd, v->vm, flags);
+	if (*gmem < 0 || vmm_bind(v, FILE_SLOT, FILE_GPA, size, *gmem, 0))
+		return -1;
+	return fd;
+}
+
 /* xorshift: the same for everybody. */
 static inline unsigned int next_random(unsigned int *state)
 {

@@ -16,18 +16,6 @@
 	EXPECT_EQ(0, _run->memory_fault.flags);					\
 } while (0)
 
-/* A file, its descriptor, and a slot for all of it. */
-static int ram_make(const struct pool *p, const struct vmm *v, uint32_t flags, size_t size,
-		    int *gmem)
-{
-	int fd = file_make(p, "ram", size);
-
-	*gmem = gmem_create(fd, v->vm, flags);
-	if (*gmem < 0 || vmm_bind(v, FILE_SLOT, FILE_GPA, size, *gmem, 0))
-		return -1;
-	return fd;
-}
-
 /* Every block but one, by its first word. */
 static enum vcpu_end touch_blocks_but(struct vcpu *cpu, unsigned int but)
 {

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What somebody holds beyond page tables: it does not become private, and what is
+ * punched out of the file under it goes when it is let go. The holder is
+ * fs/guestmemfs/tests/pin.c.
+ */
+#include "gmem_fixture.h"
+
+#define TRUNCATING	GUESTMEMFS_STATE_TRUNCATING
+#define HELD		GUESTMEMFS_STATE_HELD
+
+/* Somebody who can hold pages, and lets go of them all when it is closed. */
+static int holder(void)
+{
+	return open("/sys/kernel/debug/guestmemfs_test/pin", O_WRONLY);
+}
+
+/* Holds pages @first to @last - 1 of a file. Returns an errno. */
+static int hold(int pin, int fd, uint64_t first, uint64_t last)
+{
+	char text[80];
+	int len = snprintf(text, sizeof(text), "%d %lu %lu", fd, first, last);
+
+	return write(pin, text, len) == len ? 0 : errno;
+}
+
+static int shared_file(const struct pool *p, const struct vmm *v, size_t size, int *gmem)
+{
+	int fd = ram_make(p, v, INIT_SHARED | CAN_MMAP, size, gmem);
+
+	return fd < 0 || fallocate(fd, 0, 0, size) ? -1 : fd;
+}
+
+TEST_F_TIMEOUT(gmem, held_is_not_private, 300)
+{
+	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem), pin = holder();
+	struct guestmemfs_set_attributes arg = {
+		.size = sizeof(arg), .length = BLOCK, .attributes = GMEM_PRIVATE,
+	};
+	struct guestmemfs_get_state s;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_GE(pin, 0);
+	ASSERT_EQ(0, hold(pin, fd, 5, 7));
+	EXPECT_EQ(0, gmem_get_state(fd, 0, &s));
+	EXPECT_EQ(ALLOCATED, s.state);
+	EXPECT_EQ(5 * PAGE, s.length);
+	EXPECT_EQ(0, gmem_get_state(fd, 5 * PAGE, &s));
+	EXPECT_EQ(ALLOCATED | HELD, s.state);
+	EXPECT_EQ(2 * PAGE, s.length);
+	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg)));
+	EXPECT_EQ(5 * PAGE, arg.error_offset);
+	arg.offset = 6 * PAGE;
+	arg.length = PAGE;
+	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg)));
+	EXPECT_EQ(6 * PAGE, arg.error_offset);
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, 0));
+	/* Beside it nothing is in the way, and it is shared already. */
+	EXPECT_EQ(0, gmem_convert(gmem, 0, 5 * PAGE, GMEM_PRIVATE));
+	EXPECT_EQ(0, gmem_convert(gmem, 7 * PAGE, BLOCK, GMEM_PRIVATE));
+	EXPECT_EQ(0, gmem_convert(gmem, 5 * PAGE, 2 * PAGE, GMEM_SHARED));
+	close(pin);
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, 5 * PAGE));
+	EXPECT_EQ(0, gmem_convert(gmem, 0, BLOCK, GMEM_PRIVATE));
+	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, 5 * PAGE));
+}
+
+/* A balloon: the hypervisor punches, and a device still has the page. */
+TEST_F_TIMEOUT(gmem, truncated_when_let_go, 300)
+{
+	int gmem, fd = shared_file(&self->p, &self->vmm, 3 * BLOCK, &gmem);
+	int pin = holder(), other = holder();
+	unsigned char *p = map_file(fd, 0, 3 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 2 * BLOCK, 1);
+	fill(p + 2 * BLOCK, BLOCK, 2);
+	ASSERT_EQ(0, hold(pin, fd, 3, 4));
+	ASSERT_EQ(0, hold(other, fd, 3, 4));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
+	/* What nobody holds went at once. */
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, gmem_state(fd, BLOCK));
+	EXPECT_EQ(ALLOCATED | TRUNCATING, gmem_state(fd, 0));
+	EXPECT_EQ(ALLOCATED | TRUNCATING | HELD, gmem_state(fd, 3 * PAGE));
+	EXPECT_EQ(0, gmem_order(fd, 0));
+	/* Nobody gets it, neither the host nor the guest. */
+	EXPECT_EQ(FAULT(SIGBUS), peek(p));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * PAGE));
+	EXPECT_EQ(VCPU_FAULT, guest_touch(&self->cpu, FILE_GPA, 1, 0));
+	EXPECT_EQ(EBUSY, ERR(fallocate(fd, 0, 0, BLOCK)));
+	EXPECT_EQ(EBUSY, ERR(gmem_convert(gmem, 0, PAGE, GMEM_PRIVATE)));
+	EXPECT_EQ(EFAULT, hold(pin, fd, 0, 1));
+	/* A second punch changes nothing. */
+	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	close(pin);
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p));
+	close(other);
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, gmem_state(fd, 0));
+	EXPECT_TRUE(is_zero(p, 2 * BLOCK));
+	EXPECT_TRUE(is_filled(p + 2 * BLOCK, BLOCK, 2));
+	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, 1, 0));
+}
+
+TEST_F_TIMEOUT(gmem, shrunk_when_let_go, 300)
+{
+	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem), pin = holder();
+	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(1, poke(p + BLOCK, 1));
+	ASSERT_EQ(0, hold(pin, fd, BLOCK / PAGE, BLOCK / PAGE + 1));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	ASSERT_EQ(0, ftruncate(fd, 2 * BLOCK));
+	EXPECT_EQ(0, peek(p));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
+	close(pin);
+	EXPECT_EQ(0, peek(p + BLOCK));
+}
+
+/* The blocks of a file without a name and without users go after who holds them. */
+TEST_F_TIMEOUT(gmem, gone_before_it_is_let_go, 300)
+{
+	uint64_t before = pool_free_blocks(&self->p);
+	int fd = file_make(&self->p, "held", 3 * BLOCK), pin = holder();
+
+	ASSERT_EQ(0, fallocate(fd, 0, 0, 3 * BLOCK));
+	ASSERT_EQ(0, hold(pin, fd, 0, 3 * BLOCK / PAGE));
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "held")));
+	close(fd);
+	EXPECT_EQ(before - 3, pool_free_blocks(&self->p));
+	close(pin);
+	EXPECT_EQ(before, pool_free_blocks(&self->p));
+}
+
+TEST_F_TIMEOUT(gmem, holds_refused, 300)
+{
+	int gmem, fd = shared_file(&self->p, &self->vmm, BLOCK, &gmem), pin = holder();
+
+	ASSERT_EQ(0, gmem_convert(gmem, 5 * PAGE, PAGE, GMEM_PRIVATE));
+	EXPECT_EQ(EFAULT, hold(pin, fd, 0, 6));
+	EXPECT_EQ(EFAULT, hold(pin, fd, 5, 6));
+	EXPECT_EQ(EINVAL, hold(pin, fd, 0, 0));
+	EXPECT_EQ(EINVAL, hold(pin, fd, 3, 2));
+	EXPECT_EQ(EINVAL, hold(pin, fd, 0, BLOCK / PAGE + 1));
+	EXPECT_EQ(0, hold(pin, fd, 0, 5));
+	EXPECT_EQ(0, hold(pin, gmem, 6, BLOCK / PAGE));
+	close(pin);
+}
+
+/* A file that something holds is not private from the first descriptor on. */
+TEST_F_TIMEOUT(gmem, held_at_first, 300)
+{
+	int fd = file_make(&self->p, "ram", BLOCK), pin = holder();
+
+	ASSERT_EQ(0, hold(pin, fd, 0, 1));
+	EXPECT_EQ(EAGAIN, ERR(gmem_create(fd, self->vmm.vm, 0)));
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, PAGE));
+	/* Nothing was chosen. */
+	EXPECT_LE(0, gmem_create(fd, self->vmm.vm, INIT_SHARED));
+	close(pin);
+}
+
+TEST_HARNESS_MAIN
