@@ -120,16 +120,25 @@ void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end)
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_run run;
+	struct gmfs_pin *pin;
+	u64 held;
 
 	for (; logical < end; logical += run.count) {
-		pgoff_t page = logical * GUESTMEMFS_BLOCK_PAGES;
-
 		gmfs_map_lookup(t, &gi->map, logical, &run);
+		run.count = min(run.count, end - logical);
 		if (!(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
 			continue;
-		run.count = 1;
-		if (!gmfs_first_pin(inode, page, page + GUESTMEMFS_BLOCK_PAGES))
-			gmfs_map_truncate_ready(t, &gi->map, logical, 1);
+		pin = gmfs_first_pin(inode, logical * GUESTMEMFS_BLOCK_PAGES,
+				     (logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
+		held = pin ? pin->first / GUESTMEMFS_BLOCK_PAGES : logical + run.count;
+		if (held > logical) {
+			/* In one piece up to there: a whole extent never lacks room. */
+			run.count = held - logical;
+			gmfs_map_truncate_ready(t, &gi->map, logical, run.count);
+		} else {
+			run.count = min(run.count, DIV_ROUND_UP(pin->last, GUESTMEMFS_BLOCK_PAGES) -
+					logical);
+		}
 	}
 }
 
