@@ -9,6 +9,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/limits.h>
 #include <linux/memblock.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -37,6 +38,18 @@ static bool __init gmfs_in_scratch(u64 base, u64 size)
 	return false;
 }
 
+/* All of it, in however many regions: where nodes meet, one region ends. */
+static bool __init gmfs_is_memory(u64 base, u64 size)
+{
+	u64 end = base + size;
+	struct memblock_region *r;
+
+	for_each_mem_region(r)
+		if (base >= r->base && base < r->base + r->size)
+			base = min(end, (u64)r->base + r->size);
+	return base == end;
+}
+
 /*
  * Ours can only be memory that this kernel has not touched, or that mem= has
  * put out of its reach.
@@ -47,7 +60,7 @@ static bool __init gmfs_may_keep(u64 base, u64 size, u64 align)
 		return false;
 	if (!memblock_overlaps_region(&memblock.memory, base, size))
 		return true;
-	return memblock_is_region_memory(base, size) && !memblock_is_region_reserved(base, size) &&
+	return gmfs_is_memory(base, size) && !memblock_is_region_reserved(base, size) &&
 	       !gmfs_in_scratch(base, size);
 }
 
