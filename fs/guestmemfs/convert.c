@@ -34,6 +34,9 @@ enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsi
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_state state;
 
+	/* Nothing of the pool has ever been anything else. */
+	if (!READ_ONCE(t->states))
+		return GMFS_SHARED;
 	guard(rwsem_read)(&gi->map_lock);
 	if (order && !gmfs_map_uniform(t, &gi->map, first, 1UL << order))
 		return GMFS_MIXED;
@@ -126,6 +129,8 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 	struct gmfs_state state;
 	struct gmfs_run run;
 
+	if (!t->states)
+		return;
 	for (; first < last; first = state.end) {
 		gmfs_map_state(t, &gi->map, first, &state);
 		if (!state.allocated || state.converted == by_default)

@@ -7,7 +7,6 @@
  * does not matter in which order file, descriptor, virtual machine and name go:
  * the memory stays until the last of them.
  */
-#include <linux/capability.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gmem_provider.h>

@@ -106,7 +106,7 @@ int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff
 
 /**
  * gmfs_pin_free_blocks - free what is on its way out and nobody holds
- * @inode: the file; invalidate_lock and map_lock are held exclusively
+ * @inode: the file; its invalidate_lock is held, and map_lock exclusively
  * @logical: first block
  * @end: block after the last one
  *

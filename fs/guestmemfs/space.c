@@ -83,9 +83,13 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
-	gmfs_pin_settle(inode, logical, logical + count);
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED || run->count < count) {
+		gmfs_pin_settle(inode, logical, logical + count);
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+	}
 	if (run->block == GMFS_NO_BLOCK) {
 		if (count > 1 && run->count < count)
 			return -EAGAIN;

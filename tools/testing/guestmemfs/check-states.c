@@ -14,6 +14,7 @@
 
 #define NO_STATE	"in a state that no feature announces"
 #define IMPOSSIBLE	"in a state that cannot be"
+#define NO_ACCESS	"impossible preservation"
 #define NO_MAP		"has a map that does not exist"
 #define TWO_OFFSETS	"has offsets that another one has"
 #define TOO_LARGE	"beyond the largest file"
@@ -44,6 +45,22 @@ static const struct state states[] = {
 	{ "chosen directory", { INODE(DIR_A, flags, CHOSEN) },
 	  INODE_BAD(DIR_A, "unknown flags") },
 	{ "unknown inode flag", { INODE(FILE0, flags, 8) }, INODE_BAD(FILE0, "unknown flags") },
+
+	/* A preserved descriptor for a hypervisor: of a file that has had one, to read and write. */
+	{ "preserved gmem", { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 7) } },
+	{ "preserved gmem to map",
+	  { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 15) } },
+	{ "preserved gmem of no gmem file", { INODE(FILE0, preserved_access, 7) },
+	  INODE_BAD(FILE0, NO_ACCESS) },
+	{ "preserved gmem to read",
+	  { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 5) },
+	  INODE_BAD(FILE0, NO_ACCESS) },
+	{ "preserved map of no gmem",
+	  { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 11) },
+	  INODE_BAD(FILE0, NO_ACCESS) },
+	{ "preserved access of more bits",
+	  { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 23) },
+	  INODE_BAD(FILE0, NO_ACCESS) },
 
 	{ "pinned", { EXTENT(1, flags, ALLOCATED | GUESTMEMFS_EXTENT_PINNED) },
 	  EXTENT_BAD(1, NO_STATE) },
