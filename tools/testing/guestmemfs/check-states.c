@@ -46,7 +46,7 @@ static const struct state states[] = {
 	  INODE_BAD(DIR_A, "unknown flags") },
 	{ "unknown inode flag", { INODE(FILE0, flags, 8) }, INODE_BAD(FILE0, "unknown flags") },
 
-	/* A preserved descriptor for a hypervisor: to read and write, of a file that has had one. */
+	/* A preserved descriptor for a hypervisor: of a file that has had one, for both. */
 	{ "preserved gmem", { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 7) } },
 	{ "preserved gmem to map",
 	  { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 15) } },
