@@ -2,11 +2,12 @@
 /*
  * Zeroing memory that the kernel has no mapping of: it gets one for as long
  * as it takes. The page table entries go at once; what a TLB remembers goes
- * with the next flush of vmalloc space, or of the CPU.
+ * with the next flush of vmalloc space, or of the CPU. A block is mapped by one
+ * entry of 2 MiB.
  */
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 #include <linux/vmalloc.h>
 
 #include "internal.h"
@@ -23,19 +24,18 @@
  */
 void *gmfs_vmap(u64 phys, size_t len)
 {
-	unsigned int nr = PHYS_PFN(phys + len - 1) - PHYS_PFN(phys) + 1;
-	unsigned long *pfns;
-	unsigned int i;
-	void *va;
+	size_t offset = offset_in_page(phys), size = PAGE_ALIGN(offset + len);
+	struct vm_struct *area = get_vm_area(size, VM_IOREMAP);
+	unsigned long va;
 
-	pfns = kmalloc_array(nr, sizeof(*pfns), GFP_KERNEL);
-	if (!pfns)
+	if (!area)
 		return NULL;
-	for (i = 0; i < nr; i++)
-		pfns[i] = PHYS_PFN(phys) + i;
-	va = vmap_pfn(pfns, nr, PAGE_KERNEL);
-	kfree(pfns);
-	return va ? va + offset_in_page(phys) : NULL;
+	va = (unsigned long)area->addr;
+	if (ioremap_page_range(va, va + size, phys - offset, PAGE_KERNEL)) {
+		free_vm_area(area);
+		return NULL;
+	}
+	return area->addr + offset;
 }
 
 /**
