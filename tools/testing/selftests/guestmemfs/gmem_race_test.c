@@ -7,6 +7,7 @@
 #include "gmem_fixture.h"
 
 #define SECONDS		8
+#define MOST_SECONDS	200
 
 /* The parts of the file, in pages. */
 #define COUNTED		0U
@@ -298,6 +299,20 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* Everybody has been at it, and the guest, which does not end, has counted a round. */
+static bool have_begun(void)
+{
+	int value;
+	size_t i;
+
+	convert(COUNTED, COUNTED + 1, false);
+	value = peek(map + COUNTED * PAGE);
+	for (i = 1; i < ARRAY_SIZE(actions); i++)
+		if (!__atomic_load_n(&done[i], __ATOMIC_RELAXED))
+			return false;
+	return value > 0;
+}
+
 /* Each word has its number, and one more round than those behind the place of the last one. */
 static bool is_counted(const uint64_t *words, uint64_t rounds)
 {
@@ -349,6 +364,9 @@ TEST_F_TIMEOUT(gmem, all_against_all, 300)
 	for (i = 0; i < ARRAY_SIZE(actions); i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
 	sleep(SECONDS);
+	/* More on a machine that is slow. */
+	for (i = 0; i < MOST_SECONDS && !have_begun(); i++)
+		sleep(1);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		vcpu_stop(&cpus[i], threads[i]);

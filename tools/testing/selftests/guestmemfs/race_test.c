@@ -21,6 +21,7 @@
 #define SMALL_SIZE	(8 * BLOCK)
 #define BIG_SIZE	(GIB + 4 * BLOCK)
 #define SECONDS		8
+#define MOST_SECONDS	200
 
 static const struct pool *pool;
 static int fds[NR_FILES];
@@ -222,6 +223,17 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* Everybody has been at it. */
+static bool have_begun(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(actions); i++)
+		if (!__atomic_load_n(&done[i], __ATOMIC_RELAXED))
+			return false;
+	return true;
+}
+
 TEST_F_TIMEOUT(race, all_against_all, 300)
 {
 	pthread_t threads[ARRAY_SIZE(actions)];
@@ -238,6 +250,9 @@ TEST_F_TIMEOUT(race, all_against_all, 300)
 	for (i = 0; i < ARRAY_SIZE(actions); i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
 	sleep(SECONDS);
+	/* More on a machine that is slow. */
+	for (i = 0; i < MOST_SECONDS && !have_begun(); i++)
+		sleep(1);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < ARRAY_SIZE(actions); i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));

@@ -66,7 +66,9 @@ nested()
 	vm_what=$1
 	shift
 	vm_rc=0
+	vm_start=$(cut -d . -f 1 /proc/uptime)
 	"$@" >/tmp/nested.out 2>&1 || vm_rc=$?
+	note "$vm_what: $(($(cut -d . -f 1 /proc/uptime) - vm_start)) s"
 	sed 's/^/    /' /tmp/nested.out >&3
 	cat /tmp/nested.out
 	if [ $vm_rc -eq 0 ] && ! grep -q '^ *not ok' /tmp/nested.out; then
