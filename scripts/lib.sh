@@ -137,6 +137,29 @@ sums_of_ours()
 	)
 }
 
+# kernel_make KIND: the array kmake is make for a kernel of that kind, without its arguments.
+# ccache tells files apart by their paths as well, so the tree without our work stands in the
+# place of the tree, for this make alone and where that is allowed: then nearly all of it has
+# been compiled before.
+kernel_make()
+{
+	local private
+
+	kmake=(make -C "$TREE")
+	[ "$1" = base ] || return 0
+	for private in "--mount" "--map-root-user --mount"; do
+		# shellcheck disable=SC2016,SC2206 # the inner shell expands it; words they are
+		kmake=(unshare $private sh -c 'mount --bind "$0" "$1" && shift && exec "$@"'
+			"$TREE-base" "$TREE")
+		if "${kmake[@]}" true 2>/dev/null; then
+			kmake+=(make -C "$TREE")
+			return 0
+		fi
+	done
+	# shellcheck disable=SC2034 # used by those who source this
+	kmake=(make -C "$TREE-base")
+}
+
 need()
 {
 	local tool missing=()
