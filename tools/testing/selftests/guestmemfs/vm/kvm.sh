@@ -3,10 +3,10 @@
 # For VM tests that run KVM's own selftests: a test's run() sources this. They are in the
 # machine when the test is run by make check-kvm, or by check-vm.
 
-# Seconds for one program.
-KVM_LIMIT=180
+# Seconds for one program: an end to what hangs, with room for machines side by side.
+KVM_LIMIT=300
 if [ "$KERNEL" = debug ]; then
-	KVM_LIMIT=900
+	KVM_LIMIT=1800
 fi
 
 # Why a program, whose output is in /tmp/kvm.out, has been skipped, or a part of it has.
