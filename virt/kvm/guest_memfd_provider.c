@@ -46,6 +46,7 @@ static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_
 	kvm_arch_gmem_invalidate_range(kvm, &range);
 #endif
 	KVM_MMU_UNLOCK(kvm);
+	gmem_test_invalidating();
 }
 
 static void kvm_gmem_binding_end(struct gmem_binding *b, pgoff_t start, pgoff_t end)
@@ -228,6 +229,7 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	r = slot->gmem.provider->get_pfn(file, index, &frame, &order);
 	if (r)
 		return r;
+	gmem_test_found();
 	*pfn = frame;
 	*max_order = kvm_gmem_clamp_order(slot, gfn, frame, order);
 #ifdef CONFIG_HAVE_KVM_ARCH_GMEM_CONVERT
