@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -102,6 +103,20 @@ static inline int ram_make(const struct pool *p, const struct vmm *v, uint32_t f
 	if (*gmem < 0 || vmm_bind(v, FILE_SLOT, FILE_GPA, size, *gmem, 0))
 		return -1;
 	return fd;
+}
+
+/* For how long races go on: GMEM_RACE_SECONDS in the environment. 0 if that is no such number. */
+static inline unsigned int race_seconds(void)
+{
+	const char *text = getenv("GMEM_RACE_SECONDS");
+	char *end = "";
+	long n = text ? strtol(text, &end, 10) : 8;
+
+	/* The time limit of a test is 300. */
+	if (n > 0 && n <= 240 && !*end)
+		return n;
+	printf("# GMEM_RACE_SECONDS=%s: not a number from 1 to 240\n", text);
+	return 0;
 }
 
 /* xorshift: the same for everybody. */

@@ -2,12 +2,13 @@
 /*
  * Everything at once: conversions against running guests, against the host, against
  * all that takes memory away, and against descriptors, slots and machines that come
- * and go. What was not taken away is there, and private is what was made so.
+ * and go, for GMEM_RACE_SECONDS. What was not taken away is there, and private is what was
+ * made so.
  */
 #include "gmem_fixture.h"
 
-#define SECONDS		8
-#define MOST_SECONDS	200
+/* What is added on a slow machine, at the most. */
+#define MORE_SECONDS	200
 
 /* The parts of the file, in pages. */
 #define COUNTED		0U
@@ -350,7 +351,7 @@ static bool prepare(struct pool *p, struct vmm *v, struct vcpu *first)
 	return true;
 }
 
-TEST_F_TIMEOUT(gmem, all_against_all, 300)
+TEST_F_TIMEOUT(gmem, all_against_all, 600)
 {
 	pthread_t threads[ARRAY_SIZE(actions)];
 	struct kvm_regs regs;
@@ -360,12 +361,12 @@ TEST_F_TIMEOUT(gmem, all_against_all, 300)
 
 	vm_type = variant->type;
 	gmem_flags = variant->flags;
+	ASSERT_GT(race_seconds(), 0);
 	ASSERT_TRUE(prepare(&self->p, &self->vmm, &self->cpu));
 	for (i = 0; i < ARRAY_SIZE(actions); i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
-	sleep(SECONDS);
-	/* More on a machine that is slow. */
-	for (i = 0; i < MOST_SECONDS && !have_begun(); i++)
+	sleep(race_seconds());
+	for (i = 0; i < MORE_SECONDS && !have_begun(); i++)
 		sleep(1);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
