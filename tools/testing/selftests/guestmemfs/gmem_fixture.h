@@ -105,6 +105,32 @@ static inline int ram_make(const struct pool *p, const struct vmm *v, uint32_t f
 	return fd;
 }
 
+/* AMD's way of virtual machines, or Intel's? */
+static inline bool has_svm(void)
+{
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	bool found = false;
+	char word[32];
+
+	while (f && !found && fscanf(f, "%31s", word) == 1)
+		found = !strcmp(word, "svm");
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Does the processor walk tables of the host's for a guest, or does KVM shadow the guest's own? */
+static inline bool has_tdp(void)
+{
+	FILE *f = fopen(has_svm() ? "/sys/module/kvm_amd/parameters/npt" :
+			"/sys/module/kvm_intel/parameters/ept", "r");
+	int c = f ? getc(f) : EOF;
+
+	if (f)
+		fclose(f);
+	return c == 'Y' || c == '1';
+}
+
 /* For how long races go on: GMEM_RACE_SECONDS in the environment. 0 if that is no such number. */
 static inline unsigned int race_seconds(void)
 {
