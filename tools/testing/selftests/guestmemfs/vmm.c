@@ -26,8 +26,9 @@ static const char * const commands[] = {
 
 #define PROGRAM_GPA	(VMM_LOW_GPA + 2 * PAGE)
 
-#define ENTRY_TABLE	0x7	/* present, writable, for all */
-#define ENTRY_GIGABYTE	0x87
+/* Present, writable, for all, accessed, and dirty: nobody has to write that later. */
+#define ENTRY_TABLE	0x27
+#define ENTRY_GIGABYTE	0xe7
 
 #define CR0_PE		0x1
 #define CR0_MP		0x2

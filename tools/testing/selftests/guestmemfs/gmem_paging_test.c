@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A guest whose own page tables have small entries. With two stages of page tables KVM maps
+ * memory as large as it is, whatever the guest does; where KVM shadows the guest's tables
+ * (kvm_amd.npt=0, kvm_intel.ept=0), an entry is no larger than the guest's.
+ */
+#include "gmem_fixture.h"
+
+#define NR_BLOCKS	4
+#define SIZE		(NR_BLOCKS * BLOCK)
+#define NR_ENTRIES	512
+
+/* Tables of the guest, beside those of vmm.c. */
+#define TABLES_SLOT	5
+#define TABLES_GPA	0x20000UL
+#define NR_TABLES	2
+
+#define ENTRY_SMALL	0x67UL	/* present, writable, for all, accessed, dirty */
+#define ENTRY_BLOCK	0xe7UL
+
+/* The page of the file that the guest has at a page of its first block: the other way round. */
+static unsigned int turned(unsigned int page)
+{
+	return NR_ENTRIES - 1 - page;
+}
+
+/*
+ * The guest maps the gigabyte at FILE_GPA by blocks, the first one by pages. Before it has run:
+ * KVM does not notice what is written to the guest's tables from here.
+ */
+static int map_small(const struct vmm *v, uint64_t *tables)
+{
+	uint64_t *pdpt = (uint64_t *)(v->low + PAGE);
+	unsigned long i;
+
+	for (i = 0; i < NR_ENTRIES; i++) {
+		tables[i] = (FILE_GPA + i * BLOCK) | ENTRY_BLOCK;
+		tables[NR_ENTRIES + i] = (FILE_GPA + turned(i) * PAGE) | ENTRY_SMALL;
+	}
+	tables[0] = (TABLES_GPA + PAGE) | ENTRY_SMALL;
+	pdpt[FILE_GPA / GIB] = TABLES_GPA | ENTRY_SMALL;
+	return vmm_add_memory(v, TABLES_SLOT, TABLES_GPA, tables, NR_TABLES * PAGE);
+}
+
+/* Is there what the guest has filled its memory with, as its tables map it? */
+static bool is_turned(const char *p, uint64_t seed)
+{
+	unsigned int page, word, words = PAGE / sizeof(uint64_t);
+
+	for (page = 0; page < NR_ENTRIES; page++) {
+		const uint64_t *at = (const uint64_t *)(p + turned(page) * PAGE);
+
+		for (word = 0; word < words; word++)
+			if (at[word] != (seed << 40) + page * words + word + 1)
+				return false;
+	}
+	return true;
+}
+
+TEST_F_TIMEOUT(gmem, small_entries_of_the_guest, 300)
+{
+	uint64_t *tables = mmap(NULL, NR_TABLES * PAGE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, SIZE, &gmem);
+	/* Shadowing has no entries for the tables, and none of a block for pages. */
+	const long blocks = has_tdp() ? NR_BLOCKS : NR_BLOCKS - 1;
+	const long pages = has_tdp() ? NR_TABLES : NR_ENTRIES;
+	const unsigned int page = 5, seen = turned(page);
+	struct vcpu *cpu = &self->cpu;
+	char *p = map_file(fd, 0, SIZE);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, tables);
+	ASSERT_EQ(0, map_small(&self->vmm, tables));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, SIZE, GMEM_SHARED));
+	ASSERT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, SIZE, 1));
+	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, SIZE, 1));
+	EXPECT_ENTRIES(0, blocks, pages, "all of one kind");
+	/* Each page is where the guest's tables have it. */
+	EXPECT_TRUE(is_turned(p, 1));
+	fill(p, BLOCK, 2);
+	EXPECT_EQ((2L << 40) + 1, guest_load(cpu, FILE_GPA + turned(0) * PAGE));
+	EXPECT_EQ((2L << 40) + 1 + page * PAGE / 8, guest_load(cpu, FILE_GPA + seen * PAGE));
+	/* A page of its block is of the other kind: nothing but pages for this guest anyway. */
+	ASSERT_EQ(0, gmem_convert(gmem, page * PAGE, PAGE, GMEM_PRIVATE));
+	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, seen, PAGE));
+	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA + (seen + 1) * PAGE, page, PAGE));
+	if (variant->protected) {
+		EXPECT_EQ((2L << 40) + 1 + page * PAGE / 8,
+			  guest_load(cpu, FILE_GPA + seen * PAGE));
+	} else {
+		EXPECT_EQ(VCPU_FAULT, guest_touch(cpu, FILE_GPA + seen * PAGE, 1, 0));
+		EXPECT_EQ(FILE_GPA + page * PAGE, cpu->run->memory_fault.gpa);
+	}
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + page * PAGE));
+	ASSERT_EQ(0, gmem_convert(gmem, page * PAGE, PAGE, GMEM_SHARED));
+	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, SIZE / PAGE, PAGE));
+	EXPECT_ENTRIES(0, blocks, pages, "all of one kind again");
+	/* In a block that the guest has by one entry. */
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_PRIVATE));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_SHARED));
+	EXPECT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, SIZE, 3));
+	EXPECT_ENTRIES(0, blocks, pages, "the guest's own block converted and back");
+	EXPECT_TRUE(is_turned(p, 3));
+	/* Gone, and back as zeroes. */
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK - 8));
+	EXPECT_EQ((3L << 40) + 1 + BLOCK / 8, guest_load(cpu, FILE_GPA + BLOCK));
+}
+
+TEST_HARNESS_MAIN
