@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A file of a pool whose metadata is real and whose memory is not, for tests of what works on
+ * inodes: a superblock that nobody sees, with one file in it.
+ */
+#include <kunit/resource.h>
+#include <linux/falloc.h>
+#include <linux/file.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
+
+#include "file.h"
+
+/* Far beyond the memory of this machine; see gmfs_test_hold(). */
+static const struct gmfs_range range = { 1ULL << 40, SZ_1G };
+
+static void gmfs_test_evict_inode(struct inode *inode)
+{
+	if (S_ISREG(inode->i_mode)) {
+		guestmemfs_evict_inode(inode);
+		return;
+	}
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+}
+
+static const struct super_operations gmfs_test_super_operations = {
+	.alloc_inode	= guestmemfs_alloc_inode,
+	.free_inode	= guestmemfs_free_inode,
+	.drop_inode	= inode_just_drop,
+	.evict_inode	= gmfs_test_evict_inode,
+};
+
+static int gmfs_test_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, GUESTMEMFS_MAGIC);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &gmfs_test_super_operations;
+	return 0;
+}
+
+/* Never registered: nobody else mounts it. */
+static struct file_system_type gmfs_test_fs_type = {
+	.name			= "guestmemfs_test_file",
+	.init_fs_context	= gmfs_test_init_fs_context,
+	.kill_sb		= kill_anon_super,
+};
+
+void gmfs_test_let_go(struct gmfs_pin *pin)
+{
+	gmfs_unpin_pages(pin);
+	/* This thread is none that fput() works for at once. */
+	flush_delayed_fput();
+}
+
+static void gmfs_test_file_end(void *data)
+{
+	struct gmfs_test_file *t = data;
+
+	/* It is the inode's, also if a test has failed meanwhile. */
+	memset(&t->p->map[0], 0, sizeof(t->p->map[0]));
+	/* Pins that such a test has left went with its stack; they keep the file for ever. */
+	if (t->file)
+		fput(t->file);
+	flush_delayed_fput();
+	kern_unmount(t->mnt);
+}
+
+struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
+{
+	struct gmfs_test_file *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->p = gmfs_test_pool(test, &range, 1);
+	t->pool.tables = t->p->t;
+	mutex_init(&t->pool.lock);
+	INIT_LIST_HEAD(&t->pool.held);
+	INIT_LIST_HEAD(&t->pool.leftovers);
+	t->mnt = kern_mount(&gmfs_test_fs_type);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t->mnt);
+	t->mnt->mnt_sb->s_fs_info = &t->pool;
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, gmfs_test_file_end, t), 0);
+	t->inode = gmfs_inode_get(t->mnt->mnt_sb, t->p->ino[0]);
+	KUNIT_ASSERT_NOT_NULL(test, t->inode);
+	t->inode->i_flags |= S_NOCMTIME | S_NOSEC;
+	i_size_write(t->inode, GMFS_TEST_FILE_BLOCKS * GMFS_BLOCK_SIZE);
+	t->file = alloc_file_pseudo(t->inode, t->mnt, "held", O_RDWR | O_LARGEFILE,
+				    &guestmemfs_file_operations);
+	if (IS_ERR(t->file)) {
+		iput(t->inode);
+		t->file = NULL;
+	}
+	KUNIT_ASSERT_NOT_NULL(test, t->file);
+	return t;
+}
+
+/* Always by this: there is no memory behind a block that could be zeroed. */
+int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin *pin, pgoff_t first, pgoff_t last)
+{
+	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
+	return gmfs_pin_pages(t->file, pin, first, last);
+}
+
+/* Whole blocks. */
+long gmfs_test_punch(struct gmfs_test_file *t, u64 first, u64 last)
+{
+	return guestmemfs_fallocate(t->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    first << GUESTMEMFS_BLOCK_SHIFT,
+				    (last - first) << GUESTMEMFS_BLOCK_SHIFT);
+}

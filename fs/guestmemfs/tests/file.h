@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_TESTS_FILE_H
+#define _GUESTMEMFS_TESTS_FILE_H
+
+#include <kunit/test.h>
+
+#include "../internal.h"
+#include "pool.h"
+
+#define GMFS_TEST_FILE_BLOCKS	8
+
+/**
+ * struct gmfs_test_file - an open file of a pool without memory
+ * @p: where the tables come from; those in use are in @pool
+ * @pool: the pool
+ * @mnt: where the file is
+ * @inode: the file, of GMFS_TEST_FILE_BLOCKS blocks, none of them allocated
+ * @file: open; NULL if a test has closed it
+ */
+struct gmfs_test_file {
+	struct gmfs_test_pool *p;
+	struct gmfs_pool pool;
+	struct vfsmount *mnt;
+	struct inode *inode;
+	struct file *file;
+};
+
+/* All of it goes when the test ends. */
+struct gmfs_test_file *gmfs_test_begin(struct kunit *test);
+int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
+void gmfs_test_let_go(struct gmfs_pin *pin);
+long gmfs_test_punch(struct gmfs_test_file *t, u64 first, u64 last);
+
+#endif /* _GUESTMEMFS_TESTS_FILE_H */
