@@ -22,7 +22,7 @@
 /**
  * struct gmfs_gmem - what a descriptor knows beside its file
  * @file: the file that it was made of, for that one's write access to the mount
- * @vm_id: the virtual machine that may bind it; 0: the first one to try
+ * @vm_id: the virtual machine that may bind it; 0: the first one that can
  * @flags: GUESTMEMFS_GMEM_*
  *
  * @vm_id is under the file's invalidate_lock.

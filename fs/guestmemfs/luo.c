@@ -28,9 +28,12 @@
  *
  * A descriptor for a hypervisor
  *   (``GUESTMEMFS_IOC_CREATE_GMEM``) with its flags. The virtual machine is gone
- *   with its kernel; the first one that binds the retrieved descriptor has it
- *   from there on. Which pages are private and which are shared is kept in the
- *   file, session or not.
+ *   with its kernel, and the retrieved descriptor is nobody's: the first machine
+ *   that binds it has it from there on, and one that tries and fails has not.
+ *   Whoever has the descriptor decides which machine that is, as he could with one
+ *   that he makes; for another machine he makes another one of the same file
+ *   (``/proc/self/fd``). Which pages are private and which are shared is kept in
+ *   the file, session or not.
  *
  * Not preserved
  * -------------
@@ -45,9 +48,11 @@
  *
  * Shrinking it and punching holes fail with ``-EBUSY``. It can be written,
  * mapped, allocated, made larger, renamed and unlinked; unlinking takes the
- * name and leaves the rest. The same holds in the next kernel, with or without
- * a mount, until its session is finished; or, should nobody do that, until the
- * next hop.
+ * name and leaves the rest. Its pages can be converted, since that takes none of
+ * them away: guests run until freeze, and what is private then is private in the
+ * next kernel. Descriptors for hypervisors can be made of it. The same holds in
+ * the next kernel, with or without a mount, until its session is finished; or,
+ * should nobody do that, until the next hop.
  *
  * Closing a session finishes it, also when the process that has it dies. What
  * it did not retrieve by then stays a file if it has a name, and is freed if it
