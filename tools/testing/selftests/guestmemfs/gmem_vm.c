@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest that outlives the kernel below it: counts in a file of guestmemfs, is saved,
- * and goes on from there in another virtual machine, after a kexec if need be. And what
- * the VM tests need to convert such files, and to tell what has become of them.
+ * Guests that count in files, saved and resumed; and what the VM tests need to convert such
+ * files, and to tell what has become of them.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -11,59 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "counter.h"
 #include "gmem.h"
 #include "size.h"
-#include "util.h"
-#include "vmm.h"
-
-#define FILE_SLOT	1
-#define FILE_GPA	(4 * GIB)
-
-/* The file: a word with the rounds, the words that are counted in, and then one a page. */
-#define COUNTED		(8 * MIB)
-#define COUNTED_WORDS	((COUNTED - PAGE) / 8)
-#define SPARSE_VALUE	0x5eed0001
-#define MIN_SIZE	(16 * MIB)
-
-#define SAVED_MAGIC	0x6d766d656d67ULL
-
-/**
- * struct saved - a guest that is not running
- * @magic: SAVED_MAGIC
- * @type: KVM_X86_*_VM
- * @size: bytes of its file
- * @cpu: its CPU
- */
-struct saved {
-	uint64_t magic;
-	uint64_t type;
-	uint64_t size;
-	struct vcpu_state cpu;
-};
-
-/**
- * struct guest - a guest in a file
- * @type: KVM_X86_*_VM
- * @size: bytes of the file
- * @vmm: the virtual machine
- * @cpu: its CPU
- * @end: why it does not run
- */
-struct guest {
-	uint64_t type;
-	uint64_t size;
-	struct vmm vmm;
-	struct vcpu cpu;
-	enum vcpu_end end;
-};
-
-static const char * const ends[] = {
-	[VCPU_DONE]	= "has come to an end",
-	[VCPU_BAD]	= "has found something wrong",
-	[VCPU_FAULT]	= "needs memory that it cannot have",
-	[VCPU_STOPPED]	= "was stopped",
-	[VCPU_ASTRAY]	= "went astray",
-};
 
 static unsigned long parse(const char *text)
 {
@@ -84,139 +33,47 @@ static int open_file(const char *path, int flags)
 }
 
 /* Private at first in a protected virtual machine, shared in an ordinary one. */
-static void guest_make(struct guest *g, const char *path)
+static void bind_file(struct counter *c, const char *path)
 {
-	uint32_t flags = g->type == KVM_X86_SW_PROTECTED_VM ? 0 : GUESTMEMFS_GMEM_INIT_SHARED;
+	uint32_t flags = c->type == KVM_X86_SW_PROTECTED_VM ? 0 : GUESTMEMFS_GMEM_INIT_SHARED;
 	int fd = open_file(path, O_RDWR), gmem;
 	struct stat st;
 
 	if (fstat(fd, &st))
 		err(1, "%s", path);
-	g->size = st.st_size;
-	if (g->size < MIN_SIZE || g->size % PAGE || FILE_GPA + g->size > VMM_LIMIT)
-		errx(1, "%s: it has to have 16 MiB to 60 GiB, in whole pages", path);
-	if (vmm_make(&g->vmm, g->type) || vcpu_make(&g->vmm, &g->cpu, 0))
-		err(1, "a virtual machine of type %lu", g->type);
-	gmem = gmem_create(fd, g->vmm.vm, flags);
+	gmem = gmem_create(fd, c->vmm.vm, flags);
 	if (gmem < 0)
 		err(1, "%s: a descriptor for a virtual machine", path);
-	if (vmm_bind(&g->vmm, FILE_SLOT, FILE_GPA, g->size, gmem, 0))
+	if (counter_bind(c, gmem, st.st_size))
 		err(1, "%s: a memory slot", path);
 	/* The slot is enough. */
 	close(gmem);
 	close(fd);
 }
 
-/* All of the file behind the part that is counted in, by its pages. */
-static void guest_sparse(struct guest *g, enum guest_command command)
-{
-	const struct guest_job job = {
-		.command = command,
-		.gpa = FILE_GPA + COUNTED,
-		.words = (g->size - COUNTED) / PAGE,
-		.stride = PAGE,
-		.value = SPARSE_VALUE,
-	};
-	enum vcpu_end end = guest_do(&g->cpu, &job);
-
-	if (end != VCPU_DONE)
-		errx(1, "the guest %s in its pattern", ends[end]);
-}
-
-static void *guest_thread(void *arg)
-{
-	struct guest *g = arg;
-
-	g->end = vcpu_go(&g->cpu);
-	return NULL;
-}
-
-static uint64_t guest_rounds(const struct guest *g)
-{
-	struct kvm_regs regs;
-
-	if (ioctl(g->cpu.fd, KVM_GET_REGS, &regs))
-		err(1, "registers");
-	return regs.rbx;
-}
-
-/* Lets the guest run until it has made so many rounds, and stops it anywhere. */
-static void guest_run(struct guest *g, uint64_t rounds)
-{
-	pthread_t thread;
-
-	do {
-		if (pthread_create(&thread, NULL, guest_thread, g))
-			err(1, "a thread");
-		usleep(20000);
-		vcpu_stop(&g->cpu, thread);
-		pthread_join(thread, NULL);
-		if (g->end != VCPU_STOPPED)
-			errx(1, "the guest %s after %lu rounds, at %#llx", ends[g->end],
-			     guest_rounds(g), g->end == VCPU_FAULT ?
-			     g->cpu.run->memory_fault.gpa - FILE_GPA : 0);
-	} while (guest_rounds(g) < rounds);
-}
-
-static void guest_save(struct guest *g, const char *path)
-{
-	struct saved saved = { .magic = SAVED_MAGIC, .type = g->type, .size = g->size };
-	int fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
-
-	if (vcpu_save(&g->cpu, &saved.cpu))
-		err(1, "the state of the CPU");
-	if (write(fd, &saved, sizeof(saved)) != sizeof(saved) || fsync(fd))
-		err(1, "%s", path);
-	close(fd);
-	printf("rounds %lu, entries: 1g %ld 2m %ld 4k %ld\n", guest_rounds(g),
-	       vmm_entries(&g->vmm, "1g"), vmm_entries(&g->vmm, "2m"),
-	       vmm_entries(&g->vmm, "4k"));
-}
-
 /* save protected|ordinary FILE STATE ROUNDS */
 static int save(char **argv)
 {
-	struct guest_job job = {
-		.command = GUEST_FILL, .gpa = FILE_GPA + PAGE, .words = COUNTED_WORDS, .stride = 8,
-		.counter = FILE_GPA,
-	};
-	struct guest g = { .type = KVM_X86_SW_PROTECTED_VM };
+	struct counter c;
 
-	if (!strcmp(argv[2], "ordinary"))
-		g.type = KVM_X86_DEFAULT_VM;
-	else if (strcmp(argv[2], "protected"))
-		errx(2, "%s: neither protected nor ordinary", argv[2]);
-	guest_make(&g, argv[3]);
-	guest_sparse(&g, GUEST_FILL);
-	if (guest_do(&g.cpu, &job) != VCPU_DONE)
-		errx(1, "the guest cannot begin");
-	job.command = GUEST_COUNT;
-	if (guest_start(&g.cpu, &job))
-		err(1, "registers");
-	guest_run(&g, parse(argv[5]));
-	guest_save(&g, argv[4]);
+	counter_make(&c, counter_type(argv[2]));
+	bind_file(&c, argv[3]);
+	counter_begin(&c);
+	counter_run(&c, parse(argv[5]));
+	counter_save(&c, argv[4]);
 	return 0;
 }
 
 /* resume FILE STATE ROUNDS: for so many rounds more, and saves it again. */
 static int resume(char **argv)
 {
-	int fd = open_file(argv[3], O_RDONLY);
-	struct guest g = {};
-	struct saved saved;
+	struct counter c;
 
-	if (read(fd, &saved, sizeof(saved)) != sizeof(saved) || saved.magic != SAVED_MAGIC)
-		errx(1, "%s: no guest was saved in it", argv[3]);
-	close(fd);
-	g.type = saved.type;
-	guest_make(&g, argv[2]);
-	if (g.size != saved.size)
-		errx(1, "%s: of another size than when the guest was saved", argv[2]);
-	guest_sparse(&g, GUEST_CHECK);
-	if (vcpu_restore(&g.cpu, &saved.cpu))
-		err(1, "the state of the CPU");
-	guest_run(&g, saved.cpu.regs.rbx + parse(argv[4]));
-	guest_save(&g, argv[3]);
+	counter_make(&c, counter_saved_type(argv[3]));
+	bind_file(&c, argv[2]);
+	counter_resume(&c, argv[3]);
+	counter_run(&c, counter_rounds(&c) + parse(argv[4]));
+	counter_save(&c, argv[3]);
 	return 0;
 }
 
