@@ -3,7 +3,8 @@
  * The Live Update Orchestrator for VM tests. Reads commands, one a line, and
  * does one after the other, so that sessions and descriptors live as long as
  * the script that uses them. A line that begins with !ERRNO has to fail with
- * that errno. Descriptors have names; @NAME is a path to the one of that name.
+ * that errno. Descriptors have names; @NAME is a path to the one of that name, which
+ * opens its file anew.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -228,7 +229,9 @@ static char *expand(char *word)
 
 static int run_words(char **w, int nr)
 {
-	const struct command *c = command_of(commands, w[0]) ?: command_of(file_commands, w[0]);
+	const struct command *c = command_of(commands, w[0]) ?:
+				  command_of(file_commands, w[0]) ?:
+				  command_of(gmem_commands, w[0]);
 
 	if (!c || (c->nr_args < 0 ? nr - 1 < -c->nr_args : nr - 1 != c->nr_args))
 		errx(2, "line %u: unknown command %s, or not the arguments that it takes",

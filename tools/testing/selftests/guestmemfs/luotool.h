@@ -17,6 +17,7 @@ struct command {
 };
 
 extern const struct command file_commands[];
+extern const struct command gmem_commands[];
 
 extern unsigned int line_nr;
 
