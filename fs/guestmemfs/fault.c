@@ -16,12 +16,21 @@
  * @inode: the file
  * @order: size of the page table entry, as log2 of pages
  * @pgoff: first page in the file that it covers
+ * @blocked: a table of smaller entries is where the entry would be
  */
 struct gmfs_fault {
 	struct inode *inode;
 	unsigned int order;
 	pgoff_t pgoff;
+	bool blocked;
 };
+
+/* May the fault let go of its lock, and come again? */
+static bool gmfs_fault_may_unlock(const struct vm_fault *vmf)
+{
+	return fault_flag_allow_retry_first(vmf->flags) &&
+	       !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
+}
 
 /* Does an entry of this order around the address fit into VMA and file? */
 static bool gmfs_fault_fits(const struct vm_fault *vmf, struct gmfs_fault *f)
@@ -74,14 +83,88 @@ static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_faul
 	}
 }
 
+/*
+ * Does the mm take entries of this size? Soft-dirty tracking wants small ones:
+ * a write splits a huge one, and what is known of the others would be lost.
+ */
+static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
+{
+	struct vm_area_struct *vma = vmf->vma;
+
+	if (order > PMD_ORDER &&
+	    !(IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && arch_guestmemfs_maps_pud()))
+		return false;
+	if (pgtable_supports_soft_dirty() && !(vma->vm_flags & VM_SOFTDIRTY))
+		return false;
+	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
+}
+
+/* Has the page table a table of smaller entries in the place of the entry? */
+static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int order)
+{
+	pmd_t pmd;
+
+	/* The fault has come down to an entry of it. */
+	if (order > PMD_ORDER)
+		return true;
+	pmd = pmdp_get_lockless(vmf->pmd);
+	return pmd_present(pmd) && !pmd_leaf(pmd);
+}
+
+/*
+ * The mm asks for the largest entry only where its page table has nothing, and
+ * it asked before the lock was taken. So look again: what was in parts may be
+ * one now. With blocks and zeroes, so that the larger entry is certain to come
+ * once the table has made room, and tables do not go in vain.
+ */
+static bool gmfs_fault_larger(const struct vm_fault *vmf, struct gmfs_fault *f,
+			      struct gmfs_run *run)
+{
+	static const unsigned int orders[] = { PUD_ORDER, PMD_ORDER };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders) && orders[i] > f->order; i++) {
+		struct gmfs_fault larger = {
+			.inode		= f->inode,
+			.order		= orders[i],
+			.blocked	= gmfs_fault_blocked(vmf, orders[i]),
+		};
+
+		if (larger.blocked && !gmfs_fault_may_unlock(vmf))
+			continue;
+		if (!gmfs_fault_allowed(vmf, orders[i]) || !gmfs_fault_fits(vmf, &larger))
+			continue;
+		if (gmfs_fault_blocks(&larger, run))
+			continue;
+		*f = larger;
+		return true;
+	}
+	return false;
+}
+
+/* The larger entry, or no more than the wish for it: see gmfs_retract(). */
+static vm_fault_t gmfs_fault_insert_larger(struct vm_fault *vmf, const struct gmfs_fault *f,
+					   const struct gmfs_run *run)
+{
+	return f->blocked ? VM_FAULT_RETRY : gmfs_fault_insert(vmf, f, run);
+}
+
 static vm_fault_t gmfs_fault_locked(struct vm_fault *vmf, struct gmfs_fault *f)
 {
+	blkcnt_t blocks = READ_ONCE(f->inode->i_blocks);
 	struct gmfs_run run;
+	int err;
 
 	/* Under invalidate_lock: a truncation has not begun, or is through. */
 	if (!gmfs_fault_fits(vmf, f))
 		return f->order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
-	switch (gmfs_fault_blocks(f, &run)) {
+	if (gmfs_fault_larger(vmf, f, &run))
+		return gmfs_fault_insert_larger(vmf, f, &run);
+	err = gmfs_fault_blocks(f, &run);
+	/* Was it the last block that a larger entry lacked? */
+	if (!err && READ_ONCE(f->inode->i_blocks) != blocks && gmfs_fault_larger(vmf, f, &run))
+		return gmfs_fault_insert_larger(vmf, f, &run);
+	switch (err) {
 	case 0:
 		return gmfs_fault_insert(vmf, f, &run);
 	case -EINTR:
@@ -110,6 +193,7 @@ static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order
 		.inode = file_inode(vmf->vma->vm_file),
 		.order = order,
 	};
+	struct gmfs_pool *pool = GUESTMEMFS_SB(f.inode->i_sb);
 	vm_fault_t ret;
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
@@ -120,8 +204,10 @@ static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order
 		filemap_invalidate_lock_shared(f.inode->i_mapping);
 		ret = gmfs_fault_locked(vmf, &f);
 		filemap_invalidate_unlock_shared(f.inode->i_mapping);
+		if (f.blocked)
+			return gmfs_retract(vmf, f.order);
 		/* A VMM may run until the last moment before a kexec. */
-	} while (ret == VM_FAULT_RETRY && gmfs_pool_wait(GUESTMEMFS_SB(f.inode->i_sb)));
+	} while (ret == VM_FAULT_RETRY && gmfs_pool_wait(pool));
 	return ret == VM_FAULT_RETRY ? VM_FAULT_NOPAGE : ret;
 }
 

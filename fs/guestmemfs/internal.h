@@ -18,7 +18,8 @@
  *   inode->i_rwsem
  *     mmap_lock or VMA lock; KVM's slots_lock and srcu
  *       inode->i_mapping->invalidate_lock
- *         KVM's mmu_lock
+ *         inode->i_mapping->i_mmap_rwsem
+ *           KVM's mmu_lock
  *         gmfs_inode.map_lock
  *           gmfs_pool.lock
  *             the registry's lock of gmem_provider.c
@@ -39,6 +40,11 @@
  * holds beyond page tables (gmfs_inode.pins) is freed when he lets go. Eviction
  * needs no lock for this: a mapping holds the file open, so that nothing is
  * mapped when the inode goes.
+ *
+ * A table of page table entries is the mm's. One that a larger entry can replace
+ * is freed by gmfs_retract() under mmap_lock, the VMA's lock and i_mmap_rwsem, all
+ * for writing. The fault that calls it has let go of invalidate_lock before, does
+ * so of its own lock then, and comes again: it knows nothing any more.
  *
  * All changes of the tables are made under gmfs_pool.lock, between
  * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
@@ -307,5 +313,8 @@ long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 
 /* fault.c */
 extern const struct vm_operations_struct guestmemfs_vm_ops;
+
+/* retract.c */
+vm_fault_t gmfs_retract(struct vm_fault *vmf, unsigned int order);
 
 #endif /* _GUESTMEMFS_INTERNAL_H */
