@@ -206,6 +206,12 @@ static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order
 		filemap_invalidate_unlock_shared(f.inode->i_mapping);
 		if (f.blocked)
 			return gmfs_retract(vmf, f.order);
+		if (ret == VM_FAULT_RETRY && gmfs_fault_may_unlock(vmf)) {
+			/* Until then its other threads map, unmap and fault. */
+			release_fault_lock(vmf);
+			gmfs_pool_wait(pool);
+			return VM_FAULT_RETRY;
+		}
 		/* A VMM may run until the last moment before a kexec. */
 	} while (ret == VM_FAULT_RETRY && gmfs_pool_wait(pool));
 	return ret == VM_FAULT_RETRY ? VM_FAULT_NOPAGE : ret;
