@@ -9,26 +9,10 @@
 #include <sys/prctl.h>
 
 #include "kselftest_harness.h"
+#include "leaves.h"
 #include "util.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-#define TABLES	"/sys/kernel/debug/page_tables/current_kernel"
-
-/**
- * struct leaves - page table entries of a mapping that lead to memory
- * @pud: of 1 GiB
- * @pmd: of 2 MiB
- * @pte: of 4 KiB
- * @uncached: those of them that are not plain write-back
- * @read_only: those of them that are not writable
- */
-struct leaves {
-	unsigned long pud;
-	unsigned long pmd;
-	unsigned long pte;
-	unsigned long uncached;
-	unsigned long read_only;
-};
 
 FIXTURE(leaves)
 {
@@ -44,8 +28,8 @@ FIXTURE_SETUP(leaves)
 	if (!self->nr)
 		SKIP(return, "no pool on this machine");
 	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
-	if (access(TABLES, R_OK))
-		SKIP(return, "no " TABLES);
+	if (access(LEAVES, R_OK))
+		SKIP(return, "no " LEAVES);
 	if (self->p.free_blocks < 2 * GIB / BLOCK)
 		SKIP(return, "needs 2 GiB free");
 	catch_faults();
@@ -55,67 +39,6 @@ FIXTURE_TEARDOWN_PARENT(leaves)
 {
 	if (self->nr)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
-}
-
-static void count_line(const char *line, unsigned long bytes, struct leaves *l)
-{
-	unsigned long nr;
-
-	if (strstr(line, " pud\n"))
-		l->pud += nr = bytes / GIB;
-	else if (strstr(line, " pmd\n"))
-		l->pmd += nr = bytes / BLOCK;
-	else
-		l->pte += nr = bytes / PAGE;
-	if (strstr(line, "PWT ") || strstr(line, "PCD ") || strstr(line, "PAT "))
-		l->uncached += nr;
-	if (strstr(line, " ro "))
-		l->read_only += nr;
-}
-
-/* The kernel prints neighbours that are alike in one line. */
-static bool count_leaves(const void *p, size_t len, struct leaves *l)
-{
-	unsigned long from = (uintptr_t)p, to = (from + len + PAGE - 1) & ~(PAGE - 1), start, end;
-	FILE *tables = fopen(TABLES, "r");
-	char line[256];
-
-	memset(l, 0, sizeof(*l));
-	if (!tables)
-		return false;
-	while (fgets(line, sizeof(line), tables)) {
-		if (sscanf(line, "0x%lx-0x%lx", &start, &end) != 2 || !strstr(line, " USR "))
-			continue;
-		start = start > from ? start : from;
-		end = end < to ? end : to;
-		if (start < end)
-			count_line(line, end - start, l);
-	}
-	fclose(tables);
-	return true;
-}
-
-#define EXPECT_LEAVES(p, len, puds, pmds, ptes, what) do {				\
-	struct leaves _l;								\
-											\
-	EXPECT_TRUE(count_leaves(p, len, &_l));						\
-	printf("# leaves: %s: %lu of 1 GiB, %lu of 2 MiB, %lu of 4 KiB, %lu not write-back\n",	\
-	       what, _l.pud, _l.pmd, _l.pte, _l.uncached);				\
-	EXPECT_EQ(puds, _l.pud);							\
-	EXPECT_EQ(pmds, _l.pmd);							\
-	EXPECT_EQ(ptes, _l.pte);							\
-	EXPECT_EQ(0, _l.uncached);							\
-} while (0)
-
-/* One access in each step brings all entries that are large enough. */
-static int touch(void *p, size_t len, size_t step)
-{
-	size_t i;
-	int bad = 0;
-
-	for (i = 0; i < len; i += step)
-		bad += poke((char *)p + i, 1) != 0;
-	return bad;
 }
 
 /* The page tables really show memory as it is: ordinary memory as a check. */
@@ -232,28 +155,44 @@ TEST_F_TIMEOUT(leaves, fallocated, 300)
 	EXPECT_LEAVES(p, GIB + BLOCK, 1, 1, 0, "1 GiB + 2 MiB, allocated before, only read");
 }
 
+/* Blocks around a hole, touched but for the hole. */
+static int touch_around(char *p, size_t hole)
+{
+	return touch(p, hole, BLOCK) + touch(p + hole + BLOCK, GIB - hole - BLOCK, BLOCK);
+}
+
 /* A hole in a gigabyte costs it its entry, until it is filled again. */
 TEST_F_TIMEOUT(leaves, punched, 300)
 {
-	int fd = file_make(&self->p, "file", GIB);
+	int fd = file_make(&self->p, "file", GIB), i;
 	char *p = map_file(fd, 0, GIB);
 	size_t hole = 100 * BLOCK;
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, touch(p, GIB, GIB));
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB before the hole");
+	/* It is filled by touching it, and by fallocate(). */
+	for (i = 0; i < 2; i++) {
+		p[GIB - 1] = i + 2;
+		ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
+		EXPECT_LEAVES(p + hole, BLOCK, 0, 0, 0, "the hole");
+		EXPECT_EQ(0, touch_around(p, hole));
+		EXPECT_LEAVES(p, GIB, 0, 511, 0, "1 GiB around the hole");
+		if (i)
+			ASSERT_EQ(0, fallocate(fd, 0, hole, BLOCK));
+		EXPECT_EQ(0, peek(p + hole));
+		EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with the hole filled");
+		EXPECT_EQ(1, peek(p + hole - BLOCK));
+		EXPECT_EQ(i + 2, peek(p + GIB - 1));
+	}
+	/* A gigabyte without any block gets one in one piece, as when it was new. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
-	EXPECT_LEAVES(p + hole, BLOCK, 0, 0, 0, "the hole");
-	EXPECT_EQ(0, touch(p, hole, BLOCK));
-	EXPECT_EQ(0, touch(p + hole + BLOCK, GIB - hole - BLOCK, BLOCK));
-	EXPECT_LEAVES(p, GIB, 0, 511, 0, "1 GiB around the hole");
-	EXPECT_EQ(0, touch(p + hole, BLOCK, BLOCK));
-	EXPECT_LEAVES(p, GIB, 0, 512, 0, "1 GiB with the hole filled");
-	munmap(p, GIB);
-	p = map_file(fd, 0, GIB);
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_EQ(0, touch(p, GIB, GIB));
-	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB mapped again");
+	EXPECT_EQ(0, touch_around(p, hole));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, GIB));
+	EXPECT_EQ(0, file_sectors(fd));
+	EXPECT_EQ(0, poke(p + hole, 1));
+	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB that was a hole");
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
 /* The end of the file in the middle of a mapped gigabyte. */
@@ -270,6 +209,42 @@ TEST_F_TIMEOUT(leaves, truncated, 300)
 	EXPECT_EQ(0, touch(p, 4 * BLOCK, BLOCK));
 	EXPECT_EQ(0, touch(p + 4 * BLOCK, 3 * PAGE, PAGE));
 	EXPECT_LEAVES(p, GIB, 0, 4, 3, "8 MiB + 12 KiB left");
+	ASSERT_EQ(0, ftruncate(fd, GIB));
+	EXPECT_EQ(0, poke(p + size, 1));
+	EXPECT_LEAVES(p, GIB, 0, 5, 0, "with the rest of the fifth block");
+	EXPECT_EQ(0, touch(p + 5 * BLOCK, GIB - 6 * BLOCK, BLOCK));
+	EXPECT_LEAVES(p, GIB, 0, 511, 0, "all blocks but the last");
+	EXPECT_EQ(0, touch(p + GIB - BLOCK, BLOCK, BLOCK));
+	EXPECT_LEAVES(p, GIB, 1, 0, 0, "as large as before");
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+}
+
+/* Where the large entry does not fit, small ones stay. */
+TEST_F_TIMEOUT(leaves, two_mappings, 300)
+{
+	int fd = file_make(&self->p, "file", GIB);
+	char *p = map_file(fd, 0, GIB), *q = (char *)reserve(GIB, GIB) + BLOCK;
+	size_t hole = 100 * BLOCK;
+
+	ASSERT_NE(MAP_FAILED, p);
+	q = map_at(q, fd, 0, GIB);
+	ASSERT_NE(MAP_FAILED, q);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, GIB));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
+	EXPECT_EQ(0, touch_around(p, hole));
+	EXPECT_EQ(0, touch_around(q, hole));
+	EXPECT_EQ(0, poke(q + hole, 7));
+	EXPECT_LEAVES(q, GIB, 0, 512, 0, "1 GiB, 2 MiB off, with the hole filled");
+	EXPECT_LEAVES(p, GIB, 0, 511, 0, "1 GiB before it is touched there");
+	EXPECT_EQ(7, peek(p + hole));
+	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with the hole filled");
+	EXPECT_LEAVES(q, GIB, 0, 512, 0, "1 GiB, 2 MiB off, as before");
+	EXPECT_EQ(0, poke(q + GIB - 1, 8));
+	EXPECT_EQ(8, peek(p + GIB - 1));
+	/* Tables are the mapping's own: what is beside it has entries in others. */
+	munmap(p, GIB);
+	EXPECT_EQ(7, peek(q + hole));
+	EXPECT_LEAVES(q, GIB, 0, 512, 0, "when the other one is gone");
 }
 
 /* A gigabyte whose protection differs in places. */
@@ -407,6 +382,18 @@ TEST_F_TIMEOUT(leaves, no_huge_pages_wanted, 300)
 	ASSERT_EQ(0, madvise(p, BLOCK, MADV_NOHUGEPAGE));
 	EXPECT_EQ(0, touch(p, 2 * BLOCK, PAGE));
 	EXPECT_LEAVES(p, 2 * BLOCK, 0, 1, 512, "4 MiB, MADV_NOHUGEPAGE for half of it");
+	munmap(p, 2 * BLOCK);
+	/* Until they are wanted again. */
+	p = map_file(fd, 0, 2 * BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));
+	EXPECT_EQ(0, touch(p, BLOCK, 2 * PAGE));
+	EXPECT_LEAVES(p, 2 * BLOCK, 0, 0, 256, "4 MiB, MADV_NOHUGEPAGE");
+	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_HUGEPAGE));
+	EXPECT_EQ(0, touch(p, BLOCK, 2 * PAGE));
+	EXPECT_LEAVES(p, 2 * BLOCK, 0, 0, 256, "4 MiB, MADV_HUGEPAGE, before a fault");
+	EXPECT_EQ(0, touch(p + PAGE, 1, PAGE));
+	EXPECT_LEAVES(p, 2 * BLOCK, 0, 1, 0, "4 MiB, MADV_HUGEPAGE, after a fault");
 	munmap(p, 2 * BLOCK);
 	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	p = map_file(fd, 0, 2 * BLOCK);
