@@ -168,6 +168,7 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
 static void gmfs_convert_merge(struct inode *inode, pgoff_t page, pgoff_t first, pgoff_t last)
 {
 	static const int orders[] = { PUD_ORDER, PMD_ORDER };
+	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(orders); i++) {
@@ -175,6 +176,9 @@ static void gmfs_convert_merge(struct inode *inode, pgoff_t page, pgoff_t first,
 
 		if (start >= first && start + size <= last)
 			return;
+		/* No entry goes beyond the end of the file. */
+		if (start + size > end)
+			continue;
 		if (gmfs_file_character(inode, start, orders[i]) == GMFS_MIXED)
 			continue;
 		unmap_mapping_range(inode->i_mapping, (loff_t)start << PAGE_SHIFT,

@@ -65,18 +65,21 @@ nested()
 {
 	vm_what=$1
 	shift
+	# On the host, to be read if it never ends.
+	vm_out=/out/running
 	vm_rc=0
 	vm_start=$(cut -d . -f 1 /proc/uptime)
-	"$@" >/tmp/nested.out 2>&1 || vm_rc=$?
+	"$@" >"$vm_out" 2>&1 || vm_rc=$?
 	note "$vm_what: $(($(cut -d . -f 1 /proc/uptime) - vm_start)) s"
-	sed 's/^/    /' /tmp/nested.out >&3
-	cat /tmp/nested.out
-	if [ $vm_rc -eq 0 ] && ! grep -q '^ *not ok' /tmp/nested.out; then
+	sed 's/^/    /' "$vm_out" >&3
+	cat "$vm_out"
+	if [ $vm_rc -eq 0 ] && ! grep -q '^ *not ok' "$vm_out"; then
 		ok "$vm_what"
 	else
 		note "exit status $vm_rc of: $*"
 		not_ok "$vm_what"
 	fi
+	rm -f "$vm_out"
 }
 
 vm_kunit_results()
