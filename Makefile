@@ -93,7 +93,7 @@ coverage: setup
 	@$(SCRIPTS)/coverage
 
 check-luo: setup
-	@$(SCRIPTS)/check-vm $(or $(KERNEL),plain) luo liveupdate
+	@$(SCRIPTS)/check-vm $(or $(KERNEL),plain) luo gmem-luo liveupdate
 
 check-kvm: setup
 	@$(SCRIPTS)/check-kvm $(or $(KERNEL),plain) $(or $(TEST),$(VM))
