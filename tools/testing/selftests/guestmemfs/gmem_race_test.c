@@ -138,6 +138,18 @@ static enum vcpu_end go_on(struct vcpu *c, enum vcpu_end end)
 	return end;
 }
 
+/*
+ * A guest that was shut down has lost its registers. Whether it was its memory, what the
+ * second stage has of it, or the CPU, the memory and another CPU can tell.
+ */
+static void went_astray(void)
+{
+	enum vcpu_end end = guest_touch(&cpus[2], VMM_LOW_GPA, VMM_LOW_PAGES * PAGE / 8, 8);
+
+	printf("# program and page tables of the guest that counts: %s; for another CPU: %s\n",
+	       vmm_is_intact(vmm) ? "intact" : "damaged", end == VCPU_DONE ? "there" : "not there");
+}
+
 /* It never comes to an end, but is interrupted by what it cannot have for a moment. */
 static void guest_counts(unsigned int *state)
 {
@@ -157,6 +169,8 @@ static void guest_counts(unsigned int *state)
 	end = go_on(&cpus[0], vcpu_go(&cpus[0]));
 	if (end != VCPU_STOPPED && end != VCPU_FAULT)
 		is_wrong("counting", end);
+	if (end == VCPU_ASTRAY)
+		went_astray();
 }
 
 static bool is_tag_or_zero(uint64_t word)
@@ -314,6 +328,17 @@ static bool have_begun(void)
 	return value > 0;
 }
 
+/* One that does not come out of the kernel is joined for ever; this is said before. */
+static void tell_late_ones(void)
+{
+	size_t i;
+
+	for (i = 1; i < ARRAY_SIZE(actions); i++)
+		if (!__atomic_load_n(&done[i], __ATOMIC_RELAXED))
+			printf("# action %zu has not come to an end once\n", i);
+	fflush(stdout);
+}
+
 /* Each word has its number, and one more round than those behind the place of the last one. */
 static bool is_counted(const uint64_t *words, uint64_t rounds)
 {
@@ -357,6 +382,7 @@ TEST_F_TIMEOUT(gmem, all_against_all, 600)
 	struct kvm_regs regs;
 	unsigned int page;
 	uint64_t *counter;
+	time_t last;
 	size_t i;
 
 	vm_type = variant->type;
@@ -366,8 +392,11 @@ TEST_F_TIMEOUT(gmem, all_against_all, 600)
 	for (i = 0; i < ARRAY_SIZE(actions); i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
 	sleep(race_seconds());
-	for (i = 0; i < MORE_SECONDS && !have_begun(); i++)
+	/* Seconds, and not tries: on a slow machine a try takes a while. */
+	last = seconds() + MORE_SECONDS;
+	while (!have_begun() && seconds() < last)
 		sleep(1);
+	tell_late_ones();
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		vcpu_stop(&cpus[i], threads[i]);

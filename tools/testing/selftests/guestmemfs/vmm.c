@@ -70,22 +70,34 @@ bool vmm_has_type(unsigned long type)
 }
 
 /* One to one, by gigabytes, so that the tables are two pages. */
-static int make_low(struct vmm *v)
+static void fill_low(char *low)
 {
-	uint64_t *pml4, *pdpt;
+	uint64_t *pml4 = (uint64_t *)low, *pdpt = (uint64_t *)(low + PAGE);
 	unsigned int i;
 
+	pml4[0] = (VMM_LOW_GPA + PAGE) | ENTRY_TABLE;
+	for (i = 0; i < VMM_LIMIT / GIB; i++)
+		pdpt[i] = i * GIB | ENTRY_GIGABYTE;
+	memcpy(low + 2 * PAGE, vmm_guest, vmm_guest_end - vmm_guest);
+}
+
+static int make_low(struct vmm *v)
+{
 	v->low = mmap(NULL, VMM_LOW_PAGES * PAGE, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (v->low == MAP_FAILED)
 		return -1;
-	pml4 = (uint64_t *)v->low;
-	pdpt = (uint64_t *)(v->low + PAGE);
-	pml4[0] = (VMM_LOW_GPA + PAGE) | ENTRY_TABLE;
-	for (i = 0; i < VMM_LIMIT / GIB; i++)
-		pdpt[i] = i * GIB | ENTRY_GIGABYTE;
-	memcpy(v->low + 2 * PAGE, vmm_guest, vmm_guest_end - vmm_guest);
+	fill_low(v->low);
 	return vmm_add_memory(v, VMM_LOW_SLOT, VMM_LOW_GPA, v->low, VMM_LOW_PAGES * PAGE);
+}
+
+/* Are program and page tables what they were made? Nothing writes to them. */
+bool vmm_is_intact(const struct vmm *v)
+{
+	uint64_t low[VMM_LOW_PAGES * PAGE / sizeof(uint64_t)] = {};
+
+	fill_low((char *)low);
+	return !memcmp(low, v->low, sizeof(low));
 }
 
 /* A virtual machine of a type (KVM_X86_*_VM), with nothing but its program in it. */

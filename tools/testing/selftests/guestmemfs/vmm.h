@@ -115,6 +115,7 @@ struct vcpu_state {
 bool vmm_has_type(unsigned long type);
 int vmm_make(struct vmm *v, unsigned long type);
 void vmm_close(struct vmm *v);
+bool vmm_is_intact(const struct vmm *v);
 int vmm_add_memory(const struct vmm *v, int slot, uint64_t gpa, void *p, size_t len);
 int vmm_set_region(const struct vmm *v, const struct kvm_userspace_memory_region2 *region);
 int vmm_bind(const struct vmm *v, int slot, uint64_t gpa, size_t len, int fd, uint64_t offset);
