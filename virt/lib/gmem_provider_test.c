@@ -36,7 +36,9 @@ static DECLARE_WAIT_QUEUE_HEAD(gmem_test_wait);
  */
 void gmem_test_found(void)
 {
-	if (atomic_cmpxchg(&gmem_test_stop, GMEM_TEST_STOP, GMEM_TEST_STOPPED) != GMEM_TEST_STOP)
+	/* All other faults only read, so as not to queue up here: races are tested as well. */
+	if (atomic_read(&gmem_test_stop) != GMEM_TEST_STOP ||
+	    atomic_cmpxchg(&gmem_test_stop, GMEM_TEST_STOP, GMEM_TEST_STOPPED) != GMEM_TEST_STOP)
 		return;
 	wait_event_killable_timeout(gmem_test_wait,
 				    atomic_read(&gmem_test_stop) != GMEM_TEST_STOPPED,
@@ -52,7 +54,8 @@ EXPORT_SYMBOL_GPL(gmem_test_found);
  */
 void gmem_test_invalidating(void)
 {
-	if (atomic_cmpxchg(&gmem_test_stop, GMEM_TEST_STOPPED, GMEM_TEST_PASS) !=
+	if (atomic_read(&gmem_test_stop) != GMEM_TEST_STOPPED ||
+	    atomic_cmpxchg(&gmem_test_stop, GMEM_TEST_STOPPED, GMEM_TEST_PASS) !=
 	    GMEM_TEST_STOPPED)
 		return;
 	wake_up(&gmem_test_wait);
