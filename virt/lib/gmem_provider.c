@@ -3,6 +3,7 @@
  * Who provides guest memory, and to whom. Built in, so that both a provider
  * that is no module and a hypervisor that is one can use it.
  */
+#include <kunit/static_stub.h>
 #include <linux/atomic.h>
 #include <linux/errno.h>
 #include <linux/export.h>
@@ -129,6 +130,8 @@ EXPORT_SYMBOL_GPL(gmem_new_vm_id);
  */
 void gmem_reclaim(unsigned long pfn, unsigned long nr)
 {
+	/* No hypervisor that can be run in a test has anything to reclaim. */
+	KUNIT_STATIC_STUB_REDIRECT(gmem_reclaim, pfn, nr);
 	guard(rwsem_read)(&gmem_registry_lock);
 	if (gmem_consumer && gmem_consumer->reclaim)
 		gmem_consumer->reclaim(pfn, nr);
