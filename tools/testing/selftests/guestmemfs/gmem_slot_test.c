@@ -60,9 +60,10 @@ struct place {
 	uint64_t gpa;
 	uint64_t len;
 	long blocks;	/* entries of 2 MiB, when the guest has touched all of it */
+	uint64_t off;	/* by how much the address that KVM has for its own use is off */
 };
 
-/* The address that KVM has for its own use would allow large entries in each of them. */
+/* But for the last one that address would allow large entries in each of them. */
 static const struct place places[] = {
 	{ "alike",			0,		0,		3 * BLOCK,	3 },
 	{ "by a page differently",	PAGE,		0,		2 * BLOCK,	0 },
@@ -70,6 +71,7 @@ static const struct place places[] = {
 	{ "half a block off, both",	BLOCK / 2,	BLOCK / 2,	2 * BLOCK,	1 },
 	{ "less than a block",		BLOCK,		BLOCK,		BLOCK - PAGE,	0 },
 	{ "three blocks off",		0,		3 * BLOCK,	3 * BLOCK,	3 },
+	{ "an address of its own",	0,		0,		3 * BLOCK,	3, PAGE },
 };
 
 /* Entries are large where the slot, the file and the frames agree about it, and only there. */
@@ -88,7 +90,7 @@ TEST_F_TIMEOUT(gmem, places, 300)
 			.flags = KVM_MEM_GUEST_MEMFD,
 			.guest_phys_addr = FILE_GPA + place->gpa,
 			.memory_size = place->len,
-			.userspace_addr = GIB + place->gpa,
+			.userspace_addr = GIB + place->gpa + place->off,
 			.guest_memfd = gmem,
 			.guest_memfd_offset = place->offset,
 		};
