@@ -200,21 +200,36 @@ static void guest_looks(unsigned int *state)
 		is_wrong("what a guest meets at the end", gpa);
 }
 
+/* What the host finds at a place of the kept part: the pattern, or nothing that it can have. */
+static int look_at_kept(unsigned int page, unsigned int at)
+{
+	/* The first byte of a word of the pattern. */
+	unsigned char expected = ((page - KEPT) * PAGE + at) / 8 + 1;
+	int value = peek(map + page * PAGE + at);
+
+	if (value != FAULT(SIGBUS) && value != expected)
+		is_wrong("what the host finds in the kept part", value);
+	return value;
+}
+
 static void host_looks(unsigned int *state)
 {
 	unsigned int kept = random_page(state, KEPT, LOST);
 	unsigned int any = random_page(state, LOST, NR_PAGES);
 	unsigned int at = next_random(state) % (PAGE / 8) * 8;
-	/* The first byte of a word of the pattern. */
-	unsigned char expected = ((kept - KEPT) * PAGE + at) / 8 + 1;
-	int value = peek(map + kept * PAGE + at);
+	int value;
 
-	if (value != FAULT(SIGBUS) && value != expected)
-		is_wrong("what the host finds in the kept part", value);
+	look_at_kept(kept, at);
 	poke(map + any * PAGE + at, TAG);
 	value = peek(map + any * PAGE + at);
 	if (value && value != FAULT(SIGBUS) && value != TAG)
 		is_wrong("what the host finds in the lost part", value);
+	/* When nobody converts it: all that is shared, and nothing that is private. */
+	kept = random_page(state, KEPT, LOST);
+	pthread_mutex_lock(&zones[0].lock);
+	if ((look_at_kept(kept, at) < 0) != is_private[kept])
+		is_wrong("what the host can have of the kept part", kept);
+	pthread_mutex_unlock(&zones[0].lock);
 }
 
 static void punch_or_fill(unsigned int *state)
