@@ -352,6 +352,11 @@ TEST_F_TIMEOUT(gmem, attributes_of_the_machine, 300)
 	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, BLOCK));
 	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, BLOCK + PAGE));
 	EXPECT_ENTRIES(0, 2, 0, "of two kinds for KVM, and of one for the file");
+	/* Nor of a slot that is made when KVM has been told. */
+	ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, gmem, 0));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, 2 * BLOCK, 1));
+	EXPECT_ENTRIES(0, 2, 0, "the same, in a new slot");
 }
 
 TEST_HARNESS_MAIN
