@@ -223,6 +223,11 @@ TEST_F_TIMEOUT(in_pool, displaced, 300)
 	EXPECT_EQ(0, store(&m, 2 * GIB - PAGE + 4, 2));
 	EXPECT_EQ(2, load(&m, 7 * BLOCK + 4));
 	EXPECT_EQ(2, entries(&m, "4k"));
+	/* Aligned for the guest, and not for the host: small entries, too. */
+	ASSERT_EQ(0, add_memory(&m, 3, FILE_GPA + GIB, p + PAGE / 4, BLOCK));
+	EXPECT_EQ(0, store(&m, GIB, 3));
+	EXPECT_EQ(3, p[PAGE / 4]);
+	EXPECT_EQ(3, entries(&m, "4k"));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
 	EXPECT_EQ(1, entries(&m, "4k"));
 	EXPECT_EQ(0, load(&m, 2 * GIB - PAGE + 4));
