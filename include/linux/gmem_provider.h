@@ -28,6 +28,12 @@
  * - The binding has a reference on the file, the file has none on the
  *   consumer. A provider knows a virtual machine by its number alone.
  *
+ * The consumer may be a module. A binding is part of a virtual machine, which
+ * keeps the consumer loaded until after unbind(); so an invalidation never calls what is
+ * gone. Questions that are not for a binding are asked under the registry's lock,
+ * and unregistering waits for them. A file outlives its virtual machine and
+ * the consumer: it has nothing of either, and no number is ever given again.
+ *
  * Where an entry larger than a page is made of what get_pfn() returned, all of that
  * counts: invalidating one page of it invalidates it.
  *
@@ -113,7 +119,8 @@ const struct gmem_provider_ops *gmem_provider_of(const struct file *file);
  * @vm_id: the number of the virtual machine that @file is; never 0, and never used
  *	again for another one. -EINVAL if @file is none, -EIO if it is dead.
  * @reclaim: frames that were private are about to be shared or free; NULL if that
- *	needs nothing
+ *	needs nothing. A consumer that has made frames private in a way that needs it must
+ *	stay registered as long as there are any, with or without a virtual machine.
  */
 struct gmem_consumer_ops {
 	int (*vm_id)(struct file *file, u64 *id);

@@ -288,6 +288,13 @@ int kvm_gmem_provider_init(void)
 
 /**
  * kvm_gmem_provider_exit - KVM is about to go
+ *
+ * There is no virtual machine any more, so no slot, and no provider has a binding. A file
+ * that was for one of them stays with the provider.
+ *
+ * Memory that SNP or TDX has made private would need kvm_gmem_reclaim() after this, too:
+ * one more reason for kvm_arch_supports_gmem_provider() to refuse such machines as long as
+ * they do not keep KVM loaded for it.
  */
 void kvm_gmem_provider_exit(void)
 {

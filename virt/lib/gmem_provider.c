@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Who provides guest memory, and to whom. Built in, so that both a provider
- * that is no module and a hypervisor that is one can use it.
+ * that is no module and a hypervisor that is one can use it. What is not exported
+ * has no user yet that could be a module.
  */
 #include <kunit/static_stub.h>
 #include <linux/atomic.h>
@@ -26,7 +27,6 @@ void gmem_provider_register(struct gmem_provider *p)
 	guard(rwsem_write)(&gmem_registry_lock);
 	list_add_tail(&p->list, &gmem_providers);
 }
-EXPORT_SYMBOL_GPL(gmem_provider_register);
 
 /**
  * gmem_provider_unregister - forget a kind of file
@@ -39,7 +39,6 @@ void gmem_provider_unregister(struct gmem_provider *p)
 	guard(rwsem_write)(&gmem_registry_lock);
 	list_del(&p->list);
 }
-EXPORT_SYMBOL_GPL(gmem_provider_unregister);
 
 /**
  * gmem_provider_of - the provider of a file
@@ -59,7 +58,7 @@ const struct gmem_provider_ops *gmem_provider_of(const struct file *file)
 			return p->ops;
 	return NULL;
 }
-EXPORT_SYMBOL_GPL(gmem_provider_of);
+EXPORT_SYMBOL_FOR_MODULES(gmem_provider_of, "kvm");
 
 /**
  * gmem_consumer_register - the hypervisor is there
@@ -76,7 +75,7 @@ int gmem_consumer_register(const struct gmem_consumer_ops *ops)
 	gmem_consumer = ops;
 	return 0;
 }
-EXPORT_SYMBOL_GPL(gmem_consumer_register);
+EXPORT_SYMBOL_FOR_MODULES(gmem_consumer_register, "kvm");
 
 /**
  * gmem_consumer_unregister - the hypervisor is about to go
@@ -90,7 +89,7 @@ void gmem_consumer_unregister(const struct gmem_consumer_ops *ops)
 	if (gmem_consumer == ops)
 		gmem_consumer = NULL;
 }
-EXPORT_SYMBOL_GPL(gmem_consumer_unregister);
+EXPORT_SYMBOL_FOR_MODULES(gmem_consumer_unregister, "kvm");
 
 /**
  * gmem_vm_id - the number of a virtual machine
@@ -106,7 +105,6 @@ int gmem_vm_id(struct file *file, u64 *id)
 	guard(rwsem_read)(&gmem_registry_lock);
 	return gmem_consumer ? gmem_consumer->vm_id(file, id) : -EINVAL;
 }
-EXPORT_SYMBOL_GPL(gmem_vm_id);
 
 /**
  * gmem_new_vm_id - a number for a virtual machine
@@ -119,7 +117,7 @@ u64 gmem_new_vm_id(void)
 
 	return atomic64_inc_return(&last);
 }
-EXPORT_SYMBOL_GPL(gmem_new_vm_id);
+EXPORT_SYMBOL_FOR_MODULES(gmem_new_vm_id, "kvm");
 
 /**
  * gmem_reclaim - private frames are about to be shared, or free
@@ -136,4 +134,3 @@ void gmem_reclaim(unsigned long pfn, unsigned long nr)
 	if (gmem_consumer && gmem_consumer->reclaim)
 		gmem_consumer->reclaim(pfn, nr);
 }
-EXPORT_SYMBOL_GPL(gmem_reclaim);

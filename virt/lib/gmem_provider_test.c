@@ -45,7 +45,7 @@ void gmem_test_found(void)
 				    GMEM_TEST_LIMIT);
 	atomic_cmpxchg(&gmem_test_stop, GMEM_TEST_STOPPED, GMEM_TEST_PASS);
 }
-EXPORT_SYMBOL_GPL(gmem_test_found);
+EXPORT_SYMBOL_FOR_MODULES(gmem_test_found, "kvm");
 
 /**
  * gmem_test_invalidating - the consumer has done what invalidate_begin() asks of it
@@ -61,7 +61,7 @@ void gmem_test_invalidating(void)
 	wake_up(&gmem_test_wait);
 	msleep(GMEM_TEST_FAULT_MS);
 }
-EXPORT_SYMBOL_GPL(gmem_test_invalidating);
+EXPORT_SYMBOL_FOR_MODULES(gmem_test_invalidating, "kvm");
 
 static int __init gmem_test_init(void)
 {
