@@ -182,8 +182,8 @@ need_space()
 }
 
 # One at a time in a part of the cache: tree, root, initramfs, build-plain, build-debug,
-# build-none, build-base. A script called by one that holds the lock finds it in GMFS_LOCKS.
-# Who needs several takes them with tree last.
+# build-modular, build-none, build-base. A script called by one that holds the lock finds it
+# in GMFS_LOCKS. Who needs several takes them with tree last.
 lock()
 {
 	local file=$CACHE/.lock.$1 fd
