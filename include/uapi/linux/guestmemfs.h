@@ -43,10 +43,11 @@ struct guestmemfs_create_gmem {
  * virtual machine. Returns it, close-on-exec. What the file's offsets are at
  * first is said by the first descriptor that is made of it, whatever has been
  * written to it before, and by nobody after that: EEXIST if a later one differs.
- * EBADF: @vm_fd is not open; EINVAL: it is no virtual machine; EIO: it has died;
- * EACCES: the file is not open for both; EROFS; EBUSY: a kexec has begun; EAGAIN:
- * it would be private, and something holds a page of it; EOPNOTSUPP: the kernel
- * has no KVM; EMFILE; ENFILE; ENOMEM. With an error nothing has changed.
+ * EBADF: @vm_fd is not open; EINVAL: it is no virtual machine, as nothing is while
+ * KVM is a module and not loaded; EIO: it has died; EACCES: the file is not open for
+ * both; EROFS; EBUSY: a kexec has begun; EAGAIN: it would be private, and something
+ * holds a page of it; EOPNOTSUPP: the kernel was built without KVM; EMFILE; ENFILE;
+ * ENOMEM. With an error nothing has changed.
  */
 #define GUESTMEMFS_IOC_CREATE_GMEM	_IOW(GUESTMEMFS_IOC_MAGIC, 0, struct guestmemfs_create_gmem)
 

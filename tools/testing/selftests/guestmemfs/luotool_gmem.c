@@ -67,16 +67,20 @@ static uint64_t kind_of(const char *word)
 	return strcmp(word, "private") ? GMEM_SHARED : GMEM_PRIVATE;
 }
 
-/* gmem NAME FILE VM private|shared map|nomap: a descriptor of a file, and what all of it is. */
+/*
+ * gmem NAME FILE VM private|shared map|nomap: a descriptor of a file, and what all of it is.
+ * In the place of VM may be a descriptor, which is no virtual machine.
+ */
 static int make_gmem(char **w)
 {
+	int vm = vm_slot(w[3]) < 0 ? fd_of(w[3]) : vm_of(w[3])->vmm.vm;
 	uint32_t flags = kind_of(w[4]) == GMEM_SHARED ? GUESTMEMFS_GMEM_INIT_SHARED : 0;
 
 	if (!strcmp(w[5], "map"))
 		flags |= GUESTMEMFS_GMEM_MMAP;
 	else if (strcmp(w[5], "nomap"))
 		errx(2, "line %u: %s is neither map nor nomap", line_nr, w[5]);
-	return named(w[1], gmem_create(fd_of(w[2]), vm_of(w[3])->vmm.vm, flags));
+	return named(w[1], gmem_create(fd_of(w[2]), vm, flags));
 }
 
 /* slot VM GMEM SIZE: the guest's memory is that of the descriptor. */
