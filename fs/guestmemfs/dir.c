@@ -241,5 +241,6 @@ const struct inode_operations guestmemfs_dir_inode_operations = {
 	.rename			= guestmemfs_rename,
 	.setattr		= guestmemfs_setattr,
 	.getattr		= guestmemfs_getattr,
+	.update_time		= guestmemfs_update_time,
 	.get_offset_ctx		= guestmemfs_offset_ctx,
 };

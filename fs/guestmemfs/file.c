@@ -131,4 +131,5 @@ const struct file_operations guestmemfs_file_operations = {
 const struct inode_operations guestmemfs_file_inode_operations = {
 	.setattr		= guestmemfs_setattr,
 	.getattr		= guestmemfs_getattr,
+	.update_time		= guestmemfs_update_time,
 };

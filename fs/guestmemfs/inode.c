@@ -154,6 +154,29 @@ void guestmemfs_dirty_inode(struct inode *inode, int flags)
 }
 
 /**
+ * guestmemfs_update_time - a file or directory was used
+ * @inode: the inode
+ * @type: which times
+ * @flags: IOCB_NOWAIT
+ *
+ * They are stored at once, with lazytime, too: there is no writeback to wait for.
+ *
+ * Return: 0, or -EAGAIN with IOCB_NOWAIT.
+ */
+int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags)
+{
+	int dirty;
+
+	/* The table's lock is a mutex. */
+	if (flags & IOCB_NOWAIT)
+		return -EAGAIN;
+	dirty = inode_update_time(inode, type, flags);
+	if (dirty > 0)
+		guestmemfs_dirty_inode(inode, dirty);
+	return min(dirty, 0);
+}
+
+/**
  * guestmemfs_evict_inode - an inode leaves memory
  * @inode: the inode
  *

@@ -212,6 +212,7 @@ void guestmemfs_free_inode(struct inode *inode);
 struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
 void gmfs_inode_store(struct inode *inode);
 void guestmemfs_dirty_inode(struct inode *inode, int flags);
+int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags);
 void guestmemfs_evict_inode(struct inode *inode);
 void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
 struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi);
