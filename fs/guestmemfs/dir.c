@@ -124,6 +124,60 @@ static struct dentry *guestmemfs_mkdir(struct mnt_idmap *idmap, struct inode *di
 	return ERR_PTR(gmfs_make(idmap, dir, dentry, mode | S_IFDIR));
 }
 
+/* To the tables it is an orphan from the beginning, and goes with this kernel. */
+static int guestmemfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *file,
+			      umode_t mode)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(dir->i_sb);
+	struct inode *inode = gmfs_inode_new(idmap, dir, mode);
+	int err;
+
+	if (IS_ERR(inode))
+		return finish_open_simple(file, PTR_ERR(inode));
+	err = security_inode_init_security(inode, dir, NULL, NULL, NULL);
+	if (err == -EOPNOTSUPP)
+		err = 0;
+	if (!err)
+		err = gmfs_pool_begin(pool);
+	if (err) {
+		clear_nlink(inode);
+		iput(inode);
+		return finish_open_simple(file, err);
+	}
+	gmfs_inode_store(inode);
+	gmfs_pool_end(pool);
+	d_tmpfile(file, inode);
+	return finish_open_simple(file, 0);
+}
+
+/* The first name of what O_TMPFILE has made. The tables have no room for a second one. */
+static int guestmemfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry *dentry)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(dir->i_sb);
+	struct inode *inode = d_inode(old_dentry);
+	int err;
+
+	if (inode->i_nlink)
+		return -EPERM;
+	err = simple_offset_add(guestmemfs_offset_ctx(dir), dentry);
+	if (err)
+		return err;
+	err = gmfs_pool_begin(pool);
+	if (err) {
+		simple_offset_remove(guestmemfs_offset_ctx(dir), dentry);
+		return err;
+	}
+	inode_set_mtime_to_ts(dir, inode_set_ctime_to_ts(dir, inode_set_ctime_current(inode)));
+	inc_nlink(inode);
+	gmfs_place(inode, dir, &dentry->d_name);
+	gmfs_inode_store(inode);
+	gmfs_inode_store(dir);
+	gmfs_pool_end(pool);
+	ihold(inode);
+	d_make_persistent(dentry, inode);
+	return 0;
+}
+
 /* The part of unlink, rmdir and rename that takes @dentry out of @dir. */
 static void gmfs_remove(struct inode *dir, struct dentry *dentry)
 {
@@ -235,6 +289,7 @@ static int guestmemfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 const struct inode_operations guestmemfs_dir_inode_operations = {
 	.create			= guestmemfs_create,
 	.lookup			= simple_lookup,
+	.link			= guestmemfs_link,
 	.unlink			= guestmemfs_unlink,
 	.mkdir			= guestmemfs_mkdir,
 	.rmdir			= guestmemfs_rmdir,
@@ -242,5 +297,6 @@ const struct inode_operations guestmemfs_dir_inode_operations = {
 	.setattr		= guestmemfs_setattr,
 	.getattr		= guestmemfs_getattr,
 	.update_time		= guestmemfs_update_time,
+	.tmpfile		= guestmemfs_tmpfile,
 	.get_offset_ctx		= guestmemfs_offset_ctx,
 };
