@@ -102,6 +102,8 @@ static int gmfs_make(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 	gmfs_inode_store(dir);
 	gmfs_pool_end(pool);
 	d_make_persistent(dentry, inode);
+	/* Not before: a handle is not to find what may still fail. */
+	insert_inode_hash(inode);
 	return 0;
 
 err_offset_remove:
@@ -147,6 +149,7 @@ static int guestmemfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct
 	gmfs_inode_store(inode);
 	gmfs_pool_end(pool);
 	d_tmpfile(file, inode);
+	insert_inode_hash(inode);
 	return finish_open_simple(file, 0);
 }
 

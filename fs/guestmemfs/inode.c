@@ -77,7 +77,8 @@ static void gmfs_inode_set_ops(struct inode *inode)
  * @sb: the superblock
  * @ino: an entry that is in use and has no VFS inode yet
  *
- * A directory gets a link count of 2, a file one of 1.
+ * A directory gets a link count of 2, a file one of 1. Handles do not find it
+ * before the caller hashes it.
  *
  * Return: the inode, or NULL without memory.
  */
@@ -101,7 +102,6 @@ struct inode *gmfs_inode_get(struct super_block *sb, u32 ino)
 	GUESTMEMFS_I(inode)->btime.tv_nsec = le32_to_cpu(di->btime_nsec);
 	set_nlink(inode, S_ISDIR(inode->i_mode) ? 2 : 1);
 	gmfs_inode_set_ops(inode);
-	insert_inode_hash(inode);
 	lockdep_annotate_inode_mutex_key(inode);
 	return inode;
 }

@@ -100,10 +100,19 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 	return err;
 }
 
+static struct inode *gmfs_load_inode(const struct gmfs_loader *l, u32 ino)
+{
+	struct inode *inode = gmfs_inode_get(l->sb, ino);
+
+	if (inode)
+		insert_inode_hash(inode);
+	return inode;
+}
+
 /* A session of the kernel before has kept it, without a name. */
 static int gmfs_load_orphan(struct gmfs_loader *l, u32 ino)
 {
-	struct inode *inode = gmfs_inode_get(l->sb, ino);
+	struct inode *inode = gmfs_load_inode(l, ino);
 	int err;
 
 	if (!inode)
@@ -122,7 +131,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 {
 	const struct guestmemfs_inode *di = &l->t->inodes[ino];
 	struct dentry *parent = l->dentries[le32_to_cpu(di->parent)];
-	struct inode *inode = gmfs_inode_get(l->sb, ino);
+	struct inode *inode = gmfs_load_inode(l, ino);
 	struct dentry *dentry;
 	int err;
 
@@ -181,7 +190,7 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino;
 	int err = 0;
 
-	l->sb->s_root = d_make_root(gmfs_inode_get(l->sb, GUESTMEMFS_ROOT_INO));
+	l->sb->s_root = d_make_root(gmfs_load_inode(l, GUESTMEMFS_ROOT_INO));
 	if (!l->sb->s_root)
 		return -ENOMEM;
 	l->dentries[GUESTMEMFS_ROOT_INO] = l->sb->s_root;

@@ -96,7 +96,7 @@ static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_blocksize_bits	= GUESTMEMFS_BLOCK_SHIFT;
 	sb->s_magic		= GUESTMEMFS_MAGIC;
 	sb->s_op		= &guestmemfs_super_operations;
-	sb->s_export_op		= NULL;
+	sb->s_export_op		= &guestmemfs_export_operations;
 	sb->s_xattr		= NULL;
 	sb->s_time_gran		= 1;
 	sb->s_d_flags		= 0;

@@ -70,6 +70,8 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_map, bits),
 	DESCRIBED(guestmemfs_poison, page), DESCRIBED(guestmemfs_poison, flags),
 	DESCRIBED(guestmemfs_poison, reserved),
+	DESCRIBED(guestmemfs_fid, uuid), DESCRIBED(guestmemfs_fid, ino),
+	DESCRIBED(guestmemfs_fid, generation),
 };
 
 /* The next row of a table with offset, size and field; NULL at the end. */

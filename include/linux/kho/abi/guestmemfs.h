@@ -420,4 +420,25 @@ struct guestmemfs_poison {
 
 static_assert(sizeof(struct guestmemfs_poison) == 16);
 
+/* What name_to_handle_at(2) gives as the type of a handle. */
+#define GUESTMEMFS_FID_TYPE		0x67
+
+/**
+ * struct guestmemfs_fid - a file handle
+ * @uuid: identity of the pool
+ * @ino: inode number of the file or directory
+ * @generation: of its entry in the inode table
+ *
+ * Not in the pool: user space keeps it, and gives it to a later kernel.
+ */
+struct guestmemfs_fid {
+	__u8 uuid[16];
+	__le32 ino;
+	__le32 generation;
+};
+
+static_assert(sizeof(struct guestmemfs_fid) == 24);
+static_assert(offsetof(struct guestmemfs_fid, ino) == 16);
+static_assert(offsetof(struct guestmemfs_fid, generation) == 20);
+
 #endif /* _LINUX_KHO_ABI_GUESTMEMFS_H */
