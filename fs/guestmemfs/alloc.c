@@ -278,10 +278,10 @@ int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino)
 	struct guestmemfs_inode *di;
 	u32 generation = 0;
 
+	if (!gmfs_inodes_left(t))
+		return -ENOSPC;
 	while (slot < used && t->inodes[slot].mode)
 		slot++;
-	if (slot >= t->nr_inodes)
-		return -ENOSPC;
 	di = &t->inodes[slot];
 	if (slot < used)
 		generation = le32_to_cpu(di->generation);

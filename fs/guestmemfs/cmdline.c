@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guestmemfs= parameter: "16G", "90%", "0:8G,1:50%".
+ * Amounts of memory as text: the guestmemfs= parameter ("16G", "90%", "0:8G,1:50%") and
+ * the options of a mount.
  */
 #include <linux/ctype.h>
 #include <linux/errno.h>
@@ -41,23 +42,50 @@ static int gmfs_suffix_shift(char c)
 	}
 }
 
-static int gmfs_parse_amount(const char **p, u64 value, struct gmfs_request *req)
+/* What is behind a number: a unit, or that it is a percentage. */
+static int gmfs_parse_unit(const char **p, u64 value, u64 *bytes, u32 *percent)
 {
 	int shift = gmfs_suffix_shift(**p);
 
+	*bytes = 0;
+	*percent = 0;
 	if (**p == '%') {
 		if (!value || value > 100)
 			return -EINVAL;
-		req->percent = value;
+		*percent = value;
 		(*p)++;
 		return 0;
 	}
 	if (shift)
 		(*p)++;
-	if (!value || value > U64_MAX >> shift)
+	if (value > U64_MAX >> shift)
 		return -EINVAL;
-	req->bytes = value << shift;
+	*bytes = value << shift;
 	return 0;
+}
+
+/**
+ * gmfs_amount_parse - understand an amount
+ * @text: a decimal number with K, M, G, T, % or nothing behind it, and nothing more
+ * @bytes: the answer, or 0 if it is a percentage
+ * @percent: 1 to 100, or 0 if it is not
+ *
+ * Return: 0 or -EINVAL.
+ */
+int gmfs_amount_parse(const char *text, u64 *bytes, u32 *percent)
+{
+	u64 value;
+	int err;
+
+	err = gmfs_parse_number(&text, &value);
+	if (!err)
+		err = gmfs_parse_unit(&text, value, bytes, percent);
+	return !err && *text ? -EINVAL : err;
+}
+
+static int gmfs_parse_amount(const char **p, u64 value, struct gmfs_request *req)
+{
+	return value ? gmfs_parse_unit(p, value, &req->bytes, &req->percent) : -EINVAL;
 }
 
 static bool gmfs_parse_discard(const char **p, struct gmfs_request *req)

@@ -222,7 +222,7 @@ static int gmfs_fill_plan(const struct gmfs_tables *t, const struct gmfs_extmap 
 		if (run.block == GMFS_NO_BLOCK)
 			missing += run.count;
 	}
-	if (missing > t->free_blocks)
+	if (missing > gmfs_blocks_left(t))
 		return -ENOSPC;
 	*more = missing;
 	if (!missing || !gmfs_fill_splits(t, map, logical, end))

@@ -34,7 +34,7 @@ void gmfs_update_blocks(struct inode *inode)
  *
  * Context: process context, also in a fault.
  * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN
- * if there is no whole group, all with nothing allocated.
+ * if no whole group is there to take, all with nothing allocated.
  */
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 {
@@ -50,7 +50,8 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
-	if (whole && !gmfs_find_full_group(&pool->tables, &group))
+	if (whole && (!gmfs_find_full_group(&pool->tables, &group) ||
+		      gmfs_blocks_left(&pool->tables) < count))
 		err = -EAGAIN;
 	else
 		err = gmfs_map_fill(&pool->tables, &gi->map, inode->i_ino, logical, count);

@@ -12,6 +12,7 @@
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/seq_file.h>
+#include <linux/sizes.h>
 #include <linux/statfs.h>
 #include <linux/workqueue.h>
 
@@ -20,35 +21,75 @@
 /**
  * struct gmfs_context - the options of a mount
  * @node: NUMA node of the pool; %GMFS_ALL_NODES if none was named
+ * @limits: how much of it may be used
  */
 struct gmfs_context {
 	u32 node;
+	struct gmfs_limits limits;
 };
 
 enum {
 	OPT_NODE,
+	OPT_SIZE,
+	OPT_NR_INODES,
 };
 
 static const struct fs_parameter_spec guestmemfs_parameters[] = {
-	fsparam_u32("node",	OPT_NODE),
+	fsparam_u32("node",		OPT_NODE),
+	fsparam_string("size",		OPT_SIZE),
+	fsparam_string("nr_inodes",	OPT_NR_INODES),
 	{}
 };
 
-static int guestmemfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
+static int gmfs_parse_node(struct fs_context *fc, u32 node)
 {
 	struct gmfs_context *ctx = fc->fs_private;
+
+	/* On a remount it may be given, but it cannot be changed. */
+	if (fc->root && node != GUESTMEMFS_SB(fc->root->d_sb)->node)
+		return invalfc(fc, "node= cannot be changed");
+	/* No node has the number that stands for none. */
+	ctx->node = min(node, GMFS_ALL_NODES - 1);
+	return 0;
+}
+
+static int guestmemfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
+{
+	struct gmfs_limits *limits = &((struct gmfs_context *)fc->fs_private)->limits;
 	struct fs_parse_result result;
+	u32 percent;
 	int opt;
 
 	opt = fs_parse(fc, guestmemfs_parameters, param, &result);
-	if (opt < 0)
+	switch (opt) {
+	case OPT_NODE:
+		return gmfs_parse_node(fc, result.uint_32);
+	case OPT_SIZE:
+		if (gmfs_amount_parse(param->string, &limits->size, &limits->percent))
+			return invalfc(fc, "bad value of size=");
+		limits->has_size = true;
+		return 0;
+	case OPT_NR_INODES:
+		if (gmfs_amount_parse(param->string, &limits->inodes, &percent) || percent)
+			return invalfc(fc, "bad value of nr_inodes=");
+		limits->has_inodes = true;
+		return 0;
+	default:
 		return opt;
-	/* On a remount it may be given, but it cannot be changed. */
-	if (fc->root && result.uint_32 != GUESTMEMFS_SB(fc->root->d_sb)->node)
-		return invalfc(fc, "node= cannot be changed");
-	/* No node has the number that stands for none. */
-	ctx->node = min(result.uint_32, GMFS_ALL_NODES - 1);
-	return 0;
+	}
+}
+
+static int gmfs_set_limits(struct fs_context *fc, struct gmfs_pool *pool, bool again)
+{
+	const struct gmfs_context *ctx = fc->fs_private;
+	const char *why;
+	int err;
+
+	guard(mutex)(&pool->lock);
+	err = gmfs_limits_set(&pool->tables, &ctx->limits, again, &why);
+	if (err)
+		errorfc(fc, "%s", why);
+	return err;
 }
 
 static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
@@ -59,12 +100,12 @@ static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	guard(mutex)(&pool->lock);
 	buf->f_type = GUESTMEMFS_MAGIC;
 	buf->f_bsize = GMFS_BLOCK_SIZE;
-	buf->f_blocks = t->total_blocks;
-	buf->f_bfree = t->free_blocks;
-	buf->f_bavail = t->free_blocks;
+	buf->f_blocks = min(t->total_blocks, t->max_blocks ?: U32_MAX);
+	buf->f_bfree = gmfs_blocks_left(t);
+	buf->f_bavail = buf->f_bfree;
 	/* Entry 0 is nobody's. */
-	buf->f_files = t->nr_inodes - GUESTMEMFS_ROOT_INO;
-	buf->f_ffree = t->free_inodes;
+	buf->f_files = min(t->nr_inodes - 1, t->max_inodes ?: U32_MAX);
+	buf->f_ffree = gmfs_inodes_left(t);
 	buf->f_fsid = uuid_to_fsid(pool->uuid.b);
 	buf->f_namelen = GUESTMEMFS_NAME_MAX;
 	return 0;
@@ -72,7 +113,15 @@ static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 
 static int guestmemfs_show_options(struct seq_file *m, struct dentry *root)
 {
-	seq_printf(m, ",node=%d", GUESTMEMFS_SB(root->d_sb)->node);
+	const struct gmfs_pool *pool = GUESTMEMFS_SB(root->d_sb);
+	u64 size = (u64)READ_ONCE(pool->tables.max_blocks) << GUESTMEMFS_BLOCK_SHIFT;
+	u32 inodes = READ_ONCE(pool->tables.max_inodes);
+
+	seq_printf(m, ",node=%d", pool->node);
+	if (size)
+		seq_printf(m, ",size=%lluk", size / SZ_1K);
+	if (inodes)
+		seq_printf(m, ",nr_inodes=%u", inodes);
 	return 0;
 }
 
@@ -129,6 +178,7 @@ static int guestmemfs_get_tree(struct fs_context *fc)
 {
 	const struct gmfs_context *ctx = fc->fs_private;
 	struct gmfs_pool *pool;
+	int err;
 
 	pool = ctx->node == GMFS_ALL_NODES ? gmfs_pool_only() : gmfs_pool_find(ctx->node);
 	if (!pool)
@@ -137,7 +187,18 @@ static int guestmemfs_get_tree(struct fs_context *fc)
 		errorfc(fc, "pool of node %d refused: %s", pool->node, pool->refused);
 		return -EUCLEAN;
 	}
-	return get_tree_keyed(fc, guestmemfs_fill_super, pool);
+	err = get_tree_keyed(fc, guestmemfs_fill_super, pool);
+	if (err)
+		return err;
+	err = gmfs_set_limits(fc, pool, true);
+	if (err) {
+		struct super_block *sb = fc->root->d_sb;
+
+		dput(fc->root);
+		fc->root = NULL;
+		deactivate_locked_super(sb);
+	}
+	return err;
 }
 
 static int guestmemfs_reconfigure(struct fs_context *fc)
@@ -149,7 +210,7 @@ static int guestmemfs_reconfigure(struct fs_context *fc)
 		errorfc(fc, "a feature of the pool allows reading only");
 		return -EROFS;
 	}
-	return 0;
+	return gmfs_set_limits(fc, pool, false);
 }
 
 static void guestmemfs_free_fc(struct fs_context *fc)

@@ -50,6 +50,8 @@ struct gmfs_range {
  * @total_blocks: blocks that exist, without the numbers between ranges
  * @free_blocks: clear bits of @bitmap
  * @free_inodes: unused entries of @inodes
+ * @max_blocks: how many may be taken, 0 for all
+ * @max_inodes: how many inodes may be in use, 0 for all
  * @inode_hint: no inode below is free
  * @extent_hint: no extent below is free
  * @nr_states: extents that no block pays for, see gmfs_is_state()
@@ -83,6 +85,8 @@ struct gmfs_tables {
 	u32 total_blocks;
 	u32 free_blocks;
 	u32 free_inodes;
+	u32 max_blocks;
+	u32 max_inodes;
 	u32 inode_hint;
 	u32 extent_hint;
 	u32 nr_states;
@@ -158,6 +162,7 @@ struct gmfs_index {
 };
 
 /* alloc.c */
+void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count);
 int gmfs_alloc_init(struct gmfs_tables *t);
 void gmfs_alloc_exit(struct gmfs_tables *t);
 const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block);
@@ -171,6 +176,29 @@ u32 gmfs_extent_slot(struct gmfs_tables *t);
 void gmfs_extent_drop(struct gmfs_tables *t, u32 slot);
 int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino);
 void gmfs_inode_free(struct gmfs_tables *t, u32 ino);
+
+/* limits.c */
+
+/**
+ * struct gmfs_limits - what the options of a mount say of a pool
+ * @size: bytes, 0 for all of it
+ * @percent: of the pool, 1 to 100; 0 if @size counts
+ * @inodes: how many there may be, 0 for as many as fit
+ * @has_size: @size and @percent were given
+ * @has_inodes: @inodes was given
+ */
+struct gmfs_limits {
+	u64 size;
+	u32 percent;
+	u64 inodes;
+	bool has_size;
+	bool has_inodes;
+};
+
+u32 gmfs_blocks_left(const struct gmfs_tables *t);
+u32 gmfs_inodes_left(const struct gmfs_tables *t);
+int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
+		    const char **why);
 
 /* extmap.c */
 void gmfs_map_destroy(struct gmfs_extmap *map);
@@ -230,6 +258,7 @@ struct gmfs_request {
 	bool discard;
 };
 
+int gmfs_amount_parse(const char *text, u64 *bytes, u32 *percent);
 int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr);
 
 /* handover.c */

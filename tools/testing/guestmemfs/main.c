@@ -130,6 +130,7 @@ int main(int argc, char **argv)
 	check_tests();
 	check_states_tests();
 	cmdline_tests();
+	limits_tests();
 	handover_tests();
 	golden_tests();
 	golden_states_tests();

@@ -45,6 +45,7 @@ void geometry_tests(void);
 void golden_tests(void);
 void golden_states_tests(void);
 void handover_tests(void);
+void limits_tests(void);
 void map_tests(void);
 void printed_tests(void);
 void random_tests(void);
