@@ -93,6 +93,21 @@ void gmfs_take(struct gmfs_tables *t, u32 block, u32 count)
 }
 
 /**
+ * gmfs_unzero - blocks are to be zeroed before they are seen again
+ * @t: the pool's tables
+ * @block: first block
+ * @count: number of blocks
+ */
+void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
+{
+	u32 i;
+
+	/* Atomic: the bits of other blocks are cleared without our lock. */
+	for (i = 0; i < count; i++)
+		set_bit(block + i, t->unzeroed);
+}
+
+/**
  * gmfs_release - give blocks back, to be zeroed before their next use
  * @t: the pool's tables
  * @block: first block, taken as all of them are
@@ -100,11 +115,7 @@ void gmfs_take(struct gmfs_tables *t, u32 block, u32 count)
  */
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count)
 {
-	u32 i;
-
-	/* Atomic: the bits of other blocks are cleared without our lock. */
-	for (i = 0; i < count; i++)
-		set_bit(block + i, t->unzeroed);
+	gmfs_unzero(t, block, count);
 	bitmap_clear(t->bitmap, block, count);
 	gmfs_group_adjust(t, block, count, false);
 	t->free_blocks += count;

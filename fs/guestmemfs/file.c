@@ -131,5 +131,6 @@ const struct file_operations guestmemfs_file_operations = {
 const struct inode_operations guestmemfs_file_inode_operations = {
 	.setattr		= guestmemfs_setattr,
 	.getattr		= guestmemfs_getattr,
+	.fiemap			= guestmemfs_fiemap,
 	.update_time		= guestmemfs_update_time,
 };

@@ -254,9 +254,17 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		    struct gmfs_run *run);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
-long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
-loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
+int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end);
+int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end);
+int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
 void gmfs_update_blocks(struct inode *inode);
+
+/* fallocate.c */
+long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
+
+/* extents.c */
+loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
+int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
 
 /* convert.c */
 enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsigned int order);

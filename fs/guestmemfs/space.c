@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A file's space: allocate, punch, resize, find data and holes.
+ * A file's space: allocate, punch, zero, resize.
  */
 #include <linux/blk_types.h>
 #include <linux/fs.h>
-#include <linux/falloc.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -156,6 +155,8 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @last: block after the last one to free
  * @fill: first block to allocate
  * @fill_end: block after the last one to allocate
+ * @forget: first block to zero as a whole, all of them allocated by then
+ * @forget_end: block after the last one to zero
  * @size: size that the file gets
  * @takes: bytes are lost to the file, not only zeroed behind its end
  * @idmap: for @attr
@@ -169,6 +170,8 @@ struct gmfs_cut {
 	u64 last;
 	u64 fill;
 	u64 fill_end;
+	u64 forget;
+	u64 forget_end;
 	loff_t size;
 	bool takes;
 	struct mnt_idmap *idmap;
@@ -194,6 +197,35 @@ static int gmfs_cut_blocks(struct gmfs_cut *cut)
 	return err;
 }
 
+/*
+ * Nobody sees their bytes from here on. What is held is not zeroed later: it may have
+ * been written by then.
+ */
+static int gmfs_cut_fill(struct gmfs_cut *cut)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	pgoff_t first = cut->forget * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = cut->forget_end * GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_run run;
+	u64 logical;
+	int err;
+
+	if (first < last && gmfs_first_pin(cut->inode, first, last))
+		return -EBUSY;
+	err = gmfs_map_fill(t, &gi->map, cut->inode->i_ino, cut->fill,
+			    cut->fill_end - cut->fill);
+	if (err || first >= last)
+		return err;
+	gmfs_reclaim_private(cut->inode, first, last);
+	for (logical = cut->forget; logical < cut->forget_end; logical += run.count) {
+		gmfs_map_lookup(t, &gi->map, logical, &run);
+		run.count = min(run.count, cut->forget_end - logical);
+		gmfs_unzero(t, run.block, run.count);
+	}
+	return 0;
+}
+
 /* Changes everything or nothing: what needs memory and can fail comes first. */
 static int gmfs_cut_commit(struct gmfs_cut *cut)
 {
@@ -211,8 +243,7 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	else if (cut->first < cut->last)
 		err = gmfs_cut_blocks(cut);
 	else if (cut->fill < cut->fill_end)
-		err = gmfs_map_fill(&pool->tables, &gi->map, cut->inode->i_ino, cut->fill,
-				    cut->fill_end - cut->fill);
+		err = gmfs_cut_fill(cut);
 	if (!err) {
 		if (cut->head.va)
 			memset(cut->head.va, 0, cut->head.len);
@@ -245,7 +276,16 @@ static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t t
 	return err;
 }
 
-static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
+/**
+ * gmfs_file_punch - make a hole
+ * @inode: the file; its i_rwsem is held exclusively
+ * @start: first byte
+ * @end: byte after the last one
+ *
+ * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file), -ENOMEM, or -ENOSPC
+ * (no room to remember which of the freed parts were converted), with nothing changed.
+ */
+int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
@@ -270,6 +310,48 @@ static int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 	return err;
 }
 
+/**
+ * gmfs_file_zero - zero a part of a file, all of which has blocks after that
+ * @inode: the file; its i_rwsem is held exclusively
+ * @start: first byte
+ * @end: byte after the last one
+ * @size: what the file grows to, or is
+ *
+ * What was there keeps its blocks, and those that are to be zeroed as a whole are only
+ * marked: by the caller, a fault or the next kernel they are zeroed before they are seen.
+ * Behind the block with the old end there is nothing but zeroes.
+ *
+ * Return: 0, -EBUSY (a kexec has begun, a session preserves the file, or something holds a
+ * block), -ENOSPC or -ENOMEM, with nothing changed.
+ */
+int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
+{
+	struct address_space *mapping = inode->i_mapping;
+	loff_t old = i_size_read(inode), old_end = round_up(old, GMFS_BLOCK_SIZE);
+	loff_t from = size > old ? min(start, old) : start;
+	loff_t to = size > old ? max(end, old_end) : end;
+	loff_t first = round_up(from, GMFS_BLOCK_SIZE), last = round_down(to, GMFS_BLOCK_SIZE);
+	struct gmfs_cut cut = {
+		.inode		= inode,
+		.fill		= start >> GUESTMEMFS_BLOCK_SHIFT,
+		.fill_end	= round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
+		.forget		= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.forget_end	= min(last, old_end) >> GUESTMEMFS_BLOCK_SHIFT,
+		.size		= size,
+		.takes		= true,
+	};
+	int err;
+
+	filemap_invalidate_lock(mapping);
+	unmap_mapping_range(mapping, from, to - from, 1);
+	gmfs_gmem_invalidate_begin(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
+	gmfs_pin_settle(inode, cut.fill, cut.fill_end);
+	err = gmfs_cut(&cut, from, min(first, to), max(last, first), to);
+	gmfs_gmem_invalidate_end(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
+	filemap_invalidate_unlock(mapping);
+	return err;
+}
+
 /* Size, blocks and attributes in one step: a kexec comes before it or after it. */
 static int gmfs_file_grow(struct gmfs_cut *cut)
 {
@@ -280,6 +362,27 @@ static int gmfs_file_grow(struct gmfs_cut *cut)
 	err = gmfs_cut(cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
 	filemap_invalidate_unlock(cut->inode->i_mapping);
 	return err;
+}
+
+/**
+ * gmfs_file_extend - make a file larger, and fill the holes of a part of it
+ * @inode: the file; its i_rwsem is held exclusively
+ * @size: the new size, more than the old one
+ * @logical: first block to allocate
+ * @end: block after the last one
+ *
+ * Return: 0, -EBUSY (a kexec has begun), -ENOSPC or -ENOMEM, with nothing changed.
+ */
+int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end)
+{
+	struct gmfs_cut cut = {
+		.inode		= inode,
+		.fill		= logical,
+		.fill_end	= end,
+		.size		= size,
+	};
+
+	return gmfs_file_grow(&cut);
 }
 
 /**
@@ -321,104 +424,4 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	gmfs_gmem_invalidate_end(inode, size >> PAGE_SHIFT, ULONG_MAX);
 	filemap_invalidate_unlock(mapping);
 	return err;
-}
-
-/* @size: what the file grows to, or is */
-static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end, loff_t size)
-{
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	u64 logical = start >> GUESTMEMFS_BLOCK_SHIFT;
-	u64 last = round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
-	struct gmfs_cut cut = {
-		.inode		= inode,
-		.fill		= logical,
-		.fill_end	= last,
-		.size		= size,
-	};
-	struct gmfs_run run;
-	int err;
-
-	lockdep_assert_held_write(&inode->i_rwsem);
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	gmfs_pin_settle(inode, logical, last);
-	filemap_invalidate_unlock_shared(inode->i_mapping);
-	if (size > i_size_read(inode))
-		err = gmfs_file_grow(&cut);
-	else
-		err = gmfs_file_allocate(inode, logical, last - logical, false);
-	while (!err && logical < last) {
-		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
-		run.count = min(run.count, last - logical);
-		/* Under i_rwsem no other than this file can get the blocks. */
-		err = gmfs_zero_blocks(pool, run.block, run.count);
-		logical += run.count;
-	}
-	return err;
-}
-
-/**
- * guestmemfs_fallocate - allocate or free a part of a file
- * @file: the file
- * @mode: 0, FALLOC_FL_KEEP_SIZE, or FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE
- * @offset: first byte
- * @len: bytes
- *
- * Allocation is of whole blocks, all or none of them, together with the new
- * size, and zeroes them. When a fatal signal ends the zeroing, blocks and size
- * stay, and the rest is zeroed at the first fault.
- *
- * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
- * has begun, or a session preserves the file that is to be punched).
- */
-long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
-{
-	struct inode *inode = file_inode(file);
-	loff_t end = offset + len;
-	int err;
-
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
-		return -EOPNOTSUPP;
-	guard(rwsem_write)(&inode->i_rwsem);
-	err = file_modified(file);
-	if (err)
-		return err;
-	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return gmfs_file_punch(inode, offset, end);
-	if (mode & FALLOC_FL_KEEP_SIZE || end <= i_size_read(inode))
-		return gmfs_file_prealloc(inode, offset, end, i_size_read(inode));
-	err = inode_newsize_ok(inode, end);
-	if (err)
-		return err;
-	return gmfs_file_prealloc(inode, offset, end, end);
-}
-
-/**
- * gmfs_file_seek - find data or a hole
- * @inode: the file
- * @offset: where to begin
- * @whence: SEEK_DATA or SEEK_HOLE
- *
- * Allocated is data. The end of the file is a hole.
- *
- * Return: the offset, or -ENXIO if there is none.
- */
-loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
-{
-	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	loff_t size = i_size_read(inode);
-	struct gmfs_run run;
-
-	if (offset < 0 || offset >= size)
-		return -ENXIO;
-	guard(rwsem_read)(&gi->map_lock);
-	while (offset < size) {
-		gmfs_map_lookup(t, &gi->map, offset >> GUESTMEMFS_BLOCK_SHIFT, &run);
-		if (whence == SEEK_HOLE ? run.block == GMFS_NO_BLOCK : run.block != GMFS_NO_BLOCK)
-			return offset;
-		offset = (run.logical + run.count) << GUESTMEMFS_BLOCK_SHIFT;
-	}
-	return whence == SEEK_HOLE ? size : -ENXIO;
 }

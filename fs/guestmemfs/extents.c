@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where a file's data is: SEEK_DATA, SEEK_HOLE, FIEMAP.
+ */
+#include <linux/capability.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <linux/sched/signal.h>
+
+#include "internal.h"
+
+/**
+ * gmfs_file_seek - find data or a hole
+ * @inode: the file
+ * @offset: where to begin
+ * @whence: SEEK_DATA or SEEK_HOLE
+ *
+ * Allocated is data. The end of the file is a hole.
+ *
+ * Return: the offset, or -ENXIO if there is none.
+ */
+loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	loff_t size = i_size_read(inode);
+	struct gmfs_run run;
+
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	guard(rwsem_read)(&gi->map_lock);
+	while (offset < size) {
+		gmfs_map_lookup(t, &gi->map, offset >> GUESTMEMFS_BLOCK_SHIFT, &run);
+		if (whence == SEEK_HOLE ? run.block == GMFS_NO_BLOCK : run.block != GMFS_NO_BLOCK)
+			return offset;
+		offset = (run.logical + run.count) << GUESTMEMFS_BLOCK_SHIFT;
+	}
+	return whence == SEEK_HOLE ? size : -ENXIO;
+}
+
+/*
+ * Finds the first memory at or behind a block, as far as it is in one piece: one
+ * extent may be private and the next one shared.
+ */
+static bool gmfs_next_piece(struct inode *inode, u64 logical, struct gmfs_run *piece)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_run run;
+
+	guard(rwsem_read)(&gi->map_lock);
+	piece->block = GMFS_NO_BLOCK;
+	for (; logical < GMFS_MAX_LOGICAL; logical += run.count) {
+		gmfs_map_lookup(t, &gi->map, logical, &run);
+		if (piece->block == GMFS_NO_BLOCK) {
+			*piece = run;
+			continue;
+		}
+		if (run.block == GMFS_NO_BLOCK ||
+		    gmfs_block_phys(t, run.block) != gmfs_block_phys(t, piece->block) +
+						     (piece->count << GUESTMEMFS_BLOCK_SHIFT))
+			break;
+		piece->count += run.count;
+	}
+	return piece->block != GMFS_NO_BLOCK;
+}
+
+/**
+ * guestmemfs_fiemap - the physical extents of a file
+ * @inode: the file
+ * @info: where to
+ * @start: first byte
+ * @len: bytes
+ *
+ * Physical addresses are for those who may see them in /proc/pid/pagemap, too. Others learn
+ * where data is in the file.
+ *
+ * Context: process context; the answer may be written into a mapping of the file.
+ * Return: 0; -EINVAL, -EFBIG, -EBADR as fiemap_prep() says, -EFAULT, -EINTR.
+ */
+int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
+{
+	bool tell = ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_run piece, next;
+	bool more;
+	int err;
+
+	err = fiemap_prep(inode, info, start, &len, 0);
+	if (err)
+		return err;
+	/* Blocks may come, by faults, but none goes. */
+	guard(rwsem_read)(&inode->i_rwsem);
+	more = gmfs_next_piece(inode, start >> GUESTMEMFS_BLOCK_SHIFT, &piece);
+	while (more && !err && piece.logical << GUESTMEMFS_BLOCK_SHIFT < start + len) {
+		u32 flags = tell ? 0 : FIEMAP_EXTENT_UNKNOWN;
+
+		more = gmfs_next_piece(inode, piece.logical + piece.count, &next);
+		if (!more)
+			flags |= FIEMAP_EXTENT_LAST;
+		/* Not under map_lock, which a fault takes. */
+		err = fiemap_fill_next_extent(info, piece.logical << GUESTMEMFS_BLOCK_SHIFT,
+					      tell ? gmfs_block_phys(t, piece.block) : 0,
+					      piece.count << GUESTMEMFS_BLOCK_SHIFT, flags);
+		if (more)
+			piece = next;
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+	}
+	/* 1: there is no more room. */
+	return min(err, 0);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The modes of fallocate(2).
+ */
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "internal.h"
+
+/* Zeroes what holds old bytes in a part of a file that has all of its blocks. */
+static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct gmfs_run run;
+	int err = 0;
+
+	/* Under it no other than this file can get the blocks. */
+	lockdep_assert_held_write(&inode->i_rwsem);
+	while (!err && logical < end) {
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
+		run.count = min(run.count, end - logical);
+		err = gmfs_zero_blocks(pool, run.block, run.count);
+		logical += run.count;
+	}
+	return err;
+}
+
+/* @size: what the file grows to, or is */
+static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end, loff_t size)
+{
+	u64 logical = start >> GUESTMEMFS_BLOCK_SHIFT;
+	u64 last = round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	int err;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	gmfs_pin_settle(inode, logical, last);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	if (size > i_size_read(inode))
+		err = gmfs_file_extend(inode, size, logical, last);
+	else
+		err = gmfs_file_allocate(inode, logical, last - logical, false);
+	return err ? err : gmfs_zero_file(inode, logical, last);
+}
+
+static int gmfs_file_zero_range(struct inode *inode, loff_t start, loff_t end, loff_t size)
+{
+	int err = gmfs_file_zero(inode, start, end, size);
+
+	if (err)
+		return err;
+	return gmfs_zero_file(inode, start >> GUESTMEMFS_BLOCK_SHIFT,
+			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);
+}
+
+/**
+ * guestmemfs_fallocate - allocate, free or zero a part of a file
+ * @file: the file
+ * @mode: 0 or FALLOC_FL_ZERO_RANGE, both with or without FALLOC_FL_KEEP_SIZE, or
+ *	FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE
+ * @offset: first byte
+ * @len: bytes
+ *
+ * Allocation is of whole blocks, all or none of them, together with the new
+ * size, and zeroes them. When a fatal signal ends the zeroing, blocks and size
+ * stay, and the rest is zeroed at the first fault.
+ *
+ * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
+ * has begun, a session preserves the file that is to lose bytes, or something holds a part of
+ * what is to be allocated or zeroed).
+ */
+long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	loff_t end = offset + len, size;
+	int err;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	guard(rwsem_write)(&inode->i_rwsem);
+	err = file_modified(file);
+	if (err)
+		return err;
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		return gmfs_file_punch(inode, offset, end);
+	size = i_size_read(inode);
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) {
+		err = inode_newsize_ok(inode, end);
+		if (err)
+			return err;
+		size = end;
+	}
+	if (mode & FALLOC_FL_ZERO_RANGE)
+		return gmfs_file_zero_range(inode, offset, end, size);
+	return gmfs_file_prealloc(inode, offset, end, size);
+}
