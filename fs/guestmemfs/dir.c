@@ -249,12 +249,15 @@ static int gmfs_rename(struct inode *old_dir, struct dentry *old_dentry,
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(old_dir->i_sb);
 	bool replaces = d_really_is_positive(new_dentry);
-	int err, added;
+	/* Who reads the directory meets it once, by one name or the other. */
+	bool stays = old_dir == new_dir && !replaces;
+	int err, added = -EBUSY;
 
 	if (!simple_empty(new_dentry))
 		return -ENOTEMPTY;
 	/* A name that is replaced has its position already, and leaves it to the new one. */
-	added = simple_offset_add(guestmemfs_offset_ctx(new_dir), new_dentry);
+	if (!stays)
+		added = simple_offset_add(guestmemfs_offset_ctx(new_dir), new_dentry);
 	if (added && added != -EBUSY)
 		return added;
 	err = gmfs_pool_begin(pool);
@@ -263,7 +266,8 @@ static int gmfs_rename(struct inode *old_dir, struct dentry *old_dentry,
 			simple_offset_remove(guestmemfs_offset_ctx(new_dir), new_dentry);
 		return err;
 	}
-	simple_offset_rename(old_dir, old_dentry, new_dir, new_dentry);
+	if (!stays)
+		simple_offset_rename(old_dir, old_dentry, new_dir, new_dentry);
 	if (replaces)
 		gmfs_remove(new_dir, new_dentry);
 	if (d_is_dir(old_dentry)) {

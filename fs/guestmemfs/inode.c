@@ -64,7 +64,7 @@ static void gmfs_inode_set_ops(struct inode *inode)
 {
 	if (S_ISDIR(inode->i_mode)) {
 		inode->i_op = &guestmemfs_dir_inode_operations;
-		inode->i_fop = &simple_offset_dir_operations;
+		inode->i_fop = &guestmemfs_dir_operations;
 		simple_offset_init(&GUESTMEMFS_I(inode)->offsets);
 	} else {
 		inode->i_op = &guestmemfs_file_inode_operations;

@@ -227,6 +227,9 @@ struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool);
 /* dir.c */
 extern const struct inode_operations guestmemfs_dir_inode_operations;
 
+/* readdir.c */
+extern const struct file_operations guestmemfs_dir_operations;
+
 /* export.c */
 extern const struct export_operations guestmemfs_export_operations;
 
