@@ -14,7 +14,6 @@
 #include <sys/statfs.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 
 #include "fixture.h"
@@ -120,7 +119,6 @@ TEST_F(in_pool, read_and_write_are_refused)
 	REFUSED(EINVAL, sendfile(fd, zero, NULL, 1));
 	REFUSED(EINVAL, copy_file_range(fd, NULL, other, NULL, 1, 0));
 	REFUSED(EINVAL, open(pool_path(&self->p, "file"), O_RDWR | O_DIRECT));
-	REFUSED(EOPNOTSUPP, open(self->p.dir, O_TMPFILE | O_RDWR, 0600));
 	REFUSED(EOPNOTSUPP, ioctl(other, FICLONE, fd));
 	REFUSED(ENOTTY, ioctl(fd, _IO('x', 200)));
 	/* Advice is taken by doing nothing. None of all this has left anything behind. */
@@ -131,26 +129,6 @@ TEST_F(in_pool, read_and_write_are_refused)
 	EXPECT_EQ(0, fsync(fd));
 	EXPECT_EQ(0, fdatasync(fd));
 	EXPECT_EQ(0, flock(fd, LOCK_EX | LOCK_NB));
-}
-
-/* Where a file lies is not told, and it can be opened by name alone. */
-TEST_F(in_pool, extents_and_handles_are_refused)
-{
-	struct fiemap map = { .fm_length = FIEMAP_MAX_OFFSET };
-	union {
-		struct file_handle handle;
-		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} h = { .handle.handle_bytes = MAX_HANDLE_SZ };
-	int fd = file_make(&self->p, "file", BLOCK), mount_id;
-
-	ASSERT_GE(fd, 0);
-	/* They work elsewhere, or their refusal would say nothing. */
-	EXPECT_EQ(0, name_to_handle_at(AT_FDCWD, "/dev/shm", &h.handle, &mount_id, 0));
-	h.handle.handle_bytes = MAX_HANDLE_SZ;
-	REFUSED(EOPNOTSUPP, name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH));
-	REFUSED(EOPNOTSUPP, ioctl(fd, FS_IOC_FIEMAP, &map));
-	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
-	REFUSED(EOPNOTSUPP, ioctl(fd, FS_IOC_FIEMAP, &map));
 }
 
 /* A limit of the process on the size of files: the errno, and the signal. */

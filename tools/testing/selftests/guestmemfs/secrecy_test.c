@@ -401,7 +401,7 @@ TEST_F_TIMEOUT(secrecy, no_struct_pages, 120)
 	EXPECT_EQ(0, counted);
 }
 
-/* Where a guest lies in the machine is not told, not even to root. */
+/* Not even to root: where a file is, FIEMAP tells, and whose page it is nobody does. */
 TEST_F(secrecy, pagemap)
 {
 	char *guest = guest_memory(&self->p, 2 * BLOCK), *host = malloc(2 * PAGE);

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading directories of guestmemfs: kinds and numbers of what is in them, positions
+ * that stay where they are. name_test has many names, vm/tests/names more than that.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "fixture.h"
+
+#define NAMES	300
+
+/* What getdents64() said of a directory. */
+struct listing {
+	struct {
+		char name[24];
+		uint64_t ino;
+		int64_t next;
+		unsigned char type;
+	} entry[NAMES + 2];
+	int nr;
+};
+
+/* Adds what comes next, all of it or one buffer full. */
+static int read_more(int dir, struct listing *l, bool all)
+{
+	char buf[512];
+	long len, at;
+
+	while ((len = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < len; at += ((struct dirent64 *)(buf + at))->d_reclen) {
+			struct dirent64 *d = (void *)(buf + at);
+
+			if (l->nr == ARRAY_SIZE(l->entry))
+				return -1;
+			snprintf(l->entry[l->nr].name, sizeof(l->entry[0].name), "%.23s",
+				 d->d_name);
+			l->entry[l->nr].ino = d->d_ino;
+			l->entry[l->nr].next = d->d_off;
+			l->entry[l->nr++].type = d->d_type;
+		}
+		if (!all)
+			return 0;
+	}
+	return len;
+}
+
+static int read_on(int dir, struct listing *l)
+{
+	l->nr = 0;
+	return read_more(dir, l, true);
+}
+
+static int find(const struct listing *l, const char *name)
+{
+	int i;
+
+	for (i = 0; i < l->nr; i++)
+		if (!strcmp(l->entry[i].name, name))
+			return i;
+	return -1;
+}
+
+static int times_listed(const struct listing *l, uint64_t ino)
+{
+	int i, n = 0;
+
+	for (i = 0; i < l->nr; i++)
+		n += l->entry[i].ino == ino;
+	return n;
+}
+
+static char *numbered(int i)
+{
+	static char name[16];
+
+	snprintf(name, sizeof(name), "n%d", i);
+	return name;
+}
+
+static void make_names(struct __test_metadata *_metadata, const struct pool *p)
+{
+	int i;
+
+	for (i = 0; i < NAMES; i++) {
+		const char *path = pool_path(p, numbered(i));
+
+		ASSERT_EQ(0, i % 3 ? mknod(path, S_IFREG | 0600, 0) : mkdir(path, 0700));
+	}
+}
+
+TEST_F(in_pool, kinds_and_numbers)
+{
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), i, round;
+	static struct listing l;
+	struct stat st;
+
+	make_names(_metadata, &self->p);
+	for (round = 0; round < 2; round++) {
+		ASSERT_EQ(0, read_on(dir, &l));
+		ASSERT_EQ(NAMES + 2, l.nr);
+		for (i = 0; i < NAMES; i++) {
+			int at = find(&l, numbered(i));
+
+			ASSERT_GE(at, 0)
+				TH_LOG("%s is missing", numbered(i));
+			ASSERT_EQ(0, stat(pool_path(&self->p, numbered(i)), &st));
+			EXPECT_EQ(st.st_ino, l.entry[at].ino);
+			EXPECT_EQ(i % 3 ? DT_REG : DT_DIR, l.entry[at].type);
+		}
+		ASSERT_EQ(0, stat(self->p.dir, &st));
+		EXPECT_EQ(st.st_ino, l.entry[find(&l, ".")].ino);
+		EXPECT_EQ(DT_DIR, l.entry[find(&l, ".")].type);
+		ASSERT_EQ(0, stat(self->p.mnt, &st));
+		EXPECT_EQ(st.st_ino, l.entry[find(&l, "..")].ino);
+		close(dir);
+		ASSERT_EQ(0, pool_remount(&self->p));
+		dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
+	}
+	close(dir);
+}
+
+/* One goes on where one was, whatever has come and gone before and behind that. */
+TEST_F(in_pool, positions)
+{
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), i, at;
+	static struct listing all, rest;
+
+	make_names(_metadata, &self->p);
+	ASSERT_EQ(0, read_on(dir, &all));
+	ASSERT_EQ(NAMES + 2, all.nr);
+	for (at = 0; at < all.nr; at += 37) {
+		ASSERT_EQ(all.entry[at].next, lseek(dir, all.entry[at].next, SEEK_SET));
+		ASSERT_EQ(0, read_on(dir, &rest));
+		ASSERT_EQ(all.nr - at - 1, rest.nr);
+		for (i = 0; i < rest.nr; i++)
+			EXPECT_STREQ(all.entry[at + 1 + i].name, rest.entry[i].name);
+	}
+	/* Of three in a row that are files, the second goes. The first says where. */
+	for (at = 2; !(all.entry[at].type == DT_REG && all.entry[at + 1].type == DT_REG); at++)
+		;
+	ASSERT_EQ(0, unlink(pool_path(&self->p, all.entry[at + 1].name)));
+	close(file_make(&self->p, "new", 0));
+	ASSERT_EQ(0, rename(pool_path(&self->p, "new"), pool_path(&self->p, "newer")));
+	ASSERT_EQ(all.entry[at].next, lseek(dir, all.entry[at].next, SEEK_SET));
+	ASSERT_EQ(0, read_on(dir, &rest));
+	EXPECT_STREQ(all.entry[at + 2].name, rest.entry[0].name);
+	EXPECT_EQ(-1, find(&rest, all.entry[at + 1].name));
+	EXPECT_EQ(-1, find(&rest, all.entry[at].name));
+	/* What is new at the time of a rewind is there after it, and once. */
+	ASSERT_EQ(0, lseek(dir, 0, SEEK_SET));
+	ASSERT_EQ(0, read_on(dir, &rest));
+	EXPECT_EQ(all.nr, rest.nr);
+	EXPECT_GE(find(&rest, "newer"), 0);
+	EXPECT_EQ(-1, find(&rest, "new"));
+	close(dir);
+}
+
+/* What is next goes, and there is nothing behind it. */
+TEST_F(in_pool, last_one_goes)
+{
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
+	static struct listing all, rest;
+	const char *last;
+
+	make_names(_metadata, &self->p);
+	ASSERT_EQ(0, read_on(dir, &all));
+	last = pool_path(&self->p, all.entry[all.nr - 1].name);
+	ASSERT_EQ(0, all.entry[all.nr - 1].type == DT_DIR ? rmdir(last) : unlink(last));
+	ASSERT_LE(0, lseek(dir, all.entry[all.nr - 2].next, SEEK_SET));
+	ASSERT_EQ(0, read_on(dir, &rest));
+	EXPECT_EQ(0, rest.nr);
+	close(dir);
+}
+
+struct meanwhile {
+	unsigned int flags;
+	/* Which ones, of those that have been read (up) and have not (down). */
+	int from, to;
+};
+
+static const struct meanwhile meanwhiles[] = {
+	{ RENAME_EXCHANGE,	1,	-1 },
+	{ RENAME_EXCHANGE,	-1,	1 },
+	{ RENAME_EXCHANGE,	1,	2 },
+	{ RENAME_EXCHANGE,	-1,	-2 },
+	{ 0,			1,	0 },	/* 0: to a name that was not there */
+	{ 0,			-1,	0 },
+	{ 0,			1,	2 },
+	{ 0,			-1,	-2 },
+	{ 0,			1,	-1 },
+	{ 0,			-1,	1 },
+};
+
+/* The nth file before what comes next, or behind it. */
+static const char *chosen(const struct listing *all, int next, int which)
+{
+	int step = which > 0 ? -1 : 1, at = next + step, n = abs(which);
+
+	if (!which)
+		return "fresh";
+	while (all->entry[at].type != DT_REG || --n)
+		at += step;
+	return all->entry[at].name;
+}
+
+/*
+ * Entries are renamed between two reads, and the one that comes next then goes: those
+ * that nobody touched are listed once, each, whatever the order of things has become.
+ */
+TEST_F(in_pool, renamed_while_read)
+{
+	static struct listing all, seen;
+	int dir, next, i, k;
+
+	make_names(_metadata, &self->p);
+	for (k = 0; k < ARRAY_SIZE(meanwhiles); k++) {
+		const struct meanwhile *m = &meanwhiles[k];
+		const char *from, *to, *path;
+
+		dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
+		ASSERT_EQ(0, read_on(dir, &all));
+		ASSERT_EQ(0, lseek(dir, 0, SEEK_SET));
+		seen.nr = 0;
+		for (i = 0; i < 5; i++)
+			ASSERT_EQ(0, read_more(dir, &seen, false));
+		next = seen.nr;
+		from = chosen(&all, next, m->from);
+		to = chosen(&all, next, m->to);
+		ASSERT_EQ(0, syscall(SYS_renameat2, AT_FDCWD, pool_path(&self->p, from), AT_FDCWD,
+				     pool_path(&self->p, to), m->flags));
+		path = pool_path(&self->p, all.entry[next].name);
+		ASSERT_EQ(0, all.entry[next].type == DT_DIR ? rmdir(path) : unlink(path));
+		ASSERT_EQ(0, read_more(dir, &seen, true));
+		for (i = 0; i < all.nr; i++) {
+			if (i == next || !strcmp(all.entry[i].name, from) ||
+			    !strcmp(all.entry[i].name, to))
+				continue;
+			EXPECT_EQ(1, times_listed(&seen, all.entry[i].ino))
+				TH_LOG("case %d, entry %d of %d, %d were read", k, i, all.nr, next);
+		}
+		EXPECT_EQ(-1, find(&seen, all.entry[next].name));
+		/* What only gets another name is listed by one of the two. */
+		if (!m->to)
+			EXPECT_NE(find(&seen, from) < 0, find(&seen, "fresh") < 0);
+		unlink(pool_path(&self->p, "fresh"));
+		close(dir);
+	}
+}
+
+/* A directory that is gone is empty; it is not an error to go on reading it. */
+TEST_F(in_pool, gone_while_read)
+{
+	static struct listing l;
+	int dir;
+
+	ASSERT_EQ(0, mkdir(pool_path(&self->p, "d"), 0700));
+	dir = open(pool_path(&self->p, "d"), O_RDONLY | O_DIRECTORY);
+	ASSERT_EQ(0, read_on(dir, &l));
+	EXPECT_EQ(2, l.nr);
+	ASSERT_EQ(0, rmdir(pool_path(&self->p, "d")));
+	EXPECT_EQ(0, lseek(dir, 0, SEEK_SET));
+	EXPECT_EQ(ENOENT, ERR(syscall(SYS_getdents64, dir, &l, sizeof(l))));
+	close(dir);
+}
+
+TEST_HARNESS_MAIN

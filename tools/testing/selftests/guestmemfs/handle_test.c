@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * File handles of guestmemfs: they find a file whatever its name is, for as long as
+ * it is the same file of the same pool. vm/tests/names takes them across kexec.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "fixture.h"
+
+#define FID_TYPE	0x67
+#define FID_BYTES	24
+#ifndef AT_HANDLE_FID
+#define AT_HANDLE_FID	0x200
+#endif
+#ifndef AT_HANDLE_CONNECTABLE
+#define AT_HANDLE_CONNECTABLE	0x2
+#endif
+
+union handle {
+	struct file_handle h;
+	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+};
+
+static int handle_get(const char *path, union handle *handle, int flags)
+{
+	int mount_id;
+
+	memset(handle, 0, sizeof(*handle));
+	handle->h.handle_bytes = MAX_HANDLE_SZ;
+	return name_to_handle_at(AT_FDCWD, path, &handle->h, &mount_id, flags);
+}
+
+static int handle_open(const char *mnt, union handle *handle, int flags)
+{
+	int dir = open(mnt, O_RDONLY | O_DIRECTORY), fd, err;
+
+	fd = open_by_handle_at(dir, &handle->h, flags);
+	err = errno;
+	close(dir);
+	errno = err;
+	return fd;
+}
+
+static ino_t ino_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
+TEST_F(in_pool, finds_a_file_without_its_name)
+{
+	int fd = file_make(&self->p, "file", BLOCK), again;
+	ino_t ino = ino_of(fd);
+	union handle handle;
+	unsigned char *p;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, mkdir(pool_path(&self->p, "dir"), 0700));
+	ASSERT_EQ(0, handle_get(pool_path(&self->p, "file"), &handle, 0));
+	EXPECT_EQ(FID_TYPE, handle.h.handle_type);
+	EXPECT_EQ(FID_BYTES, handle.h.handle_bytes);
+	p = map_file(fd, 0, BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	p[7] = 77;
+	munmap(p, BLOCK);
+	close(fd);
+	ASSERT_EQ(0, rename(pool_path(&self->p, "file"), pool_path(&self->p, "dir/other")));
+	ASSERT_EQ(0, pool_remount(&self->p));
+	again = handle_open(self->p.mnt, &handle, O_RDWR);
+	ASSERT_GE(again, 0);
+	EXPECT_EQ(ino, ino_of(again));
+	p = map_file(again, 0, BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(77, p[7]);
+	munmap(p, BLOCK);
+	close(again);
+	/* It has its name: it can be unlinked and is gone. */
+	EXPECT_EQ(0, unlink(pool_path(&self->p, "dir/other")));
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
+}
+
+/* The next file gets the same number, and is another one. */
+TEST_F(in_pool, generations)
+{
+	union handle first, second;
+	int fd = file_make(&self->p, "file", 0), round;
+	ino_t ino = ino_of(fd);
+
+	ASSERT_GE(fd, 0);
+	close(fd);
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, handle_get(pool_path(&self->p, "file"), &first, 0));
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+		if (round == 1)
+			ASSERT_EQ(0, pool_remount(&self->p));
+		fd = file_make(&self->p, "file", 0);
+		ASSERT_GE(fd, 0);
+		EXPECT_EQ(ino, ino_of(fd));
+		close(fd);
+		if (round == 2)
+			ASSERT_EQ(0, pool_remount(&self->p));
+		ASSERT_EQ(0, handle_get(pool_path(&self->p, "file"), &second, 0));
+		EXPECT_NE(0, memcmp(&first, &second, sizeof(first)));
+		EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &first, O_RDONLY)));
+		fd = handle_open(self->p.mnt, &second, O_RDONLY);
+		EXPECT_GE(fd, 0);
+		close(fd);
+	}
+}
+
+/* As elsewhere: while somebody has it open, and no longer. Its number stays taken. */
+TEST_F(in_pool, unlinked_and_open)
+{
+	int fd = file_make(&self->p, "file", 0), again, other;
+	union handle handle;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, handle_get(pool_path(&self->p, "file"), &handle, 0));
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+	again = handle_open(self->p.mnt, &handle, O_RDWR);
+	EXPECT_GE(again, 0);
+	EXPECT_EQ(ino_of(fd), ino_of(again));
+	close(fd);
+	other = file_make(&self->p, "other", 0);
+	EXPECT_NE(ino_of(again), ino_of(other));
+	close(again);
+	close(other);
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
+}
+
+TEST_F(in_pool, directories)
+{
+	union handle handle, root;
+	int fd, file;
+
+	ASSERT_EQ(0, mkdir(pool_path(&self->p, "dir"), 0700));
+	ASSERT_EQ(0, mkdir(pool_path(&self->p, "dir/sub"), 0700));
+	ASSERT_EQ(0, handle_get(pool_path(&self->p, "dir/sub"), &handle, 0));
+	ASSERT_EQ(0, handle_get(self->p.mnt, &root, 0));
+	ASSERT_EQ(0, pool_remount(&self->p));
+	fd = handle_open(self->p.mnt, &handle, O_RDONLY | O_DIRECTORY);
+	ASSERT_GE(fd, 0);
+	file = openat(fd, "file", O_RDWR | O_CREAT | O_EXCL, 0600);
+	EXPECT_GE(file, 0);
+	close(file);
+	EXPECT_EQ(0, access(pool_path(&self->p, "dir/sub/file"), F_OK));
+	EXPECT_EQ(EISDIR, ERR(handle_open(self->p.mnt, &handle, O_RDWR)));
+	EXPECT_EQ(0, unlinkat(fd, "file", 0));
+	close(fd);
+	EXPECT_EQ(0, rmdir(pool_path(&self->p, "dir/sub")));
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
+	fd = handle_open(self->p.mnt, &root, O_RDONLY | O_DIRECTORY);
+	EXPECT_GE(fd, 0);
+	close(fd);
+	ASSERT_EQ(0, handle_get(pool_path(&self->p, "dir"), &handle, 0));
+	EXPECT_EQ(0, handle_get(self->p.mnt, &root, 0));
+	EXPECT_NE(0, memcmp(&handle, &root, sizeof(root)));
+}
+
+/* A handle that is wrong anywhere finds nothing, and no other file. */
+TEST_F(in_pool, wrong_handles)
+{
+	union handle good, bad;
+	int i;
+
+	close(file_make(&self->p, "file", 0));
+	ASSERT_EQ(0, handle_get(pool_path(&self->p, "file"), &good, 0));
+	for (i = 0; i < FID_BYTES; i++) {
+		bad = good;
+		bad.h.f_handle[i] ^= 0x80;
+		EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)))
+			TH_LOG("byte %d", i);
+	}
+	bad = good;
+	bad.h.handle_type = 1;
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
+	bad = good;
+	bad.h.handle_bytes = FID_BYTES - 4;
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
+	bad.h.handle_bytes = 0;
+	EXPECT_EQ(EINVAL, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
+	bad.h.handle_bytes = MAX_HANDLE_SZ + 1;
+	EXPECT_EQ(EINVAL, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
+	/* On another filesystem it says nothing. */
+	EXPECT_EQ(ESTALE, ERR(handle_open("/dev/shm", &good, O_RDONLY)));
+	i = handle_open(self->p.mnt, &good, O_RDONLY);
+	EXPECT_GE(i, 0);
+	close(i);
+}
+
+TEST_F(in_pool, of_another_pool)
+{
+	union handle handle;
+	char path[128];
+
+	if (self->nr < 2)
+		SKIP(return, "one pool only");
+	snprintf(path, sizeof(path), "%s/other", self->p.base);
+	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_mount_at(self->nodes[1], path, 0));
+	/* Both have a root of the same number and generation. */
+	ASSERT_EQ(0, handle_get(self->p.mnt, &handle, 0));
+	EXPECT_EQ(ESTALE, ERR(handle_open(path, &handle, O_RDONLY)));
+	EXPECT_EQ(0, umount(path));
+}
+
+TEST_F(in_pool, room_and_flags)
+{
+	union handle handle, fid;
+	int mount_id;
+
+	memset(&handle, 0, sizeof(handle));
+	EXPECT_EQ(EOVERFLOW, ERR(name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0)));
+	EXPECT_EQ(FID_BYTES, handle.h.handle_bytes);
+	handle.h.handle_bytes = FID_BYTES - 1;
+	EXPECT_EQ(EOVERFLOW, ERR(name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0)));
+	handle.h.handle_bytes = FID_BYTES;
+	EXPECT_EQ(0, name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0));
+	EXPECT_EQ(0, handle_get(self->p.dir, &fid, AT_HANDLE_FID));
+	EXPECT_EQ(0, memcmp(handle.h.f_handle, fid.h.f_handle, FID_BYTES));
+	/* With the parent in it, which is for exports with a check of subtrees. */
+	EXPECT_EQ(EOPNOTSUPP, ERR(handle_get(self->p.dir, &fid, AT_HANDLE_CONNECTABLE)));
+}
+
+/* Handles pass by all directories: they are for those who rule the machine. */
+TEST_F(in_pool, not_for_everybody)
+{
+	union handle handle;
+	int status, who;
+	pid_t pid;
+
+	ASSERT_EQ(0, chmod(self->p.base, 0755));
+	ASSERT_EQ(0, chmod(self->p.mnt, 0755));
+	ASSERT_EQ(0, chmod(self->p.dir, 0755));
+	for (who = 0; who < 2; who++) {
+		pid = fork();
+		ASSERT_GE(pid, 0);
+		if (!pid) {
+			if (who ? unshare(CLONE_NEWUSER | CLONE_NEWNS) :
+				  setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
+				_exit(200);
+			if (handle_get(self->p.dir, &handle, 0))
+				_exit(201);
+			/* Of a directory, which others let root of a namespace open. */
+			_exit(ERR(handle_open(self->p.mnt, &handle, O_RDONLY | O_DIRECTORY)));
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_TRUE(WIFEXITED(status));
+		EXPECT_EQ(EPERM, WEXITSTATUS(status))
+			TH_LOG("who %d", who);
+	}
+}
+
+TEST_HARNESS_MAIN
