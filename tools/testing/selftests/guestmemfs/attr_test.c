@@ -168,7 +168,7 @@ TEST_F(in_pool, not_the_owner)
 /* As where there are none: no file is immutable, append-only or whatever else. */
 TEST_F(in_pool, inode_flags_are_refused)
 {
-	const char *names[] = { "file", "dir" };
+	static const char * const names[] = { "file", "dir" };
 	struct fsxattr x = {};
 	unsigned int i;
 

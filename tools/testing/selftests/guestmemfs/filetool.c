@@ -148,6 +148,24 @@ static void print_time(const char *name, const struct statx_timestamp *t)
 	printf(" %s %lld.%09u", name, t->tv_sec, t->tv_nsec);
 }
 
+union handle {
+	struct file_handle h;
+	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+};
+
+/* What finds a file again without its path, as hexadecimal digits. */
+static void print_handle(const char *path)
+{
+	union handle handle = { .h.handle_bytes = MAX_HANDLE_SZ };
+	int mount_id;
+
+	if (name_to_handle_at(AT_FDCWD, path, &handle.h, &mount_id, 0))
+		err(1, "handle of %s", path);
+	printf("%x:", handle.h.handle_type);
+	for (unsigned int i = 0; i < handle.h.handle_bytes; i++)
+		printf("%02x", handle.h.f_handle[i]);
+}
+
 /* All that is to be kept of a file, on a line. */
 static void describe(const char *path)
 {
@@ -162,6 +180,8 @@ static void describe(const char *path)
 	print_time("mtime", &s.stx_mtime);
 	print_time("ctime", &s.stx_ctime);
 	print_time("btime", &s.stx_btime);
+	printf(" handle ");
+	print_handle(path);
 	if (S_ISREG(s.stx_mode)) {
 		int fd = open_file(path);
 
@@ -223,10 +243,54 @@ static int df(char **argv)
 	if (statvfs(argv[2], &s))
 		err(1, "%s", argv[2]);
 	walk(argv[2], count_sectors);
-	printf("blocks %lu free %lu in files %lu, inodes %lu free %lu with names %lu\n", s.f_blocks,
-	       s.f_bfree, sectors * 512 / s.f_bsize, s.f_files, s.f_ffree, inodes);
+	printf("blocks %lu free %lu in files %lu, inodes %lu free %lu with names %lu, id %lx\n",
+	       s.f_blocks, s.f_bfree, sectors * 512 / s.f_bsize, s.f_files, s.f_ffree, inodes,
+	       s.f_fsid);
 	return s.f_bfree + sectors * 512 / s.f_bsize != s.f_blocks ||
 	       s.f_ffree + inodes != s.f_files;
+}
+
+/* handle FILE: as open_handle takes it. */
+static int handle(char **argv)
+{
+	print_handle(argv[2]);
+	putchar('\n');
+	return 0;
+}
+
+/* open_handle DIR HANDLE: which file it is, by the mount that DIR is on. */
+static int open_handle(char **argv)
+{
+	int dir = open(argv[2], O_RDONLY | O_DIRECTORY), fd, used;
+	union handle handle = {};
+	const char *p = argv[3];
+	struct stat s;
+
+	if (sscanf(p, "%x:%n", (unsigned int *)&handle.h.handle_type, &used) != 1)
+		errx(2, "%s: not a handle", p);
+	for (p += used; sscanf(p, "%2hhx", &handle.h.f_handle[handle.h.handle_bytes]) == 1; p += 2)
+		if (++handle.h.handle_bytes == MAX_HANDLE_SZ)
+			break;
+	fd = open_by_handle_at(dir, &handle.h, O_RDONLY);
+	if (fd < 0 || fstat(fd, &s))
+		err(1, "%s", argv[3]);
+	printf("ino %lu size %lu\n", s.st_ino, s.st_size);
+	return 0;
+}
+
+/* many DIR COUNT: that many files in it. */
+static int many(char **argv)
+{
+	int dir = open(argv[2], O_RDONLY | O_DIRECTORY);
+
+	for (unsigned long i = 0, n = parse(argv[3]); i < n; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%lx", i * 0x9e3779b97f4a7c15);
+		if (mknodat(dir, name, S_IFREG | 0600, 0))
+			err(1, "file %lu of %lu", i, n);
+	}
+	return 0;
 }
 
 static int list(char **argv)
@@ -310,6 +374,9 @@ static const struct {
 	{ "alloc",	3, space },
 	{ "punch",	3, space },
 	{ "orphan",	2, orphan },
+	{ "handle",	1, handle },
+	{ "open_handle", 2, open_handle },
+	{ "many",	2, many },
 	{ "list",	1, list },
 	{ "df",		1, df },
 	{ "leaves",	1, leaves },

@@ -212,15 +212,15 @@ TEST_F(in_pool, of_another_pool)
 TEST_F(in_pool, room_and_flags)
 {
 	union handle handle, fid;
-	int mount_id;
+	int mount_id, room;
 
 	memset(&handle, 0, sizeof(handle));
-	EXPECT_EQ(EOVERFLOW, ERR(name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0)));
-	EXPECT_EQ(FID_BYTES, handle.h.handle_bytes);
-	handle.h.handle_bytes = FID_BYTES - 1;
-	EXPECT_EQ(EOVERFLOW, ERR(name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0)));
-	handle.h.handle_bytes = FID_BYTES;
-	EXPECT_EQ(0, name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0));
+	for (room = 0; room <= FID_BYTES; room++) {
+		handle.h.handle_bytes = room;
+		EXPECT_EQ(room < FID_BYTES ? EOVERFLOW : 0,
+			  ERR(name_to_handle_at(AT_FDCWD, self->p.dir, &handle.h, &mount_id, 0)));
+		EXPECT_EQ(FID_BYTES, handle.h.handle_bytes);
+	}
 	EXPECT_EQ(0, handle_get(self->p.dir, &fid, AT_HANDLE_FID));
 	EXPECT_EQ(0, memcmp(handle.h.f_handle, fid.h.f_handle, FID_BYTES));
 	/* With the parent in it, which is for exports with a check of subtrees. */

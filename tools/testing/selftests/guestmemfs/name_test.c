@@ -302,13 +302,37 @@ TEST_F_TIMEOUT(name, many_that_come_and_go, 120)
 	close(dir);
 }
 
+/* Are these names there once, each, and files? */
+static int listed_wrong(int dir, unsigned char *seen, uint64_t names)
+{
+	static char buf[32 << 10];
+	int wrong = 0;
+	long len, at;
+	uint64_t i;
+	char kind;
+
+	memset(seen, 0, names);
+	while ((len = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < len; at += ((struct dirent64 *)(buf + at))->d_reclen) {
+			struct dirent64 *d = (void *)(buf + at);
+
+			if (sscanf(d->d_name, "%c%lu", &kind, &i) == 2 && kind == 'i' && i < names)
+				seen[i] += d->d_type == DT_REG ? 1 : 2;
+		}
+	}
+	for (i = 0; i < names; i++)
+		wrong += seen[i] != 1;
+	return len < 0 ? -1 : wrong;
+}
+
 /* The table of inodes is of a fixed size; the last one is like the first. */
 TEST_F_TIMEOUT(name, all_inodes, 300)
 {
+	unsigned char *seen;
 	struct statfs st;
 	char name[16];
 	uint64_t i;
-	int err;
+	int err, dir;
 
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	if (st.f_ffree > 100000)
@@ -323,6 +347,12 @@ TEST_F_TIMEOUT(name, all_inodes, 300)
 			TH_LOG("inode %lu of %lu", (unsigned long)i, (unsigned long)st.f_ffree);
 		close(fd);
 	}
+	dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
+	seen = malloc(st.f_ffree);
+	ASSERT_NE(NULL, seen);
+	EXPECT_EQ(0, listed_wrong(dir, seen, st.f_ffree));
+	free(seen);
+	close(dir);
 	err = ERR(file_make(&self->p, "more", 0));
 	EXPECT_EQ(ENOSPC, err);
 	EXPECT_EQ(ENOSPC, ERR(mkdir(pool_path(&self->p, "more"), 0700)));
