@@ -72,8 +72,8 @@ static bool gmfs_next_piece(struct inode *inode, u64 logical, struct gmfs_run *p
  * @start: first byte
  * @len: bytes
  *
- * Physical addresses are for those who may see them in /proc/pid/pagemap, too. Others learn
- * where data is in the file.
+ * Physical addresses are for those to whom /proc/pid/pagemap shows them of other memory.
+ * Others learn where data is in the file.
  *
  * Context: process context; the answer may be written into a mapping of the file.
  * Return: 0; -EINVAL, -EFBIG, -EBADR as fiemap_prep() says, -EFAULT, -EINTR.

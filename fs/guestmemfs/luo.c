@@ -46,7 +46,7 @@
  * While it is preserved
  * ---------------------
  *
- * Shrinking it and punching holes fail with ``-EBUSY``. It can be written,
+ * Shrinking it, punching holes and zeroing ranges fail with ``-EBUSY``. It can be written,
  * mapped, allocated, made larger, renamed and unlinked; unlinking takes the
  * name and leaves the rest. Its pages can be converted, since that takes none of
  * them away: guests run until freeze, and what is private then is private in the
