@@ -122,6 +122,53 @@ TEST_F_TIMEOUT(gmem, shrunk_when_let_go, 300)
 	EXPECT_EQ(0, peek(p + BLOCK));
 }
 
+#define ZERO	FALLOC_FL_ZERO_RANGE
+
+/* A device may write what it holds before it would be zeroed. */
+TEST_F_TIMEOUT(gmem, held_is_not_zeroed, 300)
+{
+	int gmem, fd = shared_file(&self->p, &self->vmm, 4 * BLOCK, &gmem), pin = holder();
+	unsigned char *p = map_file(fd, 0, 4 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 4 * BLOCK, 1);
+	ASSERT_EQ(0, hold(pin, fd, BLOCK / PAGE + 3, BLOCK / PAGE + 4));
+	EXPECT_EQ(EBUSY, ERR(fallocate(fd, ZERO, BLOCK, BLOCK)));
+	EXPECT_EQ(EBUSY, ERR(fallocate(fd, ZERO, 0, 6 * BLOCK)));
+	EXPECT_EQ(4 * BLOCK, lseek(fd, 0, SEEK_END));
+	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_TRUE(is_filled(p, 4 * BLOCK, 1));
+	/* Beside it, and a part of a block, which is written at once. */
+	EXPECT_EQ(0, fallocate(fd, ZERO, 2 * BLOCK, BLOCK));
+	EXPECT_EQ(0, fallocate(fd, ZERO, BLOCK, 5 * PAGE));
+	EXPECT_TRUE(is_zero(p + BLOCK, 5 * PAGE));
+	EXPECT_TRUE(is_zero(p + 2 * BLOCK, BLOCK));
+	EXPECT_TRUE(is_filled(p, BLOCK, 1));
+	close(pin);
+	EXPECT_EQ(0, fallocate(fd, ZERO, 0, 4 * BLOCK));
+	EXPECT_TRUE(is_zero(p, 4 * BLOCK));
+}
+
+TEST_F_TIMEOUT(gmem, zeroed_keeps_its_character, 300)
+{
+	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem);
+	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 2 * BLOCK, 1);
+	ASSERT_EQ(0, gmem_convert(gmem, 5 * PAGE, 7 * PAGE, GMEM_PRIVATE));
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_PRIVATE));
+	ASSERT_EQ(0, fallocate(fd, ZERO, 0, 2 * BLOCK));
+	EXPECT_EQ(0, peek(p));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + 5 * PAGE));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, 0));
+	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, 11 * PAGE));
+	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, 2 * BLOCK - 1));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
+	EXPECT_TRUE(is_zero(p, 2 * BLOCK));
+}
+
 /* The blocks of a file without a name and without users go after who holds them. */
 TEST_F_TIMEOUT(gmem, gone_before_it_is_let_go, 300)
 {

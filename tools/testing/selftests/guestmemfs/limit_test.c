@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -36,7 +37,8 @@ FIXTURE_SETUP(limit)
 	self->nr = pool_nodes(nodes);
 	if (!self->nr)
 		SKIP(return, "no pool on this machine");
-	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
+	/* The one with the least memory, as a rule. */
+	ASSERT_TRUE(pool_setup(&self->p, nodes[self->nr - 1]));
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	self->total = st.f_blocks;
 	self->used = st.f_blocks - st.f_bfree;
@@ -230,6 +232,49 @@ TEST_F(limit, gone_with_the_mount)
 		 (self->used + 3) * (BLOCK / KIB));
 	ASSERT_EQ(0, mount("x", self->p.mnt, "guestmemfs", 0, options));
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
+}
+
+/* There is an inode for each block: it is the blocks that run out. */
+TEST_F_TIMEOUT(limit, full_of_small_files, 300)
+{
+	uint64_t blocks = self->p.free_blocks, i;
+	unsigned char *p;
+	char name[16];
+	int fd;
+
+	if (blocks > 4096)
+		SKIP(return, "%lu blocks take too long", (unsigned long)blocks);
+	for (i = 0; i <= blocks; i++) {
+		snprintf(name, sizeof(name), "f%lu", (unsigned long)i);
+		fd = file_make(&self->p, name, BLOCK);
+		ASSERT_GE(fd, 0);
+		ASSERT_EQ(i < blocks ? 0 : ENOSPC, ERR(fallocate(fd, 0, 0, 1)));
+		p = map_file(fd, 0, BLOCK);
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_EQ(i < blocks ? 0 : FAULT(SIGBUS), poke(p, i % 251));
+		munmap(p, BLOCK);
+		close(fd);
+	}
+	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	ASSERT_EQ(0, pool_remount(&self->p));
+	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	for (i = 0; i < blocks; i++) {
+		snprintf(name, sizeof(name), "f%lu", (unsigned long)i);
+		fd = open(pool_path(&self->p, name), O_RDONLY);
+		ASSERT_EQ(BLOCK_SECTORS, file_sectors(fd));
+		p = mmap(NULL, BLOCK, PROT_READ, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_EQ(i % 251, peek(p));
+		munmap(p, BLOCK);
+		close(fd);
+	}
+	/* The one that has none gets that of one that goes. */
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "f3")));
+	snprintf(name, sizeof(name), "f%lu", (unsigned long)blocks);
+	fd = open(pool_path(&self->p, name), O_RDWR);
+	EXPECT_EQ(0, fallocate(fd, 0, 0, BLOCK));
+	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	close(fd);
 }
 
 static bool is_shown(const struct pool *p, const char *what)
