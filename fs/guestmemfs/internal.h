@@ -46,6 +46,11 @@
  * for writing. The fault that calls it has let go of invalidate_lock before, does
  * so of its own lock then, and comes again: it knows nothing any more.
  *
+ * Who has a number and a generation (file handles, sessions) finds the inode in the
+ * inode hash, where it is from the moment that it is whole until it is evicted. Its entry
+ * in the inode table is free only after that, so that a number is nobody else's while
+ * somebody has the inode.
+ *
  * All changes of the tables are made under gmfs_pool.lock, between
  * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
  * gmfs_pool.frozen is raised under that lock, and after that nothing changes
