@@ -3,6 +3,9 @@
  * What guest and host see of a file whose parts are private and shared, and how
  * large the entries are that map it for the guest.
  */
+#include <sys/mount.h>
+#include <sys/statfs.h>
+
 #include "gmem_fixture.h"
 
 /* The guest met memory that it cannot have, where it asked for shared memory. */
@@ -357,6 +360,27 @@ TEST_F_TIMEOUT(gmem, attributes_of_the_machine, 300)
 	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, gmem, 0));
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, 2 * BLOCK, 1));
 	EXPECT_ENTRIES(0, 2, 0, "the same, in a new slot");
+}
+
+/* A guest that could have a gigabyte gets blocks, when size= has less than that left. */
+TEST_F_TIMEOUT(gmem, limit_of_the_mount, 300)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
+	char options[48];
+	struct statfs st;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, statfs(self->p.mnt, &st));
+	snprintf(options, sizeof(options), "size=%luk",
+		 (unsigned long)(st.f_blocks - st.f_bfree + 2) * (BLOCK / KIB));
+	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, options));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 1));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 7 * BLOCK, 2));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	EXPECT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, "size=0"));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 8 * BLOCK, 3));
 }
 
 TEST_HARNESS_MAIN
