@@ -149,6 +149,29 @@ bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group)
 	return false;
 }
 
+/**
+ * gmfs_largest_free - how much memory is free in one piece
+ * @t: the pool's tables
+ *
+ * Return: the blocks of the longest run of free ones, within a range.
+ */
+u32 gmfs_largest_free(const struct gmfs_tables *t)
+{
+	u32 best = 0, i;
+
+	for (i = 0; i < t->nr_ranges; i++) {
+		u32 start = le32_to_cpu(t->ranges[i].first_block), next;
+		u32 end = start + gmfs_range_blocks(&t->ranges[i]);
+
+		for (; start < end; start = next) {
+			start = find_next_zero_bit(t->bitmap, end, start);
+			next = find_next_bit(t->bitmap, end, start);
+			best = max(best, next - start);
+		}
+	}
+	return best;
+}
+
 /* The longest free run of a group, cut at @want. Returns its length. */
 static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
 {

@@ -7,6 +7,8 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
+#include <trace/events/guestmemfs.h>
+
 #include <asm/guestmemfs.h>
 
 #include "internal.h"
@@ -187,13 +189,14 @@ static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
 	return !pud_none(pudp_get(vmf->pud));
 }
 
-static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
+static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
+				      unsigned int order)
 {
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_fault f = {
-		.inode = file_inode(vmf->vma->vm_file),
+		.inode = inode,
 		.order = order,
 	};
-	struct gmfs_pool *pool = GUESTMEMFS_SB(f.inode->i_sb);
 	vm_fault_t ret;
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
@@ -215,6 +218,18 @@ static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order
 		/* A VMM may run until the last moment before a kexec. */
 	} while (ret == VM_FAULT_RETRY && gmfs_pool_wait(pool));
 	return ret == VM_FAULT_RETRY ? VM_FAULT_NOPAGE : ret;
+}
+
+static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u32 ino = inode->i_ino;
+	vm_fault_t ret = gmfs_fault_of_order(vmf, inode, order);
+
+	/* If it has let go of its lock, the file may be gone. */
+	trace_guestmemfs_fault(pool->node, ino, vmf, order, ret);
+	return ret;
 }
 
 static vm_fault_t guestmemfs_fault(struct vm_fault *vmf)

@@ -73,6 +73,7 @@
 /**
  * struct gmfs_pool - the guest memory of one NUMA node
  * @list: in gmfs_pools; that list does not change after early boot
+ * @kobj: its directory in sysfs, NULL if there was no memory for it
  * @node: NUMA node
  * @nr_ranges: used entries of @ranges
  * @ranges: physical ranges, ascending
@@ -93,6 +94,7 @@
  */
 struct gmfs_pool {
 	struct list_head list;
+	struct kobject *kobj;
 	int node;
 	u32 nr_ranges;
 	struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
@@ -225,6 +227,13 @@ void gmfs_let_go(struct gmfs_pool *pool);
 int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
 int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
 		       u32 request_mask, unsigned int query_flags);
+
+/* sysfs.c */
+int gmfs_sysfs_mounted(struct gmfs_pool *pool);
+void gmfs_sysfs_unmounted(struct gmfs_pool *pool);
+
+/* trace.c */
+void gmfs_trace_blocks(const struct gmfs_pool *pool, u32 ino, u32 free);
 
 /* super.c */
 struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool);

@@ -86,6 +86,8 @@
 #include <linux/mount.h>
 #include <uapi/linux/guestmemfs.h>
 
+#include <trace/events/guestmemfs.h>
+
 #include "internal.h"
 
 /* The kernel before has preserved it, and its session may still be open. */
@@ -193,6 +195,7 @@ static int gmfs_luo_preserve(struct liveupdate_file_op_args *args)
 		args->serialized_data = (u64)pool->node << GUESTMEMFS_LUO_NODE_SHIFT |
 					inode->i_ino;
 	}
+	trace_guestmemfs_preserve(pool->node, inode->i_ino, GUESTMEMFS_STEP_PRESERVE, err);
 	gmfs_pool_end(pool);
 	return err;
 }
@@ -205,6 +208,7 @@ static void gmfs_luo_unpreserve(struct liveupdate_file_op_args *args)
 	if (gmfs_pool_begin(pool))
 		return;
 	gmfs_inode_unpreserve(pool, inode->i_ino);
+	trace_guestmemfs_preserve(pool->node, inode->i_ino, GUESTMEMFS_STEP_UNPRESERVE, 0);
 	gmfs_pool_end(pool);
 }
 
@@ -302,6 +306,7 @@ static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
 		err = PTR_ERR_OR_ZERO(file);
 	}
 	mntput(mnt);
+	trace_guestmemfs_preserve(pool->node, ino, GUESTMEMFS_STEP_RETRIEVE, err);
 	if (err) {
 		pr_err("node %d: inode %u cannot be retrieved: %pe\n", pool->node, ino,
 		       ERR_PTR(err));
@@ -331,6 +336,7 @@ static void gmfs_luo_release(struct gmfs_pool *pool, struct super_block *sb, u32
 	if (gmfs_inode_is_file(pool, ino) && gmfs_inode_incoming(pool, ino) &&
 	    !pool->tables.read_only)
 		gmfs_inode_unpreserve(pool, ino);
+	trace_guestmemfs_preserve(pool->node, ino, GUESTMEMFS_STEP_FINISH, 0);
 	gmfs_pool_end(pool);
 	inode = ilookup(sb, ino);
 	if (inode)

@@ -65,13 +65,16 @@ void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	u32 free;
 
 	if (!READ_ONCE(gi->truncating))
 		return;
 	guard(rwsem_write)(&gi->map_lock);
 	if (gmfs_pool_begin(pool))
 		return;
+	free = pool->tables.free_blocks;
 	gmfs_pin_free_blocks(inode, logical, end);
+	gmfs_trace_blocks(pool, inode->i_ino, free);
 	gmfs_pool_end(pool);
 	gmfs_update_blocks(inode);
 }

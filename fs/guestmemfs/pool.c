@@ -130,8 +130,10 @@ struct gmfs_leftover {
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map)
 {
 	struct gmfs_leftover *left;
+	u32 free;
 
 	guard(mutex)(&pool->lock);
+	free = pool->tables.free_blocks;
 	if (gmfs_inode_preserved(pool, ino)) {
 		gmfs_map_destroy(map);
 	} else if (pool->frozen) {
@@ -143,6 +145,7 @@ void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *m
 		gmfs_map_clear(&pool->tables, map);
 		gmfs_map_destroy(map);
 		gmfs_inode_free(&pool->tables, ino);
+		gmfs_trace_blocks(pool, ino, free);
 	}
 	memset(map, 0, sizeof(*map));
 }
@@ -161,8 +164,11 @@ void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
 	lockdep_assert_held(&pool->lock);
 	list_for_each_entry_safe(left, next, &pool->leftovers, list) {
 		if (all_the_way) {
+			u32 free = pool->tables.free_blocks;
+
 			gmfs_map_clear(&pool->tables, &left->map);
 			gmfs_inode_free(&pool->tables, left->ino);
+			gmfs_trace_blocks(pool, left->ino, free);
 		}
 		gmfs_map_destroy(&left->map);
 		list_del(&left->list);

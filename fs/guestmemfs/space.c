@@ -8,6 +8,8 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
+#include <trace/events/guestmemfs.h>
+
 #include "internal.h"
 
 /**
@@ -39,7 +41,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	u32 group;
+	u32 group, free;
 	int err;
 
 	/* A file that was opened for reading may be mapped and read, not grown. */
@@ -49,11 +51,13 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
+	free = pool->tables.free_blocks;
 	if (whole && (!gmfs_find_full_group(&pool->tables, &group) ||
 		      gmfs_blocks_left(&pool->tables) < count))
 		err = -EAGAIN;
 	else
 		err = gmfs_map_fill(&pool->tables, &gi->map, inode->i_ino, logical, count);
+	gmfs_trace_blocks(pool, inode->i_ino, free);
 	gmfs_pool_end(pool);
 	if (!err)
 		gmfs_update_blocks(inode);
@@ -231,6 +235,7 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+	u32 free;
 	int err;
 
 	lockdep_assert_held_write(&cut->inode->i_mapping->invalidate_lock);
@@ -238,6 +243,7 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
+	free = pool->tables.free_blocks;
 	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
 		err = -EBUSY;
 	else if (cut->first < cut->last)
@@ -256,6 +262,7 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 		gmfs_inode_store(cut->inode);
 		gmfs_update_blocks(cut->inode);
 	}
+	gmfs_trace_blocks(pool, cut->inode->i_ino, free);
 	gmfs_pool_end(pool);
 	return err;
 }
@@ -307,6 +314,7 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 	err = gmfs_cut(&cut, start, min(first, end), max(last, first), end);
 	gmfs_gmem_invalidate_end(inode, from, to);
 	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
 }
 
@@ -349,6 +357,7 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 	err = gmfs_cut(&cut, from, min(first, to), max(last, first), to);
 	gmfs_gmem_invalidate_end(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
 	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
 }
 
@@ -410,9 +419,10 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		.idmap	= idmap,
 		.attr	= attr,
 	};
+	loff_t old = i_size_read(inode);
 	int err;
 
-	if (size >= i_size_read(inode))
+	if (size >= old)
 		return gmfs_file_grow(&cut);
 	cut.takes = true;
 	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
@@ -423,5 +433,6 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
 	gmfs_gmem_invalidate_end(inode, size >> PAGE_SHIFT, ULONG_MAX);
 	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, size, old, err);
 	return err;
 }

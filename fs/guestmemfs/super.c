@@ -157,7 +157,7 @@ static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
 			pool->node);
 		sb->s_flags |= SB_RDONLY;
 	}
-	return err;
+	return err ?: gmfs_sysfs_mounted(pool);
 }
 
 static int gmfs_no_such_pool(struct fs_context *fc, u32 node)
@@ -243,8 +243,10 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
 
-	if (pool)
+	if (pool) {
+		gmfs_sysfs_unmounted(pool);
 		gmfs_let_go(pool);
+	}
 	kill_anon_super(sb);
 	if (!pool)
 		return;

@@ -171,6 +171,7 @@ u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count);
 bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group);
+u32 gmfs_largest_free(const struct gmfs_tables *t);
 u32 gmfs_find_run(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want, u32 *block);
 u32 gmfs_extent_slot(struct gmfs_tables *t);
 void gmfs_extent_drop(struct gmfs_tables *t, u32 slot);

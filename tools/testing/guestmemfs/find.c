@@ -22,6 +22,21 @@ static u32 ref_run(const struct gmfs_tables *t, u32 block, u32 end, u32 want)
 	return run;
 }
 
+/* What is free in one piece: ranges may touch in numbers, and are apart in memory. */
+static u32 ref_largest(const struct gmfs_tables *t)
+{
+	u32 i, block, best = 0;
+
+	for (i = 0; i < t->nr_ranges; i++) {
+		u32 end;
+
+		block = le32_to_cpu(t->ranges[i].first_block);
+		for (end = gmfs_block_range_end(t, block); block < end; block++)
+			best = max(best, ref_run(t, block, end, end - block));
+	}
+	return best;
+}
+
 static u32 ref_group_free(const struct gmfs_tables *t, u32 group)
 {
 	u32 i, nr = 0;
@@ -282,6 +297,7 @@ static void find_all(const struct pool *p, u64 *seed)
 	static const u64 offsets[] = { 0, 1, 255, 511 };
 	u32 want, i;
 
+	CHECK_EQ(gmfs_largest_free(&p->t), ref_largest(&p->t));
 	if (!p->t.free_blocks)
 		return;
 	for (want = 1; want <= GROUP + 1; want += want < 48 || want >= GROUP - 8 ? 1 : 8) {

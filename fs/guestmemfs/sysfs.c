@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/fs/guestmemfs: what a pool is, and while it is mounted what is in it.
+ * Documentation/ABI/testing/sysfs-fs-guestmemfs describes the files.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/kobject.h>
+#include <linux/sysfs.h>
+
+#include "internal.h"
+
+/* A pool stays for ever, and so does its directory. */
+static struct gmfs_pool *gmfs_pool_of(const struct kobject *kobj)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		if (pool->kobj == kobj)
+			return pool;
+	return NULL;
+}
+
+static u64 gmfs_pool_size(const struct gmfs_pool *pool)
+{
+	u64 size = 0;
+
+	for (u32 i = 0; i < pool->nr_ranges; i++)
+		size += pool->ranges[i].size;
+	return size;
+}
+
+static ssize_t size_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", gmfs_pool_size(gmfs_pool_of(kobj)));
+}
+
+static struct kobj_attribute gmfs_attr_size = __ATTR_RO(size);
+
+static ssize_t metadata_size_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", gmfs_pool_of(kobj)->meta_size);
+}
+
+static struct kobj_attribute gmfs_attr_metadata_size = __ATTR_RO(metadata_size);
+
+static ssize_t uuid_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%pU\n", &gmfs_pool_of(kobj)->uuid);
+}
+
+static struct kobj_attribute gmfs_attr_uuid = __ATTR_RO(uuid);
+
+static ssize_t kexecs_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", gmfs_pool_of(kobj)->hops);
+}
+
+static struct kobj_attribute gmfs_attr_kexecs = __ATTR_RO(kexecs);
+
+static ssize_t refused_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", gmfs_pool_of(kobj)->refused ?: "no");
+}
+
+static struct kobj_attribute gmfs_attr_refused = __ATTR_RO(refused);
+
+static const struct attribute * const gmfs_pool_attrs[] = {
+	&gmfs_attr_size.attr,
+	&gmfs_attr_metadata_size.attr,
+	&gmfs_attr_uuid.attr,
+	&gmfs_attr_kexecs.attr,
+	&gmfs_attr_refused.attr,
+	NULL
+};
+
+static ssize_t free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+
+	guard(mutex)(&pool->lock);
+	return sysfs_emit(buf, "%llu\n", (u64)pool->tables.free_blocks << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_free = __ATTR_RO(free);
+
+static ssize_t largest_free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+
+	guard(mutex)(&pool->lock);
+	return sysfs_emit(buf, "%llu\n",
+			  (u64)gmfs_largest_free(&pool->tables) << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_largest_free = __ATTR_RO(largest_free);
+
+static ssize_t free_gigabytes_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+	u32 nr = 0;
+
+	guard(mutex)(&pool->lock);
+	for (u32 i = 0; i < pool->tables.nr_groups; i++)
+		nr += pool->tables.group_free[i] == GUESTMEMFS_GROUP_BLOCKS;
+	return sysfs_emit(buf, "%u\n", nr);
+}
+
+static struct kobj_attribute gmfs_attr_free_gigabytes = __ATTR_RO(free_gigabytes);
+
+/* Entry 0 of the inode table is nobody's. */
+static u32 gmfs_pool_inodes(const struct gmfs_pool *pool)
+{
+	return pool->tables.nr_inodes - GUESTMEMFS_ROOT_INO;
+}
+
+static ssize_t inodes_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", gmfs_pool_inodes(gmfs_pool_of(kobj)));
+}
+
+static struct kobj_attribute gmfs_attr_inodes = __ATTR_RO(inodes);
+
+static ssize_t files_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+
+	guard(mutex)(&pool->lock);
+	return sysfs_emit(buf, "%u\n", gmfs_pool_inodes(pool) - pool->tables.free_inodes);
+}
+
+static struct kobj_attribute gmfs_attr_files = __ATTR_RO(files);
+
+static ssize_t frozen_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", !!READ_ONCE(gmfs_pool_of(kobj)->frozen));
+}
+
+static struct kobj_attribute gmfs_attr_frozen = __ATTR_RO(frozen);
+
+/* Nobody has looked at the tables before they are mounted. */
+static const struct attribute * const gmfs_mounted_attrs[] = {
+	&gmfs_attr_free.attr,
+	&gmfs_attr_largest_free.attr,
+	&gmfs_attr_free_gigabytes.attr,
+	&gmfs_attr_inodes.attr,
+	&gmfs_attr_files.attr,
+	&gmfs_attr_frozen.attr,
+	NULL
+};
+
+/**
+ * gmfs_sysfs_mounted - show what is in a pool
+ * @pool: the pool, whose tables are loaded
+ *
+ * Return: 0 or an errno, with nothing shown.
+ */
+int gmfs_sysfs_mounted(struct gmfs_pool *pool)
+{
+	return pool->kobj ? sysfs_create_files(pool->kobj, gmfs_mounted_attrs) : 0;
+}
+
+/**
+ * gmfs_sysfs_unmounted - undo gmfs_sysfs_mounted(), if it has been called
+ * @pool: the pool
+ *
+ * Context: without gmfs_pool.lock: waits for those who read the files. Before
+ * the tables go.
+ */
+void gmfs_sysfs_unmounted(struct gmfs_pool *pool)
+{
+	if (pool->kobj)
+		sysfs_remove_files(pool->kobj, gmfs_mounted_attrs);
+}
+
+static void __init gmfs_sysfs_add(struct gmfs_pool *pool, struct kobject *root)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "node%d", pool->node);
+	pool->kobj = kobject_create_and_add(name, root);
+	if (!pool->kobj || sysfs_create_files(pool->kobj, gmfs_pool_attrs))
+		pr_warn("node %d: not in sysfs, no memory\n", pool->node);
+}
+
+/* Also without pools: then the directory is empty. Before anybody can mount. */
+static int __init gmfs_sysfs_init(void)
+{
+	struct kobject *root = kobject_create_and_add("guestmemfs", fs_kobj);
+	struct gmfs_pool *pool;
+
+	if (!root)
+		return -ENOMEM;
+	list_for_each_entry(pool, &gmfs_pools, list)
+		gmfs_sysfs_add(pool, root);
+	return 0;
+}
+fs_initcall(gmfs_sysfs_init);

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The tracepoints, and what is told by comparing the pool before and after.
+ */
+#define CREATE_TRACE_POINTS
+#include <trace/events/guestmemfs.h>
+
+#include "internal.h"
+
+/**
+ * gmfs_trace_blocks - tell of blocks that changed hands
+ * @pool: the pool
+ * @ino: whose they are or were
+ * @free: how many were free before
+ *
+ * Context: gmfs_pool.lock has been held since @free was read.
+ */
+void gmfs_trace_blocks(const struct gmfs_pool *pool, u32 ino, u32 free)
+{
+	u32 now = pool->tables.free_blocks;
+
+	lockdep_assert_held(&pool->lock);
+	if (now < free)
+		trace_guestmemfs_allocate(pool->node, ino, free - now, now);
+	else if (now > free)
+		trace_guestmemfs_free(pool->node, ino, now - free, now);
+}
