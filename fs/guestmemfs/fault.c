@@ -6,6 +6,7 @@
 #include <linux/guestmemfs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include <trace/events/guestmemfs.h>
 
@@ -237,9 +238,52 @@ static vm_fault_t guestmemfs_fault(struct vm_fault *vmf)
 	return guestmemfs_huge_fault(vmf, 0);
 }
 
+/* From @addr on, as far as the entry goes that maps it; 0 if none does. */
+static unsigned long gmfs_bytes_mapped(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+
+	if (follow_pfnmap_start(&args))
+		return 0;
+	follow_pfnmap_end(&args);
+	return (addr | ~args.addr_mask) + 1 - addr;
+}
+
+/*
+ * MAP_POPULATE, mlock() and MADV_POPULATE_*: what the faults would do, one for
+ * each entry. Zeroing takes a while, so that between entries others may have
+ * the mmap_lock.
+ */
+static long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start,
+				unsigned long end, bool write, int *locked)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	unsigned long addr = start;
+	int err = 0;
+
+	mmap_assert_locked(mm);
+	while (!err && addr < end) {
+		if (addr > start && locked && mmap_lock_is_contended(mm)) {
+			mmap_read_unlock(mm);
+			*locked = 0;
+			break;
+		}
+		err = vm_fault_to_errno(handle_mm_fault(vma, addr, write ? FAULT_FLAG_WRITE : 0,
+							NULL), FOLL_HWPOISON);
+		if (!err)
+			addr += gmfs_bytes_mapped(vma, addr);
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		cond_resched();
+	}
+	/* What stopped it is met again. */
+	return addr > start ? (min(addr, end) - start) >> PAGE_SHIFT : err;
+}
+
 const struct vm_operations_struct guestmemfs_vm_ops = {
 	.fault		= guestmemfs_fault,
 	.huge_fault	= guestmemfs_huge_fault,
+	.populate	= guestmemfs_populate,
 };
 
 /**
