@@ -5,15 +5,18 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
+#include <linux/ctype.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/init.h>
+#include <linux/kstrtox.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/statfs.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 
 #include "internal.h"
@@ -92,6 +95,17 @@ static int gmfs_set_limits(struct fs_context *fc, struct gmfs_pool *pool, bool a
 	return err;
 }
 
+/* The node that a source like "node1" names, %GMFS_ALL_NODES if it is no such name. */
+static u32 gmfs_source_node(const char *source)
+{
+	u32 node;
+
+	if (!source || strncmp(source, "node", 4) || !isdigit(source[4]) ||
+	    kstrtou32(source + 4, 10, &node))
+		return GMFS_ALL_NODES;
+	return min(node, GMFS_ALL_NODES - 1);
+}
+
 static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(dentry->d_sb);
@@ -108,6 +122,13 @@ static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	buf->f_ffree = gmfs_inodes_left(t);
 	buf->f_fsid = uuid_to_fsid(pool->uuid.b);
 	buf->f_namelen = GUESTMEMFS_NAME_MAX;
+	return 0;
+}
+
+/* Whatever source it was mounted with: df and findmnt show it beside the space. */
+static int guestmemfs_show_devname(struct seq_file *m, struct dentry *root)
+{
+	seq_printf(m, "node%d", GUESTMEMFS_SB(root->d_sb)->node);
 	return 0;
 }
 
@@ -133,6 +154,7 @@ static const struct super_operations guestmemfs_super_operations = {
 	.evict_inode	= guestmemfs_evict_inode,
 	.statfs		= guestmemfs_statfs,
 	.show_options	= guestmemfs_show_options,
+	.show_devname	= guestmemfs_show_devname,
 };
 
 static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
@@ -177,12 +199,16 @@ static int gmfs_no_such_pool(struct fs_context *fc, u32 node)
 static int guestmemfs_get_tree(struct fs_context *fc)
 {
 	const struct gmfs_context *ctx = fc->fs_private;
+	u32 named = gmfs_source_node(fc->source);
+	u32 node = ctx->node == GMFS_ALL_NODES ? named : ctx->node;
 	struct gmfs_pool *pool;
 	int err;
 
-	pool = ctx->node == GMFS_ALL_NODES ? gmfs_pool_only() : gmfs_pool_find(ctx->node);
+	if (named != GMFS_ALL_NODES && named != node)
+		return invalfc(fc, "the source is %s, and node= is another one", fc->source);
+	pool = node == GMFS_ALL_NODES ? gmfs_pool_only() : gmfs_pool_find(node);
 	if (!pool)
-		return gmfs_no_such_pool(fc, ctx->node);
+		return gmfs_no_such_pool(fc, node);
 	if (pool->refused) {
 		errorfc(fc, "pool of node %d refused: %s", pool->node, pool->refused);
 		return -EUCLEAN;
@@ -262,6 +288,7 @@ static struct file_system_type guestmemfs_fs_type = {
 	.init_fs_context	= guestmemfs_init_fs_context,
 	.parameters		= guestmemfs_parameters,
 	.kill_sb		= guestmemfs_kill_sb,
+	.fs_flags		= FS_ALLOW_IDMAP,
 };
 
 /**
