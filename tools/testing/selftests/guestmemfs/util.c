@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -236,6 +237,30 @@ int poke(void *p, unsigned char value)
 	__atomic_store_n((unsigned char *)p, value, __ATOMIC_RELAXED);
 	expect_fault(0);
 	return 0;
+}
+
+/* How many faults this process has had. */
+long nr_faults(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) ? -1 : usage.ru_minflt + usage.ru_majflt;
+}
+
+/* How many it takes to look at each block, all of which are there; -1 if one is not. */
+long faults_of(const void *p, size_t len)
+{
+	long before;
+	size_t i;
+
+	/* What the code itself needs is there before it counts. */
+	peek(p);
+	nr_faults();
+	before = nr_faults();
+	for (i = 0; i < len; i += BLOCK)
+		if (peek((const char *)p + i) < 0)
+			return -1;
+	return nr_faults() - before;
 }
 
 /* Every word depends on its place, so that exchanged blocks are noticed. */

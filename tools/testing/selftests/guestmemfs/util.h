@@ -57,6 +57,8 @@ void catch_faults(void);
 int peek(const void *p);
 int poke(void *p, unsigned char value);
 #define FAULT(signal)	(-(signal))
+long nr_faults(void);
+long faults_of(const void *p, size_t len);
 
 void fill(void *p, size_t len, uint64_t seed);
 bool is_filled(const void *p, size_t len, uint64_t seed);

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest memory in advance: who asks for it has it, in as few entries as faults
+ * would make, or is told why not.
+ */
+#include <fcntl.h>
+#include <linux/mman.h>
+#include <pthread.h>
+
+#include "fixture.h"
+
+#define NR	16
+#define LEN	(NR * BLOCK)
+#define MANY	64
+#define FEW	(4 * BLOCK)
+#define RW	(PROT_READ | PROT_WRITE)
+
+enum way {
+	WAY_NONE,
+	WAY_MAP_POPULATE,
+	WAY_MAP_LOCKED,
+	WAY_POPULATE_READ,
+	WAY_POPULATE_WRITE,
+	WAY_MLOCK,
+	WAY_MLOCK_ONFAULT,
+};
+
+struct way_case {
+	const char *what;
+	enum way way;
+	int prot;
+	int err;
+	bool filled;
+};
+
+static const struct way_case way_cases[] = {
+	{ "nothing", WAY_NONE, RW, 0, false },
+	{ "MAP_POPULATE", WAY_MAP_POPULATE, RW, 0, true },
+	{ "MAP_POPULATE, to read", WAY_MAP_POPULATE, PROT_READ, 0, true },
+	{ "MAP_POPULATE, to write", WAY_MAP_POPULATE, PROT_WRITE, 0, true },
+	{ "MAP_POPULATE, PROT_NONE", WAY_MAP_POPULATE, PROT_NONE, 0, false },
+	{ "MAP_LOCKED", WAY_MAP_LOCKED, RW, 0, true },
+	{ "MADV_POPULATE_READ", WAY_POPULATE_READ, RW, 0, true },
+	{ "MADV_POPULATE_READ, to read", WAY_POPULATE_READ, PROT_READ, 0, true },
+	{ "MADV_POPULATE_READ, PROT_NONE", WAY_POPULATE_READ, PROT_NONE, EINVAL, false },
+	{ "MADV_POPULATE_WRITE", WAY_POPULATE_WRITE, RW, 0, true },
+	{ "MADV_POPULATE_WRITE, to read", WAY_POPULATE_WRITE, PROT_READ, EINVAL, false },
+	{ "MADV_POPULATE_WRITE, PROT_NONE", WAY_POPULATE_WRITE, PROT_NONE, EINVAL, false },
+	{ "mlock", WAY_MLOCK, RW, 0, true },
+	{ "mlock, PROT_NONE", WAY_MLOCK, PROT_NONE, ENOMEM, false },
+	{ "mlock2, MLOCK_ONFAULT", WAY_MLOCK_ONFAULT, RW, 0, true },
+};
+
+static char *map_way(int fd, size_t len, enum way way, int prot)
+{
+	int flags = MAP_SHARED;
+
+	if (way == WAY_MAP_POPULATE)
+		flags |= MAP_POPULATE;
+	if (way == WAY_MAP_LOCKED)
+		flags |= MAP_LOCKED;
+	return mmap(NULL, len, prot, flags, fd, 0);
+}
+
+static int take_way(char *p, size_t len, enum way way)
+{
+	switch (way) {
+	case WAY_POPULATE_READ:
+		return ERR(madvise(p, len, MADV_POPULATE_READ));
+	case WAY_POPULATE_WRITE:
+		return ERR(madvise(p, len, MADV_POPULATE_WRITE));
+	case WAY_MLOCK:
+		return ERR(mlock(p, len));
+	case WAY_MLOCK_ONFAULT:
+		return ERR(mlock2(p, len, MLOCK_ONFAULT));
+	default:
+		return 0;
+	}
+}
+
+TEST_F_TIMEOUT(in_pool, ways, 300)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(way_cases); i++) {
+		const struct way_case *c = &way_cases[i];
+		int fd = file_make(&self->p, "file", LEN);
+		long faults;
+		char *p;
+
+		ASSERT_GE(fd, 0);
+		p = map_way(fd, LEN, c->way, c->prot);
+		ASSERT_NE(MAP_FAILED, p);
+		EXPECT_EQ(c->err, take_way(p, LEN, c->way))
+			TH_LOG("%s", c->what);
+		EXPECT_EQ(c->filled ? NR * BLOCK_SECTORS : 0, file_sectors(fd))
+			TH_LOG("%s", c->what);
+		/* On x86 what can be written can be read. */
+		if (c->prot != PROT_NONE) {
+			faults = faults_of(p, LEN);
+			EXPECT_GE(faults, c->filled ? 0 : NR - 1)
+				TH_LOG("%s: %ld faults", c->what, faults);
+			if (c->filled) {
+				EXPECT_LT(faults, NR / 2)
+					TH_LOG("%s: %ld faults", c->what, faults);
+			}
+		}
+		munmap(p, LEN);
+		close(fd);
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+	}
+}
+
+/* A gigabyte takes as many entries as there are blocks at most, not one for each page. */
+TEST_F_TIMEOUT(in_pool, by_entries, 300)
+{
+	int fd = file_make(&self->p, "file", GIB);
+	long before, populated, touched;
+	char *p;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "the pool is too small");
+	p = map_file(fd, 0, GIB);
+	ASSERT_NE(MAP_FAILED, p);
+	before = nr_faults();
+	ASSERT_EQ(0, madvise(p, GIB, MADV_POPULATE_WRITE));
+	populated = nr_faults() - before;
+	touched = faults_of(p, GIB);
+	printf("# populate: %ld faults for a gigabyte, %ld after that\n", populated, touched);
+	EXPECT_GE(populated, 1);
+	EXPECT_LE(populated, GIB / BLOCK + 8);
+	EXPECT_GE(touched, 0);
+	EXPECT_LT(touched, 8);
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+}
+
+/* What is there already stays as it is, and only the part that is named is filled. */
+TEST_F_TIMEOUT(in_pool, a_part, 300)
+{
+	int fd = file_make(&self->p, "file", LEN);
+	char *p = map_file(fd, 0, LEN);
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p + 5 * BLOCK, BLOCK, 5);
+	ASSERT_EQ(0, madvise(p + 4 * BLOCK + PAGE, 2 * BLOCK, MADV_POPULATE_WRITE));
+	EXPECT_EQ(3 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_TRUE(is_filled(p + 5 * BLOCK, BLOCK, 5));
+	EXPECT_TRUE(is_zero(p + 4 * BLOCK, BLOCK));
+	EXPECT_EQ(BLOCK * 4, lseek(fd, 0, SEEK_DATA));
+	EXPECT_EQ(BLOCK * 7, lseek(fd, BLOCK * 4, SEEK_HOLE));
+}
+
+/* From ordinary memory into guest memory and out again, in one call. */
+TEST_F_TIMEOUT(in_pool, several_mappings, 300)
+{
+	int fd = file_make(&self->p, "file", 4 * BLOCK), two = file_make(&self->p, "two", BLOCK);
+	char *area = mmap(NULL, 7 * BLOCK, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, area);
+	ASSERT_EQ(area + BLOCK, map_at(area + BLOCK, fd, 0, 4 * BLOCK));
+	ASSERT_EQ(area + 5 * BLOCK, map_at(area + 5 * BLOCK, two, 0, BLOCK));
+	ASSERT_EQ(0, madvise(area, 7 * BLOCK, MADV_POPULATE_WRITE));
+	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(two));
+	EXPECT_LT(faults_of(area, 7 * BLOCK), 4);
+	/* With a hole in between it goes as far as that. */
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	ASSERT_EQ(0, ftruncate(fd, 4 * BLOCK));
+	ASSERT_EQ(0, munmap(area + 3 * BLOCK, BLOCK));
+	EXPECT_EQ(ENOMEM, ERR(madvise(area, 7 * BLOCK, MADV_POPULATE_WRITE)));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+}
+
+/* Where a fault would be SIGBUS it is an error, with what comes before it in place. */
+TEST_F_TIMEOUT(in_pool, beyond_the_end, 300)
+{
+	int fd = file_make(&self->p, "file", 2 * BLOCK + PAGE);
+	char *p = map_file(fd, 0, 4 * BLOCK), *q;
+
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(EFAULT, ERR(madvise(p, 4 * BLOCK, MADV_POPULATE_READ)));
+	EXPECT_EQ(EFAULT, ERR(madvise(p, 4 * BLOCK, MADV_POPULATE_WRITE)));
+	EXPECT_EQ(EFAULT, ERR(madvise(p + 2 * BLOCK + PAGE, PAGE, MADV_POPULATE_WRITE)));
+	EXPECT_EQ(0, madvise(p, 2 * BLOCK + PAGE, MADV_POPULATE_WRITE));
+	EXPECT_EQ(3 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(ENOMEM, ERR(mlock(p, 4 * BLOCK)));
+	/* mmap() does not tell. */
+	q = mmap(NULL, 4 * BLOCK, RW, MAP_SHARED | MAP_POPULATE, fd, 0);
+	ASSERT_NE(MAP_FAILED, q);
+	EXPECT_LT(faults_of(q, 2 * BLOCK), 2);
+	EXPECT_EQ(FAULT(SIGBUS), peek(q + 3 * BLOCK));
+}
+
+TEST_F_TIMEOUT(in_pool, full, 300)
+{
+	int hog = file_make(&self->p, "hog", 0), fd = file_make(&self->p, "file", LEN);
+	char *p = map_file(fd, 0, LEN);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, fallocate(hog, 0, 0, (self->p.free_blocks - 3) * BLOCK));
+	EXPECT_EQ(EFAULT, ERR(madvise(p, LEN, MADV_POPULATE_WRITE)));
+	EXPECT_EQ(3 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	EXPECT_EQ(0, peek(p + 2 * BLOCK));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * BLOCK));
+}
+
+/* What a process is to have locked when it touches it is not filled before. */
+TEST_F_TIMEOUT(in_pool, mlockall, 300)
+{
+	int fd = file_make(&self->p, "file", LEN), status;
+	pid_t pid = fork();
+
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		char *p;
+
+		if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+			_exit(1);
+		p = mmap(NULL, LEN, RW, MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED || file_sectors(fd) || mlockall(MCL_CURRENT | MCL_ONFAULT |
+								   MCL_FUTURE))
+			_exit(2);
+		if (file_sectors(fd))
+			_exit(3);
+		if (mlockall(MCL_CURRENT))
+			_exit(4);
+		_exit(file_sectors(fd) == NR * BLOCK_SECTORS ? 0 : 5);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+}
+
+struct rival {
+	char *area;
+	int fd;
+	bool stop;
+};
+
+static bool stopped(struct rival *r)
+{
+	return __atomic_load_n(&r->stop, __ATOMIC_RELAXED);
+}
+
+/* Wants the lock that populating has. */
+static void *map_and_unmap(void *arg)
+{
+	struct rival *r = arg;
+	long rounds = 0;
+
+	for (; !stopped(r); rounds++) {
+		char *p = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p != MAP_FAILED)
+			munmap(p, PAGE);
+	}
+	return (void *)rounds;
+}
+
+TEST_F_TIMEOUT(in_pool, beside_others, 300)
+{
+	struct rival r = {};
+	pthread_t thread;
+	void *rounds;
+	int i;
+
+	if (self->p.free_blocks < MANY)
+		SKIP(return, "the pool is too small");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, map_and_unmap, &r));
+	for (i = 0; i < 6; i++) {
+		int fd = file_make(&self->p, "file", MANY * BLOCK);
+		char *p = map_way(fd, MANY * BLOCK, i % 2 ? WAY_MAP_POPULATE : WAY_NONE, RW);
+
+		EXPECT_NE(MAP_FAILED, p);
+		if (i % 2 == 0)
+			EXPECT_EQ(0, madvise(p, MANY * BLOCK, MADV_POPULATE_WRITE));
+		EXPECT_EQ(MANY * BLOCK_SECTORS, file_sectors(fd));
+		munmap(p, MANY * BLOCK);
+		close(fd);
+		unlink(pool_path(&self->p, "file"));
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, &rounds);
+	EXPECT_GT((long)rounds, 0);
+}
+
+static void *cut_and_grow(void *arg)
+{
+	struct rival *r = arg;
+	long bad = 0;
+
+	while (!stopped(r)) {
+		bad += !!ftruncate(r->fd, 0);
+		bad += !!ftruncate(r->fd, FEW);
+	}
+	return (void *)bad;
+}
+
+/* And over the area itself something else may come to be mapped. */
+static void *map_over(void *arg)
+{
+	struct rival *r = arg;
+	long bad = 0;
+
+	while (!stopped(r)) {
+		bad += mmap(r->area + 3 * BLOCK, BLOCK, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			    -1, 0) == MAP_FAILED;
+		bad += map_at(r->area, r->fd, 0, FEW) == MAP_FAILED;
+	}
+	return (void *)bad;
+}
+
+TEST_F_TIMEOUT(in_pool, against_others, 300)
+{
+	void *(*const rivals[])(void *) = { cut_and_grow, map_over };
+	int which, i;
+
+	for (which = 0; which < ARRAY_SIZE(rivals); which++) {
+		struct rival r = { .fd = file_make(&self->p, "file", FEW) };
+		pthread_t thread;
+		void *bad;
+
+		r.area = map_file(r.fd, 0, FEW);
+		ASSERT_NE(MAP_FAILED, r.area);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, rivals[which], &r));
+		for (i = 0; i < 100; i++) {
+			int err = ERR(madvise(r.area, FEW, MADV_POPULATE_WRITE));
+
+			EXPECT_TRUE(!err || (err == EFAULT && !which))
+				TH_LOG("errno %d", err);
+			err = ERR(mlock(r.area, FEW));
+			EXPECT_TRUE(!err || (err == ENOMEM && !which))
+				TH_LOG("errno %d", err);
+		}
+		__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+		pthread_join(thread, &bad);
+		EXPECT_EQ(0, (long)bad);
+		munmap(r.area, FEW);
+		close(r.fd);
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	}
+}
+
+TEST_HARNESS_MAIN
