@@ -262,18 +262,20 @@ static long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start,
 	int err = 0;
 
 	mmap_assert_locked(mm);
-	while (!err && addr < end) {
+	while (addr < end && !err) {
 		if (addr > start && locked && mmap_lock_is_contended(mm)) {
 			mmap_read_unlock(mm);
 			*locked = 0;
+			break;
+		}
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
 			break;
 		}
 		err = vm_fault_to_errno(handle_mm_fault(vma, addr, write ? FAULT_FLAG_WRITE : 0,
 							NULL), FOLL_HWPOISON);
 		if (!err)
 			addr += gmfs_bytes_mapped(vma, addr);
-		if (fatal_signal_pending(current))
-			err = -EINTR;
 		cond_resched();
 	}
 	/* What stopped it is met again. */
