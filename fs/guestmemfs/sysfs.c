@@ -133,13 +133,6 @@ static ssize_t files_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 
 static struct kobj_attribute gmfs_attr_files = __ATTR_RO(files);
 
-static ssize_t frozen_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%d\n", !!READ_ONCE(gmfs_pool_of(kobj)->frozen));
-}
-
-static struct kobj_attribute gmfs_attr_frozen = __ATTR_RO(frozen);
-
 /* Nobody has looked at the tables before they are mounted. */
 static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free.attr,
@@ -147,7 +140,6 @@ static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free_gigabytes.attr,
 	&gmfs_attr_inodes.attr,
 	&gmfs_attr_files.attr,
-	&gmfs_attr_frozen.attr,
 	NULL
 };
 

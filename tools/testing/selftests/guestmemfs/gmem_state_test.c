@@ -207,6 +207,32 @@ TEST_F_TIMEOUT(gmem, private_is_zeroed, 300)
 	EXPECT_EQ(0, bad);
 }
 
+/* Populating goes as far as the host may see, through the file and through a descriptor. */
+TEST_F_TIMEOUT(gmem, populated, 300)
+{
+	int fd = file_make(&self->p, "ram", 4 * BLOCK);
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags), i;
+	char *maps[2];
+
+	ASSERT_GE(gmem, 0);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 4 * BLOCK, GMEM_SHARED));
+	ASSERT_EQ(0, gmem_convert(gmem, 2 * BLOCK + PAGE, PAGE, GMEM_PRIVATE));
+	maps[0] = map_file(fd, 0, 4 * BLOCK);
+	maps[1] = map_file(gmem, 0, 4 * BLOCK);
+	for (i = 0; i < 2; i++) {
+		ASSERT_NE(MAP_FAILED, maps[i]);
+		EXPECT_EQ(0, ERR(madvise(maps[i], BLOCK, MADV_POPULATE_WRITE)));
+		EXPECT_EQ(EFAULT, ERR(madvise(maps[i], 4 * BLOCK, MADV_POPULATE_WRITE)));
+		EXPECT_EQ(3 * BLOCK_SECTORS, file_sectors(fd));
+		EXPECT_EQ(0, peek(maps[i] + 2 * BLOCK));
+		EXPECT_EQ(FAULT(SIGBUS), peek(maps[i] + 2 * BLOCK + PAGE));
+	}
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 4 * BLOCK, GMEM_SHARED));
+	EXPECT_EQ(0, ERR(madvise(maps[1], 4 * BLOCK, MADV_POPULATE_READ)));
+	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
+	close(gmem);
+}
+
 /* As many blocks can be of both kinds as the pool has; what is too much changes nothing. */
 TEST_F_TIMEOUT(gmem, full_of_states, 300)
 {

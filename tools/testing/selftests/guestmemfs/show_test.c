@@ -200,7 +200,7 @@ TEST_F(in_pool, statmount)
 
 static const char * const always[] = { "size", "metadata_size", "uuid", "kexecs", "refused" };
 static const char * const mounted[] = {
-	"free", "largest_free", "free_gigabytes", "inodes", "files", "frozen",
+	"free", "largest_free", "free_gigabytes", "inodes", "files",
 };
 
 /* No more and no less than is documented, a value and a newline each, to be read only. */
@@ -261,7 +261,6 @@ TEST_F(in_pool, sysfs_of_the_pool)
 	EXPECT_STREQ(uuid, sysfs_text(&self->p, "uuid"));
 	EXPECT_NE(UINT64_MAX, sysfs_number(&self->p, "kexecs"));
 	EXPECT_STREQ("no", sysfs_text(&self->p, "refused"));
-	EXPECT_EQ(0, sysfs_number(&self->p, "frozen"));
 }
 
 TEST_F_TIMEOUT(in_pool, sysfs_of_its_contents, 300)
