@@ -245,7 +245,11 @@ TEST_F(in_pool, set_user_id)
 
 	ASSERT_NE(MAP_FAILED, p);
 	memcpy(p, "#!/bin/true\n", 12);
+	munmap(p, BLOCK);
 	ASSERT_EQ(0, fchmod(fd, 06755));
+	close(fd);
+	fd = open(pool_path(&self->p, "program"), O_RDONLY);
+	ASSERT_GE(fd, 0);
 	EXPECT_EQ(EACCES, ERR(execl(pool_path(&self->p, "program"), "program", NULL)));
 	EXPECT_EQ(EACCES, ERR(syscall(SYS_execveat, fd, "", NULL, NULL, AT_EMPTY_PATH)));
 }
