@@ -252,28 +252,38 @@ static unsigned long gmfs_bytes_mapped(struct vm_area_struct *vma, unsigned long
 /*
  * MAP_POPULATE, mlock() and MADV_POPULATE_*: what the faults would do, one for
  * each entry. Zeroing takes a while, so that between entries others may have
- * the mmap_lock.
+ * the mmap_lock; and it is not held while a fault waits for the end of a kexec,
+ * or makes room for a larger entry.
  */
 static long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start,
 				unsigned long end, bool write, int *locked)
 {
+	unsigned int flags = (write ? FAULT_FLAG_WRITE : 0) |
+			     (locked ? FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE : 0);
 	struct mm_struct *mm = vma->vm_mm;
 	unsigned long addr = start;
 	int err = 0;
 
 	mmap_assert_locked(mm);
 	while (addr < end && !err) {
+		vm_fault_t ret;
+
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
 		if (addr > start && locked && mmap_lock_is_contended(mm)) {
 			mmap_read_unlock(mm);
 			*locked = 0;
 			break;
 		}
-		if (fatal_signal_pending(current)) {
-			err = -EINTR;
+		ret = handle_mm_fault(vma, addr, flags, NULL);
+		if (ret & VM_FAULT_RETRY) {
+			/* The lock is gone, and the mapping may be. */
+			*locked = 0;
 			break;
 		}
-		err = vm_fault_to_errno(handle_mm_fault(vma, addr, write ? FAULT_FLAG_WRITE : 0,
-							NULL), FOLL_HWPOISON);
+		err = vm_fault_to_errno(ret, FOLL_HWPOISON);
 		if (!err)
 			addr += gmfs_bytes_mapped(vma, addr);
 		cond_resched();

@@ -152,6 +152,26 @@ TEST_F_TIMEOUT(in_pool, by_entries, 300)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
+/* Small entries that are there do not make small ones of all that comes after them. */
+TEST_F_TIMEOUT(in_pool, by_larger_entries, 300)
+{
+	int fd = file_make(&self->p, "file", LEN);
+	char *p = map_file(fd, 0, LEN);
+	long before;
+	int i;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p, LEN, MADV_NOHUGEPAGE));
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(0, poke(p + i * BLOCK, i + 1));
+	ASSERT_EQ(0, madvise(p, LEN, MADV_HUGEPAGE));
+	before = nr_faults();
+	ASSERT_EQ(0, madvise(p, LEN, MADV_POPULATE_WRITE));
+	EXPECT_LT(nr_faults() - before, 8 * NR);
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(i + 1, peek(p + i * BLOCK));
+}
+
 /* What is there already stays as it is, and only the part that is named is filled. */
 TEST_F_TIMEOUT(in_pool, a_part, 300)
 {
