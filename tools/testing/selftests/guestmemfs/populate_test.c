@@ -5,15 +5,12 @@
  */
 #include <fcntl.h>
 #include <linux/mman.h>
-#include <pthread.h>
 #include <sys/resource.h>
 
 #include "fixture.h"
 
 #define NR	16
 #define LEN	(NR * BLOCK)
-#define MANY	64
-#define FEW	(4 * BLOCK)
 #define RW	(PROT_READ | PROT_WRITE)
 
 enum way {
@@ -295,127 +292,6 @@ TEST_F_TIMEOUT(in_pool, limit, 300)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(0, WEXITSTATUS(status));
-}
-
-struct rival {
-	char *area;
-	int fd;
-	bool stop;
-	long rounds;
-};
-
-static long rounds_of(const struct rival *r)
-{
-	return __atomic_load_n(&r->rounds, __ATOMIC_RELAXED);
-}
-
-static bool stopped(struct rival *r)
-{
-	return __atomic_load_n(&r->stop, __ATOMIC_RELAXED);
-}
-
-/* Wants the lock that populating has. */
-static void *map_and_unmap(void *arg)
-{
-	struct rival *r = arg;
-
-	while (!stopped(r)) {
-		char *p = mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (p != MAP_FAILED && !munmap(p, PAGE))
-			__atomic_fetch_add(&r->rounds, 1, __ATOMIC_RELAXED);
-	}
-	return NULL;
-}
-
-/* It gets it in between, not only before and after. */
-TEST_F_TIMEOUT(in_pool, beside_others, 300)
-{
-	struct rival r = {};
-	long before, most = 0;
-	pthread_t thread;
-	int i;
-
-	if (self->p.free_blocks < MANY)
-		SKIP(return, "the pool is too small");
-	ASSERT_EQ(0, pthread_create(&thread, NULL, map_and_unmap, &r));
-	for (i = 0; i < 6; i++) {
-		int fd = file_make(&self->p, "file", MANY * BLOCK);
-		char *p = map_way(fd, MANY * BLOCK, i % 2 ? WAY_MAP_POPULATE : WAY_NONE, RW);
-
-		EXPECT_NE(MAP_FAILED, p);
-		before = rounds_of(&r);
-		if (i % 2 == 0)
-			EXPECT_EQ(0, madvise(p, MANY * BLOCK, MADV_POPULATE_WRITE));
-		if (rounds_of(&r) - before > most)
-			most = rounds_of(&r) - before;
-		EXPECT_EQ(MANY * BLOCK_SECTORS, file_sectors(fd));
-		munmap(p, MANY * BLOCK);
-		close(fd);
-		unlink(pool_path(&self->p, "file"));
-	}
-	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
-	printf("# populate: another thread mapped and unmapped %ld times meanwhile\n", most);
-	EXPECT_GE(most, 4);
-}
-
-static void *cut_and_grow(void *arg)
-{
-	struct rival *r = arg;
-	long bad = 0;
-
-	while (!stopped(r)) {
-		bad += !!ftruncate(r->fd, 0);
-		bad += !!ftruncate(r->fd, FEW);
-	}
-	return (void *)bad;
-}
-
-/* And over the area itself something else may come to be mapped. */
-static void *map_over(void *arg)
-{
-	struct rival *r = arg;
-	long bad = 0;
-
-	while (!stopped(r)) {
-		bad += mmap(r->area + 3 * BLOCK, BLOCK, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-			    -1, 0) == MAP_FAILED;
-		bad += map_at(r->area, r->fd, 0, FEW) == MAP_FAILED;
-	}
-	return (void *)bad;
-}
-
-TEST_F_TIMEOUT(in_pool, against_others, 300)
-{
-	void *(*const rivals[])(void *) = { cut_and_grow, map_over };
-	int which, i;
-
-	for (which = 0; which < ARRAY_SIZE(rivals); which++) {
-		struct rival r = { .fd = file_make(&self->p, "file", FEW) };
-		pthread_t thread;
-		void *bad;
-
-		r.area = map_file(r.fd, 0, FEW);
-		ASSERT_NE(MAP_FAILED, r.area);
-		ASSERT_EQ(0, pthread_create(&thread, NULL, rivals[which], &r));
-		for (i = 0; i < 100; i++) {
-			int err = ERR(madvise(r.area, FEW, MADV_POPULATE_WRITE));
-
-			EXPECT_TRUE(!err || (err == EFAULT && !which))
-				TH_LOG("errno %d", err);
-			err = ERR(mlock(r.area, FEW));
-			EXPECT_TRUE(!err || (err == ENOMEM && !which))
-				TH_LOG("errno %d", err);
-		}
-		__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
-		pthread_join(thread, &bad);
-		EXPECT_EQ(0, (long)bad);
-		munmap(r.area, FEW);
-		close(r.fd);
-		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
-		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
-	}
 }
 
 TEST_HARNESS_MAIN
