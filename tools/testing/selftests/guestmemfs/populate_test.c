@@ -5,7 +5,9 @@
  */
 #include <fcntl.h>
 #include <linux/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/statfs.h>
 
 #include "fixture.h"
 
@@ -238,6 +240,26 @@ TEST_F_TIMEOUT(in_pool, full, 300)
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
 	EXPECT_EQ(0, peek(p + 2 * BLOCK));
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * BLOCK));
+}
+
+/* Less than the gigabyte that it could have in one piece, were it not for the mount. */
+TEST_F_TIMEOUT(in_pool, full_by_the_mount, 300)
+{
+	int fd = file_make(&self->p, "file", GIB);
+	char options[64], *p = map_file(fd, 0, GIB);
+	struct statfs st;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, statfs(self->p.mnt, &st));
+	snprintf(options, sizeof(options), "size=%luk",
+		 (unsigned long)((st.f_blocks - st.f_bfree + 3) * (BLOCK / KIB)));
+	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, options));
+	EXPECT_EQ(EFAULT, ERR(madvise(p, GIB, MADV_POPULATE_WRITE)));
+	EXPECT_EQ(3 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, peek(p + 2 * BLOCK));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * BLOCK));
+	EXPECT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, "size=0"));
+	EXPECT_EQ(0, madvise(p, 4 * BLOCK, MADV_POPULATE_WRITE));
 }
 
 /* What a process is to have locked when it touches it is not filled before. */

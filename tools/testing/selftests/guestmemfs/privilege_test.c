@@ -177,7 +177,7 @@ static int idmapped_mount(const char *dir)
 /* Somebody who is CONTAINER outside makes files that are root's. */
 static void as_container_root(int mnt)
 {
-	char *p;
+	char path[64], *p;
 	int fd;
 
 	CHECK(!setresgid(CONTAINER, CONTAINER, CONTAINER));
@@ -192,6 +192,10 @@ static void as_container_root(int mnt)
 	CHECK(openat(mnt, "new", O_RDWR | O_CREAT | O_EXCL, 0600) >= 0);
 	CHECK(!mkdirat(mnt, "dir", 0700));
 	CHECK(!renameat(mnt, "new", mnt, "dir/new"));
+	fd = openat(mnt, ".", O_TMPFILE | O_RDWR, 0600);
+	CHECK(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(!linkat(AT_FDCWD, path, mnt, "linked", AT_SYMLINK_FOLLOW));
 	CHECK(ERR(openat(mnt, "other", O_RDWR)) == EACCES);
 	CHECK(ERR(fchown(fd, CONTAINER + 5, -1)) == EPERM);
 	CHECK(ERR(fchown(fd, 5, -1)) == EOVERFLOW);
@@ -225,11 +229,15 @@ TEST_F(in_pool, idmapped)
 	ASSERT_EQ(0, stat(pool_path(&self->p, "dir/new"), &st));
 	EXPECT_EQ(0, st.st_uid);
 	EXPECT_EQ(0, st.st_gid);
+	ASSERT_EQ(0, stat(pool_path(&self->p, "linked"), &st));
+	EXPECT_EQ(0, st.st_uid);
+	EXPECT_EQ(0, st.st_gid);
 	ASSERT_EQ(0, stat(pool_path(&self->p, "file"), &st));
 	EXPECT_EQ(0640, st.st_mode & 07777);
 	EXPECT_EQ(2 * BLOCK, st.st_size);
 	/* Outside's root is nobody there. */
 	EXPECT_EQ(EOVERFLOW, ERR(openat(mnt, "new", O_RDWR | O_CREAT, 0600)));
+	EXPECT_EQ(EOVERFLOW, ERR(openat(mnt, ".", O_TMPFILE | O_RDWR, 0600)));
 	EXPECT_EQ(0, fchownat(mnt, "other", CONTAINER + 6, -1, 0));
 	ASSERT_EQ(0, stat(pool_path(&self->p, "other"), &st));
 	EXPECT_EQ(6, st.st_uid);

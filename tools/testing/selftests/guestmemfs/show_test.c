@@ -306,4 +306,30 @@ TEST_F_TIMEOUT(in_pool, sysfs_of_its_contents, 300)
 	EXPECT_EQ(largest, sysfs_number(&self->p, "largest_free"));
 }
 
+static int remount(const struct pool *p, const char *options)
+{
+	return syscall(SYS_mount, NULL, p->mnt, NULL, 32 /* MS_REMOUNT */, options);
+}
+
+/* Limits are those of a mount; what sysfs tells is the pool's. */
+TEST_F(in_pool, sysfs_has_no_limits)
+{
+	char options[64];
+	struct statfs st, now;
+
+	ASSERT_EQ(0, statfs(self->p.mnt, &st));
+	snprintf(options, sizeof(options), "size=%luk,nr_inodes=%lu",
+		 (unsigned long)((st.f_blocks - st.f_bfree + 1) * (BLOCK / KIB)),
+		 (unsigned long)(st.f_files - st.f_ffree + 1));
+	ASSERT_EQ(0, remount(&self->p, options));
+	ASSERT_EQ(0, statfs(self->p.mnt, &now));
+	EXPECT_EQ(1, now.f_bfree);
+	EXPECT_EQ(1, now.f_ffree);
+	EXPECT_EQ(st.f_blocks * BLOCK, sysfs_number(&self->p, "size"));
+	EXPECT_EQ(st.f_bfree * BLOCK, sysfs_number(&self->p, "free"));
+	EXPECT_EQ(st.f_files, sysfs_number(&self->p, "inodes"));
+	EXPECT_EQ(st.f_files - st.f_ffree, sysfs_number(&self->p, "files"));
+	EXPECT_EQ(0, remount(&self->p, "size=0,nr_inodes=0"));
+}
+
 TEST_HARNESS_MAIN
