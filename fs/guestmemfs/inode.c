@@ -250,8 +250,8 @@ void gmfs_let_go(struct gmfs_pool *pool)
  * @dentry: the file or directory
  * @attr: what to change
  *
- * Return: 0; what setattr_prepare() says, or -EBUSY (a kexec has begun) or
- * -ENOMEM, with nothing changed.
+ * Return: 0; what setattr_prepare() or gmfs_file_resize() says, or -EBUSY (a kexec has
+ * begun), with nothing changed.
  */
 int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
 {
