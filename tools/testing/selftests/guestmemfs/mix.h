@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_MIX_H
+#define _GUESTMEMFS_MIX_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kselftest.h"
+#include "util.h"
+
+#define NR_FILES	6
+#define BIG		0	/* the file that has room for a gigabyte */
+#define BIG_GROUP	512U	/* blocks of that */
+#define NEAR		24U	/* blocks; what happens, happens in so many, that it may meet */
+#define NR_PIECES	20
+#define NR_DIRS		2
+#define NR_NAMES	8
+
+/**
+ * struct mix_block - what the model knows of a block of a file
+ * @there: it is allocated
+ * @phys: where, 0 if nobody has asked since
+ * @nr_pages: pages with other bytes than zeroes, or that have had some
+ * @pages: their bytes, NULL for all others; NULL if there are none
+ */
+struct mix_block {
+	bool there;
+	uint64_t phys;
+	unsigned int nr_pages;
+	unsigned char **pages;
+};
+
+union mix_handle {
+	struct file_handle h;
+	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+};
+
+/**
+ * struct mix_file - what the model knows of a file
+ * @exists: it has a name, or somebody has it open or mapped
+ * @may_link: it was made without a name, and has none yet
+ * @name: in @dir, -1 for none
+ * @dir: directory
+ * @fd: open for reading and writing, -1 if it is not open
+ * @ino: inode number
+ * @handle: finds it
+ * @size: in bytes
+ * @nr_blocks: those that are there
+ * @max: blocks that it may have; nothing is done behind them
+ * @blocks: @max of them
+ */
+struct mix_file {
+	bool exists;
+	bool may_link;
+	int name;
+	int dir;
+	int fd;
+	ino_t ino;
+	union mix_handle handle;
+	uint64_t size;
+	uint64_t nr_blocks;
+	uint64_t max;
+	struct mix_block *blocks;
+};
+
+/**
+ * struct mix_piece - a part of a mapping, all of one protection
+ * @file: the file, NULL if this one is not in use
+ * @addr: where it is mapped
+ * @off: the first byte of the file
+ * @len: bytes, whole pages
+ * @prot: PROT_*
+ * @huge: a part of what could be mapped by one entry of 1 GiB
+ */
+struct mix_piece {
+	struct mix_file *file;
+	char *addr;
+	uint64_t off;
+	uint64_t len;
+	int prot;
+	bool huge;
+};
+
+/* What has to have happened, beside each operation. */
+enum mix_event {
+	SEEN_END,	/* SIGBUS behind the end */
+	SEEN_FULL,	/* SIGBUS with nothing left to allocate */
+	SEEN_DENIED,	/* SIGSEGV */
+	SEEN_NO_BLOCK,	/* ENOSPC of fallocate() */
+	SEEN_NO_INODE,	/* ENOSPC for a new file */
+	SEEN_HALF,	/* populating that came to an end before its end */
+	SEEN_ORPHAN,	/* a file without a name gone with its last user */
+	SEEN_LIMITED,	/* a limit that was refused */
+	SEEN_BYTES,	/* what was stored, found again */
+	SEEN_GIGABYTE,	/* allocated by one fault */
+	NR_EVENTS
+};
+
+#define LOG_LINES	60
+#define LINE_BYTES	200
+
+/**
+ * struct mix - the state of a run
+ * @standin: works on a directory of tmpfs, in place of a pool, to try the mixer itself
+ * @pool: where it is mounted
+ * @block: bytes of a block
+ * @seed: of the run
+ * @random: state of the generator
+ * @nr: operations begun
+ * @budget: blocks that may be zeroed, in sixteenths
+ * @next_huge: no gigabyte is allocated by a fault before this operation
+ * @files: the files
+ * @pieces: of all mappings
+ * @letters: the first ones of the directories' names
+ * @nested: the second directory is in the first one
+ * @gone: the handle of a file that is gone; of no bytes if there was none
+ * @total_blocks: of the pool
+ * @total_inodes: likewise
+ * @other_blocks: in use when it began
+ * @other_inodes: likewise
+ * @used_blocks: of the files
+ * @used_inodes: of files and directories
+ * @max_blocks: of all, limit of the mount, 0 for none
+ * @max_inodes: likewise
+ * @nr_shadow: pages that the model has bytes of
+ * @done: operations of each kind
+ * @seen: of each event
+ * @log: the last operations
+ * @why: what is wrong
+ */
+struct mix {
+	bool standin;
+	struct pool pool;
+	unsigned long block;
+	uint64_t seed;
+	uint64_t random;
+	unsigned long nr;
+	long budget;
+	unsigned long next_huge;
+	struct mix_file files[NR_FILES];
+	struct mix_piece pieces[NR_PIECES];
+	char letters[NR_DIRS];
+	bool nested;
+	union mix_handle gone;
+	uint64_t total_blocks;
+	uint64_t total_inodes;
+	uint64_t other_blocks;
+	uint64_t other_inodes;
+	uint64_t used_blocks;
+	uint64_t used_inodes;
+	uint64_t max_blocks;
+	uint64_t max_inodes;
+	unsigned long nr_shadow;
+	unsigned long done[32];
+	unsigned long seen[NR_EVENTS];
+	char log[LOG_LINES][LINE_BYTES];
+	char why[2 * LINE_BYTES];
+};
+
+/* What comes of an operation: it may have nothing to work on. */
+enum mix_result { MIX_SKIPPED, MIX_DONE, MIX_WRONG };
+
+/* mix_test.c */
+uint64_t draw(struct mix *m, uint64_t below);
+__printf(2, 3) void note(struct mix *m, const char *fmt, ...);
+__printf(2, 3) enum mix_result wrong(struct mix *m, const char *fmt, ...);
+enum mix_result expect(struct mix *m, int err, int want);
+bool affordable(const struct mix *m, uint64_t blocks);
+struct mix_file *draw_file(struct mix *m);
+struct mix_file *draw_open(struct mix *m);
+struct mix_piece *draw_piece(struct mix *m);
+uint64_t draw_offset(struct mix *m, const struct mix_file *f);
+void draw_range(struct mix *m, const struct mix_file *f, uint64_t *from, uint64_t *to);
+void report(struct mix *m);
+unsigned int nr_of(const struct mix *m, const struct mix_file *f);
+
+/* mix_model.c */
+uint64_t model_left(const struct mix *m);
+uint64_t model_inodes_left(const struct mix *m);
+uint64_t model_holes(const struct mix *m, const struct mix_file *f, uint64_t from, uint64_t to);
+bool model_is_hole(const struct mix *m, const struct mix_file *f, uint64_t at);
+void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
+void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
+void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
+void model_resize(struct mix *m, struct mix_file *f, uint64_t size);
+void model_store(struct mix *m, struct mix_file *f, uint64_t at, const void *bytes, size_t len);
+bool model_has_bytes(const struct mix *m, const struct mix_file *f, uint64_t at);
+size_t model_compare(const struct mix *m, const struct mix_file *f, uint64_t at,
+		     const void *bytes, size_t len);
+uint64_t model_seek(const struct mix *m, const struct mix_file *f, uint64_t at, bool hole);
+uint64_t model_find_bytes(const struct mix *m, const struct mix_file *f, uint64_t first);
+void model_spoil(struct mix *m);
+bool model_is_used(const struct mix *m, const struct mix_file *f);
+void model_new(struct mix *m, struct mix_file *f, int fd, int dir, int name);
+bool model_reap(struct mix *m, struct mix_file *f);
+
+/* mix_space.c */
+enum mix_result check_file(struct mix *m, struct mix_file *f);
+enum mix_result check_free(struct mix *m);
+enum mix_result check_extents(struct mix *m, struct mix_file *f, int fd);
+enum mix_result do_truncate(struct mix *m);
+enum mix_result do_allocate(struct mix *m);
+enum mix_result do_seek(struct mix *m);
+enum mix_result do_stat(struct mix *m);
+enum mix_result do_extents(struct mix *m);
+
+/* mix_map.c */
+bool maps_init(struct mix *m);
+enum mix_result maps_drop(struct mix *m);
+struct mix_piece *piece_new(struct mix *m);
+enum mix_result do_map(struct mix *m);
+enum mix_result do_unmap(struct mix *m);
+enum mix_result do_protect(struct mix *m);
+enum mix_result do_remap(struct mix *m);
+enum mix_result do_advise(struct mix *m);
+
+/* mix_touch.c */
+void touch_init(struct mix *m);
+uint64_t end_of_pages(const struct mix_file *f);
+bool takes_gigabyte(const struct mix *m, const struct mix_piece *w, uint64_t at);
+uint64_t draw_in(struct mix *m, const struct mix_piece *w, uint64_t len);
+enum mix_result touch(struct mix *m, struct mix_piece *w, uint64_t at, size_t len,
+		      const unsigned char *bytes);
+enum mix_result look_at(struct mix *m, struct mix_file *f, uint64_t at);
+enum mix_result touch_compare(struct mix *m, struct mix_file *f, uint64_t at, void *p, size_t len);
+enum mix_result do_store(struct mix *m);
+enum mix_result do_load(struct mix *m);
+enum mix_result do_load_block(struct mix *m);
+
+/* mix_fill.c */
+bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
+bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
+bool has_gigabyte(const struct mix *m);
+enum mix_result do_populate(struct mix *m);
+enum mix_result do_remove(struct mix *m);
+enum mix_result do_gigabyte(struct mix *m);
+
+/* mix_name.c */
+const char *dir_path(const struct mix *m, int dir);
+const char *file_path(const struct mix *m, const struct mix_file *f);
+bool names_init(struct mix *m);
+enum mix_result do_create(struct mix *m);
+enum mix_result do_tmpfile(struct mix *m);
+enum mix_result do_link(struct mix *m);
+enum mix_result do_unlink(struct mix *m);
+enum mix_result do_rename(struct mix *m);
+enum mix_result do_exchange(struct mix *m);
+enum mix_result do_rename_dir(struct mix *m);
+enum mix_result do_close(struct mix *m);
+enum mix_result do_open(struct mix *m);
+enum mix_result do_stale(struct mix *m);
+
+/* mix_mount.c */
+bool mount_init(struct mix *m);
+enum mix_result release_all(struct mix *m);
+bool mount_unlimit(struct mix *m);
+enum mix_result check_owners(struct mix *m);
+enum mix_result check_all(struct mix *m);
+enum mix_result do_limit(struct mix *m);
+enum mix_result do_busy(struct mix *m);
+enum mix_result do_mount(struct mix *m);
+
+#endif /* _GUESTMEMFS_MIX_H */

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the files of the mixer should be: sizes, blocks, and of contents the pages that are not
+ * all zeroes. No system call is made here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mix.h"
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t left(uint64_t total, uint64_t max, uint64_t used)
+{
+	if (!max || max > total)
+		max = total;
+	return used < max ? max - used : 0;
+}
+
+/* Blocks that can be allocated, by pool and limit. */
+uint64_t model_left(const struct mix *m)
+{
+	return left(m->total_blocks, m->max_blocks, m->other_blocks + m->used_blocks);
+}
+
+uint64_t model_inodes_left(const struct mix *m)
+{
+	return left(m->total_inodes, m->max_inodes, m->other_inodes + m->used_inodes);
+}
+
+/* Blocks with a byte from @from to @to that are not there. */
+uint64_t model_holes(const struct mix *m, const struct mix_file *f, uint64_t from, uint64_t to)
+{
+	uint64_t i, nr = 0;
+
+	for (i = from / m->block; i < f->max && i * m->block < to; i++)
+		nr += !f->blocks[i].there;
+	return nr;
+}
+
+bool model_is_hole(const struct mix *m, const struct mix_file *f, uint64_t at)
+{
+	return !f->blocks[at / m->block].there;
+}
+
+/* Allocates the blocks with a byte from @from to @to. */
+void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
+{
+	uint64_t i, nr = model_holes(m, f, from, to);
+
+	for (i = from / m->block; i < f->max && i * m->block < to; i++)
+		f->blocks[i].there = true;
+	f->nr_blocks += nr;
+	m->used_blocks += nr;
+	m->budget -= nr * 16;
+}
+
+static void forget_page(struct mix *m, struct mix_block *b, uint64_t page)
+{
+	if (!b->nr_pages || !b->pages[page])
+		return;
+	free(b->pages[page]);
+	b->pages[page] = NULL;
+	m->nr_shadow--;
+	if (!--b->nr_pages) {
+		free(b->pages);
+		b->pages = NULL;
+	}
+}
+
+/* From and to are bytes of the block. */
+static void zero_block(struct mix *m, struct mix_block *b, uint64_t from, uint64_t to)
+{
+	while (from < to && b->nr_pages) {
+		uint64_t page = from / PAGE, next = less((page + 1) * PAGE, to);
+
+		if (next - from == PAGE)
+			forget_page(m, b, page);
+		else if (b->pages[page])
+			memset(b->pages[page] + from % PAGE, 0, next - from);
+		from = next;
+	}
+}
+
+/* The bytes from @from to @to are zeroes. */
+void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
+{
+	uint64_t end = less(to, f->max * m->block);
+
+	while (from < end) {
+		uint64_t i = from / m->block, next = less((i + 1) * m->block, end);
+
+		zero_block(m, &f->blocks[i], from - i * m->block, next - i * m->block);
+		from = next;
+	}
+}
+
+/* Blocks @first to @last, the latter not included, are holes. */
+static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint64_t last)
+{
+	for (; first < last && first < f->max; first++) {
+		struct mix_block *b = &f->blocks[first];
+
+		if (!b->there)
+			continue;
+		zero_block(m, b, 0, m->block);
+		b->there = false;
+		b->phys = 0;
+		f->nr_blocks--;
+		m->used_blocks--;
+	}
+}
+
+void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
+{
+	model_zero(m, f, from, to);
+	free_blocks(m, f, (from + m->block - 1) / m->block, to / m->block);
+}
+
+/*
+ * What is behind an end is never seen again. In the page of the end there may be bytes behind
+ * it that somebody has stored there: they go when the file gets another size, and be it the
+ * same one.
+ */
+void model_resize(struct mix *m, struct mix_file *f, uint64_t size)
+{
+	uint64_t end = less(size, f->size);
+
+	model_zero(m, f, end, UINT64_MAX);
+	if (size < f->size)
+		free_blocks(m, f, (size + m->block - 1) / m->block, f->max);
+	f->size = size;
+}
+
+static unsigned char *shadow_page(struct mix *m, struct mix_block *b, uint64_t page)
+{
+	if (!b->pages)
+		b->pages = calloc(m->block / PAGE, sizeof(*b->pages));
+	if (b->pages && !b->pages[page]) {
+		b->pages[page] = calloc(1, PAGE);
+		b->nr_pages++;
+		m->nr_shadow++;
+	}
+	if (!b->pages || !b->pages[page])
+		abort();
+	return b->pages[page];
+}
+
+/* Bytes of one page, in a block that is there. */
+void model_store(struct mix *m, struct mix_file *f, uint64_t at, const void *bytes, size_t len)
+{
+	struct mix_block *b = &f->blocks[at / m->block];
+
+	memcpy(shadow_page(m, b, at % m->block / PAGE) + at % PAGE, bytes, len);
+}
+
+bool model_has_bytes(const struct mix *m, const struct mix_file *f, uint64_t at)
+{
+	const struct mix_block *b = &f->blocks[at / m->block];
+
+	return b->nr_pages && b->pages[at % m->block / PAGE];
+}
+
+/* Of one page; returns the first byte that differs, @len if none does. */
+size_t model_compare(const struct mix *m, const struct mix_file *f, uint64_t at,
+		     const void *bytes, size_t len)
+{
+	const struct mix_block *b = &f->blocks[at / m->block];
+	const unsigned char *is = bytes, *want = NULL;
+	size_t i;
+
+	if (b->nr_pages)
+		want = b->pages[at % m->block / PAGE];
+	if (want ? !memcmp(is, want + at % PAGE, len) : is_zero(is, len))
+		return len;
+	for (i = 0; i < len; i++)
+		if (is[i] != (want ? want[at % PAGE + i] : 0))
+			break;
+	return i;
+}
+
+/* SEEK_HOLE or SEEK_DATA; UINT64_MAX if there is none. */
+uint64_t model_seek(const struct mix *m, const struct mix_file *f, uint64_t at, bool hole)
+{
+	if (at >= f->size)
+		return UINT64_MAX;
+	while (at < f->size && model_is_hole(m, f, at) != hole)
+		at = (at / m->block + 1) * m->block;
+	if (at < f->size)
+		return at;
+	return hole ? f->size : UINT64_MAX;
+}
+
+/*
+ * A page that has bytes, the first one in block @first or behind it, and then from the start
+ * of the file on; UINT64_MAX if all is zeroes.
+ */
+uint64_t model_find_bytes(const struct mix *m, const struct mix_file *f, uint64_t first)
+{
+	uint64_t n, page;
+
+	for (n = 0; n < f->max; n++) {
+		uint64_t i = (first + n) % f->max;
+
+		for (page = 0; f->blocks[i].nr_pages && page < m->block / PAGE; page++)
+			if (f->blocks[i].pages[page])
+				return i * m->block + page * PAGE;
+	}
+	return UINT64_MAX;
+}
+
+/* Has anybody got it, so that it is not gone? */
+bool model_is_used(const struct mix *m, const struct mix_file *f)
+{
+	int i;
+
+	for (i = 0; i < NR_PIECES; i++)
+		if (m->pieces[i].file == f)
+			return true;
+	return f->fd >= 0 || f->name >= 0;
+}
+
+/* Bytes that are wrong, to be noticed: the first one of each file that has any. */
+void model_spoil(struct mix *m)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_FILES; i++) {
+		struct mix_file *f = &m->files[i];
+		uint64_t at = model_find_bytes(m, f, 0);
+
+		if (at != UINT64_MAX)
+			f->blocks[at / m->block].pages[at % m->block / PAGE][0]++;
+	}
+}
+
+void model_new(struct mix *m, struct mix_file *f, int fd, int dir, int name)
+{
+	f->exists = true;
+	f->may_link = name < 0;
+	f->fd = fd;
+	f->dir = dir;
+	f->name = name;
+	f->size = 0;
+	m->used_inodes++;
+}
+
+/* A file that nobody has any more is gone, with its blocks. Returns whether it is. */
+bool model_reap(struct mix *m, struct mix_file *f)
+{
+	if (!f->exists || model_is_used(m, f))
+		return false;
+	free_blocks(m, f, 0, f->max);
+	f->exists = false;
+	m->used_inodes--;
+	m->gone = f->handle;
+	return true;
+}
