@@ -18,7 +18,7 @@ help:
 	@echo '  make check        every check on the plain kernel; ends with "N passed, N failed"'
 	@echo '  make check-debug  the VM tests on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  make check-long   VM tests that take long: fifty kexecs under load, a hundred hops, races,'
-	@echo '                    a kernel without guestmemfs in between, and KVM as a module'
+	@echo '                    a million mixed operations, and a kernel without guestmemfs in between'
 	@echo '  make check-kvm    KVM'"'"'s own selftests pass on our kernel as on one without our work'
 	@echo '                    (KERNEL=debug: on the debug kernel)'
 	@echo '  make shell        a console in a test machine, with pools and mounts ready'
