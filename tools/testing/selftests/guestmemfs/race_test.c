@@ -1,38 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything at once: faults of all sizes against all that takes memory away.
- * A byte of a file is zero or what was written to that file; at the end all
- * blocks are free, and zero when they come back.
+ * Everything at once, for RACE_SECONDS: faults of all sizes against all that takes memory, names
+ * and mounts away. At the end a byte of a file is zero or what was written to that file, and each
+ * block of a pool is owned once or free, and zero when it comes back.
  */
 #include <fcntl.h>
-#include <linux/falloc.h>
+#include <ftw.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/statfs.h>
 #include <time.h>
 
 #include "kselftest_harness.h"
-#include "util.h"
+#include "race.h"
 
-#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-#define NR_FILES	3
-#define SMALL_SIZE	(8 * BLOCK)
-#define BIG_SIZE	(GIB + 4 * BLOCK)
-#define SECONDS		8
-#define MOST_SECONDS	200
+#define SECONDS		"8"
+#define MORE_SECONDS	200
 
-static const struct pool *pool;
-static int fds[NR_FILES];
-static bool stop;
-static unsigned long done[16];
-static unsigned long wrong;
+/* Of one file, as FIEMAP has it. */
+#define NR_EXTENTS	64
+
+/* What the files of a pool have of it. */
+struct piece {
+	uint64_t phys;
+	uint64_t len;
+};
+
+static struct piece *pieces;
+static size_t nr_pieces, max_pieces;
+static unsigned long bad;
+static unsigned long done[NR_ACTIONS];
 
 FIXTURE(race)
 {
 	int nr;
 	struct pool p;
+	struct pool other;
 };
 
 FIXTURE_SETUP(race)
@@ -43,7 +50,14 @@ FIXTURE_SETUP(race)
 	if (!self->nr)
 		SKIP(return, "no pool on this machine");
 	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
-	pool = &self->p;
+	race.pool = &self->p;
+	race.other = &self->p;
+	/* Nobody has this one mounted when it begins. */
+	if (self->nr > 1) {
+		ASSERT_TRUE(pool_setup(&self->other, nodes[1]));
+		ASSERT_EQ(0, umount(self->other.mnt));
+		race.other = &self->other;
+	}
 	catch_faults();
 }
 
@@ -51,174 +65,27 @@ FIXTURE_TEARDOWN_PARENT(race)
 {
 	if (self->nr)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
+	if (self->nr > 1)
+		EXPECT_STREQ("", pool_teardown(&self->other) ?: "");
 }
 
-static bool stopped(void)
+static time_t seconds(void)
 {
-	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
 }
-
-static unsigned int next_random(unsigned int *state)
-{
-	/* xorshift: the same for everybody, from a seed that is logged. */
-	*state ^= *state << 13;
-	*state ^= *state >> 17;
-	*state ^= *state << 5;
-	return *state;
-}
-
-/* One file is for 1 GiB entries, which take long to zero; mostly it is the others. */
-static int random_file(unsigned int *state)
-{
-	return next_random(state) % 16 ? 1 + next_random(state) % (NR_FILES - 1) : 0;
-}
-
-static off_t size_of(int file)
-{
-	return file ? SMALL_SIZE : BIG_SIZE;
-}
-
-/* Mostly near the start, so that they meet. */
-static off_t random_offset(unsigned int *state, int file)
-{
-	off_t range = next_random(state) % 4 ? SMALL_SIZE : size_of(file);
-
-	return ((off_t)next_random(state) << 12) % range;
-}
-
-static unsigned char tag_of(int file)
-{
-	return 0x41 + file;
-}
-
-/* A byte of another file, or of one before this one, must never be seen. */
-static void check_byte(int file, int value)
-{
-	if (value > 0 && value != tag_of(file))
-		__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
-}
-
-static void map_and_touch(unsigned int *state, int file, size_t displaced)
-{
-	static __thread char *area;
-	off_t size = size_of(file);
-	char *p;
-	int i;
-
-	if (!area)
-		area = reserve(BIG_SIZE, GIB);
-	p = map_at(area + displaced, fds[file], 0, size);
-	for (i = 0; p != MAP_FAILED && i < 100 && !stopped(); i++) {
-		off_t at = random_offset(state, file);
-
-		check_byte(file, peek(p + at));
-		poke(p + at, tag_of(file));
-		check_byte(file, peek(p + at));
-	}
-	/* The area stays reserved. */
-	mmap(area + displaced, size, PROT_NONE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-}
-
-static void touch_1g(unsigned int *state)
-{
-	map_and_touch(state, 0, 0);
-}
-
-static void touch_2m(unsigned int *state)
-{
-	map_and_touch(state, random_file(state), BLOCK);
-}
-
-static void touch_4k(unsigned int *state)
-{
-	map_and_touch(state, random_file(state), PAGE);
-}
-
-static void punch(unsigned int *state)
-{
-	int file = random_file(state);
-	off_t at = random_offset(state, file);
-
-	fallocate(fds[file], PUNCH, at, 1 + next_random(state) % (3 * BLOCK));
-}
-
-static void resize(unsigned int *state)
-{
-	int file = random_file(state);
-
-	if (ftruncate(fds[file], random_offset(state, file)) ||
-	    ftruncate(fds[file], size_of(file)))
-		__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
-}
-
-static void allocate(unsigned int *state)
-{
-	int file = random_file(state);
-	off_t at = random_offset(state, file);
-
-	fallocate(fds[file], FALLOC_FL_KEEP_SIZE, at, 1 + next_random(state) % (3 * BLOCK));
-}
-
-static void change_names(unsigned int *state)
-{
-	char one[128], two[128];
-	unsigned int flags = next_random(state) % 2 ? RENAME_EXCHANGE : 0;
-
-	snprintf(one, sizeof(one), "%s/n%u", pool->dir, next_random(state) % 4);
-	snprintf(two, sizeof(two), "%s/n%u", pool->dir, next_random(state) % 4);
-	syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, two, flags);
-}
-
-/* A file with blocks that is gone at once, by its name or by its descriptor. */
-static void make_and_unlink(unsigned int *state)
-{
-	char name[128];
-	int fd;
-
-	snprintf(name, sizeof(name), "%s/n%u", pool->dir, next_random(state) % 4);
-	fd = open(name, O_RDWR | O_CREAT, 0600);
-	if (fd < 0)
-		return;
-	if (!ftruncate(fd, BLOCK)) {
-		char *p = map_file(fd, 0, BLOCK);
-
-		if (p != MAP_FAILED) {
-			poke(p, 0x99);
-			unlink(name);
-			poke(p + PAGE, 0x99);
-			munmap(p, BLOCK);
-		}
-	}
-	close(fd);
-}
-
-static void mount_and_unmount(unsigned int *state)
-{
-	char path[96];
-
-	(void)state;
-	snprintf(path, sizeof(path), "%s/other", pool->base);
-	mkdir(path, 0700);
-	if (pool_mount_at(pool->node, path, 0) || umount(path))
-		__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
-}
-
-static void (*const actions[])(unsigned int *state) = {
-	touch_1g, touch_2m, touch_2m, touch_4k, punch, resize, allocate, change_names,
-	make_and_unlink, mount_and_unmount,
-};
 
 static void *run(void *arg)
 {
 	size_t i = (size_t)arg;
 	unsigned int state = 2463534242U + i;
 
-	while (!stopped()) {
-		actions[i](&state);
-		done[i]++;
+	while (!race_stopped()) {
+		done[i] += race_actions[i].once(&state);
 		/* Processors are few: let those on who fault. */
-		usleep(next_random(&state) % 1000);
+		usleep(race_random(&state) % 1000);
 	}
 	return NULL;
 }
@@ -228,58 +95,211 @@ static bool have_begun(void)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(actions); i++)
+	for (i = 0; i < NR_ACTIONS; i++)
 		if (!__atomic_load_n(&done[i], __ATOMIC_RELAXED))
 			return false;
 	return true;
 }
 
-TEST_F_TIMEOUT(race, all_against_all, 300)
+/* Where the file is in memory. Returns how much it is. */
+static uint64_t add_pieces(int fd)
 {
-	pthread_t threads[ARRAY_SIZE(actions)];
-	const size_t all = self->p.free_blocks;
-	int fd, bad = 0;
-	char name[16], *p;
+	union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) + NR_EXTENTS * sizeof(struct fiemap_extent)];
+	} e;
+	uint64_t next = 0, sum = 0;
+	unsigned int i;
+	bool last;
+
+	do {
+		memset(&e, 0, sizeof(e));
+		e.map.fm_start = next;
+		e.map.fm_length = FIEMAP_MAX_OFFSET - next;
+		e.map.fm_extent_count = NR_EXTENTS;
+		if (ioctl(fd, FS_IOC_FIEMAP, &e.map)) {
+			bad++;
+			break;
+		}
+		last = !e.map.fm_mapped_extents;
+		for (i = 0; i < e.map.fm_mapped_extents && nr_pieces < max_pieces; i++) {
+			struct fiemap_extent *extent = &e.map.fm_extents[i];
+
+			bad += !extent->fe_physical || extent->fe_flags & FIEMAP_EXTENT_UNKNOWN;
+			pieces[nr_pieces++] = (struct piece){ extent->fe_physical,
+							      extent->fe_length };
+			next = extent->fe_logical + extent->fe_length;
+			sum += extent->fe_length;
+			last |= extent->fe_flags & FIEMAP_EXTENT_LAST;
+		}
+	} while (!last && nr_pieces < max_pieces);
+	return sum;
+}
+
+static bool has_only(const unsigned char *page, unsigned char tag)
+{
 	size_t i;
 
-	for (i = 0; i < NR_FILES; i++) {
-		snprintf(name, sizeof(name), "file%zu", i);
-		fds[i] = file_make(&self->p, name, size_of(i));
-		ASSERT_GE(fds[i], 0);
+	if (is_zero(page, PAGE))
+		return true;
+	for (i = 0; i < PAGE; i++)
+		if (page[i] && page[i] != tag)
+			return false;
+	return true;
+}
+
+/* Of all bytes that are there, and not in a hole. */
+static bool is_tag_or_zero(int fd, unsigned char tag)
+{
+	off_t start, end = 0, at;
+	bool right = true;
+
+	while (right && (start = lseek(fd, end, SEEK_DATA)) >= 0) {
+		char *p;
+
+		end = lseek(fd, start, SEEK_HOLE);
+		p = map_file(fd, start, end - start);
+		if (p == MAP_FAILED)
+			return false;
+		for (at = 0; right && at < end - start; at += PAGE)
+			right = has_only((unsigned char *)p + at, tag);
+		munmap(p, end - start);
 	}
-	for (i = 0; i < ARRAY_SIZE(actions); i++)
+	return right;
+}
+
+static int look_at(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *name = path + ftw->base;
+	unsigned char tag = GUEST_TAG;
+	int fd;
+
+	if (type != FTW_F)
+		return 0;
+	if (!strncmp(name, "file", 4))
+		tag = FILE_TAG(name[4] - '0');
+	else if (name[0] == 'n')
+		tag = NAME_TAG;
+	fd = open(path, O_RDWR);
+	if (add_pieces(fd) != st->st_blocks * 512UL || !is_tag_or_zero(fd, tag)) {
+		ksft_print_msg("%s is wrong\n", path);
+		bad++;
+	}
+	close(fd);
+	return 0;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct piece *x = a, *y = b;
+
+	return x->phys < y->phys ? -1 : x->phys > y->phys;
+}
+
+/* All files of the pool, and one that takes what is free: together they have each block once. */
+static void verify_pool(struct __test_metadata *_metadata, const struct pool *p)
+{
+	uint64_t sum = 0;
+	struct statfs st;
+	size_t i, nr_free;
+	char *map;
+	int fd;
+
+	ASSERT_EQ(0, statfs(p->mnt, &st));
+	max_pieces = st.f_blocks + 1;
+	nr_pieces = 0;
+	bad = 0;
+	pieces = calloc(max_pieces, sizeof(*pieces));
+	ASSERT_NE(NULL, pieces);
+	ASSERT_EQ(0, nftw(p->mnt, look_at, 16, FTW_PHYS | FTW_MOUNT));
+	nr_free = st.f_bfree;
+	fd = file_make(p, "rest", 0);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, nr_free * BLOCK));
+	EXPECT_EQ(0, pool_free_blocks(p));
+	EXPECT_EQ(nr_free * BLOCK, add_pieces(fd));
+	EXPECT_GT(max_pieces, nr_pieces);
+	qsort(pieces, nr_pieces, sizeof(*pieces), by_address);
+	for (i = 0; i < nr_pieces; i++) {
+		sum += pieces[i].len;
+		bad += i && pieces[i - 1].phys + pieces[i - 1].len > pieces[i].phys;
+	}
+	EXPECT_EQ(0, bad);
+	EXPECT_EQ(st.f_blocks * BLOCK, sum);
+	map = map_file(fd, 0, nr_free * BLOCK);
+	ASSERT_NE(MAP_FAILED, map);
+	for (i = 0; i < nr_free; i++)
+		bad += !is_zero(map + i * BLOCK, BLOCK);
+	EXPECT_EQ(0, bad);
+	ASSERT_EQ(0, munmap(map, nr_free * BLOCK));
+	close(fd);
+	EXPECT_EQ(0, unlink(pool_path(p, "rest")));
+	EXPECT_EQ(nr_free, pool_free_blocks(p));
+	free(pieces);
+}
+
+static void unlink_all(const struct pool *p, const char *format, int nr)
+{
+	char name[16];
+
+	for (int i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), format, i);
+		unlink(pool_path(p, name));
+	}
+}
+
+static void run_all(struct __test_metadata *_metadata)
+{
+	int length = atoi(getenv("RACE_SECONDS") ?: SECONDS);
+	pthread_t threads[NR_ACTIONS];
+	time_t last;
+	size_t i;
+
+	ASSERT_GT(length, 0);
+	for (i = 0; i < NR_ACTIONS; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
-	sleep(SECONDS);
+	sleep(length);
 	/* More on a machine that is slow. */
-	for (i = 0; i < MOST_SECONDS && !have_begun(); i++)
+	last = seconds() + MORE_SECONDS;
+	while (!have_begun() && seconds() < last)
 		sleep(1);
-	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-	for (i = 0; i < ARRAY_SIZE(actions); i++) {
+	__atomic_store_n(&race.stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < NR_ACTIONS; i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
 		/* Somebody who never came to anything has tested nothing. */
 		EXPECT_GT(done[i], 0);
-		TH_LOG("action %zu: %lu times", i, done[i]);
+		TH_LOG("%s: %lu times", race_actions[i].name, done[i]);
 	}
-	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(0, race.wrong)
+		TH_LOG("first at line %d of race.c", race.line);
+}
+
+TEST_F_TIMEOUT(race, all_against_all, 1200)
+{
+	char name[16];
+	int i;
+
 	for (i = 0; i < NR_FILES; i++) {
-		close(fds[i]);
-		snprintf(name, sizeof(name), "file%zu", i);
-		EXPECT_EQ(0, unlink(pool_path(&self->p, name)));
+		snprintf(name, sizeof(name), "file%d", i);
+		race.fds[i] = file_make(&self->p, name, race_size(i));
+		ASSERT_GE(race.fds[i], 0);
 	}
-	for (i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "n%zu", i);
-		unlink(pool_path(&self->p, name));
-	}
-	EXPECT_EQ(all, pool_free_blocks(&self->p));
+	run_all(_metadata);
+	for (i = 0; i < NR_FILES; i++)
+		close(race.fds[i]);
+	/* A mount looks at all tables. */
 	ASSERT_EQ(0, pool_remount(&self->p));
-	EXPECT_EQ(all, pool_free_blocks(&self->p));
-	fd = file_make(&self->p, "all", 0);
-	ASSERT_EQ(0, fallocate(fd, 0, 0, all * BLOCK));
-	p = map_file(fd, 0, all * BLOCK);
-	ASSERT_NE(MAP_FAILED, p);
-	for (i = 0; i < all; i++)
-		bad += !is_zero(p + i * BLOCK, BLOCK);
-	EXPECT_EQ(0, bad);
+	verify_pool(_metadata, &self->p);
+	unlink_all(&self->p, "file%d", NR_FILES);
+	unlink_all(&self->p, "n%d", NR_NAMES);
+	unlink_all(&self->p, "g%d", NR_GUESTS);
+	if (self->nr > 1) {
+		ASSERT_EQ(0, pool_mount_at(self->other.node, self->other.mnt, 0));
+		verify_pool(_metadata, &self->other);
+	}
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	ASSERT_EQ(0, pool_remount(&self->p));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	verify_pool(_metadata, &self->p);
 }
 
 TEST_HARNESS_MAIN
