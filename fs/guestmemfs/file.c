@@ -2,6 +2,7 @@
 /*
  * Regular files: mmap is the only way to their contents.
  */
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -126,6 +127,7 @@ const struct file_operations guestmemfs_file_operations = {
 	.fsync			= noop_fsync,
 	.unlocked_ioctl		= guestmemfs_ioctl,
 	.compat_ioctl		= compat_ptr_ioctl,
+	.setlease		= generic_setlease,
 };
 
 const struct inode_operations guestmemfs_file_inode_operations = {

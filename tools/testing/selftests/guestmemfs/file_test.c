@@ -131,6 +131,20 @@ TEST_F(in_pool, read_and_write_are_refused)
 	EXPECT_EQ(0, flock(fd, LOCK_EX | LOCK_NB));
 }
 
+TEST_F(in_pool, lease)
+{
+	const char *path = pool_path(&self->p, "file");
+	int fd = file_make(&self->p, "file", 0);
+
+	/* That somebody wants it broken is told by a signal. */
+	signal(SIGIO, SIG_IGN);
+	ASSERT_EQ(0, fcntl(fd, F_SETLEASE, F_WRLCK));
+	EXPECT_EQ(F_WRLCK, fcntl(fd, F_GETLEASE));
+	REFUSED(EAGAIN, open(path, O_RDONLY | O_NONBLOCK));
+	ASSERT_EQ(0, fcntl(fd, F_SETLEASE, F_UNLCK));
+	EXPECT_LE(0, open(path, O_RDONLY | O_NONBLOCK));
+}
+
 /* A limit of the process on the size of files: the errno, and the signal. */
 TEST_F(in_pool, limit_on_file_size)
 {
