@@ -89,7 +89,7 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 	err = fiemap_prep(inode, info, start, &len, 0);
 	if (err)
 		return err;
-	/* Blocks may come, by faults, but none goes. */
+	/* Blocks may come, by faults, and none goes but what is truncated already. */
 	guard(rwsem_read)(&inode->i_rwsem);
 	more = gmfs_next_piece(inode, start >> GUESTMEMFS_BLOCK_SHIFT, &piece);
 	while (more && !err && piece.logical << GUESTMEMFS_BLOCK_SHIFT < start + len) {

@@ -217,13 +217,8 @@ static int guestmemfs_get_tree(struct fs_context *fc)
 	if (err)
 		return err;
 	err = gmfs_set_limits(fc, pool, true);
-	if (err) {
-		struct super_block *sb = fc->root->d_sb;
-
-		dput(fc->root);
-		fc->root = NULL;
-		deactivate_locked_super(sb);
-	}
+	if (err)
+		fc_drop_locked(fc);
 	return err;
 }
 
