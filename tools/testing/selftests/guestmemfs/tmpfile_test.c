@@ -148,6 +148,9 @@ TEST_F(in_pool, refused)
 	if (!pid) {
 		if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
 			_exit(200);
+		/* He gets there, and may not write. */
+		if (access(path, R_OK | X_OK))
+			_exit(201);
 		_exit(ERR(open(path, O_TMPFILE | O_RDWR, 0600)));
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
