@@ -252,7 +252,7 @@ TEST_F(in_pool, renamed_while_read)
 	}
 }
 
-/* A directory that is gone is empty; it is not an error to go on reading it. */
+/* As of every directory that is gone: one can look for a place in it, and read nothing. */
 TEST_F(in_pool, gone_while_read)
 {
 	static struct listing l;
