@@ -146,12 +146,27 @@ static int guestmemfs_show_options(struct seq_file *m, struct dentry *root)
 	return 0;
 }
 
+/* To the next mount they are orphans. */
+static void gmfs_unload(struct gmfs_pool *pool)
+{
+	scoped_guard(mutex, &pool->lock)
+		gmfs_pool_drop_leftovers(pool, false);
+	gmfs_alloc_exit(&pool->tables);
+}
+
+/* Not after kill_anon_super(): by then the next mount may have loaded the pool. */
+static void guestmemfs_put_super(struct super_block *sb)
+{
+	gmfs_unload(GUESTMEMFS_SB(sb));
+}
+
 static const struct super_operations guestmemfs_super_operations = {
 	.alloc_inode	= guestmemfs_alloc_inode,
 	.free_inode	= guestmemfs_free_inode,
 	.dirty_inode	= guestmemfs_dirty_inode,
 	.drop_inode	= inode_just_drop,
 	.evict_inode	= guestmemfs_evict_inode,
+	.put_super	= guestmemfs_put_super,
 	.statfs		= guestmemfs_statfs,
 	.show_options	= guestmemfs_show_options,
 	.show_devname	= guestmemfs_show_devname,
@@ -179,6 +194,9 @@ static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
 			pool->node);
 		sb->s_flags |= SB_RDONLY;
 	}
+	/* Without a root nobody calls put_super. */
+	if (!sb->s_root)
+		gmfs_unload(pool);
 	return err ?: gmfs_sysfs_mounted(pool);
 }
 
@@ -269,12 +287,6 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 		gmfs_let_go(pool);
 	}
 	kill_anon_super(sb);
-	if (!pool)
-		return;
-	/* To the next mount they are orphans. */
-	scoped_guard(mutex, &pool->lock)
-		gmfs_pool_drop_leftovers(pool, false);
-	gmfs_alloc_exit(&pool->tables);
 }
 
 static struct file_system_type guestmemfs_fs_type = {
