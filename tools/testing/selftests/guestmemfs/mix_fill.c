@@ -25,7 +25,7 @@ bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t
 			break;
 		model_fill(m, w->file, at, at + 1);
 	}
-	if (at >= to)
+	if (at >= to && end >= to)
 		return true;
 	m->seen[SEEN_HALF]++;
 	return false;
