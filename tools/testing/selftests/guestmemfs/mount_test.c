@@ -9,6 +9,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <linux/magic.h>
 
 #include "fixture.h"
@@ -306,6 +307,50 @@ TEST_F(in_pool, busy_while_mapped)
 	munmap(q, BLOCK);
 	close(fd);
 	EXPECT_EQ(0, pool_remount(&self->p));
+}
+
+/* Mounts, allocates and unmounts for some seconds. Returns an errno. */
+static int mount_again_and_again(int node, const char *path)
+{
+	time_t end = time(NULL) + 5;
+	int err = 0, fd;
+
+	while (!err && time(NULL) < end) {
+		err = ERR(pool_mount_at(node, path, 0));
+		if (err)
+			break;
+		fd = open(path, O_TMPFILE | O_RDWR, 0600);
+		err = fd < 0 ? errno : ERR(fallocate(fd, 0, 0, BLOCK));
+		close(fd);
+		if (umount(path))
+			err = errno;
+	}
+	return err;
+}
+
+/* The last unmount takes down what it had, and not what the next mount has made. */
+TEST_F_TIMEOUT(in_pool, unmount_against_mount, 60)
+{
+	char path[128];
+	int i, status;
+	pid_t pids[3];
+
+	ASSERT_EQ(0, umount(self->p.mnt));
+	for (i = 0; i < ARRAY_SIZE(pids); i++) {
+		snprintf(path, sizeof(path), "%s/m%d", self->p.base, i);
+		ASSERT_EQ(0, mkdir(path, 0700));
+		pids[i] = fork();
+		ASSERT_GE(pids[i], 0);
+		if (!pids[i])
+			_exit(mount_again_and_again(self->p.node, path));
+	}
+	for (i = 0; i < ARRAY_SIZE(pids); i++) {
+		ASSERT_EQ(pids[i], waitpid(pids[i], &status, 0));
+		ASSERT_TRUE(WIFEXITED(status));
+		EXPECT_EQ(0, WEXITSTATUS(status));
+	}
+	ASSERT_EQ(0, pool_mount_at(self->p.node, self->p.mnt, 0));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
 TEST_F(in_pool, files_are_kept)
