@@ -76,6 +76,20 @@ static struct inode *gmfs_inode_new(struct mnt_idmap *idmap, struct inode *dir, 
 	return inode;
 }
 
+/*
+ * By its name, and by its handle not before that and not after: whose lookup finds
+ * it here waits. A directory that was found first would get a second dentry.
+ */
+static void gmfs_publish(struct dentry *dentry, struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	inode_state_set(inode, I_NEW);
+	spin_unlock(&inode->i_lock);
+	insert_inode_hash(inode);
+	d_make_persistent(dentry, inode);
+	unlock_new_inode(inode);
+}
+
 static int gmfs_make(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
 		     umode_t mode)
 {
@@ -101,9 +115,8 @@ static int gmfs_make(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 	gmfs_inode_store(inode);
 	gmfs_inode_store(dir);
 	gmfs_pool_end(pool);
-	d_make_persistent(dentry, inode);
 	/* Not before: a handle is not to find what may still fail. */
-	insert_inode_hash(inode);
+	gmfs_publish(dentry, inode);
 	return 0;
 
 err_offset_remove:

@@ -13,6 +13,7 @@
 
 #define FID_TYPE	0x67
 #define FID_BYTES	24
+#define NR_NEW		500
 #ifndef AT_HANDLE_FID
 #define AT_HANDLE_FID	0x200
 #endif
@@ -225,6 +226,41 @@ TEST_F(in_pool, room_and_flags)
 	EXPECT_EQ(0, memcmp(handle.h.f_handle, fid.h.f_handle, FID_BYTES));
 	/* With the parent in it, which is for exports with a check of subtrees. */
 	EXPECT_EQ(EOPNOTSUPP, ERR(handle_get(self->p.dir, &fid, AT_HANDLE_CONNECTABLE)));
+}
+
+/* Whoever sees the name has a handle that finds the file, at once. */
+TEST_F(in_pool, as_soon_as_the_name)
+{
+	union handle handle;
+	int status, i, fd;
+	char name[16];
+	pid_t pid;
+
+	if (self->p.free_inodes < 2 * NR_NEW)
+		SKIP(return, "too few inodes");
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		for (i = 0; i < NR_NEW; i++) {
+			snprintf(name, sizeof(name), "new%d", i);
+			if (i % 2 ? mkdir(pool_path(&self->p, name), 0700) :
+				    mknod(pool_path(&self->p, name), S_IFREG | 0600, 0))
+				_exit(1);
+		}
+		_exit(0);
+	}
+	for (i = 0; i < NR_NEW; i++) {
+		snprintf(name, sizeof(name), "new%d", i);
+		while (handle_get(pool_path(&self->p, name), &handle, 0))
+			ASSERT_EQ(ENOENT, errno);
+		fd = handle_open(self->p.mnt, &handle, O_RDONLY);
+		EXPECT_GE(fd, 0)
+			TH_LOG("%s: %m", name);
+		close(fd);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
 /* Handles pass by all directories: they are for those who rule the machine. */
