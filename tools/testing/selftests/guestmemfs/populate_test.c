@@ -171,6 +171,28 @@ TEST_F_TIMEOUT(in_pool, by_larger_entries, 300)
 		EXPECT_EQ(i + 1, peek(p + i * BLOCK));
 }
 
+/* Nor what a protection key forbids. */
+TEST_F(in_pool, protection_key)
+{
+	int fd = file_make(&self->p, "file", BLOCK), key = pkey_alloc(0, PKEY_DISABLE_WRITE);
+	char *p = map_file(fd, 0, BLOCK);
+
+	if (key < 0)
+		SKIP(return, "no protection keys");
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, pkey_mprotect(p, BLOCK, RW, key));
+	EXPECT_EQ(EINVAL, ERR(madvise(p, BLOCK, MADV_POPULATE_WRITE)));
+	EXPECT_EQ(0, file_sectors(fd));
+	EXPECT_EQ(0, madvise(p, BLOCK, MADV_POPULATE_READ));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	ASSERT_EQ(0, pkey_set(key, PKEY_DISABLE_ACCESS));
+	EXPECT_EQ(EINVAL, ERR(madvise(p, BLOCK, MADV_POPULATE_READ)));
+	ASSERT_EQ(0, pkey_set(key, 0));
+	EXPECT_EQ(0, madvise(p, BLOCK, MADV_POPULATE_WRITE));
+	munmap(p, BLOCK);
+	pkey_free(key);
+}
+
 /* What is there already stays as it is, and only the part that is named is filled. */
 TEST_F_TIMEOUT(in_pool, a_part, 300)
 {
@@ -281,9 +303,12 @@ TEST_F_TIMEOUT(in_pool, mlockall, 300)
 		if (file_sectors(fd) || madvise(p, BLOCK, MADV_POPULATE_WRITE) ||
 		    file_sectors(fd) != BLOCK_SECTORS)
 			_exit(3);
-		if (mlockall(MCL_CURRENT))
+		if (mlockall(MCL_CURRENT) || file_sectors(fd) != NR * BLOCK_SECTORS)
 			_exit(4);
-		_exit(file_sectors(fd) == NR * BLOCK_SECTORS ? 0 : 5);
+		/* As with hugetlbfs, MCL_ONFAULT for what is there already is not heeded. */
+		if (ftruncate(fd, 0) || ftruncate(fd, LEN) || mlockall(MCL_CURRENT | MCL_ONFAULT))
+			_exit(5);
+		_exit(file_sectors(fd) == NR * BLOCK_SECTORS ? 0 : 6);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_TRUE(WIFEXITED(status));
