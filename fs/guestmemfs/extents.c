@@ -39,10 +39,10 @@ loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
 }
 
 /*
- * Finds the first memory at or behind a block, as far as it is in one piece: one
- * extent may be private and the next one shared.
+ * Finds the first memory at or behind a block, as far as it is without a hole and,
+ * with @tell, in one piece: one extent may be private and the next one shared.
  */
-static bool gmfs_next_piece(struct inode *inode, u64 logical, struct gmfs_run *piece)
+static bool gmfs_next_piece(struct inode *inode, u64 logical, bool tell, struct gmfs_run *piece)
 {
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -57,8 +57,9 @@ static bool gmfs_next_piece(struct inode *inode, u64 logical, struct gmfs_run *p
 			continue;
 		}
 		if (run.block == GMFS_NO_BLOCK ||
-		    gmfs_block_phys(t, run.block) != gmfs_block_phys(t, piece->block) +
-						     (piece->count << GUESTMEMFS_BLOCK_SHIFT))
+		    (tell && gmfs_block_phys(t, run.block) !=
+			     gmfs_block_phys(t, piece->block) +
+			     (piece->count << GUESTMEMFS_BLOCK_SHIFT)))
 			break;
 		piece->count += run.count;
 	}
@@ -73,7 +74,7 @@ static bool gmfs_next_piece(struct inode *inode, u64 logical, struct gmfs_run *p
  * @len: bytes
  *
  * Physical addresses are for those to whom /proc/pid/pagemap shows them of other memory.
- * Others learn where data is in the file.
+ * Others learn where data is in the file, and not what of it is side by side.
  *
  * Context: process context; the answer may be written into a mapping of the file.
  * Return: 0; -EINVAL, -EFBIG, -EBADR as fiemap_prep() says, -EFAULT, -EINTR.
@@ -91,11 +92,11 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 		return err;
 	/* Blocks may come, by faults, and none goes but what is truncated already. */
 	guard(rwsem_read)(&inode->i_rwsem);
-	more = gmfs_next_piece(inode, start >> GUESTMEMFS_BLOCK_SHIFT, &piece);
+	more = gmfs_next_piece(inode, start >> GUESTMEMFS_BLOCK_SHIFT, tell, &piece);
 	while (more && !err && piece.logical << GUESTMEMFS_BLOCK_SHIFT < start + len) {
 		u32 flags = tell ? 0 : FIEMAP_EXTENT_UNKNOWN;
 
-		more = gmfs_next_piece(inode, piece.logical + piece.count, &next);
+		more = gmfs_next_piece(inode, piece.logical + piece.count, tell, &next);
 		if (!more)
 			flags |= FIEMAP_EXTENT_LAST;
 		/* Not under map_lock, which a fault takes. */

@@ -299,14 +299,19 @@ TEST_F(in_pool, fiemap_into_itself)
 	EXPECT_NE(0, map->fm_extents[0].fe_physical);
 }
 
-/* Where in the machine it is, is for root to know. */
+/* Where in the machine it is, is for root to know, and what of it is side by side. */
 TEST_F(in_pool, fiemap_without_privilege)
 {
-	int fd = file_make(&self->p, "file", BLOCK), status;
+	int fd = file_make(&self->p, "file", 2 * BLOCK), status;
+	int other = file_make(&self->p, "other", BLOCK);
 	union extents e;
 	pid_t pid;
 
 	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
+	ASSERT_EQ(0, fallocate(other, 0, 0, BLOCK));
+	ASSERT_EQ(0, fallocate(fd, 0, BLOCK, BLOCK));
+	ASSERT_EQ(0, all_extents(fd, &e));
+	EXPECT_EQ(2, e.map.fm_mapped_extents);
 	pid = fork();
 	ASSERT_GE(pid, 0);
 	if (!pid) {
@@ -314,7 +319,7 @@ TEST_F(in_pool, fiemap_without_privilege)
 			_exit(200);
 		if (all_extents(fd, &e) || e.map.fm_mapped_extents != 1)
 			_exit(1);
-		if (e.map.fm_extents[0].fe_logical || e.map.fm_extents[0].fe_length != BLOCK)
+		if (e.map.fm_extents[0].fe_logical || e.map.fm_extents[0].fe_length != 2 * BLOCK)
 			_exit(2);
 		if (e.map.fm_extents[0].fe_physical)
 			_exit(3);
