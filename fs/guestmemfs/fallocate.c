@@ -57,6 +57,24 @@ static int gmfs_file_zero_range(struct inode *inode, loff_t start, loff_t end, l
 			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);
 }
 
+static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff_t end)
+{
+	loff_t size = i_size_read(inode);
+	int err;
+
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		return gmfs_file_punch(inode, start, end);
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) {
+		err = inode_newsize_ok(inode, end);
+		if (err)
+			return err;
+		size = end;
+	}
+	if (mode & FALLOC_FL_ZERO_RANGE)
+		return gmfs_file_zero_range(inode, start, end, size);
+	return gmfs_file_prealloc(inode, start, end, size);
+}
+
 /**
  * guestmemfs_fallocate - allocate, free or zero a part of a file
  * @file: the file
@@ -76,25 +94,14 @@ static int gmfs_file_zero_range(struct inode *inode, loff_t start, loff_t end, l
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
 	struct inode *inode = file_inode(file);
-	loff_t end = offset + len, size;
 	int err;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	guard(rwsem_write)(&inode->i_rwsem);
-	err = file_modified(file);
-	if (err)
-		return err;
-	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return gmfs_file_punch(inode, offset, end);
-	size = i_size_read(inode);
-	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) {
-		err = inode_newsize_ok(inode, end);
-		if (err)
-			return err;
-		size = end;
-	}
-	if (mode & FALLOC_FL_ZERO_RANGE)
-		return gmfs_file_zero_range(inode, offset, end, size);
-	return gmfs_file_prealloc(inode, offset, end, size);
+	err = gmfs_file_fallocate(inode, mode, offset, offset + len);
+	/* Interrupted it has blocks and size all the same. What is done stays done. */
+	if (!err || err == -EINTR)
+		file_modified(file);
+	return err;
 }

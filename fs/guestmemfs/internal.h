@@ -269,6 +269,7 @@ unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
 int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		    struct gmfs_run *run);
+bool gmfs_file_has_behind(struct inode *inode);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
 int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end);

@@ -395,13 +395,32 @@ int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end)
 }
 
 /**
+ * gmfs_file_has_behind - has a file anything behind the block of its end?
+ * @inode: the file; its i_rwsem is held exclusively
+ *
+ * Return: whether truncating it to the size that it has would free something.
+ */
+bool gmfs_file_has_behind(struct inode *inode)
+{
+	u64 first = round_up(i_size_read(inode), GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_run run;
+
+	if (first == GMFS_MAX_LOGICAL)
+		return false;
+	guard(rwsem_read)(&gi->map_lock);
+	gmfs_map_lookup(&GUESTMEMFS_SB(inode->i_sb)->tables, &gi->map, first, &run);
+	return run.count < GMFS_MAX_LOGICAL - first;
+}
+
+/**
  * gmfs_file_resize - set the size of a file
  * @idmap: idmap of the mount, for @attr
  * @inode: the file; its i_rwsem is held exclusively
  * @size: the new size in bytes, at most s_maxbytes
  * @attr: what setattr changes besides, NULL for nothing
  *
- * Shrinking unmaps first and frees then. On the page of the new end, what is
+ * Shrinking, or the size that it has, unmaps first what is behind and frees it then. On the page of the new end, what is
  * behind the end is zeroed at once; in the rest of its block, which nobody can
  * map, when the file grows again.
  *
@@ -422,7 +441,7 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	loff_t old = i_size_read(inode);
 	int err;
 
-	if (size >= old)
+	if (size > old)
 		return gmfs_file_grow(&cut);
 	cut.takes = true;
 	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
