@@ -120,6 +120,44 @@ static const struct op ops[] = {
 	OP(symlink,	EPERM,	EEXIST,	EEXIST,	EEXIST,	EEXIST,	EEXIST,	EEXIST),
 };
 
+/* The same with a slash behind the name, and where nothing can be written. */
+struct other {
+	const char *name;
+	int (*run)(const char *path);
+	int slash[3];		/* no such name, a file, an empty directory */
+	int read_only[3];
+};
+
+#define OTHER(name, n, f, e, rn, rf, re)					\
+	{ #name, op_##name, { n, f, e }, { rn, rf, re } }
+
+static const struct other others[] = {
+	OTHER(open,		ENOENT,  ENOTDIR, OK,      ENOENT,  OK,      OK),
+	OTHER(write,		ENOENT,  ENOTDIR, EISDIR,  ENOENT,  EROFS,   EISDIR),
+	OTHER(directory,	ENOENT,  ENOTDIR, OK,      ENOENT,  ENOTDIR, OK),
+	OTHER(create,		EISDIR,  EISDIR,  EISDIR,  EROFS,   EROFS,   EISDIR),
+	OTHER(new,		EISDIR,  EISDIR,  EISDIR,  EROFS,   EEXIST,  EEXIST),
+	OTHER(tmpfile,		ENOENT,  ENOTDIR, OK,      ENOENT,  ENOTDIR, EROFS),
+	OTHER(mkdir,		OK,      EEXIST,  EEXIST,  EROFS,   EEXIST,  EEXIST),
+	OTHER(mknod,		ENOENT,  EEXIST,  EEXIST,  EROFS,   EEXIST,  EEXIST),
+	OTHER(rmdir,		ENOENT,  ENOTDIR, OK,      EROFS,   EROFS,   EROFS),
+	OTHER(unlink,		ENOENT,  ENOTDIR, EISDIR,  EROFS,   EROFS,   EROFS),
+	OTHER(truncate,		ENOENT,  ENOTDIR, EISDIR,  ENOENT,  EROFS,   EISDIR),
+	OTHER(chmod,		ENOENT,  ENOTDIR, OK,      ENOENT,  EROFS,   EROFS),
+	OTHER(chown,		ENOENT,  ENOTDIR, OK,      ENOENT,  EROFS,   EROFS),
+	OTHER(touch,		ENOENT,  ENOTDIR, OK,      ENOENT,  EROFS,   EROFS),
+	OTHER(access,		ENOENT,  ENOTDIR, OK,      ENOENT,  EROFS,   EROFS),
+	OTHER(stat,		ENOENT,  ENOTDIR, OK,      ENOENT,  OK,      OK),
+	OTHER(statfs,		ENOENT,  ENOTDIR, OK,      ENOENT,  OK,      OK),
+	OTHER(readlink,		ENOENT,  ENOTDIR, EINVAL,  ENOENT,  EINVAL,  EINVAL),
+	OTHER(getxattr,		ENOENT,  ENOTDIR, EOPNOTSUPP, ENOENT,  EOPNOTSUPP, EOPNOTSUPP),
+	OTHER(rename_from,	ENOENT,  ENOTDIR, OK,      EROFS,   EROFS,   EROFS),
+	OTHER(rename_to,	ENOTDIR, ENOTDIR, ENOTDIR, EROFS,   EROFS,   EROFS),
+	OTHER(link_from,	ENOENT,  ENOTDIR, EPERM,   ENOENT,  EROFS,   EROFS),
+	OTHER(link_to,		ENOENT,  EEXIST,  EEXIST,  EROFS,   EEXIST,  EEXIST),
+	OTHER(symlink,		ENOENT,  EEXIST,  EEXIST,  EROFS,   EEXIST,  EEXIST),
+};
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	return remove(path);
@@ -166,6 +204,52 @@ TEST_F_TIMEOUT(in_pool, kinds, 120)
 		}
 	}
 	umount2(pool_path(&self->p, "t/mounted"), MNT_DETACH);
+}
+
+TEST_F_TIMEOUT(in_pool, slashes, 120)
+{
+	static const char * const names[] = { "none/", "file/", "empty/" };
+	unsigned int i, k;
+	char path[160];
+
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		for (k = 0; k < ARRAY_SIZE(names); k++) {
+			ASSERT_TRUE(set_up(&self->p));
+			snprintf(path, sizeof(path), "%s/t/%s", self->p.dir, names[k]);
+			EXPECT_EQ(others[i].slash[k], others[i].run(path))
+				TH_LOG("%s of '%s'", others[i].name, names[k]);
+		}
+	}
+	umount2(pool_path(&self->p, "t/mounted"), MNT_DETACH);
+}
+
+/* As a whole, and by this mount of it alone. Of what is there already, that comes first. */
+TEST_F_TIMEOUT(in_pool, read_only, 120)
+{
+	static const char * const names[] = { "none", "file", "empty" };
+	static const unsigned long flags[] = { MS_REMOUNT, MS_REMOUNT | MS_BIND };
+	unsigned int i, k, f;
+	struct stat st, before;
+	char path[160];
+
+	ASSERT_TRUE(set_up(&self->p));
+	umount2(pool_path(&self->p, "t/mounted"), MNT_DETACH);
+	ASSERT_EQ(0, stat(pool_path(&self->p, "t"), &before));
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, flags[f] | MS_RDONLY, NULL));
+		for (i = 0; i < ARRAY_SIZE(others); i++) {
+			for (k = 0; k < ARRAY_SIZE(names); k++) {
+				snprintf(path, sizeof(path), "%s/t/%s", self->p.dir, names[k]);
+				EXPECT_EQ(others[i].read_only[k], others[i].run(path))
+					TH_LOG("%s of '%s', flags %#lx", others[i].name, names[k],
+					       flags[f]);
+			}
+		}
+		ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, flags[f], NULL));
+	}
+	ASSERT_EQ(0, stat(pool_path(&self->p, "t"), &st));
+	EXPECT_EQ(0, memcmp(&before.st_mtim, &st.st_mtim, sizeof(st.st_mtim)));
+	EXPECT_EQ(0, memcmp(&before.st_ctim, &st.st_ctim, sizeof(st.st_ctim)));
 }
 
 /* What is wrong with the path itself is the same for all. */
