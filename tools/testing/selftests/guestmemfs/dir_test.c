@@ -127,7 +127,7 @@ TEST_F(in_pool, kinds_and_numbers)
 /* One goes on where one was, whatever has come and gone before and behind that. */
 TEST_F(in_pool, positions)
 {
-	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), i, at;
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), other, i, at;
 	static struct listing all, rest;
 
 	make_names(_metadata, &self->p);
@@ -140,6 +140,13 @@ TEST_F(in_pool, positions)
 		for (i = 0; i < rest.nr; i++)
 			EXPECT_STREQ(all.entry[at + 1 + i].name, rest.entry[i].name);
 	}
+	/* They are the directory's, and not of the one who has opened it. */
+	other = open(self->p.dir, O_RDONLY | O_DIRECTORY);
+	ASSERT_EQ(all.entry[99].next, lseek(other, all.entry[99].next, SEEK_SET));
+	ASSERT_EQ(0, read_on(other, &rest));
+	EXPECT_EQ(all.nr - 100, rest.nr);
+	EXPECT_STREQ(all.entry[100].name, rest.entry[0].name);
+	close(other);
 	/* Of three in a row that are files, the second goes. The first says where. */
 	for (at = 2; !(all.entry[at].type == DT_REG && all.entry[at + 1].type == DT_REG); at++)
 		;
@@ -250,6 +257,31 @@ TEST_F(in_pool, renamed_while_read)
 		unlink(pool_path(&self->p, "fresh"));
 		close(dir);
 	}
+}
+
+/* Who gives another name to each entry that is listed, and the old one again, comes to an end. */
+TEST_F(in_pool, renamed_as_read)
+{
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), i, done = 0;
+	static struct listing l;
+
+	make_names(_metadata, &self->p);
+	l.nr = 0;
+	do {
+		for (i = done; i < l.nr; i++) {
+			const char *path = pool_path(&self->p, l.entry[i].name);
+
+			if (l.entry[i].name[0] == '.')
+				continue;
+			ASSERT_EQ(0, rename(path, pool_path(&self->p, "fresh")));
+			path = pool_path(&self->p, l.entry[i].name);
+			ASSERT_EQ(0, rename(pool_path(&self->p, "fresh"), path));
+		}
+		done = l.nr;
+		ASSERT_EQ(0, read_more(dir, &l, false));
+	} while (l.nr > done);
+	EXPECT_EQ(NAMES + 2, l.nr);
+	close(dir);
 }
 
 /* As of every directory that is gone: one can look for a place in it, and read nothing. */

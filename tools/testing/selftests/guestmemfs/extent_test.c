@@ -188,6 +188,53 @@ TEST_F(in_pool, zeroed_in_place)
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
 }
 
+struct size_case {
+	off_t size;
+	unsigned int blocks;	/* that are left */
+};
+
+/* Of a file of two blocks, with five more from the seventh on. */
+static const struct size_case size_cases[] = {
+	{ 2 * BLOCK + 1,	7 },
+	{ 4 * BLOCK,		7 },
+	{ 7 * BLOCK,		7 },
+	{ 20 * BLOCK,		7 },
+	{ 2 * BLOCK - 1,	2 },
+	{ BLOCK,		1 },
+	{ 1,			1 },
+	{ 0,			0 },
+};
+
+/* What is allocated behind the end stays while a file grows, and goes when it shrinks. */
+TEST_F(in_pool, beyond_the_end)
+{
+	unsigned int i;
+	char *p;
+
+	for (i = 0; i < ARRAY_SIZE(size_cases); i++) {
+		const struct size_case *c = &size_cases[i];
+		int fd = file_make(&self->p, "file", 2 * BLOCK);
+
+		ASSERT_GE(fd, 0);
+		ASSERT_EQ(0, fallocate(fd, 0, 0, 2 * BLOCK));
+		ASSERT_EQ(0, fallocate(fd, KEEP, 6 * BLOCK, 5 * BLOCK));
+		EXPECT_EQ(7 * BLOCK_SECTORS, file_sectors(fd));
+		ASSERT_EQ(0, ftruncate(fd, c->size));
+		EXPECT_EQ(c->blocks * BLOCK_SECTORS, file_sectors(fd))
+			TH_LOG("size %ld", c->size);
+		EXPECT_EQ(self->p.free_blocks - c->blocks, pool_free_blocks(&self->p));
+		/* They are not to be reached before the file is as large, and zero then. */
+		p = map_file(fd, 6 * BLOCK, BLOCK);
+		ASSERT_NE(MAP_FAILED, p);
+		EXPECT_EQ(c->size > (off_t)(6 * BLOCK) ? 0 : FAULT(SIGBUS), peek(p));
+		ASSERT_EQ(0, ftruncate(fd, 7 * BLOCK));
+		EXPECT_TRUE(is_zero(p, BLOCK));
+		munmap(p, BLOCK);
+		close(fd);
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+	}
+}
+
 TEST_F(in_pool, fiemap)
 {
 	int fd = file_make(&self->p, "file", 8 * BLOCK + 5), other;

@@ -111,6 +111,10 @@ TEST_F(limit, percent)
 	EXPECT_EQ(self->p.free_blocks, st.f_bfree);
 	if (self->used > self->total / 2)
 		SKIP(return, "more than half of the pool is in use");
+	/* Rounded down: a pool has a multiple of 64 blocks. */
+	ASSERT_EQ(0, remount(&self->p, "size=%lu%%", 51));
+	ASSERT_EQ(0, statfs(self->p.mnt, &st));
+	EXPECT_EQ(self->total * 51 / 100, st.f_blocks);
 	ASSERT_EQ(0, remount(&self->p, "size=%lu%%", 50));
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	EXPECT_EQ(self->total / 2, st.f_blocks);

@@ -228,6 +228,27 @@ TEST_F(in_pool, read_only)
 	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, NULL));
 }
 
+/* A mount that is read-only of a filesystem that is not: its readers allocate, too. */
+TEST_F(in_pool, read_only_here)
+{
+	int fd = file_make(&self->p, "file", 2 * BLOCK);
+	unsigned char *p;
+
+	ASSERT_GE(fd, 0);
+	close(fd);
+	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
+	EXPECT_EQ(EROFS, ERR(open(pool_path(&self->p, "file"), O_RDWR)));
+	fd = open(pool_path(&self->p, "file"), O_RDONLY);
+	ASSERT_GE(fd, 0);
+	p = mmap(NULL, 2 * BLOCK, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, peek(p + BLOCK));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	munmap(p, 2 * BLOCK);
+	close(fd);
+	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT | MS_BIND, NULL));
+}
+
 TEST_F(in_pool, options_are_shown)
 {
 	char line[4096], dir[4096], type[64], options[256], want[32];
@@ -251,8 +272,11 @@ TEST_F(in_pool, options_are_shown)
 TEST_F(in_pool, statfs)
 {
 	struct statfs before, after;
+	struct stat st;
 	int fd;
 
+	ASSERT_EQ(0, stat(self->p.mnt, &st));
+	EXPECT_EQ(1, st.st_ino);
 	ASSERT_EQ(0, statfs(self->p.mnt, &before));
 	EXPECT_EQ(GUESTMEMFS_MAGIC, before.f_type);
 	EXPECT_EQ(BLOCK, before.f_bsize);
@@ -264,6 +288,10 @@ TEST_F(in_pool, statfs)
 	EXPECT_LE(before.f_bfree, before.f_blocks);
 	EXPECT_EQ(before.f_bfree, before.f_bavail);
 	EXPECT_LT(before.f_ffree, before.f_files);
+	/* One of them is the root directory; small pools have as many as a larger one. */
+	EXPECT_GE(before.f_files, before.f_blocks + 1022 + 1);
+	if (before.f_blocks < 8 * GIB / BLOCK)
+		EXPECT_EQ(16382 + 1, before.f_files);
 	EXPECT_NE(0, before.f_fsid.__val[0] | before.f_fsid.__val[1]);
 	fd = file_make(&self->p, "file", 0);
 	ASSERT_GE(fd, 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where VMMs put their guest's memory, and that a file is no memfd.
+ * Where VMMs put their guest's memory, that the host's setting of huge pages is about other
+ * memory, and that a file is no memfd.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -56,6 +57,63 @@ TEST_F_TIMEOUT(in_pool, as_vmms_map, 300)
 	/* Nothing is mapped over what is there, if that is asked for. */
 	EXPECT_EQ(EEXIST, ERR(mmap(q, BLOCK, RW, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)));
 	EXPECT_EQ(1, q[GIB - 1]);
+}
+
+#define THP	"/sys/kernel/mm/transparent_hugepage/enabled"
+#define NR	8
+
+static bool write_setting(const char *text)
+{
+	int fd = open(THP, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return done;
+}
+
+/* The one in brackets. */
+static bool read_setting(char *setting)
+{
+	FILE *file = fopen(THP, "r");
+	bool done = file && fscanf(file, "%*[^[][%15[a-z]", setting) == 1;
+
+	/* The first of them has nothing before it. */
+	if (file && !done) {
+		rewind(file);
+		done = fscanf(file, "[%15[a-z]", setting) == 1;
+	}
+	if (file)
+		fclose(file);
+	return done;
+}
+
+/* A block is one entry, with each of the settings: there is nothing to be gained otherwise. */
+TEST_F(in_pool, host_without_huge_pages)
+{
+	static const char * const settings[] = { "never", "madvise", "always" };
+	int fd = file_make(&self->p, "file", NR * BLOCK);
+	unsigned int i, k;
+	char before[16];
+	long faults;
+	char *p;
+
+	ASSERT_GE(fd, 0);
+	if (!read_setting(before))
+		SKIP(return, "no " THP);
+	for (i = 0; i < ARRAY_SIZE(settings); i++) {
+		EXPECT_TRUE(write_setting(settings[i]));
+		p = map_file(fd, 0, NR * BLOCK);
+		EXPECT_NE(MAP_FAILED, p);
+		for (k = 0; k < NR; k++)
+			EXPECT_EQ(0, poke(p + k * BLOCK, 1));
+		faults = faults_of(p + PAGE, (NR - 1) * BLOCK);
+		EXPECT_GE(faults, 0);
+		EXPECT_LT(faults, NR / 2)
+			TH_LOG("%s: %ld faults", settings[i], faults);
+		munmap(p, NR * BLOCK);
+	}
+	EXPECT_TRUE(write_setting(before));
+	close(fd);
 }
 
 /* Only a memfd can be sealed. */

@@ -86,6 +86,28 @@ static const char *listed_source(const char *list, const char *dir)
 	return source;
 }
 
+static struct statmount *statmount_of(const char *path, uint64_t mask)
+{
+	static union {
+		struct statmount sm;
+		char room[4096];
+	} buf;
+	struct mnt_id_req req = { .size = MNT_ID_REQ_SIZE_VER0, .param = mask };
+	struct statx stx;
+
+	if (syscall(SYS_statx, AT_FDCWD, path, 0, STATX_MNT_ID_UNIQUE, &stx))
+		return NULL;
+	req.mnt_id = stx.stx_mnt_id;
+	return syscall(__NR_statmount, &req, &buf, sizeof(buf), 0) ? NULL : &buf.sm;
+}
+
+static const char *statmount_options(const char *path)
+{
+	struct statmount *sm = statmount_of(path, STATMOUNT_MNT_OPTS);
+
+	return sm ? sm->str + sm->mnt_opts : "?";
+}
+
 struct source_case {
 	const char *source;
 	bool with_node;		/* node= is given, and is the pool's */
@@ -134,6 +156,8 @@ TEST_F(in_pool, source)
 			continue;
 		EXPECT_STREQ(want, listed_source("/proc/self/mounts", path));
 		EXPECT_STREQ(want, listed_source("/proc/self/mountinfo", path));
+		/* With the node, given or not. */
+		EXPECT_STREQ(options, statmount_options(path));
 		ASSERT_EQ(0, stat(path, &two));
 		EXPECT_EQ(one.st_dev, two.st_dev);
 		EXPECT_EQ(0, unmount(path));
@@ -156,21 +180,6 @@ TEST_F(in_pool, several_pools)
 	EXPECT_NE(NULL, strstr(said, want))
 		TH_LOG("said: %s", said);
 	close(fd);
-}
-
-static struct statmount *statmount_of(const char *path, uint64_t mask)
-{
-	static union {
-		struct statmount sm;
-		char room[4096];
-	} buf;
-	struct mnt_id_req req = { .size = MNT_ID_REQ_SIZE_VER0, .param = mask };
-	struct statx stx;
-
-	if (syscall(SYS_statx, AT_FDCWD, path, 0, STATX_MNT_ID_UNIQUE, &stx))
-		return NULL;
-	req.mnt_id = stx.stx_mnt_id;
-	return syscall(__NR_statmount, &req, &buf, sizeof(buf), 0) ? NULL : &buf.sm;
 }
 
 TEST_F(in_pool, statmount)
