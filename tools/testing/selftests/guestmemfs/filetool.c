@@ -113,13 +113,18 @@ static int space(char **argv)
 	return 0;
 }
 
-/* orphan FILE LENGTH: unlinked, with blocks, and open until the machine goes. */
+/*
+ * orphan FILE|DIRECTORY LENGTH: with blocks, and open until the machine goes; unlinked, or in
+ * the directory without a name from the beginning.
+ */
 static int orphan(char **argv)
 {
 	unsigned long len = parse(argv[3]);
-	int fd = open(argv[2], O_RDWR | O_CREAT | O_EXCL, 0600);
+	bool nameless = !access(argv[2], F_OK);
+	int fd = open(argv[2], O_RDWR | (nameless ? O_TMPFILE : O_CREAT | O_EXCL), 0600);
 
-	if (fd < 0 || ftruncate(fd, len) || fallocate(fd, 0, 0, len) || unlink(argv[2]))
+	if (fd < 0 || ftruncate(fd, len) || fallocate(fd, 0, 0, len) ||
+	    (!nameless && unlink(argv[2])))
 		err(1, "%s", argv[2]);
 	fill(map_file(fd, 0, len), 1, 0, len);
 	puts("holding");

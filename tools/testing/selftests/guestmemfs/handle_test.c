@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -132,6 +133,64 @@ TEST_F(in_pool, unlinked_and_open)
 	close(again);
 	close(other);
 	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
+}
+
+/* A mapping has it open as well. */
+TEST_F(in_pool, unlinked_and_mapped)
+{
+	int fd = file_make(&self->p, "file", BLOCK), other;
+	ino_t ino = ino_of(fd);
+	union handle handle;
+	void *p = map_file(fd, 0, BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, handle_get(pool_path(&self->p, "file"), &handle, 0));
+	close(fd);
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+	other = file_make(&self->p, "other", 0);
+	EXPECT_NE(ino, ino_of(other));
+	fd = handle_open(self->p.mnt, &handle, O_RDWR);
+	EXPECT_EQ(ino, ino_of(fd));
+	close(fd);
+	munmap(p, BLOCK);
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
+	/* The lowest one that is free. */
+	fd = file_make(&self->p, "file", 0);
+	EXPECT_EQ(ino, ino_of(fd));
+	close(fd);
+	close(other);
+}
+
+/* One that never had a name, and gets one. */
+TEST_F(in_pool, nameless)
+{
+	int fd = open(self->p.dir, O_TMPFILE | O_RDWR, 0600), again;
+	char from[32], path[256] = "";
+	union handle handle;
+	int mount_id;
+
+	ASSERT_GE(fd, 0);
+	handle.h.handle_bytes = MAX_HANDLE_SZ;
+	ASSERT_EQ(0, name_to_handle_at(fd, "", &handle.h, &mount_id, AT_EMPTY_PATH));
+	again = handle_open(self->p.mnt, &handle, O_RDWR);
+	EXPECT_EQ(ino_of(fd), ino_of(again));
+	close(again);
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+	ASSERT_EQ(0, linkat(AT_FDCWD, from, AT_FDCWD, pool_path(&self->p, "name"),
+			    AT_SYMLINK_FOLLOW));
+	again = handle_open(self->p.mnt, &handle, O_RDWR);
+	EXPECT_EQ(ino_of(fd), ino_of(again));
+	/* By its name, now. */
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", again);
+	EXPECT_LT(0, readlink(from, path, sizeof(path) - 1));
+	EXPECT_STREQ(pool_path(&self->p, "name"), path);
+	close(again);
+	close(fd);
+	again = handle_open(self->p.mnt, &handle, O_RDWR);
+	EXPECT_GE(again, 0);
+	close(again);
+	EXPECT_EQ(0, unlink(pool_path(&self->p, "name")));
+	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDWR)));
 }
 
 TEST_F(in_pool, directories)
