@@ -291,6 +291,36 @@ TEST_F(in_pool, locks)
 	close(b);
 }
 
+#ifndef F_SETDELEG
+#define F_GETDELEG	(1024 + 15)
+#define F_SETDELEG	(1024 + 16)
+
+struct delegation {
+	uint32_t d_flags;
+	uint16_t d_type;
+	uint16_t __pad;
+};
+#endif
+
+/* Whoever has one of a directory is asked before it changes. */
+TEST_F(in_pool, delegation_of_a_directory)
+{
+	struct delegation given = { .d_type = F_RDLCK };
+	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
+
+	ASSERT_GE(dir, 0);
+	/* The lease of a directory has another name. */
+	EXPECT_EQ(EINVAL, ERR(fcntl(dir, F_SETLEASE, F_RDLCK)));
+	ASSERT_EQ(0, fcntl(dir, F_SETDELEG, &given));
+	given.d_type = F_UNLCK;
+	EXPECT_EQ(0, fcntl(dir, F_GETDELEG, &given));
+	EXPECT_EQ(F_RDLCK, given.d_type);
+	given.d_type = F_UNLCK;
+	EXPECT_EQ(0, fcntl(dir, F_SETDELEG, &given));
+	EXPECT_EQ(0, mkdir(pool_path(&self->p, "d"), 0700));
+	close(dir);
+}
+
 /* A guest is not its VMM's data, but takes its address space. */
 TEST_F(in_pool, limits_of_the_process)
 {
