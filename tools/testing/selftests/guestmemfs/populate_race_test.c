@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Populating beside threads that map, unmap and truncate: they get at the lock,
- * and nobody gets at what is gone.
+ * and nobody gets at what is gone. And what is left of it when its process is killed.
  */
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/mman.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "fixture.h"
 
@@ -130,6 +134,88 @@ TEST_F_TIMEOUT(in_pool, against_others, 300)
 		EXPECT_EQ(0, (long)bad);
 		munmap(r.area, FEW);
 		close(r.fd);
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	}
+}
+
+#define LONG	(MANY * BLOCK)
+
+static int take_fallocate(int fd)	{ return fallocate(fd, 0, 0, LONG); }
+static int take_zero(int fd)		{ return fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, LONG); }
+
+static int take_populate(int fd)
+{
+	return madvise(map_file(fd, 0, LONG), LONG, MADV_POPULATE_WRITE);
+}
+
+struct taking {
+	const char *what;
+	int (*run)(int fd);
+	bool there;	/* the blocks are, before, and are full of something */
+	bool whole;	/* all of it or none */
+};
+
+static const struct taking takings[] = {
+	{ "fallocate",		take_fallocate,	false,	true },
+	{ "zero range",		take_zero,	true,	true },
+	{ "populate",		take_populate,	false,	false },
+};
+
+/* Has it begun? Blocks come, or the time changes, before any of them is zeroed. */
+static bool begun(int fd, const struct stat *before)
+{
+	struct stat st;
+
+	return fstat(fd, &st) || st.st_blocks != before->st_blocks ||
+	       st.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+	       st.st_mtim.tv_nsec != before->st_mtim.tv_nsec;
+}
+
+/* What was allocated stays, and is zero whether that was done yet or not. */
+TEST_F_TIMEOUT(in_pool, killed, 300)
+{
+	struct stat before;
+	int i, k, status;
+	pid_t pid;
+	char *p;
+
+	if (self->p.free_blocks < LONG / BLOCK)
+		SKIP(return, "the pool is too small");
+	for (i = 0; i < ARRAY_SIZE(takings); i++) {
+		const struct taking *c = &takings[i];
+		int fd = file_make(&self->p, "file", LONG);
+
+		p = map_file(fd, 0, LONG);
+		ASSERT_NE(MAP_FAILED, p);
+		fill(p, LONG, i);
+		if (!c->there) {
+			ASSERT_EQ(0, ftruncate(fd, 0));
+			ASSERT_EQ(0, ftruncate(fd, LONG));
+		}
+		usleep(20000);
+		ASSERT_EQ(0, fstat(fd, &before));
+		pid = fork();
+		ASSERT_GE(pid, 0);
+		if (!pid)
+			_exit(c->run(fd) ? 1 : 0);
+		for (k = 0; k < 600000 && !begun(fd, &before); k++)
+			usleep(100);
+		EXPECT_TRUE(begun(fd, &before));
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		printf("# %s: %s, with %lu of %lu blocks\n", c->what,
+		       WIFSIGNALED(status) ? "killed" : "done", file_sectors(fd) / BLOCK_SECTORS,
+		       LONG / BLOCK);
+		EXPECT_TRUE(WIFSIGNALED(status) || !WEXITSTATUS(status));
+		if (c->whole)
+			EXPECT_EQ(LONG / 512, file_sectors(fd));
+		EXPECT_EQ(self->p.free_blocks - file_sectors(fd) / BLOCK_SECTORS,
+			  pool_free_blocks(&self->p));
+		EXPECT_TRUE(is_zero(p, LONG))
+			TH_LOG("%s", c->what);
+		munmap(p, LONG);
+		close(fd);
 		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
 		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 	}
