@@ -199,13 +199,17 @@ static const struct size_case size_cases[] = {
 	{ 4 * BLOCK,		7 },
 	{ 7 * BLOCK,		7 },
 	{ 20 * BLOCK,		7 },
+	{ 2 * BLOCK,		2 },
 	{ 2 * BLOCK - 1,	2 },
 	{ BLOCK,		1 },
 	{ 1,			1 },
 	{ 0,			0 },
 };
 
-/* What is allocated behind the end stays while a file grows, and goes when it shrinks. */
+/*
+ * What is allocated behind the end stays while a file grows, and goes when it shrinks, or is
+ * truncated to the size that it has.
+ */
 TEST_F(in_pool, beyond_the_end)
 {
 	unsigned int i;
@@ -233,6 +237,21 @@ TEST_F(in_pool, beyond_the_end)
 		close(fd);
 		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
 	}
+}
+
+TEST_F(in_pool, truncated_by_open)
+{
+	int fd = file_make(&self->p, "file", 0), again;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, fallocate(fd, KEEP, 0, 2 * BLOCK));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+	again = open(pool_path(&self->p, "file"), O_RDWR | O_TRUNC);
+	ASSERT_GE(again, 0);
+	EXPECT_EQ(0, file_sectors(fd));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	close(again);
+	close(fd);
 }
 
 TEST_F(in_pool, fiemap)
