@@ -269,13 +269,15 @@ unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
 int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		    struct gmfs_run *run);
+void gmfs_update_blocks(struct inode *inode);
+
+/* cut.c */
 bool gmfs_file_has_behind(struct inode *inode);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
 int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end);
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end);
 int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
-void gmfs_update_blocks(struct inode *inode);
 
 /* fallocate.c */
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);

@@ -130,7 +130,7 @@ void model_resize(struct mix *m, struct mix_file *f, uint64_t size)
 	uint64_t end = less(size, f->size);
 
 	model_zero(m, f, end, UINT64_MAX);
-	if (size < f->size)
+	if (size <= f->size)
 		free_blocks(m, f, (size + m->block - 1) / m->block, f->max);
 	f->size = size;
 }

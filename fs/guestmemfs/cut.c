@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What takes bytes or space from a file, or sets its size: punch, zero, resize.
+ */
+#include <linux/fs.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/string.h>
+
+#include <trace/events/guestmemfs.h>
+
+#include "internal.h"
+
+/**
+ * struct gmfs_part - bytes of a block that are to be zeroed, mapped
+ * @va: where, NULL if there is nothing to zero
+ * @len: how many
+ */
+struct gmfs_part {
+	void *va;
+	size_t len;
+};
+
+/*
+ * Maps the bytes of a file from @from to @to, which are in one block, unless
+ * they are a hole, or are zeroed before they are seen anyway.
+ */
+static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmfs_part *part)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_run run;
+
+	part->va = NULL;
+	if (from >= to)
+		return 0;
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_lookup(t, &gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
+	if (run.block == GMFS_NO_BLOCK || run.flags & GUESTMEMFS_EXTENT_TRUNCATED ||
+	    test_bit(run.block, t->unzeroed))
+		return 0;
+	part->len = to - from;
+	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
+			     part->len);
+	return part->va ? 0 : -ENOMEM;
+}
+
+static void gmfs_part_unmap(struct gmfs_part *part)
+{
+	if (part->va)
+		gmfs_vunmap(part->va);
+}
+
+/**
+ * struct gmfs_cut - a change of a file's size, or of what is in it
+ * @inode: the file; its i_rwsem and invalidate_lock are held exclusively
+ * @head: bytes to zero, mapped
+ * @tail: more of them
+ * @first: first whole block to free
+ * @last: block after the last one to free
+ * @fill: first block to allocate
+ * @fill_end: block after the last one to allocate
+ * @forget: first block to zero as a whole, all of them allocated by then
+ * @forget_end: block after the last one to zero
+ * @size: size that the file gets
+ * @takes: bytes are lost to the file, not only zeroed behind its end
+ * @idmap: for @attr
+ * @attr: what setattr changes besides, NULL for nothing
+ */
+struct gmfs_cut {
+	struct inode *inode;
+	struct gmfs_part head;
+	struct gmfs_part tail;
+	u64 first;
+	u64 last;
+	u64 fill;
+	u64 fill_end;
+	u64 forget;
+	u64 forget_end;
+	loff_t size;
+	bool takes;
+	struct mnt_idmap *idmap;
+	const struct iattr *attr;
+};
+
+/* What somebody holds is only on its way out, and what is beside it goes at once. */
+static int gmfs_cut_blocks(struct gmfs_cut *cut)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	pgoff_t first = cut->first * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = cut->last * GUESTMEMFS_BLOCK_PAGES;
+	int err;
+
+	gmfs_reclaim_private(cut->inode, first, last);
+	if (!gmfs_first_pin(cut->inode, first, last))
+		return gmfs_map_punch(t, &gi->map, cut->first, cut->last - cut->first);
+	err = gmfs_map_truncate(t, &gi->map, cut->first, cut->last - cut->first);
+	WRITE_ONCE(gi->truncating, true);
+	if (!err)
+		gmfs_pin_free_blocks(cut->inode, cut->first, cut->last);
+	return err;
+}
+
+/*
+ * Nobody sees their bytes from here on. What is held is not zeroed later: it may have
+ * been written by then.
+ */
+static int gmfs_cut_fill(struct gmfs_cut *cut)
+{
+	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	pgoff_t first = cut->forget * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = cut->forget_end * GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_run run;
+	u64 logical;
+	int err;
+
+	if (first < last && gmfs_first_pin(cut->inode, first, last))
+		return -EBUSY;
+	err = gmfs_map_fill(t, &gi->map, cut->inode->i_ino, cut->fill,
+			    cut->fill_end - cut->fill);
+	if (err || first >= last)
+		return err;
+	gmfs_reclaim_private(cut->inode, first, last);
+	for (logical = cut->forget; logical < cut->forget_end; logical += run.count) {
+		gmfs_map_lookup(t, &gi->map, logical, &run);
+		run.count = min(run.count, cut->forget_end - logical);
+		gmfs_unzero(t, run.block, run.count);
+	}
+	return 0;
+}
+
+/* Changes everything or nothing: what needs memory and can fail comes first. */
+static int gmfs_cut_commit(struct gmfs_cut *cut)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+	u32 free;
+	int err;
+
+	lockdep_assert_held_write(&cut->inode->i_mapping->invalidate_lock);
+	guard(rwsem_write)(&gi->map_lock);
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	free = pool->tables.free_blocks;
+	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
+		err = -EBUSY;
+	else if (cut->first < cut->last)
+		err = gmfs_cut_blocks(cut);
+	else if (cut->fill < cut->fill_end)
+		err = gmfs_cut_fill(cut);
+	if (!err) {
+		if (cut->head.va)
+			memset(cut->head.va, 0, cut->head.len);
+		if (cut->tail.va)
+			memset(cut->tail.va, 0, cut->tail.len);
+		i_size_write(cut->inode, cut->size);
+		inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
+		if (cut->attr)
+			setattr_copy(cut->idmap, cut->inode, cut->attr);
+		gmfs_inode_store(cut->inode);
+		gmfs_update_blocks(cut->inode);
+	}
+	gmfs_trace_blocks(pool, cut->inode->i_ino, free);
+	gmfs_pool_end(pool);
+	return err;
+}
+
+static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t tail,
+		    loff_t tail_end)
+{
+	int err;
+
+	err = gmfs_part_map(cut->inode, head, head_end, &cut->head);
+	if (err)
+		return err;
+	err = gmfs_part_map(cut->inode, tail, tail_end, &cut->tail);
+	if (!err)
+		err = gmfs_cut_commit(cut);
+	gmfs_part_unmap(&cut->tail);
+	gmfs_part_unmap(&cut->head);
+	return err;
+}
+
+/**
+ * gmfs_file_punch - make a hole
+ * @inode: the file; its i_rwsem is held exclusively
+ * @start: first byte
+ * @end: byte after the last one
+ *
+ * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file), -ENOMEM, or -ENOSPC
+ * (no room to remember which of the freed parts were converted), with nothing changed.
+ */
+int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
+{
+	struct address_space *mapping = inode->i_mapping;
+	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
+	pgoff_t from = start >> PAGE_SHIFT, to = DIV_ROUND_UP(end, PAGE_SIZE);
+	struct gmfs_cut cut = {
+		.inode	= inode,
+		.first	= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.last	= last >> GUESTMEMFS_BLOCK_SHIFT,
+		.size	= i_size_read(inode),
+		.takes	= true,
+	};
+	int err;
+
+	filemap_invalidate_lock(mapping);
+	/* From all page tables, KVM's too, before the blocks are free. */
+	unmap_mapping_range(mapping, start, end - start, 1);
+	gmfs_gmem_invalidate_begin(inode, from, to);
+	gmfs_pin_settle(inode, cut.first, cut.last);
+	err = gmfs_cut(&cut, start, min(first, end), max(last, first), end);
+	gmfs_gmem_invalidate_end(inode, from, to);
+	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
+	return err;
+}
+
+/**
+ * gmfs_file_zero - zero a part of a file, all of which has blocks after that
+ * @inode: the file; its i_rwsem is held exclusively
+ * @start: first byte
+ * @end: byte after the last one
+ * @size: what the file grows to, or is
+ *
+ * What was there keeps its blocks, and those that are to be zeroed as a whole are only
+ * marked: by the caller, a fault or the next kernel they are zeroed before they are seen.
+ * Behind the block with the old end there is nothing but zeroes.
+ *
+ * Return: 0, -EBUSY (a kexec has begun, a session preserves the file, or something holds a
+ * block), -ENOSPC or -ENOMEM, with nothing changed.
+ */
+int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
+{
+	struct address_space *mapping = inode->i_mapping;
+	loff_t old = i_size_read(inode), old_end = round_up(old, GMFS_BLOCK_SIZE);
+	loff_t from = size > old ? min(start, old) : start;
+	loff_t to = size > old ? max(end, old_end) : end;
+	loff_t first = round_up(from, GMFS_BLOCK_SIZE), last = round_down(to, GMFS_BLOCK_SIZE);
+	struct gmfs_cut cut = {
+		.inode		= inode,
+		.fill		= start >> GUESTMEMFS_BLOCK_SHIFT,
+		.fill_end	= round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
+		.forget		= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.forget_end	= min(last, old_end) >> GUESTMEMFS_BLOCK_SHIFT,
+		.size		= size,
+		.takes		= true,
+	};
+	int err;
+
+	filemap_invalidate_lock(mapping);
+	unmap_mapping_range(mapping, from, to - from, 1);
+	gmfs_gmem_invalidate_begin(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
+	gmfs_pin_settle(inode, cut.fill, cut.fill_end);
+	err = gmfs_cut(&cut, from, min(first, to), max(last, first), to);
+	gmfs_gmem_invalidate_end(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
+	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
+	return err;
+}
+
+/* Size, blocks and attributes in one step: a kexec comes before it or after it. */
+static int gmfs_file_grow(struct gmfs_cut *cut)
+{
+	loff_t old = i_size_read(cut->inode);
+	int err;
+
+	filemap_invalidate_lock(cut->inode->i_mapping);
+	err = gmfs_cut(cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
+	filemap_invalidate_unlock(cut->inode->i_mapping);
+	return err;
+}
+
+/**
+ * gmfs_file_extend - make a file larger, and fill the holes of a part of it
+ * @inode: the file; its i_rwsem is held exclusively
+ * @size: the new size, more than the old one
+ * @logical: first block to allocate
+ * @end: block after the last one
+ *
+ * Return: 0, -EBUSY (a kexec has begun), -ENOSPC or -ENOMEM, with nothing changed.
+ */
+int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end)
+{
+	struct gmfs_cut cut = {
+		.inode		= inode,
+		.fill		= logical,
+		.fill_end	= end,
+		.size		= size,
+	};
+
+	return gmfs_file_grow(&cut);
+}
+
+/**
+ * gmfs_file_has_behind - has a file anything behind the block of its end?
+ * @inode: the file; its i_rwsem is held exclusively
+ *
+ * Return: whether truncating it to the size that it has would free something.
+ */
+bool gmfs_file_has_behind(struct inode *inode)
+{
+	u64 first = round_up(i_size_read(inode), GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_run run;
+
+	if (first == GMFS_MAX_LOGICAL)
+		return false;
+	guard(rwsem_read)(&gi->map_lock);
+	gmfs_map_lookup(&GUESTMEMFS_SB(inode->i_sb)->tables, &gi->map, first, &run);
+	return run.count < GMFS_MAX_LOGICAL - first;
+}
+
+/**
+ * gmfs_file_resize - set the size of a file
+ * @idmap: idmap of the mount, for @attr
+ * @inode: the file; its i_rwsem is held exclusively
+ * @size: the new size in bytes, at most s_maxbytes
+ * @attr: what setattr changes besides, NULL for nothing
+ *
+ * Shrinking, or the size that it has, unmaps first what is behind and frees it then. On the page of the new end, what is
+ * behind the end is zeroed at once; in the rest of its block, which nobody can
+ * map, when the file grows again.
+ *
+ * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and
+ * it would shrink), -ENOMEM, or -ENOSPC (no room to remember which of the freed
+ * parts were converted), with nothing changed.
+ */
+int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		     const struct iattr *attr)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct gmfs_cut cut = {
+		.inode	= inode,
+		.size	= size,
+		.idmap	= idmap,
+		.attr	= attr,
+	};
+	loff_t old = i_size_read(inode);
+	int err;
+
+	if (size > old)
+		return gmfs_file_grow(&cut);
+	cut.takes = true;
+	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	cut.last = GMFS_MAX_LOGICAL;
+	filemap_invalidate_lock(mapping);
+	unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, 1);
+	gmfs_gmem_invalidate_begin(inode, size >> PAGE_SHIFT, ULONG_MAX);
+	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
+	gmfs_gmem_invalidate_end(inode, size >> PAGE_SHIFT, ULONG_MAX);
+	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, size, old, err);
+	return err;
+}
