@@ -157,8 +157,9 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 			memset(cut->head.va, 0, cut->head.len);
 		if (cut->tail.va)
 			memset(cut->tail.va, 0, cut->tail.len);
+		if (cut->takes || cut->size != i_size_read(cut->inode))
+			inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
 		i_size_write(cut->inode, cut->size);
-		inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
 		if (cut->attr)
 			setattr_copy(cut->idmap, cut->inode, cut->attr);
 		gmfs_inode_store(cut->inode);
@@ -296,13 +297,8 @@ int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end)
 	return gmfs_file_grow(&cut);
 }
 
-/**
- * gmfs_file_has_behind - has a file anything behind the block of its end?
- * @inode: the file; its i_rwsem is held exclusively
- *
- * Return: whether truncating it to the size that it has would free something.
- */
-bool gmfs_file_has_behind(struct inode *inode)
+/* Would truncating a file to the size that it has free anything? */
+static bool gmfs_file_has_behind(struct inode *inode)
 {
 	u64 first = round_up(i_size_read(inode), GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -322,9 +318,10 @@ bool gmfs_file_has_behind(struct inode *inode)
  * @size: the new size in bytes, at most s_maxbytes
  * @attr: what setattr changes besides, NULL for nothing
  *
- * Shrinking, or the size that it has, unmaps first what is behind and frees it then. On the page of the new end, what is
- * behind the end is zeroed at once; in the rest of its block, which nobody can
- * map, when the file grows again.
+ * Shrinking unmaps first and frees then. So does the size that the file has,
+ * which may be less than its blocks. On the page of the new end, what is behind
+ * the end is zeroed at once; in the rest of its block, which nobody can map,
+ * when the file grows again.
  *
  * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and
  * it would shrink), -ENOMEM, or -ENOSPC (no room to remember which of the freed
@@ -345,7 +342,7 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 
 	if (size > old)
 		return gmfs_file_grow(&cut);
-	cut.takes = true;
+	cut.takes = size < old || gmfs_file_has_behind(inode);
 	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
 	cut.last = GMFS_MAX_LOGICAL;
 	filemap_invalidate_lock(mapping);

@@ -262,8 +262,7 @@ int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct ia
 	err = setattr_prepare(idmap, dentry, attr);
 	if (err)
 		return err;
-	if (attr->ia_valid & ATTR_SIZE &&
-	    (attr->ia_size != i_size_read(inode) || gmfs_file_has_behind(inode)))
+	if (attr->ia_valid & ATTR_SIZE)
 		return gmfs_file_resize(idmap, inode, attr->ia_size, attr);
 	err = gmfs_pool_begin(pool);
 	if (err)

@@ -272,7 +272,6 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 void gmfs_update_blocks(struct inode *inode);
 
 /* cut.c */
-bool gmfs_file_has_behind(struct inode *inode);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
 int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end);
