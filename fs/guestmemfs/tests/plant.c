@@ -196,14 +196,25 @@ static int plant_extent(struct guestmemfs_super *s)
 	return 0;
 }
 
-static int plant_bitmap(struct guestmemfs_super *s)
+static int plant_bit(struct guestmemfs_super *s, enum guestmemfs_table table)
 {
 	struct guestmemfs_extent *e = plant_first_extent(s);
 
 	if (!e)
 		return -ENOENT;
-	change_bit(le32_to_cpu(e->block), plant_table(s, GUESTMEMFS_TABLE_BITMAP));
+	change_bit(le32_to_cpu(e->block), plant_table(s, table));
 	return 0;
+}
+
+static int plant_bitmap(struct guestmemfs_super *s)
+{
+	return plant_bit(s, GUESTMEMFS_TABLE_BITMAP);
+}
+
+/* As if a fatal signal had come before the block was zeroed. */
+static int plant_unzeroed(struct guestmemfs_super *s)
+{
+	return plant_bit(s, GUESTMEMFS_TABLE_UNZEROED);
 }
 
 static const struct {
@@ -233,6 +244,7 @@ static const struct {
 	{ "cycle:",	plant_cycle },
 	{ "extent:",	plant_extent },
 	{ "bitmap:",	plant_bitmap },
+	{ "unzeroed:",	plant_unzeroed },
 };
 
 static int plant_in_pool(int (*plant)(struct guestmemfs_super *s), const char *where)
