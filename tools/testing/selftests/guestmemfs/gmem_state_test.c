@@ -3,6 +3,9 @@
  * The states that an offset of a file goes through, and that all of them are kept:
  * allocated or not, private or shared.
  */
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+
 #include "gmem_fixture.h"
 
 #define NR_PAGES	(6 * BLOCK / PAGE)
@@ -230,6 +233,38 @@ TEST_F_TIMEOUT(gmem, populated, 300)
 	ASSERT_EQ(0, gmem_convert(gmem, 0, 4 * BLOCK, GMEM_SHARED));
 	EXPECT_EQ(0, ERR(madvise(maps[1], 4 * BLOCK, MADV_POPULATE_READ)));
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
+	close(gmem);
+}
+
+union extents {
+	struct fiemap map;
+	char room[sizeof(struct fiemap) + 8 * sizeof(struct fiemap_extent)];
+};
+
+static int all_extents(int fd, union extents *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->map.fm_length = FIEMAP_MAX_OFFSET;
+	e->map.fm_extent_count = 8;
+	return ioctl(fd, FS_IOC_FIEMAP, &e->map);
+}
+
+/* It tells where memory is, whoever may see it; and a hole is none, of whatever kind. */
+TEST_F_TIMEOUT(gmem, fiemap, 300)
+{
+	int fd = file_make(&self->p, "ram", 6 * BLOCK);
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	union extents before, after;
+
+	ASSERT_GE(gmem, 0);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, 4 * BLOCK));
+	ASSERT_EQ(0, all_extents(fd, &before));
+	EXPECT_NE(0, before.map.fm_mapped_extents);
+	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, variant->other));
+	ASSERT_EQ(0, gmem_convert(gmem, 2 * BLOCK + PAGE, PAGE, variant->other));
+	ASSERT_EQ(0, gmem_convert(gmem, 4 * BLOCK + PAGE, BLOCK, variant->other));
+	ASSERT_EQ(0, all_extents(fd, &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
 	close(gmem);
 }
 
