@@ -16,7 +16,7 @@ help:
 	@echo
 	@echo '  make demo         a VM lives through three kexecs of its host'
 	@echo '  make check        every check on the plain kernel; ends with "N passed, N failed"'
-	@echo '  make check-debug  the VM tests and a minute of races on a kernel with KASAN, lockdep, kmemleak'
+	@echo '  make check-debug  most VM tests and a minute of races on a kernel with KASAN, lockdep, kmemleak'
 	@echo '  make check-long   VM tests that take long: fifty kexecs under load, a hundred hops, races,'
 	@echo '                    a million mixed operations, a kernel without guestmemfs in between, and'
 	@echo '                    KVM as a module'
