@@ -242,14 +242,33 @@ TEST_F(in_pool, sysfs_files)
 		EXPECT_EQ(0, access(sysfs_path(&self->p, mounted[i]), R_OK));
 }
 
-static void uuid_text(const char *mnt, char *text)
+static struct fsuuid2 uuid_of(const char *mnt)
 {
 	struct fsuuid2 uuid = {};
-	int fd = open(mnt, O_RDONLY), i;
+	int fd = open(mnt, O_RDONLY);
 
 	if (ioctl(fd, FS_IOC_GETFSUUID, &uuid))
 		uuid.len = 0;
 	close(fd);
+	return uuid;
+}
+
+/* What statfs() has of it: both halves in one. */
+static bool is_fsid(const struct fsuuid2 *uuid, const struct statfs *st)
+{
+	uint64_t half[2], id;
+
+	memcpy(half, uuid->uuid, sizeof(half));
+	id = half[0] ^ half[1];
+	return (uint32_t)st->f_fsid.__val[0] == (uint32_t)id &&
+	       (uint32_t)st->f_fsid.__val[1] == id >> 32;
+}
+
+static void uuid_text(const char *mnt, char *text)
+{
+	struct fsuuid2 uuid = uuid_of(mnt);
+	int i;
+
 	for (i = 0; i < uuid.len; i++)
 		text += sprintf(text, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
 				uuid.uuid[i]);
@@ -258,6 +277,7 @@ static void uuid_text(const char *mnt, char *text)
 
 TEST_F(in_pool, sysfs_of_the_pool)
 {
+	struct fsuuid2 id = uuid_of(self->p.mnt);
 	struct statfs st;
 	char uuid[64];
 
@@ -268,6 +288,7 @@ TEST_F(in_pool, sysfs_of_the_pool)
 	uuid_text(self->p.mnt, uuid);
 	EXPECT_EQ(36, strlen(uuid));
 	EXPECT_STREQ(uuid, sysfs_text(&self->p, "uuid"));
+	EXPECT_TRUE(is_fsid(&id, &st));
 	EXPECT_NE(UINT64_MAX, sysfs_number(&self->p, "kexecs"));
 	EXPECT_STREQ("no", sysfs_text(&self->p, "refused"));
 }
