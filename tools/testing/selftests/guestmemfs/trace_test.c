@@ -144,6 +144,20 @@ TEST_F(traced, fault)
 		     count_events("fault", "pgoff=0x0 order=0 "));
 }
 
+/* In advance it is as by a fault, to read or to write. */
+TEST_F(traced, populate)
+{
+	char *p = mmap(NULL, 8 * BLOCK, RW, MAP_SHARED, self->fd, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p + BLOCK, BLOCK, MADV_POPULATE_WRITE));
+	EXPECT_EQ(1, count_events("fault", "pgoff=0x200 order=9 flags=WRITE"));
+	ASSERT_EQ(0, madvise(p + 3 * BLOCK, BLOCK, MADV_POPULATE_READ));
+	EXPECT_EQ(1, count_events("fault", "pgoff=0x600 order=9 flags=ALLOW_RETRY"));
+	EXPECT_EQ(2, count_events("fault", "result=NOPAGE"));
+	EXPECT_EQ(2, count_events("allocate", "ino=%d blocks=1 ", self->ino));
+}
+
 TEST_F(traced, truncate)
 {
 	ASSERT_EQ(0, ftruncate(self->fd, 9 * BLOCK));
