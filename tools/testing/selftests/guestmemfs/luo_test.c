@@ -95,6 +95,8 @@ TEST_F(luo, nothing_is_taken_out)
 
 		EXPECT_EQ(EBUSY, ERR(fallocate(f, PUNCH, 0, BLOCK)));
 		EXPECT_EQ(EBUSY, ERR(fallocate(f, PUNCH, 10, 10)));
+		EXPECT_EQ(EBUSY, ERR(fallocate(f, FALLOC_FL_ZERO_RANGE, BLOCK, BLOCK)));
+		EXPECT_EQ(EBUSY, ERR(fallocate(f, FALLOC_FL_ZERO_RANGE, 10, 10)));
 		EXPECT_EQ(EBUSY, ERR(ftruncate(f, 4 * BLOCK - 1)));
 		EXPECT_EQ(EBUSY, ERR(ftruncate(f, 0)));
 	}
@@ -103,6 +105,18 @@ TEST_F(luo, nothing_is_taken_out)
 	EXPECT_EQ(4 * BLOCK, size_of(fd));
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_TRUE(still_filled(fd));
+}
+
+/* Nor what it has behind its end, with a hole before that. */
+TEST_F(luo, nothing_behind_the_end)
+{
+	int fd = make_filled(&self->p, "file");
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 6 * BLOCK, BLOCK));
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	EXPECT_EQ(EBUSY, ERR(ftruncate(fd, 4 * BLOCK)));
+	EXPECT_EQ(5 * BLOCK_SECTORS, file_sectors(fd));
 }
 
 TEST_F(luo, it_can_grow)
