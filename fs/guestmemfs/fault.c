@@ -67,6 +67,9 @@ static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_faul
 	struct gmfs_pool *pool = GUESTMEMFS_SB(f->inode->i_sb);
 	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, run->block));
 
+	/* There is no page that would keep a wrong frame out of a guest's reach. */
+	if (WARN_ON_ONCE(run->block == GMFS_NO_BLOCK))
+		return VM_FAULT_SIGBUS;
 	/*
 	 * Never for writing: no handler for write faults exists, so entries are
 	 * writable by vm_page_prot. Where they are not (soft-dirty tracking),
@@ -132,14 +135,17 @@ static bool gmfs_fault_larger(const struct vm_fault *vmf, struct gmfs_fault *f,
 			.order		= orders[i],
 			.blocked	= gmfs_fault_blocked(vmf, orders[i]),
 		};
+		struct gmfs_run all;
 
 		if (larger.blocked && !gmfs_fault_may_unlock(vmf))
 			continue;
 		if (!gmfs_fault_allowed(vmf, orders[i]) || !gmfs_fault_fits(vmf, &larger))
 			continue;
-		if (gmfs_fault_blocks(&larger, run))
+		/* What is known of the smaller entry is still needed if this is none. */
+		if (gmfs_fault_blocks(&larger, &all))
 			continue;
 		*f = larger;
+		*run = all;
 		return true;
 	}
 	return false;

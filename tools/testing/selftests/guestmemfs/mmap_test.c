@@ -358,6 +358,32 @@ TEST_F_TIMEOUT(in_pool, two_views, 300)
 		EXPECT_EQ(0xee, p[3 * PAGE + i + i / PAGE]);
 }
 
+/* Blocks that come one by one, where all of them together could have one entry. */
+TEST_F_TIMEOUT(in_pool, one_by_one, 300)
+{
+	static const size_t there[] = { 0, 3, GIB / BLOCK - 1 }, blocks[] = { 1, 9, 5, 2, 300 };
+	unsigned int i, n;
+
+	for (n = 0; n < ARRAY_SIZE(there); n++) {
+		int fd = file_make(&self->p, "file", GIB);
+		char *p = map_file(fd, 0, GIB), *q;
+
+		ASSERT_EQ(0, fallocate(fd, 0, there[n] * BLOCK, BLOCK));
+		ASSERT_NE(MAP_FAILED, p);
+		for (i = 0; i < ARRAY_SIZE(blocks); i++)
+			EXPECT_EQ(0, poke(p + blocks[i] * BLOCK, i + 1));
+		for (i = 0; i < ARRAY_SIZE(blocks); i++) {
+			q = map_file(fd, blocks[i] * BLOCK, PAGE);
+			EXPECT_EQ(i + 1, peek(q));
+			munmap(q, PAGE);
+		}
+		EXPECT_EQ(0, peek(p + there[n] * BLOCK));
+		munmap(p, GIB);
+		close(fd);
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
+	}
+}
+
 /* Whoever serves faults of guest memory, it is not userfaultfd. */
 TEST_F_TIMEOUT(in_pool, userfaultfd_is_refused, 300)
 {
