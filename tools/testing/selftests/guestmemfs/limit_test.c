@@ -217,6 +217,24 @@ TEST_F(limit, second_mount)
 	ASSERT_EQ(0, umount(path));
 }
 
+TEST_F(limit, second_mount_of_inodes)
+{
+	char path[128], options[64], other[64];
+	struct statfs st;
+
+	snprintf(path, sizeof(path), "%s/other", self->p.base);
+	snprintf(options, sizeof(options), "node=%d,nr_inodes=300", self->p.node);
+	snprintf(other, sizeof(other), "node=%d,nr_inodes=301", self->p.node);
+	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, mount("x", path, "guestmemfs", 0, options));
+	ASSERT_EQ(0, umount(path));
+	EXPECT_EQ(EBUSY, ERR(mount("x", path, "guestmemfs", 0, other)));
+	ASSERT_EQ(0, statfs(self->p.mnt, &st));
+	EXPECT_EQ(300, st.f_files);
+	ASSERT_EQ(0, mount("x", path, "guestmemfs", 0, options));
+	ASSERT_EQ(0, umount(path));
+}
+
 /* They are of the mount, not of the pool. */
 TEST_F(limit, gone_with_the_mount)
 {
