@@ -346,7 +346,7 @@ static int look(const char *path, const struct stat *st, int type, struct FTW *f
 	return 0;
 }
 
-TEST_F_TIMEOUT(in_pool, effects, 120)
+TEST_F(in_pool, effects)
 {
 	unsigned int i, k;
 	int nr = 0;

@@ -184,7 +184,7 @@ static bool set_up(const struct pool *p)
 	return !mount(pool_path(p, "t/full"), pool_path(p, "t/mounted"), NULL, MS_BIND, NULL);
 }
 
-TEST_F_TIMEOUT(in_pool, kinds, 120)
+TEST_F(in_pool, kinds)
 {
 	static const char * const names[] = { "none", "file", "empty", "full", "mounted",
 					      "empty/.", "empty/.." };
@@ -206,7 +206,7 @@ TEST_F_TIMEOUT(in_pool, kinds, 120)
 	umount2(pool_path(&self->p, "t/mounted"), MNT_DETACH);
 }
 
-TEST_F_TIMEOUT(in_pool, slashes, 120)
+TEST_F(in_pool, slashes)
 {
 	static const char * const names[] = { "none/", "file/", "empty/" };
 	unsigned int i, k;
@@ -224,7 +224,7 @@ TEST_F_TIMEOUT(in_pool, slashes, 120)
 }
 
 /* As a whole, and by this mount of it alone. Of what is there already, that comes first. */
-TEST_F_TIMEOUT(in_pool, read_only, 120)
+TEST_F(in_pool, read_only)
 {
 	static const char * const names[] = { "none", "file", "empty" };
 	static const unsigned long flags[] = { MS_REMOUNT, MS_REMOUNT | MS_BIND };

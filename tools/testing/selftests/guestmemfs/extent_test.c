@@ -86,7 +86,7 @@ static const struct zero_case zero_cases[] = {
 	{ ZERO | KEEP,	BLOCK + 100,	BLOCK + 50,	3 * BLOCK,	BLOCK + 100,	3 },
 };
 
-TEST_F_TIMEOUT(in_pool, zero_range, 300)
+TEST_F(in_pool, zero_range)
 {
 	char *want = malloc(8 * BLOCK), *p = reserve(8 * BLOCK, BLOCK);
 	unsigned int i;

@@ -2,7 +2,7 @@
 #ifndef _GUESTMEMFS_FIXTURE_H
 #define _GUESTMEMFS_FIXTURE_H
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "util.h"
 
 /* For tests that need one pool and do not care which: the first one. */

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
 #include "gmem.h"
+#include "harness.h"
 #include "util.h"
 #include "vmm.h"
 

@@ -29,7 +29,7 @@ static enum vcpu_end touch_blocks_but(struct vcpu *cpu, unsigned int but)
 }
 
 /* One entry for a gigabyte of one kind, and small ones only where kinds meet. */
-TEST_F_TIMEOUT(gmem, gigabyte, 300)
+TEST_F(gmem, gigabyte)
 {
 	const uint64_t mixed = 100 * BLOCK, page = mixed + 7 * PAGE;
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
@@ -86,7 +86,7 @@ TEST_F_TIMEOUT(gmem, gigabyte, 300)
 }
 
 /* A truncation of what was in the way makes one of the rest as a conversion does. */
-TEST_F_TIMEOUT(gmem, punched, 300)
+TEST_F(gmem, punched)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
 	struct vcpu *cpu = &self->cpu;
@@ -123,7 +123,7 @@ TEST_F_TIMEOUT(gmem, punched, 300)
 }
 
 /* In place: what one of them has written, the other one finds. */
-TEST_F_TIMEOUT(gmem, contents, 300)
+TEST_F(gmem, contents)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
 	const uint64_t at[] = { 0, PAGE, BLOCK - PAGE, BLOCK, 2 * BLOCK - PAGE };
@@ -167,7 +167,7 @@ TEST_F_TIMEOUT(gmem, contents, 300)
 }
 
 /* An access that does not match ends KVM_RUN; when it matches it is made. */
-TEST_F_TIMEOUT(gmem, mismatch, 300)
+TEST_F(gmem, mismatch)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
 	struct vcpu *cpu = &self->cpu;
@@ -206,7 +206,7 @@ TEST_F_TIMEOUT(gmem, mismatch, 300)
 }
 
 /* The file is the memory: by address, by its mapping and by that of the descriptor. */
-TEST_F_TIMEOUT(gmem, one_memory, 300)
+TEST_F(gmem, one_memory)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
 	char *by_file = map_file(fd, 0, 2 * BLOCK), *by_gmem = map_file(gmem, 0, 2 * BLOCK);
@@ -240,7 +240,7 @@ TEST_F_TIMEOUT(gmem, one_memory, 300)
 }
 
 /* Behind the end of the file there is nothing; when it grows it is what it was. */
-TEST_F_TIMEOUT(gmem, resize, 300)
+TEST_F(gmem, resize)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 4 * BLOCK, &gmem);
 	struct vcpu *cpu = &self->cpu;
@@ -286,7 +286,7 @@ static int prefault(const struct vcpu *c, uint64_t offset, uint64_t size, uint64
 }
 
 /* Without a guest that touches it: what is there then is what a guest would get. */
-TEST_F_TIMEOUT(gmem, prefault, 300)
+TEST_F(gmem, prefault)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
 	const uint64_t page = 3 * BLOCK + 5 * PAGE;
@@ -329,7 +329,7 @@ TEST_F_TIMEOUT(gmem, prefault, 300)
 }
 
 /* What KVM itself is told of a machine's memory says nothing of a file's. */
-TEST_F_TIMEOUT(gmem, attributes_of_the_machine, 300)
+TEST_F(gmem, attributes_of_the_machine)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
 	struct kvm_memory_attributes attributes = {
@@ -363,7 +363,7 @@ TEST_F_TIMEOUT(gmem, attributes_of_the_machine, 300)
 }
 
 /* A guest that could have a gigabyte gets blocks, when size= has less than that left. */
-TEST_F_TIMEOUT(gmem, limit_of_the_mount, 300)
+TEST_F(gmem, limit_of_the_mount)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
 	char options[48];

@@ -42,7 +42,7 @@ static int look_everywhere(const char *p)
 }
 
 /* One page of a gigabyte. */
-TEST_F_TIMEOUT(gmem, page_of_a_gigabyte, 300)
+TEST_F(gmem, page_of_a_gigabyte)
 {
 	const char *lacks = lacking(&self->p, GIB);
 	int fd, gmem;
@@ -81,7 +81,7 @@ TEST_F_TIMEOUT(gmem, page_of_a_gigabyte, 300)
 }
 
 /* A file that is too small for a larger entry than 2 MiB. */
-TEST_F_TIMEOUT(gmem, page_of_a_block, 300)
+TEST_F(gmem, page_of_a_block)
 {
 	const char *lacks = lacking(&self->p, 3 * BLOCK);
 	int fd, gmem;
@@ -122,7 +122,7 @@ TEST_F_TIMEOUT(gmem, page_of_a_block, 300)
 }
 
 /* A fault that ends in SIGBUS leaves tables with nothing in them. */
-TEST_F_TIMEOUT(gmem, tables_of_nothing, 300)
+TEST_F(gmem, tables_of_nothing)
 {
 	const char *lacks = lacking(&self->p, GIB);
 	int fd, gmem;
@@ -168,7 +168,7 @@ static void child(int fd, int in, int out)
 	EXPECT_EQ(ptes, _theirs.pte);						\
 } while (0)
 
-TEST_F_TIMEOUT(gmem, two_processes, 300)
+TEST_F(gmem, two_processes)
 {
 	const char *lacks = lacking(&self->p, GIB);
 	int fd, gmem, in[2], out[2], status, i;
@@ -347,7 +347,7 @@ static pid_t other_process(void)
 	_exit(1);
 }
 
-TEST_F_TIMEOUT(gmem, race, 300)
+TEST_F(gmem, race)
 {
 	const char *lacks = lacking(&self->p, GIB);
 	pthread_t threads[ARRAY_SIZE(actions)];

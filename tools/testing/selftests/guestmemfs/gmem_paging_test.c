@@ -57,7 +57,7 @@ static bool is_turned(const char *p, uint64_t seed)
 	return true;
 }
 
-TEST_F_TIMEOUT(gmem, small_entries_of_the_guest, 300)
+TEST_F(gmem, small_entries_of_the_guest)
 {
 	uint64_t *tables = mmap(NULL, NR_TABLES * PAGE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

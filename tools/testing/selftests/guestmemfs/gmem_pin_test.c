@@ -31,7 +31,7 @@ static int shared_file(const struct pool *p, const struct vmm *v, size_t size, i
 	return fd < 0 || fallocate(fd, 0, 0, size) ? -1 : fd;
 }
 
-TEST_F_TIMEOUT(gmem, held_is_not_private, 300)
+TEST_F(gmem, held_is_not_private)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem), pin = holder();
 	struct guestmemfs_set_attributes arg = {
@@ -66,7 +66,7 @@ TEST_F_TIMEOUT(gmem, held_is_not_private, 300)
 }
 
 /* A balloon: the hypervisor punches, and a device still has the page. */
-TEST_F_TIMEOUT(gmem, truncated_when_let_go, 300)
+TEST_F(gmem, truncated_when_let_go)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 3 * BLOCK, &gmem);
 	int pin = holder(), other = holder();
@@ -105,7 +105,7 @@ TEST_F_TIMEOUT(gmem, truncated_when_let_go, 300)
 	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, 1, 0));
 }
 
-TEST_F_TIMEOUT(gmem, shrunk_when_let_go, 300)
+TEST_F(gmem, shrunk_when_let_go)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem), pin = holder();
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -125,7 +125,7 @@ TEST_F_TIMEOUT(gmem, shrunk_when_let_go, 300)
 #define ZERO	FALLOC_FL_ZERO_RANGE
 
 /* A device may write what it holds before it would be zeroed. */
-TEST_F_TIMEOUT(gmem, held_is_not_zeroed, 300)
+TEST_F(gmem, held_is_not_zeroed)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 4 * BLOCK, &gmem), pin = holder();
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK);
@@ -149,7 +149,7 @@ TEST_F_TIMEOUT(gmem, held_is_not_zeroed, 300)
 	EXPECT_TRUE(is_zero(p, 4 * BLOCK));
 }
 
-TEST_F_TIMEOUT(gmem, zeroed_keeps_its_character, 300)
+TEST_F(gmem, zeroed_keeps_its_character)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem);
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -170,7 +170,7 @@ TEST_F_TIMEOUT(gmem, zeroed_keeps_its_character, 300)
 }
 
 /* The blocks of a file without a name and without users go after who holds them. */
-TEST_F_TIMEOUT(gmem, gone_before_it_is_let_go, 300)
+TEST_F(gmem, gone_before_it_is_let_go)
 {
 	uint64_t before = pool_free_blocks(&self->p);
 	int fd = file_make(&self->p, "held", 3 * BLOCK), pin = holder();
@@ -184,7 +184,7 @@ TEST_F_TIMEOUT(gmem, gone_before_it_is_let_go, 300)
 	EXPECT_EQ(before, pool_free_blocks(&self->p));
 }
 
-TEST_F_TIMEOUT(gmem, holds_refused, 300)
+TEST_F(gmem, holds_refused)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, BLOCK, &gmem), pin = holder();
 
@@ -200,7 +200,7 @@ TEST_F_TIMEOUT(gmem, holds_refused, 300)
 }
 
 /* A file that something holds is not private from the first descriptor on. */
-TEST_F_TIMEOUT(gmem, held_at_first, 300)
+TEST_F(gmem, held_at_first)
 {
 	int fd = file_make(&self->p, "ram", BLOCK), pin = holder();
 

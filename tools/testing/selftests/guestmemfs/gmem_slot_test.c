@@ -36,7 +36,7 @@ static const struct bind_case bind_cases[] = {
 	{ VMM_LOW_GPA,		PAGE,		0,			EEXIST },
 };
 
-TEST_F_TIMEOUT(gmem, bind, 300)
+TEST_F(gmem, bind)
 {
 	int fd = file_make(&self->p, "ram", 3 * BLOCK + PAGE / 2), i;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -75,7 +75,7 @@ static const struct place places[] = {
 };
 
 /* Entries are large where the slot, the file and the frames agree about it, and only there. */
-TEST_F_TIMEOUT(gmem, places, 300)
+TEST_F(gmem, places)
 {
 	int fd = file_make(&self->p, "ram", 3 * BLOCK), i;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -106,7 +106,7 @@ TEST_F_TIMEOUT(gmem, places, 300)
 }
 
 /* What else can stand where the descriptor should. */
-TEST_F_TIMEOUT(gmem, bind_something_else, 300)
+TEST_F(gmem, bind_something_else)
 {
 	int fd = file_make(&self->p, "ram", BLOCK), i;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -127,7 +127,7 @@ TEST_F_TIMEOUT(gmem, bind_something_else, 300)
 }
 
 /* As with guest_memfd: no dirty log, no read-only slot, and nothing about it changes. */
-TEST_F_TIMEOUT(gmem, flags_of_slots, 300)
+TEST_F(gmem, flags_of_slots)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
 	struct kvm_userspace_memory_region2 region = {
@@ -163,7 +163,7 @@ TEST_F_TIMEOUT(gmem, flags_of_slots, 300)
 }
 
 /* Slots of one machine do not overlap in the file, whatever descriptor they came by. */
-TEST_F_TIMEOUT(gmem, overlap, 300)
+TEST_F(gmem, overlap)
 {
 	int fd = file_make(&self->p, "ram", 4 * BLOCK);
 	int other_fd = file_make(&self->p, "other", BLOCK);
@@ -196,7 +196,7 @@ TEST_F_TIMEOUT(gmem, overlap, 300)
 }
 
 /* Each machine has descriptors of its own; the memory is one. */
-TEST_F_TIMEOUT(gmem, two_machines, 300)
+TEST_F(gmem, two_machines)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK), mine, theirs;
 	struct vcpu cpu;
@@ -267,7 +267,7 @@ static void nth_order(int n, enum holder *order)
 }
 
 /* The guest goes on until its slot goes, and the memory until the last of them. */
-TEST_F_TIMEOUT(gmem, all_orders_of_going, 300)
+TEST_F(gmem, all_orders_of_going)
 {
 	enum holder order[NR_HOLDERS];
 	int n, i, fd, gmem;
@@ -297,7 +297,7 @@ TEST_F_TIMEOUT(gmem, all_orders_of_going, 300)
 }
 
 /* A mount is busy as long as a slot is, and may go lazily below it. */
-TEST_F_TIMEOUT(gmem, umount, 300)
+TEST_F(gmem, umount)
 {
 	char path[128];
 	int fd, gmem;

@@ -86,7 +86,7 @@ static int happen(unsigned int *random, int fd, int gmem, struct model *m)
 	}
 }
 
-TEST_F_TIMEOUT(gmem, random_conversions, 300)
+TEST_F(gmem, random_conversions)
 {
 	int fd = file_make(&self->p, "ram", NR_PAGES * PAGE), i;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -128,7 +128,7 @@ TEST_F_TIMEOUT(gmem, random_conversions, 300)
  * Shared is faultable by the host, private is not. Without a pin nothing is between
  * allocated and truncated: what a mapping holds is unmapped.
  */
-TEST_F_TIMEOUT(gmem, rows, 300)
+TEST_F(gmem, rows)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -186,7 +186,7 @@ TEST_F_TIMEOUT(gmem, rows, 300)
 }
 
 /* What was private to one guest is zero for whoever gets the block. */
-TEST_F_TIMEOUT(gmem, private_is_zeroed, 300)
+TEST_F(gmem, private_is_zeroed)
 {
 	const size_t all = self->p.free_blocks, some = all < 64 ? all : 64;
 	int fd = file_make(&self->p, "ram", some * BLOCK), bad = 0;
@@ -211,7 +211,7 @@ TEST_F_TIMEOUT(gmem, private_is_zeroed, 300)
 }
 
 /* Populating goes as far as the host may see, through the file and through a descriptor. */
-TEST_F_TIMEOUT(gmem, populated, 300)
+TEST_F(gmem, populated)
 {
 	int fd = file_make(&self->p, "ram", 4 * BLOCK);
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags), i;
@@ -250,7 +250,7 @@ static int all_extents(int fd, union extents *e)
 }
 
 /* It tells where memory is, whoever may see it; and a hole is none, of whatever kind. */
-TEST_F_TIMEOUT(gmem, fiemap, 300)
+TEST_F(gmem, fiemap)
 {
 	int fd = file_make(&self->p, "ram", 6 * BLOCK);
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -269,7 +269,7 @@ TEST_F_TIMEOUT(gmem, fiemap, 300)
 }
 
 /* As many blocks can be of both kinds as the pool has; what is too much changes nothing. */
-TEST_F_TIMEOUT(gmem, full_of_states, 300)
+TEST_F(gmem, full_of_states)
 {
 	const size_t all = self->p.free_blocks;
 	int fd = file_make(&self->p, "ram", 2 * all * BLOCK);

@@ -60,7 +60,7 @@ static const struct size_case size_cases[] = {
 	{ PAGE,		8,	0,	E2BIG },
 };
 
-TEST_F_TIMEOUT(gmem, sizes_of_arguments, 300)
+TEST_F(gmem, sizes_of_arguments)
 {
 	int fd = file_make(&self->p, "ram", BLOCK), i, j;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -107,7 +107,7 @@ TEST_F_TIMEOUT(gmem, sizes_of_arguments, 300)
 	}
 }
 
-TEST_F_TIMEOUT(gmem, no_such_ioctl, 300)
+TEST_F(gmem, no_such_ioctl)
 {
 	int fd = file_make(&self->p, "ram", BLOCK), dir = open(self->p.dir, O_RDONLY), i;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -133,7 +133,7 @@ TEST_F_TIMEOUT(gmem, no_such_ioctl, 300)
 }
 
 /* Every field of it, with every other one. */
-TEST_F_TIMEOUT(gmem, create_fields, 300)
+TEST_F(gmem, create_fields)
 {
 	static const uint32_t flags[] = { 0, 1, 2, 3, 4, 7, 1U << 31, UINT32_MAX };
 	static const uint32_t reserved[] = { 0, 1, UINT32_MAX };
@@ -169,7 +169,7 @@ TEST_F_TIMEOUT(gmem, create_fields, 300)
 }
 
 /* The first descriptor says what the file is, and there is no other way then. */
-TEST_F_TIMEOUT(gmem, initial_state, 300)
+TEST_F(gmem, initial_state)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
 	int other = file_make(&self->p, "other", BLOCK);
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(gmem, initial_state, 300)
 	EXPECT_LE(0, gmem_create(other, self->vmm.vm, not));
 }
 
-TEST_F_TIMEOUT(gmem, permissions, 300)
+TEST_F(gmem, permissions)
 {
 	const char *path = pool_path(&self->p, "ram");
 	int fd = file_make(&self->p, "ram", BLOCK), gmem, again;
@@ -245,7 +245,7 @@ TEST_F_TIMEOUT(gmem, permissions, 300)
 }
 
 /* A virtual machine whose guest has left nothing to go on with. */
-TEST_F_TIMEOUT(gmem, dead_machine, 300)
+TEST_F(gmem, dead_machine)
 {
 	int fd = file_make(&self->p, "ram", BLOCK);
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
@@ -274,7 +274,7 @@ TEST_F_TIMEOUT(gmem, dead_machine, 300)
 }
 
 /* Every field of it, with every other one; and what is refused changes nothing. */
-TEST_F_TIMEOUT(gmem, set_fields, 300)
+TEST_F(gmem, set_fields)
 {
 	const uint64_t size = 2 * BLOCK, end = size + PAGE;
 	const uint64_t offsets[] = {
@@ -328,7 +328,7 @@ TEST_F_TIMEOUT(gmem, set_fields, 300)
 	EXPECT_EQ(0, file_sectors(fd));
 }
 
-TEST_F_TIMEOUT(gmem, get_fields, 300)
+TEST_F(gmem, get_fields)
 {
 	int fd = file_make(&self->p, "ram", BLOCK + 1), i;
 	struct guestmemfs_get_state wrong[] = { { .flags = 1 }, { .flags = 1U << 31 } };
@@ -370,7 +370,7 @@ TEST_F_TIMEOUT(gmem, get_fields, 300)
 }
 
 /* By mapping the descriptor, as far as it can be mapped. */
-TEST_F_TIMEOUT(gmem, mapping, 300)
+TEST_F(gmem, mapping)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
 	int no = gmem_create(fd, self->vmm.vm, variant->flags & ~CAN_MMAP);

@@ -134,7 +134,7 @@ static bool converts_it(const struct window *w)
 	return w->change == CONVERTED && w->fault >= w->offset && w->fault < w->offset + w->len;
 }
 
-TEST_F_TIMEOUT(gmem, change_in_the_middle_of_a_fault, 300)
+TEST_F(gmem, change_in_the_middle_of_a_fault)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem), i;
 	struct faulter f = { .cpu = &self->cpu };

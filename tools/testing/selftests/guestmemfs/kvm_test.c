@@ -152,7 +152,7 @@ static long entries(const struct machine *m, const char *size)
 } while (0)
 
 /* One entry for a gigabyte; and while there is a hole in it, none. */
-TEST_F_TIMEOUT(in_pool, gigabyte, 300)
+TEST_F(in_pool, gigabyte)
 {
 	int fd = file_make(&self->p, "ram", GIB);
 	uint64_t hole = 100 * BLOCK;
@@ -202,7 +202,7 @@ TEST_F_TIMEOUT(in_pool, gigabyte, 300)
 }
 
 /* Where addresses of guest and file differ in their place in a gigabyte. */
-TEST_F_TIMEOUT(in_pool, displaced, 300)
+TEST_F(in_pool, displaced)
 {
 	int fd = file_make(&self->p, "ram", 4 * BLOCK);
 	struct machine m;

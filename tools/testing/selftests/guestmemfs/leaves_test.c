@@ -8,7 +8,7 @@
 #include <linux/falloc.h>
 #include <sys/prctl.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "leaves.h"
 #include "util.h"
 
@@ -42,7 +42,7 @@ FIXTURE_TEARDOWN_PARENT(leaves)
 }
 
 /* The page tables really show memory as it is: ordinary memory as a check. */
-TEST_F_TIMEOUT(leaves, counting_works, 300)
+TEST_F(leaves, counting_works)
 {
 	char *p = reserve(2 * BLOCK, BLOCK);
 	struct leaves l;
@@ -97,7 +97,7 @@ static const struct leaves_case cases[] = {
 	  .pmd = 1, .pte = 512 },
 };
 
-TEST_F_TIMEOUT(leaves, sizes, 300)
+TEST_F(leaves, sizes)
 {
 	int i;
 
@@ -122,7 +122,7 @@ TEST_F_TIMEOUT(leaves, sizes, 300)
 }
 
 /* An address that is asked for, and is not aligned, is a wish. */
-TEST_F_TIMEOUT(leaves, hint, 300)
+TEST_F(leaves, hint)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *area = reserve(3 * GIB, GIB), *p;
@@ -142,7 +142,7 @@ TEST_F_TIMEOUT(leaves, hint, 300)
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with a hint at what is taken");
 }
 
-TEST_F_TIMEOUT(leaves, fallocated, 300)
+TEST_F(leaves, fallocated)
 {
 	int fd = file_make(&self->p, "file", 0);
 	char *p;
@@ -162,7 +162,7 @@ static int touch_around(char *p, size_t hole)
 }
 
 /* A hole in a gigabyte costs it its entry, until it is filled again. */
-TEST_F_TIMEOUT(leaves, punched, 300)
+TEST_F(leaves, punched)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
 	char *p = map_file(fd, 0, GIB);
@@ -196,7 +196,7 @@ TEST_F_TIMEOUT(leaves, punched, 300)
 }
 
 /* The end of the file in the middle of a mapped gigabyte. */
-TEST_F_TIMEOUT(leaves, truncated, 300)
+TEST_F(leaves, truncated)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -220,7 +220,7 @@ TEST_F_TIMEOUT(leaves, truncated, 300)
 }
 
 /* Where the large entry does not fit, small ones stay. */
-TEST_F_TIMEOUT(leaves, two_mappings, 300)
+TEST_F(leaves, two_mappings)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB), *q = (char *)reserve(GIB, GIB) + BLOCK;
@@ -248,7 +248,7 @@ TEST_F_TIMEOUT(leaves, two_mappings, 300)
 }
 
 /* A gigabyte whose protection differs in places. */
-TEST_F_TIMEOUT(leaves, split_by_mprotect, 300)
+TEST_F(leaves, split_by_mprotect)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p = map_file(fd, 0, GIB);
@@ -283,7 +283,7 @@ static const struct cut_case cut_cases[] = {
 };
 
 /* Cuts out of a mapped gigabyte: the rest stays mapped, with what is in it. */
-TEST_F_TIMEOUT(leaves, cut, 300)
+TEST_F(leaves, cut)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
 	char *p;
@@ -342,7 +342,7 @@ static const struct move_case move_cases[] = {
 	{ "12 KiB in 1 GiB moved",		.from = BLOCK + PAGE, .len = 3 * PAGE, .pte = 2 },
 };
 
-TEST_F_TIMEOUT(leaves, moved, 300)
+TEST_F(leaves, moved)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
 	char *p, *q;
@@ -373,7 +373,7 @@ TEST_F_TIMEOUT(leaves, moved, 300)
 	}
 }
 
-TEST_F_TIMEOUT(leaves, no_huge_pages_wanted, 300)
+TEST_F(leaves, no_huge_pages_wanted)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	char *p = map_file(fd, 0, 2 * BLOCK);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "util.h"
 
 FIXTURE(limit)
@@ -257,7 +257,7 @@ TEST_F(limit, gone_with_the_mount)
 }
 
 /* There is an inode for each block: it is the blocks that run out. */
-TEST_F_TIMEOUT(limit, full_of_small_files, 300)
+TEST_F(limit, full_of_small_files)
 {
 	uint64_t blocks = self->p.free_blocks, i;
 	unsigned char *p;

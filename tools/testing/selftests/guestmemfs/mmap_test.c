@@ -15,7 +15,7 @@
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
-TEST_F_TIMEOUT(in_pool, what_is_refused, 300)
+TEST_F(in_pool, what_is_refused)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	int readable = open(pool_path(&self->p, "file"), O_RDONLY);
@@ -35,7 +35,7 @@ TEST_F_TIMEOUT(in_pool, what_is_refused, 300)
 	EXPECT_EQ(0, file_sectors(fd));
 }
 
-TEST_F_TIMEOUT(in_pool, read_only, 300)
+TEST_F(in_pool, read_only)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	int readable = open(pool_path(&self->p, "file"), O_RDONLY);
@@ -53,7 +53,7 @@ TEST_F_TIMEOUT(in_pool, read_only, 300)
 }
 
 /* Protection may come and go; contents stay, and so do their frames. */
-TEST_F_TIMEOUT(in_pool, mprotect, 300)
+TEST_F(in_pool, mprotect)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = mmap(NULL, 4 * BLOCK, PROT_NONE, MAP_SHARED, fd, 0);
@@ -94,7 +94,7 @@ static const struct end_case end_cases[] = {
 };
 
 /* A mapping may be longer than the file; what is behind the end is not there. */
-TEST_F_TIMEOUT(in_pool, past_the_end, 300)
+TEST_F(in_pool, past_the_end)
 {
 	int i;
 
@@ -122,7 +122,7 @@ TEST_F_TIMEOUT(in_pool, past_the_end, 300)
 }
 
 /* All of the mapping behind the file, from the start. */
-TEST_F_TIMEOUT(in_pool, wholly_past_the_end, 300)
+TEST_F(in_pool, wholly_past_the_end)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 8 * BLOCK, BLOCK);
@@ -174,7 +174,7 @@ TEST_F_TIMEOUT(in_pool, truncated_while_mapped, 600)
 	}
 }
 
-TEST_F_TIMEOUT(in_pool, punched_while_mapped, 300)
+TEST_F(in_pool, punched_while_mapped)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK), *q = map_file(fd, BLOCK, BLOCK);
@@ -192,7 +192,7 @@ TEST_F_TIMEOUT(in_pool, punched_while_mapped, 300)
 	EXPECT_EQ(1, p[0]);
 }
 
-TEST_F_TIMEOUT(in_pool, outlives_name_and_descriptor, 300)
+TEST_F(in_pool, outlives_name_and_descriptor)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK);
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(in_pool, outlives_name_and_descriptor, 300)
 }
 
 /* Mapped by one who forks, it is not mapped in the child. */
-TEST_F_TIMEOUT(in_pool, not_inherited, 300)
+TEST_F(in_pool, not_inherited)
 {
 	int fd = file_make(&self->p, "file", BLOCK), status;
 	unsigned char *p = map_file(fd, 0, BLOCK);
@@ -226,7 +226,7 @@ TEST_F_TIMEOUT(in_pool, not_inherited, 300)
 	EXPECT_EQ(1, p[0]);
 }
 
-TEST_F_TIMEOUT(in_pool, mremap, 300)
+TEST_F(in_pool, mremap)
 {
 	int fd = file_make(&self->p, "file", 8 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK), *q;
@@ -281,7 +281,7 @@ static const struct advice_case advice_cases[] = {
 	ADVICE(MADV_COLLAPSE,		EINVAL),
 };
 
-TEST_F_TIMEOUT(in_pool, madvise, 300)
+TEST_F(in_pool, madvise)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), i, err;
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -305,7 +305,7 @@ TEST_F_TIMEOUT(in_pool, madvise, 300)
 }
 
 /* How a balloon gives memory back. */
-TEST_F_TIMEOUT(in_pool, madvise_remove, 300)
+TEST_F(in_pool, madvise_remove)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 4 * BLOCK);
@@ -323,7 +323,7 @@ TEST_F_TIMEOUT(in_pool, madvise_remove, 300)
 }
 
 /* Guest memory is never swapped; for what locking fills see populate_test. */
-TEST_F_TIMEOUT(in_pool, locked, 300)
+TEST_F(in_pool, locked)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK), *q;
@@ -339,7 +339,7 @@ TEST_F_TIMEOUT(in_pool, locked, 300)
 	EXPECT_EQ(0, msync(p, BLOCK, MS_SYNC));
 }
 
-TEST_F_TIMEOUT(in_pool, two_views, 300)
+TEST_F(in_pool, two_views)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
@@ -359,7 +359,7 @@ TEST_F_TIMEOUT(in_pool, two_views, 300)
 }
 
 /* Blocks that come one by one, where all of them together could have one entry. */
-TEST_F_TIMEOUT(in_pool, one_by_one, 300)
+TEST_F(in_pool, one_by_one)
 {
 	static const size_t there[] = { 0, 3, GIB / BLOCK - 1 }, blocks[] = { 1, 9, 5, 2, 300 };
 	unsigned int i, n;
@@ -385,7 +385,7 @@ TEST_F_TIMEOUT(in_pool, one_by_one, 300)
 }
 
 /* Whoever serves faults of guest memory, it is not userfaultfd. */
-TEST_F_TIMEOUT(in_pool, userfaultfd_is_refused, 300)
+TEST_F(in_pool, userfaultfd_is_refused)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };

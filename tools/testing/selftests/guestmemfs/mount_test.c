@@ -357,7 +357,7 @@ static int mount_again_and_again(int node, const char *path)
 }
 
 /* The last unmount takes down what it had, and not what the next mount has made. */
-TEST_F_TIMEOUT(in_pool, unmount_against_mount, 60)
+TEST_F(in_pool, unmount_against_mount)
 {
 	char path[128];
 	int i, status;

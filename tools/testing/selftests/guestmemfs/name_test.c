@@ -10,7 +10,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "util.h"
 
 #define MANY	2000
@@ -260,7 +260,7 @@ static void change_names(int dir)
 	}
 }
 
-TEST_F_TIMEOUT(name, many_that_come_and_go, 120)
+TEST_F(name, many_that_come_and_go)
 {
 	unsigned char seen[MANY];
 	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), i;
@@ -326,7 +326,7 @@ static int listed_wrong(int dir, unsigned char *seen, uint64_t names)
 }
 
 /* The table of inodes is of a fixed size; the last one is like the first. */
-TEST_F_TIMEOUT(name, all_inodes, 300)
+TEST_F(name, all_inodes)
 {
 	unsigned char *seen;
 	struct statfs st;

@@ -46,7 +46,7 @@ static const struct bind_case bind_cases[] = {
 };
 
 /* For another node, of what is there and of what is still to come. */
-TEST_F_TIMEOUT(in_pool, mbind, 300)
+TEST_F(in_pool, mbind)
 {
 	int other = self->nr > 1 ? self->nodes[1] : self->p.node, i;
 
@@ -75,7 +75,7 @@ TEST_F_TIMEOUT(in_pool, mbind, 300)
 }
 
 /* There are no pages to be moved, nor to be asked where they are. */
-TEST_F_TIMEOUT(in_pool, move_pages, 300)
+TEST_F(in_pool, move_pages)
 {
 	int other = self->nr > 1 ? self->nodes[1] : self->p.node, i, node;
 	int fd = file_make(&self->p, "file", LEN), nodes[PAGES], status[PAGES];
@@ -115,7 +115,7 @@ TEST_F_TIMEOUT(in_pool, move_pages, 300)
 }
 
 /* The whole process goes elsewhere; its guest stays. */
-TEST_F_TIMEOUT(in_pool, migrate_pages, 300)
+TEST_F(in_pool, migrate_pages)
 {
 	int fd = file_make(&self->p, "file", LEN);
 	char *p = map_file(fd, 0, LEN);
@@ -134,7 +134,7 @@ TEST_F_TIMEOUT(in_pool, migrate_pages, 300)
 }
 
 /* One that is bound to a node takes from the pool of another one as any other. */
-TEST_F_TIMEOUT(in_pool, bound_process, 300)
+TEST_F(in_pool, bound_process)
 {
 	unsigned long mask;
 	char *p;

@@ -99,7 +99,7 @@ static const struct give gives[] = {
 	{ 0,		0,	{ 0,	EPERM,	EPERM,	EPERM } },
 };
 
-TEST_F_TIMEOUT(in_pool, chown, 120)
+TEST_F(in_pool, chown)
 {
 	static const char * const names[] = { "f", "d" };
 	struct stat before, st;
@@ -151,7 +151,7 @@ static const struct mode modes[] = {
 	{ 02644, OTHER,	{ 02644,	0644,	1,	1 } },
 };
 
-TEST_F_TIMEOUT(in_pool, chmod, 120)
+TEST_F(in_pool, chmod)
 {
 	static const char * const names[] = { "f", "d" };
 	struct stat before, st;
@@ -216,7 +216,7 @@ static bool as_asked(long nsec, struct timespec before, struct timespec after)
 	return after.tv_sec == 7 && after.tv_nsec == nsec;
 }
 
-TEST_F_TIMEOUT(in_pool, utimensat, 120)
+TEST_F(in_pool, utimensat)
 {
 	struct stat before, st;
 	unsigned int i, who;
@@ -305,7 +305,7 @@ static const struct set sets[] = {
 };
 
 /* Who changes a file does not leave one behind that runs as its owner. */
-TEST_F_TIMEOUT(in_pool, set_id_bits, 120)
+TEST_F(in_pool, set_id_bits)
 {
 	unsigned int i, k, who;
 	struct stat st;

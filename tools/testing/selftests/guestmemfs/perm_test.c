@@ -156,14 +156,14 @@ static void walk(struct __test_metadata *_metadata, const struct op *ops, unsign
 	}
 }
 
-TEST_F_TIMEOUT(in_pool, bits_of_a_file, 120)
+TEST_F(in_pool, bits_of_a_file)
 {
 	enter(_metadata, &self->p);
 	walk(_metadata, file_ops, ARRAY_SIZE(file_ops), "d/f");
 	leave(_metadata);
 }
 
-TEST_F_TIMEOUT(in_pool, bits_of_a_directory, 120)
+TEST_F(in_pool, bits_of_a_directory)
 {
 	enter(_metadata, &self->p);
 	walk(_metadata, dir_ops, ARRAY_SIZE(dir_ops), "d");

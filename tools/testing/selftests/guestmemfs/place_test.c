@@ -29,7 +29,7 @@ static char *map_as_qemu(int fd, size_t len, size_t align)
 }
 
 /* As large entries as where the kernel chooses, if the VMM asks for that alignment. */
-TEST_F_TIMEOUT(in_pool, as_vmms_map, 300)
+TEST_F(in_pool, as_vmms_map)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char *p, *q;

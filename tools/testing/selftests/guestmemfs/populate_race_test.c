@@ -49,7 +49,7 @@ static void *map_and_unmap(void *arg)
 }
 
 /* It gets it in between, not only before and after. */
-TEST_F_TIMEOUT(in_pool, beside_others, 300)
+TEST_F(in_pool, beside_others)
 {
 	struct rival r = {};
 	long before, most = 0;
@@ -107,7 +107,7 @@ static void *map_over(void *arg)
 	return (void *)bad;
 }
 
-TEST_F_TIMEOUT(in_pool, against_others, 300)
+TEST_F(in_pool, against_others)
 {
 	void *(*const rivals[])(void *) = { cut_and_grow, map_over };
 	int which, i;
@@ -173,7 +173,7 @@ static bool begun(int fd, const struct stat *before)
 }
 
 /* What was allocated stays, and is zero whether that was done yet or not. */
-TEST_F_TIMEOUT(in_pool, killed, 300)
+TEST_F(in_pool, killed)
 {
 	struct stat before;
 	int i, k, status;

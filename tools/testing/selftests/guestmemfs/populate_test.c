@@ -93,7 +93,7 @@ static long locked_kib(void)
 	return kib;
 }
 
-TEST_F_TIMEOUT(in_pool, ways, 300)
+TEST_F(in_pool, ways)
 {
 	int i;
 
@@ -129,7 +129,7 @@ TEST_F_TIMEOUT(in_pool, ways, 300)
 }
 
 /* A gigabyte takes as many entries as there are blocks at most, not one for each page. */
-TEST_F_TIMEOUT(in_pool, by_entries, 300)
+TEST_F(in_pool, by_entries)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	long before, populated, touched;
@@ -152,7 +152,7 @@ TEST_F_TIMEOUT(in_pool, by_entries, 300)
 }
 
 /* Small entries that are there do not make small ones of all that comes after them. */
-TEST_F_TIMEOUT(in_pool, by_larger_entries, 300)
+TEST_F(in_pool, by_larger_entries)
 {
 	int fd = file_make(&self->p, "file", LEN);
 	char *p = map_file(fd, 0, LEN);
@@ -194,7 +194,7 @@ TEST_F(in_pool, protection_key)
 }
 
 /* What is there already stays as it is, and only the part that is named is filled. */
-TEST_F_TIMEOUT(in_pool, a_part, 300)
+TEST_F(in_pool, a_part)
 {
 	int fd = file_make(&self->p, "file", LEN);
 	char *p = map_file(fd, 0, LEN);
@@ -210,7 +210,7 @@ TEST_F_TIMEOUT(in_pool, a_part, 300)
 }
 
 /* From ordinary memory into guest memory and out again, in one call. */
-TEST_F_TIMEOUT(in_pool, several_mappings, 300)
+TEST_F(in_pool, several_mappings)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK), two = file_make(&self->p, "two", BLOCK);
 	char *area = mmap(NULL, 7 * BLOCK, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -231,7 +231,7 @@ TEST_F_TIMEOUT(in_pool, several_mappings, 300)
 }
 
 /* Where a fault would be SIGBUS it is an error, with what comes before it in place. */
-TEST_F_TIMEOUT(in_pool, beyond_the_end, 300)
+TEST_F(in_pool, beyond_the_end)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK + PAGE);
 	char *p = map_file(fd, 0, 4 * BLOCK), *q;
@@ -250,7 +250,7 @@ TEST_F_TIMEOUT(in_pool, beyond_the_end, 300)
 	EXPECT_EQ(FAULT(SIGBUS), peek(q + 3 * BLOCK));
 }
 
-TEST_F_TIMEOUT(in_pool, full, 300)
+TEST_F(in_pool, full)
 {
 	int hog = file_make(&self->p, "hog", 0), fd = file_make(&self->p, "file", LEN);
 	char *p = map_file(fd, 0, LEN);
@@ -265,7 +265,7 @@ TEST_F_TIMEOUT(in_pool, full, 300)
 }
 
 /* Less than the gigabyte that it could have in one piece, were it not for the mount. */
-TEST_F_TIMEOUT(in_pool, full_by_the_mount, 300)
+TEST_F(in_pool, full_by_the_mount)
 {
 	int fd = file_make(&self->p, "file", GIB);
 	char options[64], *p = map_file(fd, 0, GIB);
@@ -285,7 +285,7 @@ TEST_F_TIMEOUT(in_pool, full_by_the_mount, 300)
 }
 
 /* What a process is to have locked when it touches it is not filled before. */
-TEST_F_TIMEOUT(in_pool, mlockall, 300)
+TEST_F(in_pool, mlockall)
 {
 	int fd = file_make(&self->p, "file", LEN), status;
 	pid_t pid = fork();
@@ -316,7 +316,7 @@ TEST_F_TIMEOUT(in_pool, mlockall, 300)
 }
 
 /* More than a process may lock, it may not populate so either. */
-TEST_F_TIMEOUT(in_pool, limit, 300)
+TEST_F(in_pool, limit)
 {
 	const struct rlimit limit = { BLOCK, BLOCK };
 	int fd = file_make(&self->p, "file", LEN), status;

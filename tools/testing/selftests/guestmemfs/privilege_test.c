@@ -334,7 +334,7 @@ static void in_group(const struct pool *pool, const char *group)
 	CHECK(now - before > (long)MIB);
 }
 
-TEST_F_TIMEOUT(in_pool, memory_cgroup, 300)
+TEST_F(in_pool, memory_cgroup)
 {
 	char root[128], group[160], path[192];
 	pid_t pid;

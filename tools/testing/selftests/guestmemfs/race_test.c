@@ -15,7 +15,7 @@
 #include <sys/statfs.h>
 #include <time.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "race.h"
 
 #define SECONDS		"8"

@@ -15,7 +15,7 @@
 #include <linux/elf.h>
 #include <linux/io_uring.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "util.h"
 
 #define MAX_RANGES	256
@@ -276,7 +276,7 @@ static uint64_t nth_block(const struct phys_range *r, int nr, uint64_t n)
 	return 0;
 }
 
-TEST_F_TIMEOUT(secrecy, dev_mem, 120)
+TEST_F(secrecy, dev_mem)
 {
 	char *guest = guest_memory(&self->p, 64 * BLOCK), buf[PAGE];
 	int mem = open("/dev/mem", O_RDWR | O_SYNC), i;
@@ -334,7 +334,7 @@ static uint64_t find_direct_map(int kcore, struct elf64_phdr *ram)
 	return ram->p_filesz ? ram->p_vaddr - ram->p_paddr : 0;
 }
 
-TEST_F_TIMEOUT(secrecy, kcore, 120)
+TEST_F(secrecy, kcore)
 {
 	char *guest = guest_memory(&self->p, 64 * BLOCK), *buf = malloc(PAGE);
 	int kcore = open("/proc/kcore", O_RDONLY), i, j, ram_headers = 0, found = 0;
@@ -375,7 +375,7 @@ TEST_F_TIMEOUT(secrecy, kcore, 120)
 }
 
 /* There is no struct page to say anything about a frame. */
-TEST_F_TIMEOUT(secrecy, no_struct_pages, 120)
+TEST_F(secrecy, no_struct_pages)
 {
 	int flags = open("/proc/kpageflags", O_RDONLY), count = open("/proc/kpagecount", O_RDONLY);
 	uint64_t at, pfn, value;
@@ -478,7 +478,7 @@ static int dump_core(const struct pool *p)
 	abort();
 }
 
-TEST_F_TIMEOUT(secrecy, core_dump, 120)
+TEST_F(secrecy, core_dump)
 {
 	char pattern[256] = "", path[128];
 	struct stat st;

@@ -293,7 +293,7 @@ TEST_F(in_pool, sysfs_of_the_pool)
 	EXPECT_STREQ("no", sysfs_text(&self->p, "refused"));
 }
 
-TEST_F_TIMEOUT(in_pool, sysfs_of_its_contents, 300)
+TEST_F(in_pool, sysfs_of_its_contents)
 {
 	uint64_t largest, gigabytes = sysfs_number(&self->p, "free_gigabytes");
 	struct statfs st;

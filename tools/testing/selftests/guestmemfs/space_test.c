@@ -9,7 +9,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 #include "util.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -57,7 +57,7 @@ static off_t size_of(int fd)
 	return fstat(fd, &st) ? -1 : st.st_size;
 }
 
-TEST_F_TIMEOUT(space, sizes, 300)
+TEST_F(space, sizes)
 {
 	static const off_t sizes[] = {
 		1, 2, 511, PAGE - 1, PAGE, PAGE + 1, BLOCK - 1, BLOCK, BLOCK + 1, 0, 12345678,
@@ -125,7 +125,7 @@ static const struct falloc_case falloc_cases[] = {
 	{ PUNCH,			LIMIT - 1,	1,		0,	3 * BLOCK,	0 },
 };
 
-TEST_F_TIMEOUT(space, fallocate, 300)
+TEST_F(space, fallocate)
 {
 	int i;
 
@@ -148,7 +148,7 @@ TEST_F_TIMEOUT(space, fallocate, 300)
 }
 
 /* Allocating what is there already changes nothing in it. */
-TEST_F_TIMEOUT(space, fallocate_over_data, 300)
+TEST_F(space, fallocate_over_data)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
 	char *p = map_file(fd, 0, 4 * BLOCK);
@@ -184,7 +184,7 @@ static const struct punch_case punch_cases[] = {
 	{ 4 * BLOCK,		9 * BLOCK,		1 },
 };
 
-TEST_F_TIMEOUT(space, punch, 300)
+TEST_F(space, punch)
 {
 	int i, fd = file_make(&self->p, "file", 5 * BLOCK);
 	char *p = map_file(fd, 0, 5 * BLOCK), *want = malloc(5 * BLOCK);
@@ -216,7 +216,7 @@ static const off_t regrow_sizes[] = {
 };
 
 /* What a file gets back when it grows is zero, whatever was there before. */
-TEST_F_TIMEOUT(space, regrown_is_zero, 300)
+TEST_F(space, regrown_is_zero)
 {
 	int i, fd = file_make(&self->p, "file", 3 * BLOCK);
 	char *p = map_file(fd, 0, 3 * BLOCK);
@@ -248,7 +248,7 @@ TEST_F_TIMEOUT(space, regrown_is_zero, 300)
 }
 
 /* By fallocate() behind the end, too, and in steps. */
-TEST_F_TIMEOUT(space, regrown_in_steps_is_zero, 300)
+TEST_F(space, regrown_in_steps_is_zero)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
 	char *p = map_file(fd, 0, 2 * BLOCK);
@@ -268,7 +268,7 @@ TEST_F_TIMEOUT(space, regrown_in_steps_is_zero, 300)
 }
 
 /* A file as large as the pool, and then nothing more, with nothing changed. */
-TEST_F_TIMEOUT(space, full_pool, 300)
+TEST_F(space, full_pool)
 {
 	uint64_t all = self->p.free_blocks;
 	int fd = file_make(&self->p, "all", 0), more = file_make(&self->p, "more", 2 * BLOCK);
@@ -311,7 +311,7 @@ TEST_F_TIMEOUT(space, full_pool, 300)
 }
 
 /* What was in a block before is not seen again: by either way to get blocks. */
-TEST_F_TIMEOUT(space, freed_blocks_come_back_zero, 300)
+TEST_F(space, freed_blocks_come_back_zero)
 {
 	uint64_t all = self->p.free_blocks, i;
 	size_t size = all * BLOCK;
@@ -343,7 +343,7 @@ TEST_F_TIMEOUT(space, freed_blocks_come_back_zero, 300)
 }
 
 /* Blocks that were freed before an unmount are zeroed after the next mount. */
-TEST_F_TIMEOUT(space, freed_and_mounted_again_is_zero, 300)
+TEST_F(space, freed_and_mounted_again_is_zero)
 {
 	int pass;
 
@@ -362,7 +362,7 @@ TEST_F_TIMEOUT(space, freed_and_mounted_again_is_zero, 300)
 }
 
 /* The worst that can be done to the extent table: every second block. */
-TEST_F_TIMEOUT(space, fragmented, 300)
+TEST_F(space, fragmented)
 {
 	uint64_t all = self->p.free_blocks, i;
 	int one = file_make(&self->p, "one", 0), two = file_make(&self->p, "two", 0);
