@@ -302,8 +302,7 @@ TEST_F(gmem, umount)
 	char path[128];
 	int fd, gmem;
 
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	ASSERT_EQ(0, pool_mount_at(self->p.node, path, 0));
 	snprintf(path, sizeof(path), "%s/other/%s/ram", self->p.base,
 		 strrchr(self->p.dir, '/') + 1);

@@ -264,8 +264,7 @@ TEST_F(in_pool, of_another_pool)
 
 	if (self->nr < 2)
 		SKIP(return, "one pool only");
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	ASSERT_EQ(0, pool_mount_at(self->nodes[1], path, 0));
 	/* Both have a root of the same number and generation. */
 	ASSERT_EQ(0, handle_get(self->p.mnt, &handle, 0));

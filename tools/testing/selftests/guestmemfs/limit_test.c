@@ -198,12 +198,11 @@ TEST_F(limit, second_mount)
 {
 	char path[128], options[64], other[64];
 
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
 	snprintf(options, sizeof(options), "node=%d,size=%luk", self->p.node,
 		 (self->used + 8) * (BLOCK / KIB));
 	snprintf(other, sizeof(other), "node=%d,size=%luk", self->p.node,
 		 (self->used + 9) * (BLOCK / KIB));
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	/* Nobody has said anything yet. */
 	ASSERT_EQ(0, mount("x", path, "guestmemfs", 0, options));
 	EXPECT_EQ(8, pool_free_blocks(&self->p));
@@ -222,10 +221,9 @@ TEST_F(limit, second_mount_of_inodes)
 	char path[128], options[64], other[64];
 	struct statfs st;
 
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
 	snprintf(options, sizeof(options), "node=%d,nr_inodes=300", self->p.node);
 	snprintf(other, sizeof(other), "node=%d,nr_inodes=301", self->p.node);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	ASSERT_EQ(0, mount("x", path, "guestmemfs", 0, options));
 	ASSERT_EQ(0, umount(path));
 	EXPECT_EQ(EBUSY, ERR(mount("x", path, "guestmemfs", 0, other)));

@@ -46,8 +46,7 @@ TEST_F(in_pool, options)
 
 	if (self->p.node)
 		SKIP(return, "the first pool is not on node 0");
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	for (i = 0; i < ARRAY_SIZE(options_cases); i++) {
 		const struct options_case *c = &options_cases[i];
 		int err = ERR(mount("x", path, "guestmemfs", 0, c->options));
@@ -64,8 +63,7 @@ TEST_F(in_pool, without_node)
 	char path[128];
 	int err;
 
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	err = ERR(pool_mount_at(-1, path, 0));
 	EXPECT_EQ(self->nr > 1 ? EINVAL : 0, err);
 	if (!err)
@@ -93,8 +91,7 @@ TEST_F(in_pool, twice_is_the_same)
 	char path[128], file[160];
 	struct stat one, two;
 
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	ASSERT_EQ(0, pool_mount_at(self->p.node, path, 0));
 	ASSERT_EQ(0, stat(self->p.mnt, &one));
 	ASSERT_EQ(0, stat(path, &two));
@@ -116,8 +113,7 @@ TEST_F(in_pool, pools_are_separate)
 
 	if (self->nr < 2)
 		SKIP(return, "one pool only");
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	ASSERT_EQ(0, pool_mount_at(self->nodes[1], path, 0));
 	ASSERT_EQ(0, stat(self->p.mnt, &one));
 	ASSERT_EQ(0, stat(path, &two));

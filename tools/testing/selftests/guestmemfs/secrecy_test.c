@@ -252,8 +252,7 @@ TEST_F(secrecy, iomem)
 			if (overlap(&self->iomem[j], r->start, r->end))
 				EXPECT_EQ(NULL, strstr(self->iomem[j].name, "System RAM"));
 	}
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	for (i = 0; i < nr; i++) {
 		ASSERT_EQ(0, pool_mount_at(nodes[i], path, 0));
 		ASSERT_EQ(0, statfs(path, &st));

@@ -142,8 +142,7 @@ TEST_F(in_pool, source)
 	snprintf(want, sizeof(want), "node%d", self->p.node);
 	EXPECT_STREQ(want, listed_source("/proc/self/mounts", self->p.mnt));
 	ASSERT_EQ(0, stat(self->p.mnt, &one));
-	snprintf(path, sizeof(path), "%s/other", self->p.base);
-	ASSERT_EQ(0, mkdir(path, 0700));
+	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	for (i = 0; i < ARRAY_SIZE(source_cases); i++) {
 		const struct source_case *c = &source_cases[i];
 

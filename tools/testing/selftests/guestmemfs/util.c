@@ -140,6 +140,13 @@ const char *pool_path(const struct pool *p, const char *name)
 	return paths[which];
 }
 
+/* A directory beside the test's own mount, to mount something there. */
+int pool_place(const struct pool *p, char *path, size_t room)
+{
+	snprintf(path, room, "%s/other", p->base);
+	return mkdir(path, 0700);
+}
+
 /* A new file of a size. */
 int file_make(const struct pool *p, const char *name, off_t size)
 {

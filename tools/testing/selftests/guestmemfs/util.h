@@ -44,6 +44,7 @@ bool pool_setup(struct pool *p, int node);
 const char *pool_teardown(struct pool *p);
 uint64_t pool_free_blocks(const struct pool *p);
 int pool_remount(const struct pool *p);
+int pool_place(const struct pool *p, char *path, size_t room);
 
 int file_make(const struct pool *p, const char *name, off_t size);
 uint64_t file_sectors(int fd);
