@@ -248,7 +248,7 @@ extern const struct file_operations guestmemfs_dir_operations;
 extern const struct export_operations guestmemfs_export_operations;
 
 /* load.c */
-int gmfs_load(struct super_block *sb);
+int gmfs_load(struct super_block *sb, struct fs_context *fc);
 
 /* kho.c */
 extern void *gmfs_outgoing_blob;

@@ -6,6 +6,8 @@
 
 #include <linux/dcache.h>
 #include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 
 #include "internal.h"
@@ -13,6 +15,7 @@
 /**
  * struct gmfs_loader - a mount in progress
  * @sb: the superblock
+ * @fc: what was asked for
  * @t: the pool's tables
  * @index: all extents, by inode and offset
  * @begins: by inode number, its first extent in @index; one more at the end
@@ -22,6 +25,7 @@
  */
 struct gmfs_loader {
 	struct super_block *sb;
+	struct fs_context *fc;
 	struct gmfs_tables *t;
 	struct gmfs_index index;
 	u32 *begins;
@@ -194,6 +198,11 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 	if (!l->sb->s_root)
 		return -ENOMEM;
 	l->dentries[GUESTMEMFS_ROOT_INO] = l->sb->s_root;
+	/*
+	 * The VFS does that when all are there, which is too late for modules that label an
+	 * inode once and for all when its name is made. Twice does no harm.
+	 */
+	err = security_sb_set_mnt_opts(l->sb, l->fc->security, 0, NULL);
 	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
 		if (!l->t->inodes[ino].mode)
 			continue;
@@ -268,16 +277,17 @@ static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 /**
  * gmfs_load - check a pool and bring its files into memory
  * @sb: the superblock, whose s_root is made
+ * @fc: the mount, whose options for security modules are set
  *
  * Context: no other user of the pool exists yet.
  * Return: 0; -EUCLEAN with a line in the log that names table and entry and
- * nothing changed, -ENOMEM, or -EBUSY (a kexec has begun). After an error
- * gmfs_alloc_exit() is due.
+ * nothing changed, -ENOMEM, -EBUSY (a kexec has begun), or what a security
+ * module says of the options. After an error gmfs_alloc_exit() is due.
  */
-int gmfs_load(struct super_block *sb)
+int gmfs_load(struct super_block *sb, struct fs_context *fc)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
-	struct gmfs_loader l = { .sb = sb, .t = &pool->tables };
+	struct gmfs_loader l = { .sb = sb, .fc = fc, .t = &pool->tables };
 	int err;
 
 	err = gmfs_pool_begin(pool);

@@ -188,7 +188,7 @@ static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_d_flags		= 0;
 	super_set_uuid(sb, pool->uuid.b, sizeof(pool->uuid));
 
-	err = gmfs_load(sb);
+	err = gmfs_load(sb, fc);
 	if (!err && pool->tables.read_only) {
 		pr_warn("node %d: read-only, for a feature that this kernel does not know\n",
 			pool->node);
