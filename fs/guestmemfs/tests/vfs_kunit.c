@@ -28,6 +28,16 @@ static struct gmfs_pool *some_pool(void)
 }
 
 /* When the kernel boots nobody has mounted a pool, and nobody misses it for a moment. */
+static struct vfsmount *mount_in_a_freeze(struct gmfs_pool *pool)
+{
+	struct vfsmount *mnt;
+
+	gmfs_pool_freeze(pool);
+	mnt = gmfs_mount_pool(pool);
+	gmfs_pool_thaw(pool);
+	return mnt;
+}
+
 static void not_to_be_mounted_in_a_freeze(struct kunit *test)
 {
 	struct gmfs_pool *pool = some_pool();
@@ -35,12 +45,29 @@ static void not_to_be_mounted_in_a_freeze(struct kunit *test)
 
 	if (!pool)
 		kunit_skip(test, "this machine has no pool: boot with guestmemfs=");
-	gmfs_pool_freeze(pool);
-	mnt = gmfs_mount_pool(pool);
-	gmfs_pool_thaw(pool);
+	mnt = mount_in_a_freeze(pool);
 	KUNIT_EXPECT_PTR_EQ(test, mnt, ERR_PTR(-EBUSY));
 	if (!IS_ERR(mnt))
 		mntput(mnt);
+}
+
+/* Nothing changes in the tables of one that is mounted already. */
+static void mounted_again_in_a_freeze(struct kunit *test)
+{
+	struct gmfs_pool *pool = some_pool();
+	struct vfsmount *mnt, *again;
+
+	if (!pool)
+		kunit_skip(test, "this machine has no pool: boot with guestmemfs=");
+	mnt = gmfs_mount_pool(pool);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(mnt));
+	again = mount_in_a_freeze(pool);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(again));
+	if (!IS_ERR(again)) {
+		KUNIT_EXPECT_PTR_EQ(test, again->mnt_sb, mnt->mnt_sb);
+		mntput(again);
+	}
+	mntput(mnt);
 }
 
 static u32 pieces(struct kunit *test, struct gmfs_test_file *t)
@@ -71,6 +98,7 @@ static void not_zeroed_is_memory(struct kunit *test)
 static struct kunit_case gmfs_vfs_cases[] = {
 	KUNIT_CASE(not_to_be_exported),
 	KUNIT_CASE(not_to_be_mounted_in_a_freeze),
+	KUNIT_CASE(mounted_again_in_a_freeze),
 	KUNIT_CASE(not_zeroed_is_memory),
 	{}
 };
