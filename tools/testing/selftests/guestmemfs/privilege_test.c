@@ -334,6 +334,21 @@ static void in_group(const struct pool *pool, const char *group)
 	CHECK(now - before > (long)MIB);
 }
 
+/* What the mount brings in is the group's. */
+static void mount_in_group(const struct pool *pool, const char *group)
+{
+	char path[256];
+	long before, now;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	CHECK(write_text(path, "0"));
+	before = group_current(group);
+	CHECK(!pool_mount_at(pool->node, pool->mnt, 0));
+	now = group_current(group);
+	printf("# charged: %ld KiB for a mount of %d files\n", (now - before) >> 10, NR_FILES);
+	CHECK(before >= 0 && now - before > (long)MIB);
+}
+
 TEST_F(in_pool, memory_cgroup)
 {
 	char root[128], group[160], path[192];
@@ -356,6 +371,14 @@ TEST_F(in_pool, memory_cgroup)
 	ASSERT_GE(pid, 0);
 	if (!pid) {
 		in_group(&self->p, group);
+		_exit(0);
+	}
+	EXPECT_EQ(0, exit_status(pid));
+	ASSERT_EQ(0, syscall(SYS_umount2, self->p.mnt, 0));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		mount_in_group(&self->p, group);
 		_exit(0);
 	}
 	EXPECT_EQ(0, exit_status(pid));
