@@ -17,6 +17,8 @@ help:
 	@echo '  make demo         a VM lives through three kexecs of its host'
 	@echo '  make check        every check on the plain kernel; ends with "N passed, N failed"'
 	@echo '  make check-debug  most VM tests and a minute of races on a kernel with KASAN, lockdep, kmemleak'
+	@echo '  make check-distro VM tests on a kernel as distributions configure theirs, with EFI'
+	@echo '                    firmware and modules'
 	@echo '  make check-long   VM tests that take long: fifty kexecs under load, a hundred hops, races,'
 	@echo '                    a million mixed operations, a kernel without guestmemfs in between, and'
 	@echo '                    KVM as a module'
@@ -50,7 +52,7 @@ help:
 	@echo '  JOBS=n       parallel jobs of a build (the number of processors)'
 	@echo '  OUT=dir      where results go (out)'
 
-.PHONY: kernel demo check check-debug check-long check-style check-user check-harness check-demo
+.PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
 .PHONY: check-vm check-luo check-kvm bench-liveupdate fuzz coverage shell series setup clean clean-cache
 
 setup:
@@ -67,6 +69,9 @@ check: setup
 
 check-debug: setup
 	@$(SCRIPTS)/check-vm debug $(or $(TEST),$(VM))
+
+check-distro: setup
+	@$(SCRIPTS)/check-vm distro $(or $(TEST),$(VM))
 
 check-long: setup
 	@$(SCRIPTS)/check-vm long $(or $(TEST),$(VM))

@@ -220,6 +220,9 @@ vm_main()
 	fi
 	export TEST GEN STATE
 
+	if [ -d /boot/modules ]; then
+		vm_modules
+	fi
 	if [ "$TEST" = shell ]; then
 		vm_shell
 		vm_poweroff
@@ -233,6 +236,8 @@ vm_main()
 	export KERNEL=plain
 	if [ -e /proc/lockdep_stats ]; then
 		KERNEL=debug
+	elif [ -d /boot/modules ]; then
+		KERNEL=distro
 	fi
 	# shellcheck source=/dev/null
 	. "/vm/tests/$TEST"
@@ -250,6 +255,22 @@ vm_main()
 		vm_ktap "Bail out! run() failed in generation $GEN"
 	fi
 	vm_poweroff
+}
+
+# The modules of this kernel, where it has any: each goes in when those that it needs are
+# there. Those of other processors never do.
+vm_modules()
+{
+	vm_loaded=yes
+	while [ -n "$vm_loaded" ]; do
+		vm_loaded=
+		for vm_m in /boot/modules/*.ko; do
+			vm_name=$(basename "$vm_m" .ko | tr - _)
+			if [ ! -e "/sys/module/$vm_name" ] && insmod "$vm_m" 2>/dev/null; then
+				vm_loaded=yes
+			fi
+		done
+	done
 }
 
 # Pools and mounts ready, for a person.
