@@ -2,7 +2,8 @@
 # shellcheck shell=dash
 # What a VM test may use inside the machine (busybox sh). A test is a file in tests/;
 # its run() is called once in every generation, with GEN=0, 1, 2.., and reports
-# with check, ok, not_ok, nested and kunit. The host reads its variables (see run).
+# with check, ok, not_ok, nested and kunit. The host reads its variables (see scripts/verdict
+# and setting() of scripts/check-vm).
 #
 # What has to outlive a kexec goes to $STATE, a directory on the host.
 
@@ -131,26 +132,37 @@ in_root()
 	env -u LD_LIBRARY_PATH chroot /debian "$@"
 }
 
+# Writes the report of kmemleak for the host, and says whether the report is worth something:
+# kmemleak refuses a scan when it has switched itself off, and its list of leaks is empty then.
+vm_leaks()
+{
+	vm_file=/sys/kernel/debug/kmemleak
+	# Younger than five seconds is not reported. A scan is slow, and may meet a
+	# pointer on the move: only what a second one finds, too, is a leak.
+	sleep 6
+	echo scan >$vm_file || return 1
+	if [ -n "$(head -c 1 $vm_file)" ]; then
+		sleep 1
+		echo scan >$vm_file || return 1
+	fi
+	cat $vm_file >"/out/kmemleak.$GEN"
+}
+
 # What the host wants to know of every generation when it ends.
 vm_end_generation()
 {
 	sync
+	vm_searched=
 	if [ -e /sys/kernel/debug/kmemleak ]; then
-		# Younger than five seconds is not reported. A scan is slow, and may meet a
-		# pointer on the move: only what a second one finds, too, is a leak.
-		sleep 6
-		echo scan >/sys/kernel/debug/kmemleak
-		if [ -n "$(head -c 1 /sys/kernel/debug/kmemleak)" ]; then
-			sleep 1
-			echo scan >/sys/kernel/debug/kmemleak
-		fi
-		cat /sys/kernel/debug/kmemleak >"/out/kmemleak.$GEN"
+		vm_searched=1
+		vm_leaks || vm_searched=0
 	fi
 	{
 		echo "taint $(cat /proc/sys/kernel/tainted)"
 		if [ -e /proc/lockdep_stats ]; then
 			echo "lockdep $(awk '/debug_locks:/ { print $2 }' /proc/lockdep_stats)"
 		fi
+		[ -z "$vm_searched" ] || echo "kmemleak $vm_searched"
 		echo "uptime $(cut -d' ' -f1 /proc/uptime)"
 	} >"/out/generation.$GEN.tmp"
 	mv "/out/generation.$GEN.tmp" "/out/generation.$GEN"
