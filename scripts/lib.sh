@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What all scripts here share: the settings, their validation, the lock on the
-# cache, and the form of messages. Sourced, never run.
+# What all scripts here share: the settings, their validation, and the form of messages;
+# guards.sh has locks and marks. Sourced, never run.
 
 set -euo pipefail
 export LC_ALL=C
@@ -108,6 +108,13 @@ export CACHE KDIR ACCEL JOBS OUT
 KERNEL_DIRS="arch block crypto drivers fs include init io_uring ipc kernel lib mm net security
 	tools virt Documentation"
 
+# Which files there are is what git says.
+need_clone()
+{
+	git -C "$REPO" rev-parse --is-inside-work-tree >/dev/null 2>&1 ||
+		die "$REPO is no git clone, and an archive of one does not do; clone the repository"
+}
+
 # The kernel paths of this repository that go over a tree, one a line. Files that
 # git ignores (build output) do not; files not yet added do.
 overlay_files()
@@ -181,31 +188,8 @@ need_space()
 		die "$dir: $3 needs $want MiB, $have are free; free some, or set $other elsewhere"
 }
 
-# One at a time in a part of the cache: tree, root, initramfs, build-plain, build-debug,
-# build-modular, build-none, build-base. A script called by one that holds the lock finds it
-# in GMFS_LOCKS. Who needs several takes them with tree last.
-lock()
-{
-	local file=$CACHE/.lock.$1 fd
-
-	case ${GMFS_LOCKS:-} in
-	*":$BASE/$1:"*) return 0 ;;
-	esac
-	[ "$BASE" = "$CACHE" ] || file=$BASE/.lock.$1
-	need flock
-	exec {fd}>>"$file"
-	if ! flock -n "$fd"; then
-		say "waiting for process $(tail -n 1 "$file"), which works on $1 in $CACHE"
-		flock -w 5400 "$fd" ||
-			die "another make still works on $1 there; stop it, or set another CACHE="
-	fi
-	: >"$file"
-	{ echo $$ >&"$fd"; } 2>/dev/null ||
-		die "CACHE=$CACHE: the disk is full; free some, or set CACHE= elsewhere"
-	lock_fds+=("$fd")
-	export GMFS_LOCKS=${GMFS_LOCKS:-}:$BASE/$1:
-}
-lock_fds=()
+# shellcheck source=scripts/guards.sh
+. "$REPO/scripts/guards.sh"
 
 # ends_with_count DIR: from here on a script that dies does it with the line that all
 # checks end with, and nothing of an earlier run is taken for its result.
@@ -214,26 +198,15 @@ ends_with_count()
 	mkdir -p "$1"
 	count_file=$1/summary
 	rm -f "$count_file"
-	trap count_at_exit EXIT
+	at_exit count_at_exit
+	# shellcheck disable=SC2016 # at the end
+	at_exit 'rm -rf "${boot:-/nonexistent}"'
 	need_space "$1" 200 "what a check leaves" OUT
 }
 
 count_at_exit()
 {
-	[ -z "${boot:-}" ] || rm -rf "$boot"
 	[ -e "$count_file" ] || echo "0 passed, 1 failed" | tee "$count_file"
-}
-
-# Before something is started that may run for long.
-unlock_all()
-{
-	local fd
-
-	for fd in ${lock_fds[@]+"${lock_fds[@]}"}; do
-		exec {fd}>&-
-	done
-	lock_fds=()
-	unset GMFS_LOCKS
 }
 
 # Write a file only when its content is new, and whole or not at all.
