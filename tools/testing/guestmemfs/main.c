@@ -7,12 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "test.h"
 
+/* Of processor time, so that a test does not fail because the machine is slow or busy. */
+#ifndef TEST_SECONDS
 #define TEST_SECONDS	300
+#endif
+/* Of time, for a test that waits for something and uses no processor. */
+#ifndef TEST_WAIT_SECONDS
+#define TEST_WAIT_SECONDS	3600
+#endif
 
 struct test {
 	test_fn fn;
@@ -54,6 +62,21 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 	_exit(1);
 }
 
+/* SIGXCPU or SIGALRM ends the process when it takes too long. */
+static void test_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CPU, &limit))
+		limit.rlim_max = RLIM_INFINITY;
+	limit.rlim_cur = limit.rlim_max < TEST_SECONDS ? limit.rlim_max : TEST_SECONDS;
+	if (setrlimit(RLIMIT_CPU, &limit)) {
+		perror("setrlimit");
+		exit(2);
+	}
+	alarm(TEST_WAIT_SECONDS);
+}
+
 /* 0, or what to say about the end of the process. */
 static int test_run(const struct test *test)
 {
@@ -67,7 +90,7 @@ static int test_run(const struct test *test)
 		exit(2);
 	}
 	if (!pid) {
-		alarm(TEST_SECONDS);
+		test_limit();
 		test->fn(test->arg);
 		exit(0);
 	}
