@@ -28,7 +28,7 @@ help:
 	@echo '                    (KERNEL=debug for the debug kernel)'
 	@echo '  make kernel       only builds the kernel'
 	@echo '  make series       the work as patches against the base tree, in out/series/'
-	@echo '  make clean        removes out/ (clean-cache: also what was downloaded and built)'
+	@echo '  make clean        removes what is in OUT (clean-cache: also what was downloaded and built)'
 	@echo
 	@echo 'Parts of make check:'
 	@echo '  make check-style    checkpatch, kernel-doc, W=1, sparse, shellcheck'
@@ -114,7 +114,7 @@ series: setup
 	@$(SCRIPTS)/series
 
 clean:
-	rm -rf out
+	@$(SCRIPTS)/clean
 
 clean-cache: clean
 	@$(SCRIPTS)/clean-cache

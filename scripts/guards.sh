@@ -6,8 +6,9 @@
 
 # The locks, in the order in which who needs several takes them:
 #
+#   OUT/all      shared by everything that writes results, exclusive in clean
+#   OUT/NAME     of results, by their path
 #   in-use       shared by everything that uses the cache, exclusive in clean-cache
-#   a directory  of results in OUT, by its path
 #   build-KIND   in the order of the names of their kinds
 #   initramfs
 #   root         the private Debian roots, whatever KDIR= is
@@ -58,8 +59,10 @@ flock_fd()
 lock_pid()
 {
 	: >"$2"
-	{ echo $$ >&"$1"; } 2>/dev/null ||
-		die "CACHE=$CACHE: the disk is full; free some, or set CACHE= elsewhere"
+	{ echo $$ >&"$1"; } 2>/dev/null || case $2 in
+	"$OUT"/*) die "OUT=$OUT: the disk is full; free some, or set OUT= elsewhere" ;;
+	*) die "CACHE=$CACHE: the disk is full; free some, or set CACHE= elsewhere" ;;
+	esac
 }
 
 # lock NAME [shared]
@@ -75,11 +78,20 @@ lock()
 		return 0
 		;;
 	esac
-	[ "$name" = in-use ] || lock in-use shared
+	case $name in
+	/* | in-use) ;;
+	*) lock in-use shared ;;
+	esac
 	need flock
-	exec {fd}>>"$file"
-	flock_fd "$fd" "$file" "$name" ${shared:+-s}
-	[ "$name" = in-use ] || lock_pid "$fd" "$file"
+	while :; do
+		mkdir -p "${file%/*}"
+		exec {fd}>>"$file"
+		flock_fd "$fd" "$file" "$name" ${shared:+-s}
+		# Who had it may have removed the file with all that is beside it.
+		[ ! "/proc/self/fd/$fd" -ef "$file" ] || break
+		exec {fd}>&-
+	done
+	[ -n "$shared" ] || lock_pid "$fd" "$file"
 	lock_fds[$file]=$fd
 	export GMFS_LOCKS=${GMFS_LOCKS:-}:$file${shared:+=shared}:
 	# clean-cache may have been what was waited for.

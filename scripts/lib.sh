@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # What all scripts here share: the settings, their validation, and the form of messages;
-# guards.sh has locks and marks. Sourced, never run.
+# guards.sh has the locks, results.sh what goes to OUT. Sourced, never run.
 
 set -euo pipefail
 export LC_ALL=C
@@ -89,11 +89,12 @@ fi
 # Parts of the cache are removed as a whole, so it has to be ours: new, empty, or with
 # the mark that is left in it then. What was made before there was a mark has this lock.
 mark=$CACHE/.guestmemfs
-if [ -d "$CACHE" ] && [ ! -e "$mark" ] && [ ! -e "$CACHE/.lock.tree" ] &&
+if [ -n "${without_cache:-}" ]; then
+	:
+elif [ -d "$CACHE" ] && [ ! -e "$mark" ] && [ ! -e "$CACHE/.lock.tree" ] &&
 	[ -n "$(ls -A "$CACHE" 2>/dev/null)" ]; then
 	die "CACHE=$CACHE has files in it that are not ours; give a new or an empty directory"
-fi
-if ! mkdir -p "$CACHE" "$BASE" 2>/dev/null || [ ! -w "$CACHE" ] || ! : >>"$mark"; then
+elif ! mkdir -p "$CACHE" "$BASE" 2>/dev/null || [ ! -w "$CACHE" ] || ! : >>"$mark"; then
 	die "CACHE=$CACHE cannot be written; set CACHE= to a directory that can"
 fi
 
@@ -101,6 +102,7 @@ fi
 TREE=$BASE/tree
 OUT=${OUT:-$REPO/out}
 [[ $OUT = /* ]] || OUT=$PWD/$OUT
+[ "$OUT" = / ] || OUT=${OUT%/}
 [[ $OUT =~ ^[A-Za-z0-9_./+@-]+$ ]] ||
 	die "OUT=$OUT: only letters, digits and _./+@- may be in this path"
 export CACHE KDIR ACCEL JOBS OUT
@@ -190,24 +192,8 @@ need_space()
 
 # shellcheck source=scripts/guards.sh
 . "$REPO/scripts/guards.sh"
-
-# ends_with_count DIR: from here on a script that dies does it with the line that all
-# checks end with, and nothing of an earlier run is taken for its result.
-ends_with_count()
-{
-	mkdir -p "$1"
-	count_file=$1/summary
-	rm -f "$count_file"
-	at_exit count_at_exit
-	# shellcheck disable=SC2016 # at the end
-	at_exit 'rm -rf "${boot:-/nonexistent}"'
-	need_space "$1" 200 "what a check leaves" OUT
-}
-
-count_at_exit()
-{
-	[ -e "$count_file" ] || echo "0 passed, 1 failed" | tee "$count_file"
-}
+# shellcheck source=scripts/results.sh
+. "$REPO/scripts/results.sh"
 
 # Write a file only when its content is new, and whole or not at all.
 install_text()
