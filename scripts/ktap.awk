@@ -3,7 +3,9 @@
 #   pass N	results without subtests of their own that are ok
 #   failed: ..	one line a result that is not
 #   bad: ..	one line for everything that makes the document incomplete
-#   skip: ..	one line a result that was skipped
+#   skip: ..	one line a result that was skipped, or that was expected to fail
+#   count N ..	one line a result that has subtests, and such a subtest: how many results without
+#		subtests of their own are in it, whatever they came to
 # A plan may stand before or after its results, but must be there, at every level.
 
 function name(text)
@@ -21,6 +23,8 @@ function push(indent)
 	failed[depth] = 0
 	nested[depth] = 0
 	nested_failed[depth] = 0
+	leaves[depth] = 0
+	inner[depth] = 0
 }
 
 function pop()
@@ -34,6 +38,7 @@ function pop()
 	depth--
 	if (depth > 0) {
 		nested[depth] = 1
+		inner[depth] += leaves[depth + 1]
 		if (failed[depth + 1])
 			nested_failed[depth] = 1
 	}
@@ -44,10 +49,22 @@ function where()
 	return depth > 1 ? "subtests before line " NR : "the results"
 }
 
+function tally(line,	what)
+{
+	if (nested[depth] && depth <= 2) {
+		what = name(line)
+		sub(/ *# .*/, "", what)
+		print "count " inner[depth] " " what
+	}
+	leaves[depth] += nested[depth] ? inner[depth] : 1
+	inner[depth] = 0
+}
+
 function result(line,	is_ok, number, skip)
 {
 	is_ok = line !~ /^not ok/
-	skip = line ~ /# *[Ss][Kk][Ii][Pp]/
+	# What was expected to fail, and did, has not shown what it is there for.
+	skip = line ~ /# *([Ss][Kk][Ii][Pp]|[Xx][Ff][Aa][Ii][Ll]|[Tt][Oo][Dd][Oo])/
 	number = line
 	sub(/^(not )?ok */, "", number)
 	count[depth]++
@@ -65,6 +82,7 @@ function result(line,	is_ok, number, skip)
 	} else if (!nested[depth]) {
 		passed++
 	}
+	tally(line)
 	nested[depth] = 0
 	nested_failed[depth] = 0
 }

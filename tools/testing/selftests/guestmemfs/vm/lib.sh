@@ -61,7 +61,7 @@ check()
 }
 
 # nested DESCRIPTION COMMAND...: a program that reports in TAP or KTAP itself; its
-# results become subtests of one result.
+# results become subtests of one result, and how many there are is in the test's VM_RESULTS.
 nested()
 {
 	vm_what=$1
@@ -74,7 +74,10 @@ nested()
 	note "$vm_what: $(($(cut -d . -f 1 /proc/uptime) - vm_start)) s"
 	sed 's/^/    /' "$vm_out" >&3
 	cat "$vm_out"
-	if [ $vm_rc -eq 0 ] && ! grep -q '^ *not ok' "$vm_out"; then
+	if ! grep -qE '^K?TAP version' "$vm_out"; then
+		note "no results of: $*, exit status $vm_rc"
+		not_ok "$vm_what"
+	elif [ $vm_rc -eq 0 ] && ! grep -q '^ *not ok' "$vm_out"; then
 		ok "$vm_what"
 	else
 		note "exit status $vm_rc of: $*"
