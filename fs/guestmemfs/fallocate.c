@@ -4,27 +4,35 @@
  */
 #include <linux/fs.h>
 #include <linux/falloc.h>
-#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/rwsem.h>
 
 #include "internal.h"
 
-/* Zeroes what holds old bytes in a part of a file that has all of its blocks. */
+/* Zeroes what holds old bytes in a part of a file. */
 static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 {
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_run run;
 	int err = 0;
 
-	/* Under it no other than this file can get the blocks. */
-	lockdep_assert_held_write(&inode->i_rwsem);
-	while (!err && logical < end) {
+	while (logical < end) {
+		err = down_read_killable(lock);
+		if (err)
+			break;
 		scoped_guard(rwsem_read, &gi->map_lock)
 			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
 		run.count = min(run.count, end - logical);
-		err = gmfs_zero_blocks(pool, run.block, run.count);
+		err = gmfs_zero_blocks(inode, run.block, run.count);
+		up_read(lock);
+		/* For a signal that is not fatal, or for whoever waits for the lock. */
+		if (err == -EAGAIN || err == -EINPROGRESS)
+			continue;
+		if (err)
+			break;
 		logical += run.count;
 	}
 	return err;

@@ -6,6 +6,7 @@
 #include <linux/guestmemfs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 
 #include <trace/events/guestmemfs.h>
@@ -122,12 +123,15 @@ static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int order)
  * it asked before the lock was taken. So look again: what was in parts may be
  * one now. With blocks and zeroes, so that the larger entry is certain to come
  * once the table has made room, and tables do not go in vain.
+ *
+ * Returns 1 if there is one, with @f and @run changed to it, 0 if there is none, or the
+ * errors that end the fault, or this try of it, whatever the size of the entry.
  */
-static bool gmfs_fault_larger(const struct vm_fault *vmf, struct gmfs_fault *f,
-			      struct gmfs_run *run)
+static int gmfs_fault_larger(const struct vm_fault *vmf, struct gmfs_fault *f,
+			     struct gmfs_run *run)
 {
 	static const unsigned int orders[] = { PUD_ORDER, PMD_ORDER };
-	int i;
+	int i, err;
 
 	for (i = 0; i < ARRAY_SIZE(orders) && orders[i] > f->order; i++) {
 		struct gmfs_fault larger = {
@@ -141,51 +145,95 @@ static bool gmfs_fault_larger(const struct vm_fault *vmf, struct gmfs_fault *f,
 			continue;
 		if (!gmfs_fault_allowed(vmf, orders[i]) || !gmfs_fault_fits(vmf, &larger))
 			continue;
+		err = gmfs_fault_blocks(&larger, &all);
+		if (err == -EINTR || err == -EINPROGRESS)
+			return err;
 		/* What is known of the smaller entry is still needed if this is none. */
-		if (gmfs_fault_blocks(&larger, &all))
+		if (err)
 			continue;
 		*f = larger;
 		*run = all;
-		return true;
+		return 1;
 	}
-	return false;
+	return 0;
 }
 
-/* The larger entry, or no more than the wish for it: see gmfs_retract(). */
-static vm_fault_t gmfs_fault_insert_larger(struct vm_fault *vmf, const struct gmfs_fault *f,
-					   const struct gmfs_run *run)
-{
-	return f->blocked ? VM_FAULT_RETRY : gmfs_fault_insert(vmf, f, run);
-}
-
-static vm_fault_t gmfs_fault_locked(struct vm_fault *vmf, struct gmfs_fault *f)
+/* The blocks, zeroed, for the largest entry that can be: @f becomes that one. */
+static int gmfs_fault_find(const struct vm_fault *vmf, struct gmfs_fault *f, struct gmfs_run *run)
 {
 	blkcnt_t blocks = READ_ONCE(f->inode->i_blocks);
-	struct gmfs_run run;
 	int err;
 
 	/* Under invalidate_lock: a truncation has not begun, or is through. */
 	if (!gmfs_fault_fits(vmf, f))
-		return f->order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
-	if (gmfs_fault_larger(vmf, f, &run))
-		return gmfs_fault_insert_larger(vmf, f, &run);
-	err = gmfs_fault_blocks(f, &run);
+		return -EFAULT;
+	err = gmfs_fault_larger(vmf, f, run);
+	if (err)
+		return min(err, 0);
+	err = gmfs_fault_blocks(f, run);
 	/* Was it the last block that a larger entry lacked? */
-	if (!err && READ_ONCE(f->inode->i_blocks) != blocks && gmfs_fault_larger(vmf, f, &run))
-		return gmfs_fault_insert_larger(vmf, f, &run);
-	switch (err) {
-	case 0:
-		return gmfs_fault_insert(vmf, f, &run);
-	case -EINTR:
-		return VM_FAULT_NOPAGE;
-	case -EBUSY:
-		/* Only for guestmemfs_huge_fault(): the mm knows nothing of it. */
+	if (!err && READ_ONCE(f->inode->i_blocks) != blocks)
+		err = gmfs_fault_larger(vmf, f, run);
+	return min(err, 0);
+}
+
+/*
+ * Enters what the fault is to be served with into the page table, in one hold of
+ * invalidate_lock. An entry that a table is in the way of is left to gmfs_retract().
+ */
+static int gmfs_fault_try(struct vm_fault *vmf, struct gmfs_fault *f, vm_fault_t *ret)
+{
+	struct rw_semaphore *lock = &f->inode->i_mapping->invalidate_lock;
+	struct gmfs_run run;
+	int err;
+
+	do {
+		err = down_read_killable(lock);
+		if (err)
+			return err;
+		err = gmfs_fault_find(vmf, f, &run);
+		if (!err && !f->blocked)
+			*ret = gmfs_fault_insert(vmf, f, &run);
+		up_read(lock);
+		/* Some blocks have been zeroed, and somebody waits for the lock. */
+	} while (err == -EINPROGRESS);
+	return err;
+}
+
+/*
+ * A fatal signal has come, and nothing is mapped. That must not look like success: where
+ * the kernel itself has touched the page, in copy_to_user() for example, the access would be
+ * repeated for ever, and the task would never return to where signals are delivered.
+ */
+static vm_fault_t gmfs_fault_killed(struct vm_fault *vmf)
+{
+	if (!gmfs_fault_may_unlock(vmf))
+		return VM_FAULT_SIGBUS;
+	release_fault_lock(vmf);
+	return VM_FAULT_RETRY;
+}
+
+/*
+ * The fault needs blocks and the pool is frozen: a VMM may run until the last moment before
+ * a kexec. Wait without mmap_lock and the VMA's lock, so that other threads map, unmap and
+ * fault, and return at any signal, which a fault of user space handles before it comes again.
+ *
+ * A fault that cannot release its lock does not wait: it returns with nothing mapped, the
+ * lock is released by whoever has taken it, and the access faults once more.
+ */
+static vm_fault_t gmfs_fault_frozen(struct vm_fault *vmf, const struct gmfs_pool *pool)
+{
+	if (gmfs_fault_may_unlock(vmf)) {
+		release_fault_lock(vmf);
+		gmfs_pool_wait(pool);
 		return VM_FAULT_RETRY;
-	case -ENOMEM:
-		return VM_FAULT_OOM;
-	default:
-		return f->order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
 	}
+	if (fatal_signal_pending(current))
+		return VM_FAULT_SIGBUS;
+	/* Has it waited just now, before it was tried again? If not, do not use up the CPU. */
+	if (!(vmf->flags & FAULT_FLAG_TRIED))
+		schedule_timeout_killable(1);
+	return VM_FAULT_NOPAGE;
 }
 
 /* A huge entry is there already: a write fault on it, or another thread won. */
@@ -199,32 +247,28 @@ static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
 static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 				      unsigned int order)
 {
-	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_fault f = {
 		.inode = inode,
 		.order = order,
 	};
-	vm_fault_t ret;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return VM_FAULT_FALLBACK;
 	if (order && gmfs_fault_present(vmf, order))
 		return VM_FAULT_FALLBACK;
-	do {
-		filemap_invalidate_lock_shared(f.inode->i_mapping);
-		ret = gmfs_fault_locked(vmf, &f);
-		filemap_invalidate_unlock_shared(f.inode->i_mapping);
-		if (f.blocked)
-			return gmfs_retract(vmf, f.order);
-		if (ret == VM_FAULT_RETRY && gmfs_fault_may_unlock(vmf)) {
-			/* Until then its other threads map, unmap and fault. */
-			release_fault_lock(vmf);
-			gmfs_pool_wait(pool);
-			return VM_FAULT_RETRY;
-		}
-		/* A VMM may run until the last moment before a kexec. */
-	} while (ret == VM_FAULT_RETRY && gmfs_pool_wait(pool));
-	return ret == VM_FAULT_RETRY ? VM_FAULT_NOPAGE : ret;
+	switch (gmfs_fault_try(vmf, &f, &ret)) {
+	case 0:
+		return f.blocked ? gmfs_retract(vmf, f.order) : ret;
+	case -EINTR:
+		return gmfs_fault_killed(vmf);
+	case -EBUSY:
+		return gmfs_fault_frozen(vmf, GUESTMEMFS_SB(inode->i_sb));
+	case -ENOMEM:
+		return VM_FAULT_OOM;
+	default:
+		return order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
+	}
 }
 
 static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)

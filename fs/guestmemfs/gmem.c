@@ -139,19 +139,26 @@ static int gmfs_gmem_entry(struct inode *inode, pgoff_t index, unsigned long *pf
 static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pfn, int *order)
 {
 	struct inode *inode = file_inode(file);
+	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
 	int err;
 
-	for (;;) {
-		filemap_invalidate_lock_shared(inode->i_mapping);
-		err = gmfs_gmem_entry(inode, index, pfn, order);
-		filemap_invalidate_unlock_shared(inode->i_mapping);
-		/* A guest may run until the last moment before a kexec. */
-		if (err != -EBUSY)
+	do {
+		err = down_read_interruptible(lock);
+		if (err)
 			return err;
-		if (signal_pending(current))
-			return -EINTR;
-		schedule_timeout_interruptible(HZ / 10);
-	}
+		err = gmfs_gmem_entry(inode, index, pfn, order);
+		up_read(lock);
+		/* Some blocks have been zeroed, and somebody waits for the lock. */
+	} while (err == -EINPROGRESS);
+	if (err != -EBUSY)
+		return err;
+	/*
+	 * A guest may run until the last moment before a kexec, and waits for it in a hole.
+	 * Not for long in here, with the hypervisor's locks held; but it is not to use up the
+	 * CPU either.
+	 */
+	schedule_timeout_interruptible(HZ / 50);
+	return signal_pending(current) ? -EINTR : -EAGAIN;
 }
 
 static bool gmfs_gmem_is_private(struct file *file, pgoff_t index)

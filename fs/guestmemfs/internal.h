@@ -200,7 +200,7 @@ struct gmfs_pool *gmfs_pool_find(int node);
 struct gmfs_pool *gmfs_pool_only(void);
 int gmfs_pool_names(char *buf, size_t size);
 int gmfs_pool_begin(struct gmfs_pool *pool);
-bool gmfs_pool_wait(struct gmfs_pool *pool);
+void gmfs_pool_wait(const struct gmfs_pool *pool);
 void gmfs_pool_freeze(struct gmfs_pool *pool);
 void gmfs_pool_thaw(struct gmfs_pool *pool);
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
@@ -210,7 +210,7 @@ void gmfs_pool_end(struct gmfs_pool *pool);
 /* zero.c */
 void *gmfs_vmap(u64 phys, size_t len);
 void gmfs_vunmap(void *va);
-int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count);
+int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
 
 /* inode.c */
 int __init gmfs_inode_cache_init(void);

@@ -81,14 +81,18 @@ int gmfs_pool_begin(struct gmfs_pool *pool)
  * gmfs_pool_wait - wait as long as a kexec is in progress
  * @pool: the pool
  *
+ * Returns at a signal, too. If there is one already it sleeps for a moment all the same, so
+ * that it may be called in a loop.
+ *
  * Context: process context, without locks that the kexec needs.
- * Return: false if a fatal signal came.
  */
-bool gmfs_pool_wait(struct gmfs_pool *pool)
+void gmfs_pool_wait(const struct gmfs_pool *pool)
 {
-	while (READ_ONCE(pool->frozen) && !fatal_signal_pending(current))
-		schedule_timeout_killable(HZ / 10);
-	return !fatal_signal_pending(current);
+	while (READ_ONCE(pool->frozen)) {
+		schedule_timeout_killable(HZ / 50);
+		if (signal_pending(current))
+			break;
+	}
 }
 
 /**

@@ -74,8 +74,11 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
  * A whole group is taken when there is one to take; one put together from
  * pieces could not be mapped as one. The blocks are zeroed where they have to be.
  *
- * Return: 0; -EAGAIN if the blocks are not one aligned run, -EFAULT if they are being
- * truncated, or what gmfs_file_allocate() and gmfs_zero_blocks() say.
+ * Return: 0; -EAGAIN if the blocks are not one aligned run, or would take too long to zero
+ * for a task with a signal pending: a smaller entry may do; -EFAULT if they are being
+ * truncated; -EINPROGRESS if invalidate_lock is to be released and the call repeated; or what
+ * gmfs_file_allocate() and gmfs_zero_blocks() say. An entry of one block at the most gets
+ * neither -EAGAIN nor -EINPROGRESS.
  */
 int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		    struct gmfs_run *run)
@@ -107,5 +110,5 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		return -EFAULT;
 	if (run->block == GMFS_NO_BLOCK || run->count < count || run->block % count)
 		return -EAGAIN;
-	return gmfs_zero_blocks(pool, run->block, count);
+	return gmfs_zero_blocks(inode, run->block, count);
 }

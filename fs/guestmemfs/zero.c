@@ -5,8 +5,11 @@
  * with the next flush of vmalloc space, or of the CPU. A block is mapped by one
  * entry of 2 MiB.
  */
+#include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
 
@@ -49,41 +52,55 @@ void gmfs_vunmap(void *va)
 
 static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
 {
+	struct mutex *lock = &pool->zero_locks[block % GMFS_ZERO_LOCKS];
 	unsigned long *unzeroed = pool->tables.unzeroed;
 	void *va;
 
-	guard(mutex)(&pool->zero_locks[block % GMFS_ZERO_LOCKS]);
+	/* Another task may be zeroing this block, or one with the same lock. */
+	if (mutex_lock_killable(lock))
+		return -EINTR;
 	if (!test_bit(block, unzeroed))
-		return 0;
+		goto out;
 	va = gmfs_vmap(gmfs_block_phys(&pool->tables, block), GMFS_BLOCK_SIZE);
-	if (!va)
+	if (!va) {
+		mutex_unlock(lock);
 		return -ENOMEM;
+	}
 	memset(va, 0, GMFS_BLOCK_SIZE);
 	gmfs_vunmap(va);
 	/* The zeroes before the bit: whoever sees it clear maps the block. */
 	smp_mb__before_atomic();
 	clear_bit(block, unzeroed);
+out:
+	mutex_unlock(lock);
 	return 0;
 }
 
 /**
  * gmfs_zero_blocks - zero those of a run of blocks that hold old bytes
- * @pool: the pool
+ * @inode: a file, whose blocks they are
  * @block: first block
  * @count: number of blocks
  *
- * Context: process context. The blocks belong to the caller's file, which
- * cannot lose them: the caller holds its invalidate_lock.
- * Return: 0; -EINTR when a fatal signal came, -ENOMEM, or -EROFS if a feature
- * forbids to write to the pool. Blocks that were not reached are zeroed by
- * whoever needs them next.
+ * Between two blocks it returns early if there is something more urgent, so that the work
+ * under invalidate_lock is never more than a block while somebody waits for it.
+ *
+ * Context: process context. The file cannot lose the blocks: the caller holds its
+ * invalidate_lock.
+ * Return: 0 if all are zeroed; -EINTR when a fatal signal came, -EROFS if a feature forbids to
+ * write to the pool, or -ENOMEM. After at least one block, so never with a @count of 1:
+ * -EAGAIN when an ordinary signal is pending, or -EINPROGRESS when somebody waits for
+ * invalidate_lock. Blocks that were not reached are zeroed by whoever needs them next.
  */
-int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count)
+int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count)
 {
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	u32 end = block + count;
+	bool begun = false;
 	int err;
 
-	for (;;) {
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	for (;; begun = true) {
 		block = find_next_bit(pool->tables.unzeroed, end, block);
 		if (block >= end)
 			break;
@@ -91,6 +108,10 @@ int gmfs_zero_blocks(struct gmfs_pool *pool, u32 block, u32 count)
 			return -EROFS;
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		if (begun && signal_pending(current))
+			return -EAGAIN;
+		if (begun && rwsem_is_contended(&inode->i_mapping->invalidate_lock))
+			return -EINPROGRESS;
 		err = gmfs_zero_block(pool, block);
 		if (err)
 			return err;

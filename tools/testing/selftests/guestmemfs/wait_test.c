@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Signals that come while memory is zeroed. A killed task ends, also when the kernel itself
+ * has touched the memory, and a task that was only interrupted handles the signal at once.
+ */
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "fixture.h"
+
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+/* The kernel stores: tmpfs looks for no signal on the way. */
+static void by_read(char *p, size_t len, int other)
+{
+	if (read(other, p, len) != (ssize_t)len)
+		_exit(1);
+}
+
+/* The kernel loads. */
+static void by_write(char *p, size_t len, int other)
+{
+	if (write(other, p, len) != (ssize_t)len)
+		_exit(1);
+}
+
+/* The kernel stores, and cannot release the lock that it has taken for the fault. */
+static void by_futex(char *p, size_t len, int other)
+{
+	static uint32_t word;
+	size_t at;
+
+	(void)other;
+	for (at = 0; at < len; at += BLOCK)
+		if (syscall(SYS_futex, &word, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 1, 1, p + at,
+			    FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)) < 0)
+			_exit(1);
+}
+
+static void by_store(char *p, size_t len, int other)
+{
+	size_t at;
+
+	(void)other;
+	for (at = 0; at < len; at += PAGE)
+		((volatile char *)p)[at] = 1;
+}
+
+struct way {
+	const char *what;
+	void (*touch)(char *p, size_t len, int other);
+};
+
+static const struct way ways[] = {
+	{ "a store",	by_store },
+	{ "read()",	by_read },
+	{ "write()",	by_write },
+	{ "a futex",	by_futex },
+};
+
+/* It maps the file itself, and touches all of it. */
+static pid_t start_touching(const struct way *way, int fd, size_t len)
+{
+	int other = memfd_create("other", 0);
+	pid_t pid = ftruncate(other, len) ? -1 : fork();
+	char *p;
+
+	if (!pid) {
+		p = map_file(fd, 0, len);
+		if (p == MAP_FAILED)
+			_exit(2);
+		way->touch(p, len, other);
+		_exit(0);
+	}
+	close(other);
+	return pid;
+}
+
+static bool has_died(pid_t pid, int *status)
+{
+	int i;
+
+	for (i = 0; i < 100; i++, usleep(100000))
+		if (waitpid(pid, status, WNOHANG) == pid)
+			return true;
+	return false;
+}
+
+static void kill_while_zeroing(struct __test_metadata *_metadata, const struct pool *p,
+			       const struct way *way, size_t len)
+{
+	int fd = file_make(p, "file", len), status = 0;
+	pid_t pid;
+	bool dead;
+
+	ASSERT_GE(fd, 0);
+	pid = start_touching(way, fd, len);
+	ASSERT_GT(pid, 0);
+	while (file_sectors(fd) < 16 * BLOCK_SECTORS && !waitpid(pid, &status, WNOHANG))
+		usleep(1000);
+	kill(pid, SIGKILL);
+	dead = has_died(pid, &status);
+	printf("# %s of %zu MiB: %s\n", way->what, len / MIB, dead ? "killed" : "does not die");
+	EXPECT_TRUE(dead);
+	/* What it waits for. */
+	if (!dead && !fallocate(fd, 0, 0, len))
+		waitpid(pid, &status, 0);
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close(fd);
+	unlink(pool_path(p, "file"));
+}
+
+/* In blocks of 2 MiB, each of its own fault, and in one fault for a gigabyte. */
+TEST_F(in_pool, killed)
+{
+	int i;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		kill_while_zeroing(_metadata, &self->p, &ways[i], GIB - BLOCK);
+		kill_while_zeroing(_metadata, &self->p, &ways[i], GIB);
+	}
+}
+
+static volatile int64_t handled;
+
+static void note_time(int sig)
+{
+	(void)sig;
+	handled = now();
+}
+
+/* How long one store to a gigabyte takes that has to be zeroed first. */
+static int64_t first_store(const struct pool *p)
+{
+	int fd = file_make(p, "file", GIB);
+	volatile char *at = map_file(fd, 0, GIB);
+	int64_t begin = now(), end = -1;
+
+	if ((char *)at != MAP_FAILED) {
+		*at = 1;
+		end = now();
+		munmap((void *)at, GIB);
+	}
+	close(fd);
+	unlink(pool_path(p, "file"));
+	return end - begin;
+}
+
+/* The handler of a signal does not wait until a gigabyte is zeroed. */
+TEST_F(in_pool, interrupted)
+{
+	struct itimerval timer = {};
+	int64_t whole, begin;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	whole = first_store(&self->p);
+	ASSERT_GT(whole, 0);
+	signal(SIGALRM, note_time);
+	timer.it_value.tv_usec = whole / 1000 / 8;
+	begin = now();
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &timer, NULL));
+	EXPECT_GT(first_store(&self->p), 0);
+	ASSERT_NE(0, handled);
+	printf("# a gigabyte in %ld us, the signal after %ld us, handled after %ld us\n",
+	       (long)whole / 1000, (long)timer.it_value.tv_usec, (long)(handled - begin) / 1000);
+	EXPECT_LT(handled - begin, whole / 2);
+}
+
+TEST_HARNESS_MAIN
