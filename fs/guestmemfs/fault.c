@@ -72,10 +72,10 @@ static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_faul
 	if (WARN_ON_ONCE(run->block == GMFS_NO_BLOCK))
 		return VM_FAULT_SIGBUS;
 	/*
-	 * Never for writing: no handler for write faults exists, so entries are
-	 * writable by vm_page_prot. Where they are not (soft-dirty tracking),
-	 * the write fault splits the entry and ends in do_wp_page(). With true,
-	 * an entry that another thread made smaller would be warned about.
+	 * Never for writing: nobody wants to be told of the first write to a page, so
+	 * entries are writable by vm_page_prot wherever the VMA is. Soft-dirty tracking
+	 * leaves VM_PFNMAP out. With true, an entry that another thread made smaller would
+	 * be warned about.
 	 */
 	switch (f->order) {
 #ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
@@ -90,18 +90,13 @@ static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_faul
 	}
 }
 
-/*
- * Does the mm take entries of this size? Soft-dirty tracking wants small ones:
- * a write splits a huge one, and what is known of the others would be lost.
- */
+/* Does the mm take entries of this size? */
 static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
 
 	if (order > PMD_ORDER &&
 	    !(IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && arch_guestmemfs_maps_pud()))
-		return false;
-	if (pgtable_supports_soft_dirty() && !(vma->vm_flags & VM_SOFTDIRTY))
 		return false;
 	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
 }

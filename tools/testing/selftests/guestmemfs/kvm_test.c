@@ -17,13 +17,16 @@
 
 /*
  * What the guest does, in 32-bit protected mode without page tables: it loads
- * or stores a word at ebx, and stops.
+ * or stores a word at ebx, and stops. The store of a floating point number is one that KVM's
+ * emulator of instructions does not know.
  */
 #define LOAD		0
 #define STORE		8
+#define STORE_ONE	16
 static const unsigned char code[] = {
 	[LOAD]	= 0x8b, 0x03, 0xf4,	/* mov (%ebx),%eax; hlt */
 	[STORE]	= 0x89, 0x03, 0xf4,	/* mov %eax,(%ebx); hlt */
+	[STORE_ONE] = 0xd9, 0xe8, 0xdd, 0x1b, 0xf4,	/* fld1; fstpl (%ebx); hlt */
 };
 
 /**
@@ -232,6 +235,41 @@ TEST_F(in_pool, displaced)
 	EXPECT_EQ(1, entries(&m, "4k"));
 	EXPECT_EQ(0, load(&m, 2 * GIB - PAGE + 4));
 	EXPECT_EQ(0, load(&m, 7 * BLOCK + 4));
+}
+
+static bool clear_refs(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY);
+	bool ret = fd >= 0 && write(fd, "4", 1) == 1;
+
+	close(fd);
+	return ret;
+}
+
+/* A guest does not notice that somebody tracks what its VMM writes to. */
+TEST_F(in_pool, soft_dirty)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK);
+	uint32_t word = 0;
+	struct machine m;
+	double *p;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	ASSERT_TRUE(machine_make(&m));
+	p = map_file(fd, 0, 2 * BLOCK);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, 2 * BLOCK));
+	if (!clear_refs())
+		SKIP(return, "no soft-dirty tracking");
+	/* To a page that it has read, and to one that it has not. */
+	EXPECT_EQ(0, load(&m, PAGE));
+	EXPECT_EQ(0, guest(&m, STORE_ONE, FILE_GPA + PAGE, &word));
+	EXPECT_EQ(0, guest(&m, STORE_ONE, FILE_GPA + BLOCK, &word));
+	EXPECT_EQ(0, store(&m, BLOCK + PAGE, 0x1111));
+	EXPECT_EQ(1.0, p[PAGE / sizeof(*p)]);
+	EXPECT_EQ(1.0, p[BLOCK / sizeof(*p)]);
+	EXPECT_ENTRIES(&m, 0, 2, "soft-dirty tracking");
 }
 
 TEST_HARNESS_MAIN
