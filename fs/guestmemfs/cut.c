@@ -16,10 +16,16 @@
  * struct gmfs_part - bytes of a block that are to be zeroed, mapped
  * @va: where, NULL if there is nothing to zero
  * @len: how many
+ * @first: the first page that they touch
+ * @last: page after the last one
+ * @private: there are private pages among these
  */
 struct gmfs_part {
 	void *va;
 	size_t len;
+	pgoff_t first;
+	pgoff_t last;
+	bool private;
 };
 
 /*
@@ -32,7 +38,7 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmf
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_run run;
 
-	part->va = NULL;
+	memset(part, 0, sizeof(*part));
 	if (from >= to)
 		return 0;
 	scoped_guard(rwsem_read, &gi->map_lock)
@@ -40,10 +46,23 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmf
 	if (run.block == GMFS_NO_BLOCK || run.flags & GUESTMEMFS_EXTENT_TRUNCATED ||
 	    test_bit(run.block, t->unzeroed))
 		return 0;
+	part->first = from >> PAGE_SHIFT;
+	part->last = DIV_ROUND_UP(to, PAGE_SIZE);
+	part->private = !gmfs_file_is(inode, part->first, part->last, false);
 	part->len = to - from;
 	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
 			     part->len);
 	return part->va ? 0 : -ENOMEM;
+}
+
+/* What is private is not the kernel's to write to, until it is reclaimed. */
+static void gmfs_part_zero(struct inode *inode, const struct gmfs_part *part)
+{
+	if (!part->va)
+		return;
+	if (part->private)
+		gmfs_reclaim_private(inode, part->first, part->last);
+	memset(part->va, 0, part->len);
 }
 
 static void gmfs_part_unmap(struct gmfs_part *part)
@@ -57,6 +76,8 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @inode: the file; its i_rwsem and invalidate_lock are held exclusively
  * @head: bytes to zero, mapped
  * @tail: more of them
+ * @unmap: first page to take out of all page tables, those of hypervisors as well
+ * @unmap_end: page after the last one, ULONG_MAX for all that follow
  * @first: first whole block to free
  * @last: block after the last one to free
  * @fill: first block to allocate
@@ -72,6 +93,8 @@ struct gmfs_cut {
 	struct inode *inode;
 	struct gmfs_part head;
 	struct gmfs_part tail;
+	pgoff_t unmap;
+	pgoff_t unmap_end;
 	u64 first;
 	u64 last;
 	u64 fill;
@@ -153,10 +176,8 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	else if (cut->fill < cut->fill_end)
 		err = gmfs_cut_fill(cut);
 	if (!err) {
-		if (cut->head.va)
-			memset(cut->head.va, 0, cut->head.len);
-		if (cut->tail.va)
-			memset(cut->tail.va, 0, cut->tail.len);
+		gmfs_part_zero(cut->inode, &cut->head);
+		gmfs_part_zero(cut->inode, &cut->tail);
 		if (cut->takes || cut->size != i_size_read(cut->inode))
 			inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
 		i_size_write(cut->inode, cut->size);
@@ -170,6 +191,44 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	return err;
 }
 
+/* The part is next to the pages that are to be unmapped, if there are any. */
+static void gmfs_cut_unmap_part(struct gmfs_cut *cut, const struct gmfs_part *part)
+{
+	if (!part->private)
+		return;
+	if (cut->unmap < cut->unmap_end) {
+		cut->unmap = min(cut->unmap, part->first);
+		cut->unmap_end = max(cut->unmap_end, part->last);
+	} else {
+		cut->unmap = part->first;
+		cut->unmap_end = part->last;
+	}
+}
+
+/*
+ * Pages that stay in the file stay in page tables as well, and are zeroed in place: whoever
+ * maps them sees the zeroes. Taking them out would take out the whole entry that maps them,
+ * of up to a gigabyte. Private pages do go: the host cannot write to them as long as they are
+ * the guest's, and they are made private again when the guest faults.
+ */
+static int gmfs_cut_unmapped(struct gmfs_cut *cut)
+{
+	struct address_space *mapping = cut->inode->i_mapping;
+	int err;
+
+	gmfs_cut_unmap_part(cut, &cut->head);
+	gmfs_cut_unmap_part(cut, &cut->tail);
+	if (cut->unmap >= cut->unmap_end)
+		return gmfs_cut_commit(cut);
+	/* Before the blocks are free. */
+	unmap_mapping_pages(mapping, cut->unmap,
+			    cut->unmap_end == ULONG_MAX ? 0 : cut->unmap_end - cut->unmap, true);
+	gmfs_gmem_invalidate_begin(cut->inode, cut->unmap, cut->unmap_end);
+	err = gmfs_cut_commit(cut);
+	gmfs_gmem_invalidate_end(cut->inode, cut->unmap, cut->unmap_end);
+	return err;
+}
+
 static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t tail,
 		    loff_t tail_end)
 {
@@ -180,7 +239,7 @@ static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t t
 		return err;
 	err = gmfs_part_map(cut->inode, tail, tail_end, &cut->tail);
 	if (!err)
-		err = gmfs_cut_commit(cut);
+		err = gmfs_cut_unmapped(cut);
 	gmfs_part_unmap(&cut->tail);
 	gmfs_part_unmap(&cut->head);
 	return err;
@@ -192,6 +251,8 @@ static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t t
  * @start: first byte
  * @end: byte after the last one
  *
+ * Whole blocks are unmapped and freed; what is beside them is zeroed in place.
+ *
  * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file), -ENOMEM, or -ENOSPC
  * (no room to remember which of the freed parts were converted), with nothing changed.
  */
@@ -199,23 +260,20 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
-	pgoff_t from = start >> PAGE_SHIFT, to = DIV_ROUND_UP(end, PAGE_SIZE);
 	struct gmfs_cut cut = {
-		.inode	= inode,
-		.first	= first >> GUESTMEMFS_BLOCK_SHIFT,
-		.last	= last >> GUESTMEMFS_BLOCK_SHIFT,
-		.size	= i_size_read(inode),
-		.takes	= true,
+		.inode		= inode,
+		.unmap		= first >> PAGE_SHIFT,
+		.unmap_end	= last >> PAGE_SHIFT,
+		.first		= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.last		= last >> GUESTMEMFS_BLOCK_SHIFT,
+		.size		= i_size_read(inode),
+		.takes		= true,
 	};
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	/* From all page tables, KVM's too, before the blocks are free. */
-	unmap_mapping_range(mapping, start, end - start, 1);
-	gmfs_gmem_invalidate_begin(inode, from, to);
 	gmfs_pin_settle(inode, cut.first, cut.last);
 	err = gmfs_cut(&cut, start, min(first, end), max(last, first), end);
-	gmfs_gmem_invalidate_end(inode, from, to);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
@@ -244,6 +302,8 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 	loff_t first = round_up(from, GMFS_BLOCK_SIZE), last = round_down(to, GMFS_BLOCK_SIZE);
 	struct gmfs_cut cut = {
 		.inode		= inode,
+		.unmap		= first >> PAGE_SHIFT,
+		.unmap_end	= last >> PAGE_SHIFT,
 		.fill		= start >> GUESTMEMFS_BLOCK_SHIFT,
 		.fill_end	= round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
 		.forget		= first >> GUESTMEMFS_BLOCK_SHIFT,
@@ -254,11 +314,8 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	unmap_mapping_range(mapping, from, to - from, 1);
-	gmfs_gmem_invalidate_begin(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
 	gmfs_pin_settle(inode, cut.fill, cut.fill_end);
 	err = gmfs_cut(&cut, from, min(first, to), max(last, first), to);
-	gmfs_gmem_invalidate_end(inode, from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
@@ -318,8 +375,8 @@ static bool gmfs_file_has_behind(struct inode *inode)
  * @size: the new size in bytes, at most s_maxbytes
  * @attr: what setattr changes besides, NULL for nothing
  *
- * Shrinking unmaps first and frees then. So does the size that the file has,
- * which may be less than its blocks. On the page of the new end, what is behind
+ * Shrinking unmaps first and frees then. The size that the file has frees blocks behind it,
+ * which nobody can map. On the page of the new end, what is behind
  * the end is zeroed at once; in the rest of its block, which nobody can map,
  * when the file grows again.
  *
@@ -345,11 +402,12 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	cut.takes = size < old || gmfs_file_has_behind(inode);
 	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
 	cut.last = GMFS_MAX_LOGICAL;
+	if (size < old) {
+		cut.unmap = DIV_ROUND_UP(size, PAGE_SIZE);
+		cut.unmap_end = ULONG_MAX;
+	}
 	filemap_invalidate_lock(mapping);
-	unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, 1);
-	gmfs_gmem_invalidate_begin(inode, size >> PAGE_SHIFT, ULONG_MAX);
 	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
-	gmfs_gmem_invalidate_end(inode, size >> PAGE_SHIFT, ULONG_MAX);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, size, old, err);
 	return err;

@@ -5,6 +5,7 @@
  * with the next flush of vmalloc space, or of the CPU. A block is mapped by one
  * entry of 2 MiB.
  */
+#include <kunit/static_stub.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/lockdep.h>
@@ -28,9 +29,11 @@
 void *gmfs_vmap(u64 phys, size_t len)
 {
 	size_t offset = offset_in_page(phys), size = PAGE_ALIGN(offset + len);
-	struct vm_struct *area = get_vm_area(size, VM_IOREMAP);
+	struct vm_struct *area;
 	unsigned long va;
 
+	KUNIT_STATIC_STUB_REDIRECT(gmfs_vmap, phys, len);
+	area = get_vm_area(size, VM_IOREMAP);
 	if (!area)
 		return NULL;
 	va = (unsigned long)area->addr;
@@ -47,6 +50,7 @@ void *gmfs_vmap(u64 phys, size_t len)
  */
 void gmfs_vunmap(void *va)
 {
+	KUNIT_STATIC_STUB_REDIRECT(gmfs_vunmap, va);
 	vunmap((void *)((unsigned long)va & PAGE_MASK));
 }
 

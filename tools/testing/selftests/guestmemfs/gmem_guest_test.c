@@ -122,6 +122,41 @@ TEST_F(gmem, punched)
 	EXPECT_EQ(variant->state, gmem_state(fd, 2 * PAGE));
 }
 
+/*
+ * What frees no block takes nothing from the guest, and the bytes are zero. What is private is
+ * taken out all the same, since it has to be reclaimed before the host writes to it.
+ */
+TEST_F(gmem, parts_of_a_gigabyte)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
+	const long left = !variant->protected;
+	struct vcpu *cpu = &self->cpu;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, 2 * BLOCK, 1));
+	ASSERT_EQ(VCPU_DONE, guest_store(cpu, FILE_GPA + GIB - 8, 1));
+	EXPECT_ENTRIES(1, 0, 0, "1 GiB");
+	ASSERT_EQ(0, fallocate(fd, PUNCH, PAGE, PAGE));
+	EXPECT_ENTRIES(left, 0, 0, "a hole of a page in it");
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + PAGE));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + 2 * PAGE - 8));
+	EXPECT_EQ((1L << 40) + PAGE / 8, guest_load(cpu, FILE_GPA + PAGE - 8));
+	EXPECT_EQ((1L << 40) + 1 + 2 * PAGE / 8, guest_load(cpu, FILE_GPA + 2 * PAGE));
+	ASSERT_EQ(0, fallocate(gmem, FALLOC_FL_ZERO_RANGE, BLOCK - 8, 16));
+	EXPECT_ENTRIES(left, 0, 0, "zeroes where two blocks meet");
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK - 8));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK));
+	EXPECT_EQ((1L << 40) + BLOCK / 8 - 1, guest_load(cpu, FILE_GPA + BLOCK - 16));
+	ASSERT_EQ(0, ftruncate(fd, GIB - 8));
+	EXPECT_ENTRIES(left, 0, 0, "the file ends in its last page");
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + GIB - 8));
+	ASSERT_EQ(0, ftruncate(fd, GIB - 8));
+	EXPECT_ENTRIES(1, 0, 0, "and is given the size that it has");
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+}
+
 /* In place: what one of them has written, the other one finds. */
 TEST_F(gmem, contents)
 {
