@@ -10,7 +10,11 @@
 
 #include "internal.h"
 
-/* Zeroes what holds old bytes in a part of a file. */
+/*
+ * Zeroes what holds old bytes in a part of a file: block by block, with no more than
+ * invalidate_lock held, shared, so that nobody waits for more than one of them. What another
+ * task takes out of the file meanwhile is not looked at.
+ */
 static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -26,7 +30,8 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 		scoped_guard(rwsem_read, &gi->map_lock)
 			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
 		run.count = min(run.count, end - logical);
-		err = gmfs_zero_blocks(inode, run.block, run.count);
+		if (run.block != GMFS_NO_BLOCK && !(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
+			err = gmfs_zero_blocks(inode, run.block, run.count);
 		up_read(lock);
 		/* For a signal that is not fatal, or for whoever waits for the lock. */
 		if (err == -EAGAIN || err == -EINPROGRESS)
@@ -52,17 +57,7 @@ static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end, lof
 		err = gmfs_file_extend(inode, size, logical, last);
 	else
 		err = gmfs_file_allocate(inode, logical, last - logical, false);
-	return err ? err : gmfs_zero_file(inode, logical, last);
-}
-
-static int gmfs_file_zero_range(struct inode *inode, loff_t start, loff_t end, loff_t size)
-{
-	int err = gmfs_file_zero(inode, start, end, size);
-
-	if (err)
-		return err;
-	return gmfs_zero_file(inode, start >> GUESTMEMFS_BLOCK_SHIFT,
-			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);
+	return err;
 }
 
 static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff_t end)
@@ -79,7 +74,7 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
 		size = end;
 	}
 	if (mode & FALLOC_FL_ZERO_RANGE)
-		return gmfs_file_zero_range(inode, start, end, size);
+		return gmfs_file_zero(inode, start, end, size);
 	return gmfs_file_prealloc(inode, start, end, size);
 }
 
@@ -102,14 +97,24 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
 	struct inode *inode = file_inode(file);
+	loff_t end = offset + len;
 	int err;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
-	guard(rwsem_write)(&inode->i_rwsem);
-	err = gmfs_file_fallocate(inode, mode, offset, offset + len);
-	/* Interrupted it has blocks and size all the same. What is done stays done. */
-	if (!err || err == -EINTR)
-		file_modified(file);
-	return err;
+	err = inode_lock_killable(inode);
+	if (err)
+		return err;
+	err = file_modified(file);
+	if (!err)
+		err = gmfs_file_fallocate(inode, mode, offset, end);
+	inode_unlock(inode);
+	if (err || mode & FALLOC_FL_PUNCH_HOLE)
+		return err;
+	/*
+	 * Without i_rwsem: unlink() would wait for that, with the lock of the directory held. Blocks
+	 * that hold old bytes are marked, and nobody can see them before they are zeroed.
+	 */
+	return gmfs_zero_file(inode, offset >> GUESTMEMFS_BLOCK_SHIFT,
+			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Signals that come while memory is zeroed. A killed task ends, also when the kernel itself
- * has touched the memory, and a task that was only interrupted handles the signal at once.
+ * Signals that come while memory is zeroed, and other users of a file that is being
+ * allocated. A killed task ends, also when the kernel itself has touched the memory, and a
+ * task that was only interrupted handles the signal at once.
  */
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,6 +17,8 @@
 #include <time.h>
 
 #include "fixture.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 static int64_t now(void)
 {
@@ -180,6 +185,47 @@ TEST_F(in_pool, interrupted)
 	printf("# a gigabyte in %ld us, the signal after %ld us, handled after %ld us\n",
 	       (long)whole / 1000, (long)timer.it_value.tv_usec, (long)(handled - begin) / 1000);
 	EXPECT_LT(handled - begin, whole / 2);
+}
+
+struct allocation {
+	int fd;
+	int err;
+	bool done;
+};
+
+static void *allocate(void *arg)
+{
+	struct allocation *a = arg;
+
+	a->err = ERR(fallocate(a->fd, 0, 0, GIB));
+	__atomic_store_n(&a->done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* While fallocate() zeroes, the file and its directory are anybody's to change. */
+TEST_F(in_pool, nobody_waits_for_fallocate)
+{
+	struct allocation a = { .fd = file_make(&self->p, "file", GIB) };
+	pthread_t thread;
+	int other;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, allocate, &a));
+	while (file_sectors(a.fd) < GIB / 512)
+		usleep(100);
+	EXPECT_EQ(0, fchmod(a.fd, 0644));
+	EXPECT_EQ(0, fallocate(a.fd, PUNCH, 0, BLOCK));
+	EXPECT_EQ(0, unlink(pool_path(&self->p, "file")));
+	other = file_make(&self->p, "other", BLOCK);
+	EXPECT_GE(other, 0);
+	EXPECT_FALSE(__atomic_load_n(&a.done, __ATOMIC_SEQ_CST));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, a.err);
+	EXPECT_EQ((GIB - BLOCK) / 512, file_sectors(a.fd));
+	close(a.fd);
+	close(other);
+	unlink(pool_path(&self->p, "other"));
 }
 
 TEST_HARNESS_MAIN
