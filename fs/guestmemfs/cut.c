@@ -68,7 +68,7 @@ static void gmfs_part_zero(struct inode *inode, const struct gmfs_part *part)
 static void gmfs_part_unmap(struct gmfs_part *part)
 {
 	if (part->va)
-		gmfs_vunmap(part->va);
+		gmfs_vunmap(part->va, part->len);
 }
 
 /**

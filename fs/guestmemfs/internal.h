@@ -209,7 +209,7 @@ void gmfs_pool_end(struct gmfs_pool *pool);
 
 /* zero.c */
 void *gmfs_vmap(u64 phys, size_t len);
-void gmfs_vunmap(void *va);
+void gmfs_vunmap(void *va, size_t len);
 int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
 
 /* inode.c */

@@ -8,6 +8,7 @@
 #include <kunit/static_stub.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/kmsan.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/rwsem.h>
@@ -47,11 +48,20 @@ void *gmfs_vmap(u64 phys, size_t len)
 /**
  * gmfs_vunmap - undo gmfs_vmap()
  * @va: what it returned
+ * @len: bytes, the same as there
  */
-void gmfs_vunmap(void *va)
+void gmfs_vunmap(void *va, size_t len)
 {
-	KUNIT_STATIC_STUB_REDIRECT(gmfs_vunmap, va);
-	vunmap((void *)((unsigned long)va & PAGE_MASK));
+	unsigned long start = (unsigned long)va & PAGE_MASK;
+
+	KUNIT_STATIC_STUB_REDIRECT(gmfs_vunmap, va, len);
+	/*
+	 * KMSAN has allocated shadow memory in ioremap_page_range(), which vunmap() knows
+	 * nothing of. iounmap() does, but it also releases a reservation of the memory's type
+	 * that only ioremap() makes.
+	 */
+	kmsan_iounmap_page_range(start, PAGE_ALIGN((unsigned long)va + len));
+	vunmap((void *)start);
 }
 
 static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
@@ -71,7 +81,7 @@ static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
 		return -ENOMEM;
 	}
 	memset(va, 0, GMFS_BLOCK_SIZE);
-	gmfs_vunmap(va);
+	gmfs_vunmap(va, GMFS_BLOCK_SIZE);
 	/* The zeroes before the bit: whoever sees it clear maps the block. */
 	smp_mb__before_atomic();
 	clear_bit(block, unzeroed);

@@ -73,7 +73,7 @@ static void *map_nothing(u64 phys, size_t len)
 	return h->mapped;
 }
 
-static void unmap_nothing(void *va)
+static void unmap_nothing(void *va, size_t len)
 {
 	struct hypervisor *h = kunit_get_current_test()->priv;
 
