@@ -109,4 +109,36 @@ TEST_F(gmem, small_entries_of_the_guest)
 	EXPECT_EQ((3L << 40) + 1 + BLOCK / 8, guest_load(cpu, FILE_GPA + BLOCK));
 }
 
+/*
+ * KVM maps pages around a fault as well where it shadows the guest's tables. Of the file, and
+ * nothing of what is at the address that the slot has for KVM's own use.
+ */
+TEST_F(gmem, something_else_at_the_address)
+{
+	uint64_t *tables = mmap(NULL, NR_TABLES * PAGE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *other = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = file_make(&self->p, "ram", SIZE);
+	struct kvm_userspace_memory_region2 region = {
+		.slot = FILE_SLOT,
+		.flags = KVM_MEM_GUEST_MEMFD,
+		.guest_phys_addr = FILE_GPA,
+		.memory_size = SIZE,
+		.userspace_addr = (uintptr_t)other,
+		.guest_memfd = gmem_create(fd, self->vmm.vm, variant->flags),
+	};
+	char *p = map_file(fd, 0, SIZE);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, other);
+	fill(other, SIZE, 9);
+	ASSERT_EQ(0, map_small(&self->vmm, tables));
+	ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+	ASSERT_EQ(0, gmem_convert(region.guest_memfd, 0, SIZE, GMEM_SHARED));
+	EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA, SIZE, 1));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, SIZE, 1));
+	EXPECT_TRUE(is_turned(p, 1));
+	EXPECT_TRUE(is_filled(other, SIZE, 9));
+}
+
 TEST_HARNESS_MAIN

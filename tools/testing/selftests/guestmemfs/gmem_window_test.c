@@ -2,14 +2,10 @@
 /*
  * A fault of the guest that has its frame, and has not entered it into the guest's page
  * tables yet, when the memory beside it changes: it must not map as one what is not one any
- * more. virt/lib/gmem_provider_test.c stops the fault there, and lets it go on in the
- * middle of the change.
+ * more. gmem_stop.h stops the fault there, and lets it go on in the middle of the change.
  */
 #include "gmem_fixture.h"
-
-#define STOP_FILE	"/sys/kernel/debug/gmem_provider_test/stop"
-#define NEXT_STOPS	1
-#define HAS_STOPPED	2
+#include "gmem_stop.h"
 
 enum change {
 	CONVERTED,
@@ -67,36 +63,6 @@ static void *fault(void *arg)
 	err = ERR(ioctl(f->cpu->fd, KVM_PRE_FAULT_MEMORY, &range));
 	f->end = !err ? VCPU_DONE : err == EFAULT ? VCPU_FAULT : VCPU_ASTRAY;
 	return NULL;
-}
-
-static int read_stop(void)
-{
-	FILE *f = fopen(STOP_FILE, "r");
-	int value = -1;
-
-	if (f && fscanf(f, "%d", &value) != 1)
-		value = -1;
-	if (f)
-		fclose(f);
-	return value;
-}
-
-static bool write_stop(int value)
-{
-	FILE *f = fopen(STOP_FILE, "w");
-	bool ret = f && fprintf(f, "%d", value) > 0;
-
-	return f && !fclose(f) && ret;
-}
-
-/* It may have to zero a gigabyte before. */
-static bool wait_for_stop(void)
-{
-	int i;
-
-	for (i = 0; i < 6000 && read_stop() == NEXT_STOPS; i++)
-		usleep(10000);
-	return read_stop() == HAS_STOPPED;
 }
 
 static int make_change(const struct window *w, int fd, int gmem, uint64_t other)

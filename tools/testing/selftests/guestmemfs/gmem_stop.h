@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_GMEM_STOP_H
+#define _GUESTMEMFS_GMEM_STOP_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/*
+ * virt/lib/gmem_provider_test.c stops a fault of a guest when it has its frame, and lets it
+ * go on in the middle of the next invalidation.
+ */
+#define STOP_FILE	"/sys/kernel/debug/gmem_provider_test/stop"
+#define NEXT_STOPS	1
+#define HAS_STOPPED	2
+
+static inline int read_stop(void)
+{
+	FILE *f = fopen(STOP_FILE, "r");
+	int value = -1;
+
+	if (f && fscanf(f, "%d", &value) != 1)
+		value = -1;
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static inline bool write_stop(int value)
+{
+	FILE *f = fopen(STOP_FILE, "w");
+	bool ret = f && fprintf(f, "%d", value) > 0;
+
+	return f && !fclose(f) && ret;
+}
+
+/* It may have to zero a gigabyte before. */
+static inline bool wait_for_stop(void)
+{
+	int i;
+
+	for (i = 0; i < 6000 && read_stop() == NEXT_STOPS; i++)
+		usleep(10000);
+	return read_stop() == HAS_STOPPED;
+}
+
+#endif /* _GUESTMEMFS_GMEM_STOP_H */
