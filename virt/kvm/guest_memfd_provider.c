@@ -96,6 +96,30 @@ bool __weak kvm_arch_supports_gmem_provider(struct kvm *kvm)
 }
 
 /**
+ * kvm_gmem_provider_has_any - is memory of a provider in a range
+ * @kvm: the virtual machine
+ * @start: first page
+ * @end: page after the last one
+ *
+ * Context: slots_lock is held.
+ * Return: true if a slot of a provider has a page of it, in any address space.
+ */
+bool kvm_gmem_provider_has_any(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	struct kvm_memslot_iter iter;
+	int i;
+
+	lockdep_assert_held(&kvm->slots_lock);
+	if (!kvm->gmem_provider_slots)
+		return false;
+	for (i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++)
+		kvm_for_each_memslot_in_gfn_range(&iter, __kvm_memslots(kvm, i), start, end)
+			if (iter.slot->gmem.provider)
+				return true;
+	return false;
+}
+
+/**
  * kvm_gmem_provider_prepare - does a file provide memory for a new slot
  * @kvm: the virtual machine
  * @slot: the slot, not visible yet
