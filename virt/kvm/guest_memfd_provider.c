@@ -237,7 +237,8 @@ static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, k
  * @max_order: the largest entry that may map it
  *
  * Context: srcu or slots_lock is held.
- * Return: 0, or what the provider says.
+ * Return: 0, -EFAULT if the guest cannot have the page as what it is, -ENXIO if there is no
+ * such page, or what the provider says.
  */
 int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			      kvm_pfn_t *pfn, int *max_order)
@@ -252,7 +253,7 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 		return -EFAULT;
 	r = slot->gmem.provider->get_pfn(file, index, &frame, &order);
 	if (r)
-		return r;
+		return r == -EFAULT ? -ENXIO : r;
 	gmem_test_found();
 	*pfn = frame;
 	*max_order = kvm_gmem_clamp_order(slot, gfn, frame, order);

@@ -37,6 +37,7 @@ static const char * const ends[] = {
 	[VCPU_DONE]	= "has come to an end",
 	[VCPU_BAD]	= "has found something wrong",
 	[VCPU_FAULT]	= "needs memory that it cannot have",
+	[VCPU_NO_MEMORY] = "needs memory that is not there",
 	[VCPU_STOPPED]	= "was stopped",
 	[VCPU_ASTRAY]	= "went astray",
 };

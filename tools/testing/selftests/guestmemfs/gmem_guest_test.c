@@ -261,26 +261,28 @@ TEST_F(gmem, one_memory)
 	/* The same by address, in the same machine, is subject to the same. */
 	ASSERT_EQ(0, vmm_add_memory(&self->vmm, 2, FILE_GPA + GIB, by_file, 2 * BLOCK));
 	EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + GIB));
-	EXPECT_EQ(-VCPU_ASTRAY, guest_load(&self->cpu, FILE_GPA + GIB + BLOCK));
+	EXPECT_EQ(-VCPU_NO_MEMORY, guest_load(&self->cpu, FILE_GPA + GIB + BLOCK));
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_SHARED));
 	EXPECT_EQ(0, poke(by_file + BLOCK, 3));
 	EXPECT_EQ(3, peek(by_gmem + BLOCK));
 	EXPECT_EQ(3, guest_load(&self->cpu, FILE_GPA + BLOCK));
 	EXPECT_EQ(3, guest_load(&self->cpu, FILE_GPA + GIB + BLOCK));
 	ASSERT_EQ(0, gmem_convert(gmem, 0, PAGE, GMEM_PRIVATE));
-	EXPECT_EQ(-VCPU_ASTRAY, guest_load(&self->cpu, FILE_GPA + GIB));
+	EXPECT_EQ(-VCPU_NO_MEMORY, guest_load(&self->cpu, FILE_GPA + GIB));
 	EXPECT_EQ(FAULT(SIGBUS), peek(by_file));
 	EXPECT_EQ(FAULT(SIGBUS), peek(by_gmem));
 	EXPECT_EQ(0, peek(by_gmem + PAGE));
 }
 
-/* Behind the end of the file there is nothing; when it grows it is what it was. */
+/*
+ * Behind the end of the file there is nothing, which is no matter of private or shared; when it
+ * grows it is what it was.
+ */
 TEST_F(gmem, resize)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 4 * BLOCK, &gmem);
 	struct vcpu *cpu = &self->cpu;
 	uint64_t end = 2 * BLOCK;
-	int private = variant->protected ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0;
 
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, 4 * BLOCK, 1));
@@ -289,13 +291,11 @@ TEST_F(gmem, resize)
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(-ENXIO, gmem_state(fd, end));
 	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, end, 1));
-	EXPECT_EQ(VCPU_FAULT, guest_touch(cpu, FILE_GPA + end, 1, 0));
-	EXPECT_EQ(FILE_GPA + end, cpu->run->memory_fault.gpa);
-	EXPECT_EQ(private, cpu->run->memory_fault.flags);
+	EXPECT_EQ(VCPU_NO_MEMORY, guest_touch(cpu, FILE_GPA + end, 1, 0));
 	ASSERT_EQ(0, ftruncate(fd, end + PAGE));
 	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + end + PAGE - 8));
-	EXPECT_EQ(VCPU_FAULT, guest_store(cpu, FILE_GPA + end + PAGE, 1));
+	EXPECT_EQ(VCPU_NO_MEMORY, guest_store(cpu, FILE_GPA + end + PAGE, 1));
 	/* The part that a block has inside the end is not mapped as if there were more. */
 	EXPECT_EQ(ORDER_4K, gmem_order(fd, end));
 	ASSERT_EQ(0, ftruncate(fd, 4 * BLOCK));
@@ -306,7 +306,7 @@ TEST_F(gmem, resize)
 	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, end, 1));
 	/* Cut off in the middle of a block that the guest has by one entry, and all behind it. */
 	ASSERT_EQ(0, ftruncate(fd, BLOCK + PAGE));
-	EXPECT_EQ(VCPU_FAULT, guest_touch(cpu, FILE_GPA + BLOCK + PAGE, 1, 0));
+	EXPECT_EQ(VCPU_NO_MEMORY, guest_touch(cpu, FILE_GPA + BLOCK + PAGE, 1, 0));
 	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, BLOCK + PAGE, 1));
 	EXPECT_ENTRIES(0, 1, 1, "one block and a page of the next");
 }
@@ -414,6 +414,7 @@ TEST_F(gmem, limit_of_the_mount)
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
 	char options[48];
 	struct statfs st;
+	uint64_t left;
 
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
@@ -425,8 +426,14 @@ TEST_F(gmem, limit_of_the_mount)
 	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 7 * BLOCK, 2));
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
+	/* One that there is no room for waits for it, and nobody is told to convert anything. */
+	EXPECT_EQ(VCPU_NO_MEMORY, guest_store(&self->cpu, FILE_GPA + 8 * BLOCK, 3));
+	EXPECT_EQ(VCPU_NO_MEMORY, vcpu_go(&self->cpu));
+	if (has_tdp())
+		EXPECT_EQ(ENOSPC, prefault(&self->cpu, 8 * BLOCK, PAGE, &left));
 	EXPECT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, "size=0"));
-	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 8 * BLOCK, 3));
+	EXPECT_EQ(VCPU_DONE, vcpu_go(&self->cpu));
+	EXPECT_EQ(3, guest_load(&self->cpu, FILE_GPA + 8 * BLOCK));
 }
 
 TEST_HARNESS_MAIN

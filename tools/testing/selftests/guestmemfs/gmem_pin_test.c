@@ -87,7 +87,7 @@ TEST_F(gmem, truncated_when_let_go)
 	/* Nobody gets it, neither the host nor the guest. */
 	EXPECT_EQ(FAULT(SIGBUS), peek(p));
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * PAGE));
-	EXPECT_EQ(VCPU_FAULT, guest_touch(&self->cpu, FILE_GPA, 1, 0));
+	EXPECT_EQ(VCPU_NO_MEMORY, guest_touch(&self->cpu, FILE_GPA, 1, 0));
 	EXPECT_EQ(EBUSY, ERR(fallocate(fd, 0, 0, BLOCK)));
 	EXPECT_EQ(EBUSY, ERR(gmem_convert(gmem, 0, PAGE, GMEM_PRIVATE)));
 	EXPECT_EQ(EFAULT, hold(pin, fd, 0, 1));

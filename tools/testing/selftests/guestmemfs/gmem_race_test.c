@@ -121,17 +121,25 @@ static void convert_second(unsigned int *state)
 	convert_some(state, &zones[1]);
 }
 
-/* Goes on until there is something to say, as a VMM would: what a guest needs is shared. */
+static void share_what_it_needs(const struct vcpu *c)
+{
+	uint64_t offset = c->run->memory_fault.gpa - FILE_GPA;
+
+	if (offset >= SIZE)
+		is_wrong("fault outside the file", offset);
+	else if (vm_type == KVM_X86_DEFAULT_VM)
+		convert(offset / PAGE, offset / PAGE + 1, false);
+}
+
+/*
+ * Goes on until there is something to say, as a VMM would: what a guest needs is shared, and
+ * what is behind the end of the file comes back.
+ */
 static enum vcpu_end go_on(struct vcpu *c, enum vcpu_end end)
 {
-	uint64_t offset;
-
-	while (end == VCPU_FAULT && !stopped()) {
-		offset = c->run->memory_fault.gpa - FILE_GPA;
-		if (offset >= SIZE)
-			is_wrong("fault outside the file", offset);
-		else if (vm_type == KVM_X86_DEFAULT_VM)
-			convert(offset / PAGE, offset / PAGE + 1, false);
+	while ((end == VCPU_FAULT || end == VCPU_NO_MEMORY) && !stopped()) {
+		if (end == VCPU_FAULT)
+			share_what_it_needs(c);
 		usleep(10);
 		end = vcpu_go(c);
 	}
@@ -167,7 +175,7 @@ static void guest_counts(unsigned int *state)
 		guest_start(&cpus[0], &job);
 	started = true;
 	end = go_on(&cpus[0], vcpu_go(&cpus[0]));
-	if (end != VCPU_STOPPED && end != VCPU_FAULT)
+	if (end != VCPU_STOPPED && end != VCPU_FAULT && end != VCPU_NO_MEMORY)
 		is_wrong("counting", end);
 	if (end == VCPU_ASTRAY)
 		went_astray();

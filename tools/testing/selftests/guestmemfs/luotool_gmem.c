@@ -126,7 +126,7 @@ static int reach(char **w)
 
 	if (end == VCPU_DONE)
 		return 0;
-	errno = end == VCPU_FAULT ? EFAULT : EBADE;
+	errno = end == VCPU_FAULT ? EFAULT : end == VCPU_NO_MEMORY ? ENOMEM : EBADE;
 	return -1;
 }
 

@@ -275,6 +275,8 @@ enum vcpu_end vcpu_go(struct vcpu *c)
 		return halted(c);
 	if (err == EFAULT && c->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
 		return VCPU_FAULT;
+	if (err == EFAULT && c->run->exit_reason == KVM_EXIT_UNKNOWN)
+		return VCPU_NO_MEMORY;
 	if (err == EINTR) {
 		__atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		return VCPU_STOPPED;

@@ -48,7 +48,8 @@ struct vcpu {
  * enum vcpu_end - why a guest does not run any more
  * @VCPU_DONE: it has done what it was to do
  * @VCPU_BAD: it has found something wrong
- * @VCPU_FAULT: KVM_EXIT_MEMORY_FAULT; vcpu_go() tries again
+ * @VCPU_FAULT: KVM_EXIT_MEMORY_FAULT: memory of the wrong kind; vcpu_go() tries again
+ * @VCPU_NO_MEMORY: EFAULT without it: there is none; vcpu_go() tries again
  * @VCPU_STOPPED: by vcpu_stop(); vcpu_go() goes on
  * @VCPU_ASTRAY: anything else, told on standard output
  */
@@ -56,6 +57,7 @@ enum vcpu_end {
 	VCPU_DONE,
 	VCPU_BAD,
 	VCPU_FAULT,
+	VCPU_NO_MEMORY,
 	VCPU_STOPPED,
 	VCPU_ASTRAY,
 };
