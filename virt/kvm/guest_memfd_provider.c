@@ -42,9 +42,6 @@ static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_
 				     round_up(range.end, 1ULL << PUD_ORDER));
 	if (kvm_mmu_unmap_gfn_range(kvm, &range))
 		kvm_flush_remote_tlbs(kvm);
-#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_INVALIDATE
-	kvm_arch_gmem_invalidate_range(kvm, &range);
-#endif
 	KVM_MMU_UNLOCK(kvm);
 	gmem_test_invalidating();
 }
@@ -87,13 +84,36 @@ static int kvm_gmem_file_vm_id(struct file *file, u64 *id)
  * kvm_arch_supports_gmem_provider - can a VM have memory of a provider
  * @kvm: the virtual machine
  *
- * Return: false if the architecture needs to do something to such memory that
- * takes a struct page or the direct map.
+ * Such memory has no struct page and is not in the direct map. An architecture says so if it
+ * maps, and takes away, frames without them, whatever the type of the machine.
+ *
+ * Return: false unless it does.
  */
 bool __weak kvm_arch_supports_gmem_provider(struct kvm *kvm)
 {
-	return true;
+	return false;
 }
+
+/**
+ * kvm_gmem_provider_exclude - a VM is to have no memory of a provider
+ * @kvm: the virtual machine
+ *
+ * For architectures, before something begins that such memory cannot have: SEV leaves lines of
+ * encrypted memory in caches, which nobody writes back when a provider takes a frame. It is for
+ * good, also when that fails then.
+ *
+ * Context: takes slots_lock.
+ * Return: 0, or -EBUSY if the machine has such memory.
+ */
+int kvm_gmem_provider_exclude(struct kvm *kvm)
+{
+	guard(mutex)(&kvm->slots_lock);
+	if (kvm->gmem_provider_slots)
+		return -EBUSY;
+	kvm->gmem_provider_excluded = true;
+	return 0;
+}
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_gmem_provider_exclude);
 
 /**
  * kvm_gmem_provider_has_any - is memory of a provider in a range
@@ -139,7 +159,7 @@ int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
 
 	if (!ops || !PAGE_ALIGNED(offset))
 		return -EINVAL;
-	if (!kvm_arch_supports_gmem_provider(kvm))
+	if (kvm->gmem_provider_excluded || !kvm_arch_supports_gmem_provider(kvm))
 		return -EOPNOTSUPP;
 	slot->gmem.pgoff = pgoff;
 	slot->gmem.kvm = kvm;
@@ -236,6 +256,9 @@ static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, k
  * @pfn: the frame, without a reference; good until the next invalidation
  * @max_order: the largest entry that may map it
  *
+ * A private page is so in software only, and needs nothing of the architecture: those VMs of
+ * which the processor has to be told have no such slots.
+ *
  * Context: srcu or slots_lock is held.
  * Return: 0, -EFAULT if the guest cannot have the page as what it is, -ENXIO if there is no
  * such page, or what the provider says.
@@ -257,13 +280,7 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	gmem_test_found();
 	*pfn = frame;
 	*max_order = kvm_gmem_clamp_order(slot, gfn, frame, order);
-#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_CONVERT
-	if (slot->gmem.provider->is_private(file, index))
-		r = kvm_arch_gmem_make_private(kvm, gfn & -(1ULL << *max_order),
-					       *pfn & -(1ULL << *max_order),
-					       (kvm_pfn_t)1 << *max_order);
-#endif
-	return r;
+	return 0;
 }
 
 /**
@@ -287,18 +304,12 @@ int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
 }
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_gmem_provider_is_private);
 
-#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_RECLAIM
-static void kvm_gmem_reclaim(unsigned long pfn, unsigned long nr)
-{
-	kvm_arch_gmem_reclaim(pfn, nr);
-}
-#endif
-
+/*
+ * No frame has been made private in hardware, so that there is nothing to reclaim. To ask about
+ * each frame would be slow: on a host with SNP each has an entry of its own to look at.
+ */
 static const struct gmem_consumer_ops kvm_gmem_consumer_ops = {
 	.vm_id		= kvm_gmem_file_vm_id,
-#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_RECLAIM
-	.reclaim	= kvm_gmem_reclaim,
-#endif
 };
 
 /**
@@ -317,9 +328,9 @@ int kvm_gmem_provider_init(void)
  * There is no virtual machine any more, so no slot, and no provider has a binding. A file
  * that was for one of them stays with the provider.
  *
- * Memory that SNP or TDX has made private would need kvm_gmem_reclaim() after this, too:
- * one more reason for kvm_arch_supports_gmem_provider() to refuse such machines as long as
- * they do not keep KVM loaded for it.
+ * Memory that SNP or TDX has made private would need to be reclaimed after this, too: one
+ * more reason for kvm_arch_supports_gmem_provider() to refuse such machines as long as they
+ * do not keep KVM loaded for it.
  */
 void kvm_gmem_provider_exit(void)
 {

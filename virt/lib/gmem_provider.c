@@ -2,7 +2,7 @@
 /*
  * Who provides guest memory, and to whom. Built in, so that both a provider
  * that is no module and a hypervisor that is one can use it. What is not exported
- * has no user yet that could be a module.
+ * has no user yet that could be a module; tests of KVM are providers, too.
  */
 #include <kunit/static_stub.h>
 #include <linux/atomic.h>
@@ -27,6 +27,7 @@ void gmem_provider_register(struct gmem_provider *p)
 	guard(rwsem_write)(&gmem_registry_lock);
 	list_add_tail(&p->list, &gmem_providers);
 }
+EXPORT_SYMBOL_FOR_MODULES(gmem_provider_register, "kvm");
 
 /**
  * gmem_provider_unregister - forget a kind of file
@@ -39,6 +40,7 @@ void gmem_provider_unregister(struct gmem_provider *p)
 	guard(rwsem_write)(&gmem_registry_lock);
 	list_del(&p->list);
 }
+EXPORT_SYMBOL_FOR_MODULES(gmem_provider_unregister, "kvm");
 
 /**
  * gmem_provider_of - the provider of a file
