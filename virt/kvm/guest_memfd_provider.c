@@ -20,6 +20,54 @@ static struct kvm_memory_slot *kvm_gmem_binding_slot(struct gmem_binding *b)
 	return container_of(b, struct kvm_memory_slot, gmem.binding);
 }
 
+/* The entry of an order around a page, if the slot can be mapped by it there at all. */
+static bool kvm_gmem_entry_around(const struct kvm_memory_slot *slot, gfn_t gfn, int order,
+				  gfn_t *first)
+{
+	gfn_t size = 1ULL << order;
+
+	*first = gfn & ~(size - 1);
+	return !((slot->base_gfn ^ slot->gmem.pgoff) & (size - 1)) &&
+	       *first >= slot->base_gfn && *first + size <= slot->base_gfn + slot->npages;
+}
+
+/* What the largest entry around a page of the slot maps: from @first to @last - 1. */
+static void kvm_gmem_largest_entry(const struct kvm_memory_slot *slot, gfn_t gfn, gfn_t *first,
+				   gfn_t *last)
+{
+	static const int orders[] = { PUD_ORDER, PMD_ORDER };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(orders); i++) {
+		if (kvm_gmem_entry_around(slot, gfn, orders[i], first)) {
+			*last = *first + (1ULL << orders[i]);
+			return;
+		}
+	}
+	*first = gfn;
+	*last = gfn + 1;
+}
+
+/**
+ * kvm_gmem_provider_widen - whose faults have to look again
+ * @slot: a slot of a provider
+ * @start: the first page that changes; then the first page that an entry can map together
+ *	with one that does
+ * @end: the page after the last one, likewise
+ *
+ * A fault beside a part of the slot may be about to map that part with a large entry. How
+ * large, the place of the slot says, whatever the frames are.
+ */
+void kvm_gmem_provider_widen(const struct kvm_memory_slot *slot, gfn_t *start, gfn_t *end)
+{
+	gfn_t first, last;
+
+	kvm_gmem_largest_entry(slot, *end - 1, &first, &last);
+	*end = last;
+	kvm_gmem_largest_entry(slot, *start, &first, &last);
+	*start = first;
+}
+
 static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_t end)
 {
 	struct kvm_memory_slot *slot = kvm_gmem_binding_slot(b);
@@ -31,15 +79,12 @@ static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_
 		.may_block = true,
 		.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
 	};
+	gfn_t first = range.start, last = range.end;
 
+	kvm_gmem_provider_widen(slot, &first, &last);
 	KVM_MMU_LOCK(kvm);
 	kvm_mmu_invalidate_start(kvm);
-	/*
-	 * A fault beside the range may be about to map the range with a large
-	 * entry: it has to look again, too.
-	 */
-	kvm_mmu_invalidate_range_add(kvm, round_down(range.start, 1ULL << PUD_ORDER),
-				     round_up(range.end, 1ULL << PUD_ORDER));
+	kvm_mmu_invalidate_range_add(kvm, first, last);
 	if (kvm_mmu_unmap_gfn_range(kvm, &range))
 		kvm_flush_remote_tlbs(kvm);
 	KVM_MMU_UNLOCK(kvm);
@@ -236,15 +281,13 @@ static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, k
 				int order)
 {
 	static const int orders[] = { PUD_ORDER, PMD_ORDER };
+	gfn_t first;
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		gfn_t size = 1ULL << orders[i], first = gfn & ~(size - 1);
-
-		if (order >= orders[i] && !((gfn ^ pfn) & (size - 1)) &&
-		    first >= slot->base_gfn && first + size <= slot->base_gfn + slot->npages)
+	for (i = 0; i < ARRAY_SIZE(orders); i++)
+		if (order >= orders[i] && !((gfn ^ pfn) & ((1ULL << orders[i]) - 1)) &&
+		    kvm_gmem_entry_around(slot, gfn, orders[i], &first))
 			return orders[i];
-	}
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which virtual machines may have memslots of a provider. They are no more than their data here,
- * so that there is one of each type, whatever the processor can run.
+ * Memslots of a provider: which virtual machines may have them, and what an invalidation makes
+ * look again. The machines are no more than their data, so that there is one of each type,
+ * whatever the processor can run.
  */
 #include <kunit/test.h>
 #include <linux/anon_inodes.h>
@@ -12,6 +13,7 @@
 #include "../../../virt/kvm/guest_memfd.h"
 
 #define BLOCK	((gfn_t)PTRS_PER_PTE)
+#define GIB	(BLOCK * PTRS_PER_PMD)
 
 static int test_bind(struct file *file, struct gmem_binding *b)
 {
@@ -123,6 +125,63 @@ static void no_encryption_after_slots(struct kunit *test)
 	}
 }
 
+/**
+ * struct widening - pages that change, and those whose faults have to look again
+ * @what: the case
+ * @base: first page of the slot for the guest
+ * @npages: its pages
+ * @pgoff: its first page in the file
+ * @start: first page that changes
+ * @end: page after the last one
+ * @first: first page that an entry can map together with one of them
+ * @last: page after the last one
+ */
+struct widening {
+	const char *what;
+	gfn_t base, npages;
+	pgoff_t pgoff;
+	gfn_t start, end, first, last;
+};
+
+static const struct widening widenings[] = {
+	{ "gigabytes", GIB, 3 * GIB, 0, 2 * GIB + 5, 2 * GIB + 6, 2 * GIB, 3 * GIB },
+	{ "a whole one", GIB, 3 * GIB, 0, 2 * GIB, 3 * GIB, 2 * GIB, 3 * GIB },
+	{ "two of them", GIB, 3 * GIB, 0, 2 * GIB - 1, 2 * GIB + 1, GIB, 3 * GIB },
+	{ "less than one", GIB, GIB - BLOCK, 0, GIB + 5, GIB + 6, GIB, GIB + BLOCK },
+	{ "the rest of one", GIB, GIB + BLOCK, 0, 2 * GIB, 2 * GIB + 1, 2 * GIB,
+	  2 * GIB + BLOCK },
+	{ "from one to the rest", GIB, GIB + BLOCK, 0, 2 * GIB - 1, 2 * GIB + 1, GIB,
+	  2 * GIB + BLOCK },
+	{ "a part of a block", GIB, BLOCK / 2, 0, GIB + 5, GIB + 7, GIB + 5, GIB + 7 },
+	{ "a block off", GIB, 3 * GIB, BLOCK, 2 * GIB + 5, 2 * GIB + 6, 2 * GIB,
+	  2 * GIB + BLOCK },
+	{ "a page off", GIB, 3 * GIB, 1, 2 * GIB + 5, 2 * GIB + 6, 2 * GIB + 5, 2 * GIB + 6 },
+	{ "off alike", GIB + 7, 2 * GIB, 7, GIB + 9, GIB + 10, GIB + 9, GIB + 10 },
+	{ "off alike, behind that", GIB + 7, 2 * GIB, 7, 2 * GIB + 9, 2 * GIB + 10, 2 * GIB,
+	  3 * GIB },
+};
+
+static void widened(struct kunit *test)
+{
+	const struct widening *w;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(widenings); i++) {
+		struct kvm_memory_slot slot = {};
+		gfn_t start, end;
+
+		w = &widenings[i];
+		slot.base_gfn = w->base;
+		slot.npages = w->npages;
+		slot.gmem.pgoff = w->pgoff;
+		start = w->start;
+		end = w->end;
+		kvm_gmem_provider_widen(&slot, &start, &end);
+		KUNIT_EXPECT_EQ_MSG(test, w->first, start, "%s", w->what);
+		KUNIT_EXPECT_EQ_MSG(test, w->last, end, "%s", w->what);
+	}
+}
+
 static int gmem_provider_test_init(struct kunit *test)
 {
 	struct file *file = anon_inode_getfile("[gmem_provider_kunit]", &test_fops, NULL, O_RDWR);
@@ -145,6 +204,7 @@ static struct kunit_case gmem_provider_cases[] = {
 	KUNIT_CASE(slots_by_type),
 	KUNIT_CASE(no_slots_after_encryption),
 	KUNIT_CASE(no_encryption_after_slots),
+	KUNIT_CASE(widened),
 	{}
 };
 
