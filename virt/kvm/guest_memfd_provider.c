@@ -339,7 +339,7 @@ int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
 
-	/* A slot that is being deleted is a copy without file. */
+	/* A slot that is being deleted is a copy without file: all that meet it try again. */
 	if (!kvm_slot_has_gmem(slot) || !slot->gmem.provider)
 		return -ENOENT;
 	return slot->gmem.provider->is_private(slot->gmem.file,

@@ -230,6 +230,66 @@ TEST_F(gmem, two_machines)
 	vmm_close(&vmm);
 }
 
+/* A guest that reads a word over and over, and how its runs end. */
+struct reader {
+	struct vcpu *cpu;
+	bool stop;
+	unsigned long faults;	/* told that its memory is of the wrong kind */
+	unsigned long gaps;	/* no slot there */
+	unsigned long odd;
+};
+
+static void *read_on(void *arg)
+{
+	const struct guest_job job = {
+		.command = GUEST_TOUCH, .gpa = FILE_GPA, .words = 1UL << 62,
+	};
+	struct reader *r = arg;
+	int err;
+
+	if (guest_start(r->cpu, &job))
+		r->odd++;
+	while (!__atomic_load_n(&r->stop, __ATOMIC_SEQ_CST) && !r->odd) {
+		err = ERR(ioctl(r->cpu->fd, KVM_RUN, NULL));
+		if (!err && r->cpu->run->exit_reason == KVM_EXIT_MMIO)
+			r->gaps++;
+		else if (err == EFAULT && r->cpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+			r->faults++;
+		else if (err != EINTR)
+			r->odd++;
+	}
+	return NULL;
+}
+
+/* A page is what it is while its slot is replaced: nobody is told to convert it. */
+TEST_F(gmem, replaced_while_it_is_read)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, BLOCK, &gmem);
+	struct reader r = { .cpu = &self->cpu };
+	unsigned int state = 88172645U;
+	unsigned long rounds = 0;
+	pthread_t thread;
+	time_t end;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_GT(race_seconds(), 0);
+	ASSERT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 1));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_on, &r));
+	for (end = seconds() + race_seconds(); seconds() < end; rounds++) {
+		usleep(next_random(&state) % 500);
+		ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
+		usleep(next_random(&state) % 500);
+		ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, gmem, 0));
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_SEQ_CST);
+	vcpu_stop(&self->cpu, thread);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	TH_LOG("%lu rounds, %lu accesses without a slot", rounds, r.gaps);
+	EXPECT_EQ(0, r.faults);
+	EXPECT_EQ(0, r.odd);
+	EXPECT_GT(r.gaps, 0);
+}
+
 /* What can go, each in its turn. */
 enum holder { THE_FILE, THE_DESCRIPTOR, THE_NAME, THE_MAPPING, THE_SLOT, NR_HOLDERS };
 
