@@ -331,8 +331,7 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
  * @kvm: the virtual machine
  * @gfn: the page
  *
- * Context: srcu or slots_lock is held. May sleep if the page is in a slot of a
- * provider.
+ * Context: srcu or slots_lock is held, and no lock that forbids sleeping, such as mmu_lock.
  * Return: 1 if it is private, 0 if it is shared, -ENOENT if no provider has it.
  */
 int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
@@ -342,6 +341,7 @@ int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
 	/* A slot that is being deleted is a copy without file: all that meet it try again. */
 	if (!kvm_slot_has_gmem(slot) || !slot->gmem.provider)
 		return -ENOENT;
+	might_sleep();
 	return slot->gmem.provider->is_private(slot->gmem.file,
 					       gfn - slot->base_gfn + slot->gmem.pgoff);
 }

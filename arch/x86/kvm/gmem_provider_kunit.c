@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memslots of a provider: which virtual machines may have them, and what an invalidation makes
- * look again. The machines are no more than their data, so that there is one of each type,
- * whatever the processor can run.
+ * Memslots of a provider: which virtual machines may have them, what an invalidation makes look
+ * again, and where a provider is not asked. The machines are no more than their data, so that
+ * there is one of each type, whatever the processor can run.
  */
 #include <kunit/test.h>
 #include <linux/anon_inodes.h>
@@ -11,9 +11,13 @@
 #include <linux/kvm_host.h>
 
 #include "../../../virt/kvm/guest_memfd.h"
+#include "mmu/mmu_internal.h"
 
 #define BLOCK	((gfn_t)PTRS_PER_PTE)
 #define GIB	(BLOCK * PTRS_PER_PMD)
+
+/* How often the provider was asked, and how often where it must not sleep. */
+static int asked, asked_atomic;
 
 static int test_bind(struct file *file, struct gmem_binding *b)
 {
@@ -24,11 +28,20 @@ static void test_unbind(struct file *file, struct gmem_binding *b)
 {
 }
 
+static bool test_is_private(struct file *file, pgoff_t index)
+{
+	asked++;
+	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && !preemptible())
+		asked_atomic++;
+	return true;
+}
+
 static const struct file_operations test_fops;
 
 static const struct gmem_provider_ops test_ops = {
 	.bind		= test_bind,
 	.unbind		= test_unbind,
+	.is_private	= test_is_private,
 };
 
 static struct gmem_provider test_provider = {
@@ -64,6 +77,7 @@ static struct kvm *make_vm(struct kunit *test, unsigned long type)
 
 	KUNIT_ASSERT_NOT_NULL(test, kvm);
 	mutex_init(&kvm->slots_lock);
+	rwlock_init(&kvm->mmu_lock);
 	kvm->arch.vm_type = type;
 	return kvm;
 }
@@ -182,6 +196,44 @@ static void widened(struct kunit *test)
 	}
 }
 
+/* A machine with one slot of the provider, for which kvm_mem_is_private() asks it. */
+static struct kvm *make_vm_with_slot(struct kunit *test, struct kvm_memory_slot *slot)
+{
+	struct kvm *kvm = make_vm(test, KVM_X86_SW_PROTECTED_VM);
+	int i;
+
+	KUNIT_ASSERT_EQ(test, 0, prepare(kvm, slot, test->priv));
+	slot->flags |= KVM_MEM_GUEST_MEMFD;
+	for (i = 0; i < ARRAY_SIZE(slot->arch.lpage_info); i++) {
+		slot->arch.lpage_info[i] = kunit_kzalloc(test, sizeof(struct kvm_lpage_info),
+							 GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, slot->arch.lpage_info[i]);
+	}
+	kvm->arch.has_private_mem = true;
+	kvm->gmem_provider_slots = 1;
+	rcu_assign_pointer(kvm->memslots[0], &kvm->__memslots[0][0]);
+	atomic_long_set(&kvm->__memslots[0][0].last_used_slot, (unsigned long)slot);
+	return kvm;
+}
+
+/* Those who look for entries that could be larger hold mmu_lock. */
+static void not_asked_under_mmu_lock(struct kunit *test)
+{
+	struct kvm_memory_slot slot;
+	struct kvm *kvm = make_vm_with_slot(test, &slot);
+
+	asked = 0;
+	asked_atomic = 0;
+	KUNIT_EXPECT_TRUE(test, kvm_mem_is_private(kvm, 0));
+	KUNIT_EXPECT_EQ(test, 1, asked);
+	KUNIT_EXPECT_EQ(test, 0, asked_atomic);
+	write_lock(&kvm->mmu_lock);
+	KUNIT_EXPECT_EQ(test, PG_LEVEL_4K, kvm_mmu_max_mapping_level(kvm, NULL, &slot, 0));
+	write_unlock(&kvm->mmu_lock);
+	KUNIT_EXPECT_EQ(test, 1, asked);
+	KUNIT_EXPECT_EQ(test, 0, asked_atomic);
+}
+
 static int gmem_provider_test_init(struct kunit *test)
 {
 	struct file *file = anon_inode_getfile("[gmem_provider_kunit]", &test_fops, NULL, O_RDWR);
@@ -205,6 +257,7 @@ static struct kunit_case gmem_provider_cases[] = {
 	KUNIT_CASE(no_slots_after_encryption),
 	KUNIT_CASE(no_encryption_after_slots),
 	KUNIT_CASE(widened),
+	KUNIT_CASE(not_asked_under_mmu_lock),
 	{}
 };
 
