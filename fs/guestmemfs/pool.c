@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
+#include <linux/export.h>
 #include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/io.h>
@@ -259,6 +260,7 @@ bool guestmemfs_has_memory(phys_addr_t phys)
 			return true;
 	return false;
 }
+EXPORT_SYMBOL_GPL(guestmemfs_has_memory);
 
 /* For a pool that is new, or whose contents are thrown away. */
 static const char * __init gmfs_make_meta(struct gmfs_pool *pool)
