@@ -16,8 +16,14 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <uapi/linux/guestmemfs.h>
+#include <uapi/linux/kvm.h>
 
 #include "internal.h"
+
+/* A VMM may pass the flags that it has for KVM_CREATE_GUEST_MEMFD. */
+static_assert(GUESTMEMFS_GMEM_MMAP == GUEST_MEMFD_FLAG_MMAP);
+static_assert(GUESTMEMFS_GMEM_INIT_SHARED == GUEST_MEMFD_FLAG_INIT_SHARED);
+static_assert(GUESTMEMFS_ATTRIBUTE_PRIVATE == KVM_MEMORY_ATTRIBUTE_PRIVATE);
 
 /**
  * struct gmfs_gmem - what a descriptor knows beside its file

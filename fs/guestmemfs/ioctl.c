@@ -11,6 +11,15 @@
 
 #include "internal.h"
 
+/* The same for programs of 32 bits, which come by compat_ptr_ioctl(). */
+static_assert(sizeof(struct guestmemfs_create_gmem) == 16);
+static_assert(sizeof(struct guestmemfs_set_attributes) == 40);
+static_assert(offsetof(struct guestmemfs_set_attributes, offset) == 8);
+static_assert(offsetof(struct guestmemfs_set_attributes, error_offset) == 32);
+static_assert(sizeof(struct guestmemfs_get_state) == 40);
+static_assert(offsetof(struct guestmemfs_get_state, offset) == 8);
+static_assert(offsetof(struct guestmemfs_get_state, order) == 32);
+
 /* Of @ksize bytes, of which @min have been there since the first version. */
 static int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
 {

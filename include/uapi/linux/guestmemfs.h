@@ -18,10 +18,12 @@
 
 #define GUESTMEMFS_IOC_MAGIC		0xB9
 
-/* Offsets of the file are shared at first; without it they are private. */
-#define GUESTMEMFS_GMEM_INIT_SHARED	(1U << 0)
+/* The bits are those of GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED. */
+
 /* The descriptor can be mapped, as far as it is shared. */
-#define GUESTMEMFS_GMEM_MMAP		(1U << 1)
+#define GUESTMEMFS_GMEM_MMAP		(1U << 0)
+/* Offsets of the file are shared at first; without it they are private. */
+#define GUESTMEMFS_GMEM_INIT_SHARED	(1U << 1)
 
 /**
  * struct guestmemfs_create_gmem - argument of %GUESTMEMFS_IOC_CREATE_GMEM
