@@ -70,10 +70,15 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 		return err;
 	if (!gmfs_attributes_valid(&arg))
 		return -EINVAL;
+	/* Can the answer be written? After a conversion EFAULT would read as if there was none. */
+	if (put_user(arg.error_offset, &to->error_offset))
+		return -EFAULT;
 	err = gmfs_convert(file_inode(file), arg.offset >> PAGE_SHIFT,
 			   (arg.offset + arg.length) >> PAGE_SHIFT,
 			   arg.attributes & GUESTMEMFS_ATTRIBUTE_PRIVATE, &held);
-	if ((!err || err == -EAGAIN) && put_user((u64)held << PAGE_SHIFT, &to->error_offset))
+	if (err && err != -EAGAIN)
+		return err;
+	if (put_user((u64)held << PAGE_SHIFT, &to->error_offset) && err)
 		return -EFAULT;
 	return err;
 }

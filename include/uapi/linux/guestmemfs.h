@@ -78,7 +78,8 @@ struct guestmemfs_set_attributes {
  * On a descriptor of %GUESTMEMFS_IOC_CREATE_GMEM: makes a part of the file private or
  * shared, for all who have it, in place. All of it or nothing. EAGAIN: it was to become
  * private and something holds a page of it; EBUSY: a kexec has begun, or a part of it is being
- * truncated; ENOSPC: no room to remember it; EROFS; ENOMEM.
+ * truncated; ENOSPC: no room to remember it; EROFS; ENOMEM; EFAULT: the argument cannot be
+ * read, or @error_offset cannot be written. With an error nothing has changed.
  */
 #define GUESTMEMFS_IOC_SET_ATTRIBUTES	_IOWR(GUESTMEMFS_IOC_MAGIC, 1, \
 					      struct guestmemfs_set_attributes)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls as an interface: values that are KVM's own, and layouts.
+ * The ioctls as an interface: values that are KVM's own, layouts, and what is left of a call
+ * whose answer cannot be written.
  */
 #include <stddef.h>
 
@@ -78,6 +79,47 @@ TEST_F(gmem, layouts)
 	EXPECT_EQ(0x4010b900, GUESTMEMFS_IOC_CREATE_GMEM);
 	EXPECT_EQ(0xc028b901, GUESTMEMFS_IOC_SET_ATTRIBUTES);
 	EXPECT_EQ(0xc028b902, GUESTMEMFS_IOC_GET_STATE);
+}
+
+/* EFAULT means that nothing has happened: a VMM would do it again, or give up the guest. */
+TEST_F(gmem, answer_that_cannot_be_written)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK);
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	/* In the second variant all is in memory that can be written but the answer itself. */
+	const size_t places[] = {
+		PAGE, PAGE - offsetof(struct guestmemfs_set_attributes, error_offset),
+	};
+	int i;
+
+	ASSERT_GE(gmem, 0);
+	ASSERT_NE(MAP_FAILED, area);
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		struct guestmemfs_set_attributes *arg = (void *)(area + places[i]);
+
+		*arg = (struct guestmemfs_set_attributes) {
+			.size = sizeof(*arg), .offset = PAGE, .length = BLOCK,
+			.attributes = variant->other,
+		};
+		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
+		EXPECT_EQ(EFAULT, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
+		EXPECT_EQ(variant->state, gmem_state(gmem, PAGE));
+		EXPECT_EQ(variant->state, gmem_state(gmem, BLOCK));
+		/* What is wrong with the argument is told first. */
+		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
+		arg->length = 0;
+		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
+		EXPECT_EQ(EINVAL, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
+		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
+		arg->length = BLOCK;
+		arg->error_offset = 1;
+		EXPECT_EQ(0, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
+		EXPECT_EQ(0, arg->error_offset);
+		EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(gmem, PAGE));
+		ASSERT_EQ(0, gmem_convert(gmem, PAGE, BLOCK, variant->first));
+	}
 }
 
 TEST_HARNESS_MAIN
