@@ -92,7 +92,8 @@ static int gmfs_gmem_bind(struct file *file, struct gmem_binding *b)
 		goto out;
 	err = -EEXIST;
 	list_for_each_entry(other, &gi->bindings, node)
-		if (other->vm_id == b->vm_id && gmfs_binding_touches(other, b->start, b->end))
+		if (other->vm_id == b->vm_id && other->as_id == b->as_id &&
+		    gmfs_binding_touches(other, b->start, b->end))
 			goto out;
 	gmem->vm_id = b->vm_id;
 	list_add_tail(&b->node, &gi->bindings);
