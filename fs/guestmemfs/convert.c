@@ -161,34 +161,6 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
 	return err;
 }
 
-/*
- * If the entry around a page is of one character now, it can be mapped as one
- * again: smaller entries inside it go, and come back larger.
- */
-static void gmfs_convert_merge(struct inode *inode, pgoff_t page, pgoff_t first, pgoff_t last)
-{
-	static const int orders[] = { PUD_ORDER, PMD_ORDER };
-	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		pgoff_t size = 1UL << orders[i], start = round_down(page, size);
-
-		if (start >= first && start + size <= last)
-			return;
-		/* No entry goes beyond the end of the file. */
-		if (start + size > end)
-			continue;
-		if (gmfs_file_character(inode, start, orders[i]) == GMFS_MIXED)
-			continue;
-		unmap_mapping_range(inode->i_mapping, (loff_t)start << PAGE_SHIFT,
-				    (loff_t)size << PAGE_SHIFT, 1);
-		gmfs_gmem_invalidate_begin(inode, start, start + size);
-		gmfs_gmem_invalidate_end(inode, start, start + size);
-		return;
-	}
-}
-
 /**
  * gmfs_convert - make a part of a file private or shared, in place
  * @inode: the file
@@ -199,6 +171,12 @@ static void gmfs_convert_merge(struct inode *inode, pgoff_t page, pgoff_t first,
  *
  * The host's mappings go, then the guests', then the character is stored; a
  * fault that was on its way comes again. All or nothing.
+ *
+ * What is not converted stays mapped, but for the rest of an entry of which a part is. Where
+ * an entry can be larger now, the next fault in the part makes it so: KVM puts the large
+ * entry in the place of its table, and gmfs_retract() does so for the host. Nothing is
+ * unmapped for the sake of that: it may be that no larger entry is possible, and a guest
+ * that has accepted private pages would lose them.
  *
  * Context: process context.
  * Return: 0, -EINVAL beyond the end of the file, or what the uapi header lists.
@@ -231,10 +209,6 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 	gmfs_gmem_invalidate_begin(inode, first, last);
 	err = gmfs_convert_store(inode, first, last, private);
 	gmfs_gmem_invalidate_end(inode, first, last);
-	if (!err) {
-		gmfs_convert_merge(inode, first, first, last);
-		gmfs_convert_merge(inode, last - 1, first, last);
-	}
 out:
 	filemap_invalidate_unlock(mapping);
 	return err;

@@ -71,10 +71,13 @@ TEST_F(gmem, gigabyte)
 	ASSERT_EQ(0, gmem_convert(gmem, mixed, BLOCK / 2, variant->first));
 	ASSERT_EQ(0, gmem_convert(gmem, mixed + BLOCK / 2, BLOCK / 2, variant->first));
 	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
-	/* Any page will do, not only one that was converted. */
+	/* By a fault in what came last: what else is mapped stays as it is until then. */
 	EXPECT_EQ(1, guest_load(&self->cpu, FILE_GPA + GIB - 8));
-	EXPECT_ENTRIES(1, 0, 0, "converted back");
+	EXPECT_ENTRIES(0, 511, 0, "converted back");
 	EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + page));
+	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA + mixed + BLOCK - 8, 1, 0));
+	/* Shadowing keeps the table in whose place the entry is, for when it is needed again. */
+	EXPECT_ENTRIES(1, has_tdp() ? 0 : 511, 0, "and touched");
 	/* All of the other kind is one, too. */
 	ASSERT_EQ(0, gmem_convert(gmem, 0, GIB, variant->other));
 	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));

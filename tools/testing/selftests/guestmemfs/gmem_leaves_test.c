@@ -61,10 +61,11 @@ TEST_F(gmem, page_of_a_gigabyte)
 	EXPECT_EQ(1, look_everywhere(p));
 	EXPECT_LEAVES(p, GIB, 0, 511, 511, "all but that page");
 	ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, GMEM_SHARED));
-	/* Any page will do, not only the one that was converted. */
+	/* Nothing goes that can be seen, be it for a larger entry, until the page is used. */
 	EXPECT_EQ(2, peek(p + GIB - 1));
-	EXPECT_LEAVES(p, GIB, 1, 0, 0, "converted back");
+	EXPECT_LEAVES(p, GIB, 0, 511, 511, "converted back");
 	EXPECT_EQ(1, peek(p + CONVERTED));
+	EXPECT_LEAVES(p, GIB, 1, 0, 0, "and looked at");
 	/* By pieces, each of which leaves its block in parts; and all at once. */
 	ASSERT_EQ(0, gmem_convert(gmem, MIXED, 2 * BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(513, look_everywhere(p));
@@ -72,6 +73,7 @@ TEST_F(gmem, page_of_a_gigabyte)
 	ASSERT_EQ(0, gmem_convert(gmem, MIXED + PAGE, BLOCK, GMEM_SHARED));
 	EXPECT_EQ(1, look_everywhere(p));
 	ASSERT_EQ(0, gmem_convert(gmem, MIXED + BLOCK + PAGE, BLOCK - PAGE, GMEM_SHARED));
+	EXPECT_EQ(0, peek(p + MIXED + 2 * BLOCK - 1));
 	EXPECT_EQ(1, look_everywhere(p));
 	EXPECT_LEAVES(p, GIB, 0, 511, 511, "all but a page converted back");
 	ASSERT_EQ(0, gmem_convert(gmem, 0, GIB, GMEM_SHARED));
@@ -99,7 +101,9 @@ TEST_F(gmem, page_of_a_block)
 	EXPECT_LEAVES(p, 3 * BLOCK, 0, 2, 511, "a page of the second converted");
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_SHARED));
 	EXPECT_LE(0, peek(p + 2 * BLOCK - 1));
-	EXPECT_LEAVES(p, 3 * BLOCK, 0, 3, 0, "converted back");
+	EXPECT_LEAVES(p, 3 * BLOCK, 0, 2, 511, "converted back");
+	EXPECT_LE(0, peek(p + BLOCK));
+	EXPECT_LEAVES(p, 3 * BLOCK, 0, 3, 0, "and looked at");
 	/* Over the end of a block: both are whole again when both halves are back. */
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK / 2, BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(512, look(p, 3 * BLOCK, PAGE));

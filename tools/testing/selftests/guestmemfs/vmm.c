@@ -171,20 +171,29 @@ int vmm_remove(const struct vmm *v, int slot)
 	return vmm_set_region(v, &region);
 }
 
-/* How many entries of a size the second stage of page tables has: "4k", "2m" or "1g". */
-long vmm_entries(const struct vmm *v, const char *size)
+/* What KVM counts of a virtual machine and all of its CPUs, by the name that it has in debugfs. */
+long vmm_stat(const struct vmm *v, const char *name)
 {
 	char path[128];
 	long nr = -1;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/pages_%s", getpid(), v->vm, size);
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm/%d-%d/%s", getpid(), v->vm, name);
 	f = fopen(path, "r");
 	if (!f || fscanf(f, "%ld", &nr) != 1)
 		nr = -1;
 	if (f)
 		fclose(f);
 	return nr;
+}
+
+/* How many entries of a size the second stage of page tables has: "4k", "2m" or "1g". */
+long vmm_entries(const struct vmm *v, const char *size)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "pages_%s", size);
+	return vmm_stat(v, name);
 }
 
 static int set_cpuid(const struct vmm *v, const struct vcpu *c)
