@@ -167,7 +167,8 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
  * @first: first page
  * @last: page after the last one
  * @private: private, or else shared
- * @held: with -EAGAIN: the first page that something holds
+ * @held: with -EAGAIN: the first page that something holds; with -EEXIST: the first one that
+ *	two machines have bound whose guests use private pages
  *
  * The host's mappings go, then the guests', then the character is stored; a
  * fault that was on its way comes again. All or nothing.
@@ -197,6 +198,9 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 			DIV_ROUND_UP(last, GUESTMEMFS_BLOCK_PAGES));
 	err = 0;
 	if (gmfs_file_is(inode, first, last, private))
+		goto out;
+	err = -EEXIST;
+	if (private && gmfs_gmem_contested(inode, first, last, held))
 		goto out;
 	unmap_mapping_range(mapping, (loff_t)first << PAGE_SHIFT,
 			    (loff_t)(last - first) << PAGE_SHIFT, 1);

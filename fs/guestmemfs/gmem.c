@@ -77,11 +77,61 @@ void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
 			b->ops->invalidate_end(b, first, last);
 }
 
+/* Can two guests use what is private in both bindings? Those of one machine are one guest. */
+static bool gmfs_bindings_contest(const struct gmem_binding *a, const struct gmem_binding *b)
+{
+	return a->uses_private && b->uses_private && a->vm_id != b->vm_id;
+}
+
+/**
+ * gmfs_gmem_contested - could a part of a file be private to more than one guest
+ * @inode: the file; its invalidate_lock is held
+ * @first: first page
+ * @last: page after the last one
+ * @page: the answer: the first page of it that two machines have bound
+ *
+ * Bindings are in the order of their first pages, and those of one machine do not overlap,
+ * as one that has private memory has one address space. So the one that ends last of those
+ * before tells: if it is of the same machine, what else goes that far was met before.
+ *
+ * Return: true if there is such a page.
+ */
+bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page)
+{
+	const struct gmem_binding *b, *longest = NULL;
+
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node) {
+		if (b->start >= last)
+			break;
+		if (!b->uses_private || !gmfs_binding_touches(b, first, last))
+			continue;
+		if (longest && gmfs_bindings_contest(longest, b) &&
+		    max(b->start, first) < longest->end) {
+			*page = max(b->start, first);
+			return true;
+		}
+		if (!longest || b->end > longest->end)
+			longest = b;
+	}
+	return false;
+}
+
+/* May it stand beside one that is there, of which it touches a part? */
+static bool gmfs_binding_fits(struct inode *inode, const struct gmem_binding *b,
+			      const struct gmem_binding *other)
+{
+	if (b->vm_id == other->vm_id)
+		return b->as_id != other->as_id;
+	return !gmfs_bindings_contest(b, other) ||
+	       gmfs_file_is(inode, max(b->start, other->start), min(b->end, other->end), false);
+}
+
 static int gmfs_gmem_bind(struct file *file, struct gmem_binding *b)
 {
 	struct inode *inode = file_inode(file);
 	struct gmfs_gmem *gmem = file->private_data;
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct list_head *bindings = &GUESTMEMFS_I(inode)->bindings, *before = bindings;
 	struct gmem_binding *other;
 	int err = -EINVAL;
 
@@ -91,12 +141,15 @@ static int gmfs_gmem_bind(struct file *file, struct gmem_binding *b)
 	if (b->end < b->start || b->end > i_size_read(inode) >> PAGE_SHIFT)
 		goto out;
 	err = -EEXIST;
-	list_for_each_entry(other, &gi->bindings, node)
-		if (other->vm_id == b->vm_id && other->as_id == b->as_id &&
-		    gmfs_binding_touches(other, b->start, b->end))
+	list_for_each_entry(other, bindings, node) {
+		if (other->start <= b->start)
+			before = &other->node;
+		if (gmfs_binding_touches(other, b->start, b->end) &&
+		    !gmfs_binding_fits(inode, b, other))
 			goto out;
+	}
 	gmem->vm_id = b->vm_id;
-	list_add_tail(&b->node, &gi->bindings);
+	list_add(&b->node, before);
 	err = 0;
 out:
 	filemap_invalidate_unlock(inode->i_mapping);

@@ -121,7 +121,7 @@ struct gmfs_pool {
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
  * @held: in gmfs_pool.held, which has a reference then
- * @bindings: memslots of hypervisors; under invalidate_lock
+ * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
  * @pins: who holds frames, each with a reference; under invalidate_lock
  * @truncating: blocks are on their way out, or were; under @map_lock
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
@@ -304,6 +304,7 @@ void gmfs_unpin_pages(struct gmfs_pin *pin);
 extern const struct file_operations gmfs_gmem_file_operations;
 void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last);
 void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last);
+bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page);
 int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags);
 bool gmfs_is_gmem(const struct file *file);
 u32 gmfs_gmem_flags(const struct file *file);
@@ -315,6 +316,12 @@ static inline void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first
 
 static inline void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
 {
+}
+
+static inline bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last,
+				       pgoff_t *page)
+{
+	return false;
 }
 
 static inline int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)

@@ -76,7 +76,7 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 	err = gmfs_convert(file_inode(file), arg.offset >> PAGE_SHIFT,
 			   (arg.offset + arg.length) >> PAGE_SHIFT,
 			   arg.attributes & GUESTMEMFS_ATTRIBUTE_PRIVATE, &held);
-	if (err && err != -EAGAIN)
+	if (err && err != -EAGAIN && err != -EEXIST)
 		return err;
 	if (put_user((u64)held << PAGE_SHIFT, &to->error_offset) && err)
 		return -EFAULT;

@@ -63,6 +63,7 @@ struct gmem_binding_ops {
  * @end: page after the last one
  * @vm_id: number of the virtual machine
  * @as_id: which of its address spaces; in each of them a part of the file is bound once
+ * @uses_private: the machine is of a kind whose guest can use private pages
  * @ops: the consumer's
  *
  * The consumer makes it, fills in all but @node, and keeps it until after
@@ -74,14 +75,15 @@ struct gmem_binding {
 	pgoff_t end;
 	u64 vm_id;
 	u16 as_id;
+	bool uses_private;
 	const struct gmem_binding_ops *ops;
 };
 
 /**
  * struct gmem_provider_ops - what a consumer asks of the provider
  * @bind: may the part be bound; -EINVAL if it is not in the file or the
- *	descriptor is for another machine, -EEXIST if something of it is bound already
- *	in the same address space of the machine
+ *	descriptor is for another machine, -EEXIST if something of it is bound already,
+ *	in the same address space, or is private and bound by another machine that uses it
  * @unbind: forget the binding; the consumer has unmapped it
  * @get_pfn: the frame of a page, allocated if need be; @order is the largest of 0,
  *	PMD_ORDER and PUD_ORDER such that the aligned part of the file around the page

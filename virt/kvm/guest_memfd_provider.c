@@ -214,6 +214,7 @@ int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
 		.end	= pgoff + slot->npages,
 		.vm_id	= kvm_gmem_vm_id(kvm),
 		.as_id	= slot->as_id,
+		.uses_private = kvm_arch_has_private_mem(kvm),
 		.ops	= &kvm_gmem_binding_ops,
 	};
 	slot->flags |= KVM_MEMSLOT_GMEM_ONLY;

@@ -63,7 +63,8 @@ struct guestmemfs_create_gmem {
  * @offset: first byte, a multiple of 4096
  * @length: bytes, a multiple of 4096, not zero; not beyond the end of the file
  * @attributes: %GUESTMEMFS_ATTRIBUTE_PRIVATE, or 0 for shared
- * @error_offset: out, with EAGAIN: the first offset that something holds; 0 on success
+ * @error_offset: out, with EAGAIN: the first offset that something holds; with EEXIST: the
+ *	first one that two virtual machines have; 0 on success
  */
 struct guestmemfs_set_attributes {
 	__u32 size;
@@ -77,9 +78,10 @@ struct guestmemfs_set_attributes {
 /*
  * On a descriptor of %GUESTMEMFS_IOC_CREATE_GMEM: makes a part of the file private or
  * shared, for all who have it, in place. All of it or nothing. EAGAIN: it was to become
- * private and something holds a page of it; EBUSY: a kexec has begun, or a part of it is being
- * truncated; ENOSPC: no room to remember it; EROFS; ENOMEM; EFAULT: the argument cannot be
- * read, or @error_offset cannot be written. With an error nothing has changed.
+ * private and something holds a page of it; EEXIST: it was to become private, and two virtual
+ * machines with private memory have memslots of a page of it; EBUSY: a kexec has begun, or a
+ * part of it is being truncated; ENOSPC: no room to remember it; EROFS; ENOMEM; EFAULT: the
+ * argument cannot be read, or @error_offset cannot be written. With an error nothing has changed.
  */
 #define GUESTMEMFS_IOC_SET_ATTRIBUTES	_IOWR(GUESTMEMFS_IOC_MAGIC, 1, \
 					      struct guestmemfs_set_attributes)

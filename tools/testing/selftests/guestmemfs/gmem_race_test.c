@@ -121,13 +121,13 @@ static void convert_second(unsigned int *state)
 	convert_some(state, &zones[1]);
 }
 
-static void share_what_it_needs(const struct vcpu *c)
+static void share_what_it_needs(unsigned long type, const struct vcpu *c)
 {
 	uint64_t offset = c->run->memory_fault.gpa - FILE_GPA;
 
 	if (offset >= SIZE)
 		is_wrong("fault outside the file", offset);
-	else if (vm_type == KVM_X86_DEFAULT_VM)
+	else if (type == KVM_X86_DEFAULT_VM)
 		convert(offset / PAGE, offset / PAGE + 1, false);
 }
 
@@ -135,15 +135,20 @@ static void share_what_it_needs(const struct vcpu *c)
  * Goes on until there is something to say, as a VMM would: what a guest needs is shared, and
  * what is behind the end of the file comes back.
  */
-static enum vcpu_end go_on(struct vcpu *c, enum vcpu_end end)
+static enum vcpu_end go_on_as(unsigned long type, struct vcpu *c, enum vcpu_end end)
 {
 	while ((end == VCPU_FAULT || end == VCPU_NO_MEMORY) && !stopped()) {
 		if (end == VCPU_FAULT)
-			share_what_it_needs(c);
+			share_what_it_needs(type, c);
 		usleep(10);
 		end = vcpu_go(c);
 	}
 	return end;
+}
+
+static enum vcpu_end go_on(struct vcpu *c, enum vcpu_end end)
+{
+	return go_on_as(vm_type, c, end);
 }
 
 /*
@@ -274,7 +279,7 @@ static void descriptors(unsigned int *state)
 	close(own_first ? fd : own);
 }
 
-/* A whole machine, which sees the same memory. */
+/* A whole machine, which sees the same memory, as far as it is shared. */
 static void machines(unsigned int *state)
 {
 	uint64_t gpa = FILE_GPA + random_page(state, KEPT, LOST) * PAGE;
@@ -287,7 +292,7 @@ static void machines(unsigned int *state)
 	struct vmm v;
 	int own;
 
-	if (vmm_make(&v, vm_type) || vcpu_make(&v, &c, 0)) {
+	if (vmm_make(&v, KVM_X86_DEFAULT_VM) || vcpu_make(&v, &c, 0)) {
 		is_wrong("a machine", errno);
 		return;
 	}
@@ -295,7 +300,7 @@ static void machines(unsigned int *state)
 	if (own < 0 || vmm_bind(&v, 1, FILE_GPA, TAIL * PAGE, own, 0))
 		is_wrong("a machine's slot", errno);
 	close(own);
-	if (go_on(&c, guest_do(&c, &job)) == VCPU_BAD)
+	if (go_on_as(KVM_X86_DEFAULT_VM, &c, guest_do(&c, &job)) == VCPU_BAD)
 		is_wrong("what another machine finds in the kept part", gpa);
 	vmm_close(&v);
 	vcpu_close(&c);

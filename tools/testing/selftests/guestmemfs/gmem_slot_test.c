@@ -195,17 +195,21 @@ TEST_F(gmem, overlap)
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, BLOCK, 2));
 }
 
-/* Each machine has descriptors of its own; the memory is one. */
+/*
+ * Each machine has descriptors of its own; the memory is one, as far as it is shared. What is
+ * private is another matter, see gmem_machine_test.c.
+ */
 TEST_F(gmem, two_machines)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK), mine, theirs;
 	struct vcpu cpu;
 	struct vmm vmm;
 
-	ASSERT_EQ(0, vmm_make(&vmm, variant->type));
+	ASSERT_EQ(0, vmm_make(&vmm, KVM_X86_DEFAULT_VM));
 	ASSERT_EQ(0, vcpu_make(&vmm, &cpu, 0));
 	mine = gmem_create(fd, self->vmm.vm, variant->flags);
 	theirs = gmem_create(fd, vmm.vm, variant->flags);
+	ASSERT_EQ(0, gmem_convert(mine, 0, 2 * BLOCK, GMEM_SHARED));
 	EXPECT_EQ(EINVAL, ERR(vmm_bind(&vmm, FILE_SLOT, FILE_GPA, BLOCK, mine, 0)));
 	EXPECT_EQ(EINVAL, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, theirs, 0)));
 	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, mine, 0));
@@ -214,10 +218,9 @@ TEST_F(gmem, two_machines)
 	EXPECT_EQ(VCPU_DONE, guest_check(&cpu, FILE_GPA + GIB, BLOCK, 3));
 	EXPECT_EQ(1, vmm_entries(&vmm, "2m"));
 	/* A conversion is one for both, by either descriptor. */
-	ASSERT_EQ(0, gmem_convert(mine, BLOCK, PAGE, variant->other));
+	ASSERT_EQ(0, gmem_convert(mine, BLOCK, PAGE, GMEM_PRIVATE));
 	EXPECT_EQ(0, vmm_entries(&vmm, "2m"));
-	ASSERT_EQ(0, gmem_convert(theirs, BLOCK, PAGE,
-				  variant->first));
+	ASSERT_EQ(0, gmem_convert(theirs, BLOCK, PAGE, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, guest_fill(&cpu, FILE_GPA + GIB, BLOCK, 4));
 	EXPECT_EQ(1, vmm_entries(&vmm, "2m"));
 	/* And what one of them keeps is there when the other has gone. */
@@ -225,7 +228,7 @@ TEST_F(gmem, two_machines)
 	vmm_close(&vmm);
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + BLOCK, BLOCK, 4));
 	/* A third one cannot take the place of one that is gone. */
-	ASSERT_EQ(0, vmm_make(&vmm, variant->type));
+	ASSERT_EQ(0, vmm_make(&vmm, KVM_X86_DEFAULT_VM));
 	EXPECT_EQ(EINVAL, ERR(vmm_bind(&vmm, FILE_SLOT, FILE_GPA, BLOCK, theirs, BLOCK)));
 	vmm_close(&vmm);
 }
