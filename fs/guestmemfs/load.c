@@ -7,6 +7,7 @@
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
+#include <linux/liveupdate.h>
 #include <linux/security.h>
 #include <linux/slab.h>
 
@@ -85,14 +86,19 @@ static bool gmfs_load_is_orphan(const struct gmfs_loader *l, u32 ino)
 static int gmfs_load_free_orphans(struct gmfs_loader *l)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(l->sb);
-	u32 used = le32_to_cpu(l->t->super->live.used_inodes), ino;
+	u32 used = le32_to_cpu(l->t->super->live.used_inodes), kept = 0, ino;
 	int err = 0;
 
 	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
 		struct gmfs_extmap map = {};
 
-		if (!l->t->inodes[ino].mode || gmfs_inode_forget_sessions(pool, ino) ||
-		    !gmfs_load_is_orphan(l, ino))
+		if (!l->t->inodes[ino].mode)
+			continue;
+		if (gmfs_inode_forget_sessions(pool, ino)) {
+			kept += gmfs_load_is_orphan(l, ino);
+			continue;
+		}
+		if (!gmfs_load_is_orphan(l, ino))
 			continue;
 		err = gmfs_load_map(l, ino, &map);
 		if (err)
@@ -101,6 +107,9 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 		gmfs_map_destroy(&map);
 		gmfs_inode_free(l->t, ino);
 	}
+	if (kept && !liveupdate_enabled())
+		pr_warn("node %d: files without a name whose sessions cannot be retrieved, as live update is off: %u, kept until the next kexec\n",
+			pool->node, kept);
 	return err;
 }
 

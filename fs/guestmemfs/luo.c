@@ -21,7 +21,10 @@
  *
  * An unlinked file
  *   As long as a session preserves it, it goes on to the next kernel. If the
- *   session is not retrieved there, it is freed with the hop after that.
+ *   session is not retrieved there, it is freed with the hop after that. So it is if the
+ *   next kernel has live update off, where no session can be retrieved: the file is kept
+ *   in the pool until one more kexec, the log says so, and ``open_by_handle_at()``
+ *   finds it.
  *
  * Access mode and position
  *   As they were at preserve and at freeze.
@@ -52,7 +55,8 @@
  * them away: guests run until freeze, and what is private then is private in the
  * next kernel. Descriptors for hypervisors can be made of it. The same holds in
  * the next kernel, with or without a mount, until its session is finished; or,
- * should nobody do that, until the next hop.
+ * should nobody do that, until the next hop. Where live update is off, a file with a name
+ * is free of its session with the first mount.
  *
  * Closing a session finishes it, also when the process that has it dies. What
  * it did not retrieve by then stays a file if it has a name, and is freed if it
@@ -127,12 +131,18 @@ static void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino)
  * @pool: the pool
  * @ino: an entry of the inode table in use
  *
+ * With live update off no session can be asked for. What has a name is found by that. What
+ * has none may be all there is of a guest, whose owner did not mean to lose it by an option
+ * of the next kernel's command line.
+ *
  * Context: at mount; gmfs_pool.lock is held.
- * Return: true if a session of the last kernel can still ask for the file.
+ * Return: true if the file stays preserved in this kernel.
  */
 bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino)
 {
-	if (gmfs_inode_incoming(pool, ino) && liveupdate_enabled())
+	bool orphan = pool->tables.inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+
+	if (gmfs_inode_incoming(pool, ino) && (orphan || liveupdate_enabled()))
 		return true;
 	gmfs_inode_unpreserve(pool, ino);
 	return false;

@@ -40,6 +40,28 @@ static int open_path(char **w)
 	errx(2, "line %u: %s is no way to open", line_nr, w[3]);
 }
 
+/* by_handle FILE DIR HANDLE: opens what filetool's handle has told, on the mount that DIR is on. */
+static int open_by_handle(char **w)
+{
+	union {
+		struct file_handle h;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = {};
+	int dir = open(w[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC), used, fd;
+	const char *p = w[3];
+
+	if (dir < 0 || sscanf(p, "%x:%n", (unsigned int *)&u.h.handle_type, &used) != 1)
+		errx(2, "line %u: no directory, or no handle", line_nr);
+	for (p += used; u.h.handle_bytes < MAX_HANDLE_SZ; p += 2) {
+		if (sscanf(p, "%2hhx", &u.h.f_handle[u.h.handle_bytes]) != 1)
+			break;
+		u.h.handle_bytes++;
+	}
+	fd = open_by_handle_at(dir, &u.h, O_RDWR | O_CLOEXEC);
+	close(dir);
+	return named(w[1], fd);
+}
+
 /* make FILE PATH SIZE */
 static int make(char **w)
 {
@@ -251,6 +273,7 @@ static int entry_is(char **w)
 
 const struct command file_commands[] = {
 	{ "open",	3, open_path },
+	{ "by_handle",	3, open_by_handle },
 	{ "make",	3, make },
 	{ "memfd",	2, memfd },
 	{ "unlink",	1, unlink_path },
