@@ -143,8 +143,36 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 	}
 }
 
+/**
+ * struct gmfs_reclaim - private frames that become shared if nothing fails
+ * @ready: calls for it
+ * @inode: the file
+ * @first: first page
+ * @last: page after the last one
+ */
+struct gmfs_reclaim {
+	struct gmfs_ready ready;
+	struct inode *inode;
+	pgoff_t first;
+	pgoff_t last;
+};
+
+static void gmfs_convert_ready(struct gmfs_ready *ready)
+{
+	struct gmfs_reclaim *r = container_of(ready, struct gmfs_reclaim, ready);
+
+	gmfs_reclaim_private(r->inode, r->first, r->last);
+}
+
+/* Frames that were reclaimed and stay private would be lost to the guest. */
 static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, bool private)
 {
+	struct gmfs_reclaim reclaim = {
+		.ready.call	= gmfs_convert_ready,
+		.inode		= inode,
+		.first		= first,
+		.last		= last,
+	};
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	int err;
@@ -153,10 +181,9 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
-	if (!private)
-		gmfs_reclaim_private(inode, first, last);
 	err = gmfs_map_convert(&pool->tables, &gi->map, inode->i_ino, first, last,
-			       private != gmfs_private_by_default(inode));
+			       private != gmfs_private_by_default(inode),
+			       private ? NULL : &reclaim.ready);
 	gmfs_pool_end(pool);
 	return err;
 }

@@ -169,7 +169,7 @@ int gmfs_map_punch(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical, 
 		.clear	= GUESTMEMFS_EXTENT_ALLOCATED,
 	};
 
-	return gmfs_map_edit(t, map, 0, &span, 1);
+	return gmfs_map_edit(t, map, 0, &span, 1, NULL);
 }
 
 /**
@@ -194,7 +194,7 @@ int gmfs_map_truncate(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logica
 		.set	= GUESTMEMFS_EXTENT_TRUNCATED,
 	};
 
-	return gmfs_map_edit(t, map, 0, &span, 1);
+	return gmfs_map_edit(t, map, 0, &span, 1, NULL);
 }
 
 /**
@@ -221,7 +221,7 @@ int gmfs_map_truncate_ready(struct gmfs_tables *t, struct gmfs_extmap *map, u64 
 		.clear	= GUESTMEMFS_EXTENT_TRUNCATED | GUESTMEMFS_EXTENT_ALLOCATED,
 	};
 
-	return gmfs_map_edit(t, map, 0, &span, 1);
+	return gmfs_map_edit(t, map, 0, &span, 1, NULL);
 }
 
 /**

@@ -83,7 +83,7 @@ bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_exte
 
 /* mapedit.c */
 int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
-		  struct gmfs_span *spans, u32 nr);
+		  struct gmfs_span *spans, u32 nr, struct gmfs_ready *ready);
 
 /* states.c */
 bool gmfs_states_fit(const struct gmfs_tables *t, u64 more);

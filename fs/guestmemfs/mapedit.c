@@ -323,6 +323,8 @@ static void gmfs_edit_store(struct gmfs_edit *ed)
  * @ino: the file; 0 if no span makes extents of holes
  * @spans: what to change, ascending and without gaps
  * @nr: their number, 1 to %GMFS_MAX_SPANS
+ * @ready: called when nothing can fail any more and nothing has changed, or NULL; not if there
+ *	is nothing to change
  *
  * What has lost the flag is freed: blocks, map entries and extents.
  *
@@ -330,7 +332,7 @@ static void gmfs_edit_store(struct gmfs_edit *ed)
  * with nothing changed.
  */
 int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
-		  struct gmfs_span *spans, u32 nr)
+		  struct gmfs_span *spans, u32 nr, struct gmfs_ready *ready)
 {
 	struct gmfs_edit ed = {
 		.t = t, .map = map, .ino = ino, .spans = spans, .nr_spans = nr,
@@ -353,6 +355,8 @@ int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	pieces = kvmalloc_array(max(ed.nr, 1U), sizeof(*pieces), GFP_KERNEL_ACCOUNT);
 	if (!pieces)
 		return -ENOMEM;
+	if (ready)
+		ready->call(ready);
 	ed.pieces = pieces;
 	gmfs_edit_cuts(&ed);
 	gmfs_edit_walk(&ed);

@@ -250,6 +250,7 @@ static u32 gmfs_convert_spans(const struct gmfs_tables *t, const struct gmfs_ext
  * @first: first page in the file, of 4 KiB
  * @last: page behind the last one, at most that of %GMFS_MAX_LOGICAL blocks
  * @converted: whether they are to have the other character
+ * @ready: called when nothing can fail any more and nothing has changed, or NULL
  *
  * Blocks are neither needed nor freed. What has become one kind again is one
  * extent again, as far as its blocks go. Takes time by the number of extents
@@ -259,7 +260,7 @@ static u32 gmfs_convert_spans(const struct gmfs_tables *t, const struct gmfs_ext
  * nothing changed.
  */
 int gmfs_map_convert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino, u64 first, u64 last,
-		     bool converted)
+		     bool converted, struct gmfs_ready *ready)
 {
 	struct gmfs_span spans[GMFS_MAX_SPANS] = {};
 	u32 i;
@@ -272,7 +273,7 @@ int gmfs_map_convert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino, u6
 		spans[i].converted = converted;
 	}
 	i = gmfs_convert_spans(t, map, first, last, spans);
-	return gmfs_map_edit(t, map, ino, spans, i);
+	return gmfs_map_edit(t, map, ino, spans, i, ready);
 }
 
 /* Frees the blocks of an extent. Returns whether anything is left of it. */

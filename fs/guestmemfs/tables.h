@@ -140,6 +140,14 @@ struct gmfs_state {
 };
 
 /**
+ * struct gmfs_ready - what is to be done between the last failure and the first change
+ * @call: does it, with the tables and extents as they were
+ */
+struct gmfs_ready {
+	void (*call)(struct gmfs_ready *ready);
+};
+
+/**
  * struct gmfs_complaint - what gmfs_check() found wrong
  * @table: name of the table, for people
  * @entry: index in it
@@ -223,7 +231,7 @@ void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, 
 bool gmfs_map_uniform(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		      u64 nr);
 int gmfs_map_convert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino, u64 first, u64 last,
-		     bool converted);
+		     bool converted, struct gmfs_ready *ready);
 void gmfs_map_drop_truncated(struct gmfs_tables *t, struct gmfs_extmap *map);
 
 /* format.c */

@@ -166,6 +166,28 @@ static void what_a_private_file_loses_is_reclaimed(struct kunit *test)
 	expect_reclaimed(test, 2 * PAGES, 3 * PAGES);
 }
 
+/* Nor is it when the conversion fails: it stays the guest's, and is what it was. */
+static void what_stays_private_is_not_reclaimed(struct kunit *test)
+{
+	struct gmfs_test_file *t = begin(test, true);
+	struct gmfs_pin pin;
+	pgoff_t held;
+
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 3, false), 0);
+	convert(test, t, PAGES, 2 * PAGES, false);
+	expect_reclaimed(test, PAGES, 2 * PAGES);
+	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, PAGES, PAGES + 1), 0);
+	/* On its way out, and in the way. */
+	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
+	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 0, 3 * PAGES, false, &held), -EBUSY);
+	expect_reclaimed(test, 0, 0);
+	KUNIT_EXPECT_TRUE(test, gmfs_file_is(t->inode, 0, PAGES, true));
+	KUNIT_EXPECT_TRUE(test, gmfs_file_is(t->inode, 2 * PAGES, 3 * PAGES, true));
+	gmfs_test_let_go(&pin);
+	convert(test, t, 0, PAGES, false);
+	expect_reclaimed(test, 0, PAGES);
+}
+
 static void guest_begin(struct gmem_binding *b, pgoff_t start, pgoff_t end)
 {
 	struct guest *guest = container_of(b, struct guest, b);
@@ -373,6 +395,7 @@ static void there_is_one_hypervisor(struct kunit *test)
 static struct kunit_case gmfs_gmem_cases[] = {
 	KUNIT_CASE(what_is_shared_again_is_reclaimed),
 	KUNIT_CASE(what_a_private_file_loses_is_reclaimed),
+	KUNIT_CASE(what_stays_private_is_not_reclaimed),
 	KUNIT_CASE(guests_let_go_before_a_change),
 	KUNIT_CASE(only_what_is_in_the_file_is_bound),
 	KUNIT_CASE(a_descriptor_is_of_one_machine),

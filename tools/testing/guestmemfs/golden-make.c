@@ -159,7 +159,7 @@ static void golden_step(struct golden_maker *m, const struct golden_step *s)
 		ino = s->ino;
 		page = s->logical * GUESTMEMFS_BLOCK_PAGES + s->block;
 		CHECK_EQ(gmfs_map_convert(&m->t, &m->map[ino], ino, page, page + s->count,
-					  s->what == CONVERT), 0);
+					  s->what == CONVERT, NULL), 0);
 		break;
 	case TRUNCATE:
 		CHECK_EQ(gmfs_map_truncate(&m->t, &m->map[s->ino], s->logical, s->count), 0);

@@ -103,9 +103,30 @@ int pool_ready(struct pool *p, u32 file, u64 logical, u64 count)
 	return gmfs_map_truncate_ready(&p->t, &p->map[file], logical, count);
 }
 
+/**
+ * struct pool_note - a conversion that has said that it cannot fail any more
+ * @ready: what it calls
+ * @calls: how often it has
+ */
+struct pool_note {
+	struct gmfs_ready ready;
+	int calls;
+};
+
+static void pool_note(struct gmfs_ready *ready)
+{
+	((struct pool_note *)ready)->calls++;
+}
+
+/* What was done before a conversion that then fails could not be undone. */
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
 {
-	return gmfs_map_convert(&p->t, &p->map[file], p->ino[file], first, last, converted);
+	struct pool_note note = { .ready.call = pool_note };
+	int err = gmfs_map_convert(&p->t, &p->map[file], p->ino[file], first, last, converted,
+				   &note.ready);
+
+	CHECK(note.calls <= !err);
+	return err;
 }
 
 u32 pool_block(struct pool *p, u32 file, u64 logical)
