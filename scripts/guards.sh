@@ -27,23 +27,27 @@ lock_file()
 	esac
 }
 
-# The processes that have the lock file $1, as far as one may look, for a message.
+# The processes that have the lock file $1, as far as one may look, for a message: the one that
+# took it, or what it has left behind.
 lock_holders()
 {
-	local pid fd
+	local pid fd comm found='' left=(/proc/[0-9]*/fd/*)
 
 	pid=$(tail -n 1 "$1")
 	if [ -n "$pid" ] && [ -d "/proc/$pid" ]; then
 		printf 'process %s\n' "$pid"
 		return
 	fi
-	for fd in /proc/[0-9]*/fd/*; do
+	for fd in "${left[@]}"; do
 		pid=${fd#/proc/}
 		pid=${pid%%/*}
-		if [ "$fd" -ef "$1" ] && [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ]; then
-			printf '%s (%s)\n' "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null)"
+		if [ "$fd" -ef "$1" ] && [[ ",$$,$BASHPID$found" != *",$pid"* ]]; then
+			read -r comm 2>/dev/null <"/proc/$pid/comm" || continue
+			found+=",$pid ($comm)"
 		fi
-	done | sort -un | head -n 4 | paste -sd, | sed 's/,/, /g; s/^/process /'
+	done
+	found=${found#,}
+	printf 'process %s\n' "${found//,/, }"
 }
 
 # flock_fd FD FILE NAME [-s]: waits for it, and says so.

@@ -224,8 +224,8 @@ run_logged()
 	: >"$log"
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	# shellcheck disable=SC2064 # the process of now
-	trap "kill $pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM HUP
+	# What it has started in its turn goes as well.
+	trap 'exit 130' INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.5
 		if [ $((SECONDS - last)) -ge $every ]; then
