@@ -7,6 +7,24 @@ set -euo pipefail
 export LC_ALL=C
 umask 022
 
+# What a kernel developer may have in the environment, and a hook of git's, would have a part in
+# what is built: another architecture, compiler or repository than the ones that a stamp is for.
+while IFS= read -r name; do
+	case $name in
+	ARCH | SUBARCH | SRCARCH | CROSS_COMPILE* | LLVM* | CC | CXX | CPP | LD | AR | NM | AS | OBJCOPY | OBJDUMP | \
+		READELF | STRIP | RUSTC | PAHOLE | HOSTCC | HOSTCXX | HOSTLD | HOSTAR | HOSTRUSTC | *CFLAGS* | *CPPFLAGS | *CXXFLAGS | *AFLAGS* | *LDFLAGS* | \
+		*RUSTFLAGS* | KCONFIG_* | KBUILD_* | KHDR_INCLUDES | LDLIBS | LOCALVERSION | INSTALL_* | CONFIG_* | \
+		O | C | CF | CHECK | W | V | M | KERNELRELEASE | CPATH | C_INCLUDE_PATH | LIBRARY_PATH | \
+		GCC_EXEC_PREFIX | COMPILER_PATH | LD_RUN_PATH | DEPENDENCIES_OUTPUT | SUNPRO_DEPENDENCIES | \
+		GIT_* | TAR_OPTIONS | XZ_OPT | XZ_DEFAULTS | GREP_OPTIONS | POSIXLY_CORRECT | CDPATH)
+		case $name in
+		GIT_AUTHOR_* | GIT_COMMITTER_* | GIT_CONFIG_* | GIT_CEILING_DIRECTORIES) ;;
+		*) unset "$name" ;;
+		esac
+		;;
+	esac
+done < <(compgen -e)
+
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 KERNEL_SERIES=7.3
 
@@ -31,7 +49,8 @@ step()
 # not see them.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 
-[ "$(uname -m)" = x86_64 ] || die "this builds and runs on x86_64 only, not on $(uname -m)"
+[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
+	die "this builds and runs on Linux on x86_64 only, not on $(uname -s) on $(uname -m)"
 
 CACHE=${CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/guestmemfs}
 KDIR=${KDIR:-}
@@ -86,8 +105,27 @@ if [ -n "$KDIR" ]; then
 	esac
 fi
 
+# A clone may belong to somebody else, as in a container that has it from its host.
+export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_KEY_1=safe.directory
+export GIT_CONFIG_VALUE_0=$REPO GIT_CONFIG_VALUE_1=${KDIR:-$REPO}
+
 # Parts of the cache are removed as a whole, so it has to be ours: new, empty, or with
 # the mark that is left in it then. What was made before there was a mark has this lock.
+refuse_cache()
+{
+	case $(realpath -m -- "$1") in
+	/) die "CACHE=$1 is the root directory, which is not one for a cache" ;;
+	"$(realpath -m -- "${HOME:-/}")") die "CACHE=$1 is a home directory, not one for a cache" ;;
+	esac
+}
+
+refuse_removal()
+{
+	[[ $(realpath -m -- "$1") = /*/* ]] || die "CACHE=$1 is right under the root; remove it by hand"
+}
+
+CACHE=${CACHE%/}
+refuse_cache "${CACHE:-/}"
 mark=$CACHE/.guestmemfs
 if [ -n "${without_cache:-}" ]; then
 	:
