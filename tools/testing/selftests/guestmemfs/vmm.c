@@ -22,6 +22,7 @@ static const char * const commands[] = {
 	[GUEST_CHECK]	= vmm_guest_check,
 	[GUEST_TOUCH]	= vmm_guest_touch,
 	[GUEST_COUNT]	= vmm_guest_count,
+	[GUEST_NEST]	= vmm_guest_nest,
 };
 
 #define PROGRAM_GPA	(VMM_LOW_GPA + 2 * PAGE)

@@ -68,26 +68,31 @@ enum vcpu_end {
  * @GUEST_CHECK: are they there
  * @GUEST_TOUCH: read words
  * @GUEST_COUNT: count in words, for ever
+ * @GUEST_NEST: run a guest of its own, AMD's way
  */
 enum guest_command {
 	GUEST_FILL,
 	GUEST_CHECK,
 	GUEST_TOUCH,
 	GUEST_COUNT,
+	GUEST_NEST,
 };
 
 /* The program, in vmm_guest.S. */
 extern const char vmm_guest[], vmm_guest_end[];
 extern const char vmm_guest_fill[], vmm_guest_check[], vmm_guest_touch[], vmm_guest_count[];
+extern const char vmm_guest_nest[];
+/* What it runs. */
+extern const char vmm_nested[], vmm_nested_end[];
 
 /**
  * struct guest_job - something for a guest to do
  * @command: what
- * @gpa: the first word
- * @words: how many, at least one
+ * @gpa: the first word; or the VMCB
+ * @words: how many, at least one; or how often the VMCB is run
  * @stride: bytes from one to the next; of no use to GUEST_COUNT
  * @value: of the first word
- * @counter: where GUEST_COUNT has the word with its rounds
+ * @counter: where GUEST_COUNT has the word with its rounds, and the guest of GUEST_NEST its own
  */
 struct guest_job {
 	enum guest_command command;

@@ -9,7 +9,7 @@
 
 	.section .rodata
 	.globl vmm_guest, vmm_guest_fill, vmm_guest_check, vmm_guest_touch, vmm_guest_count
-	.globl vmm_guest_end
+	.globl vmm_guest_nest, vmm_guest_end, vmm_nested, vmm_nested_end
 vmm_guest:
 
 /* Makes rcx words, rdx bytes apart from rdi on, rax and what follows rax. */
@@ -76,6 +76,34 @@ vmm_guest_count:
 	jmp	vmm_guest_count
 2:	hlt
 
+/* Of a struct vmcb. */
+#define VMCB_EXIT_CODE		0x70
+#define VMCB_RIP		0x578
+#define EXIT_VMMCALL		0x81
+#define VMMCALL_LENGTH		3
+
+/*
+ * Has the guest of the VMCB at rdi run rcx times, until it calls. It leaves these registers
+ * alone, and those that VMRUN does not switch are its own as well: r9 is where it counts.
+ */
+vmm_guest_nest:
+	mov	%rdi, %rax
+	vmrun	%rax
+	stgi
+	cmpq	$EXIT_VMMCALL, VMCB_EXIT_CODE(%rdi)
+	jne	3f
+	addq	$VMMCALL_LENGTH, VMCB_RIP(%rdi)
+	dec	%rcx
+	jnz	vmm_guest_nest
+3:	hlt
+
 vmm_guest_end:
+
+/* The guest's guest: adds one to the word that r9 points to, and calls, for ever. */
+vmm_nested:
+	incq	(%r9)
+	vmmcall
+	jmp	vmm_nested
+vmm_nested_end:
 
 	.section .note.GNU-stack, "", @progbits
