@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #include "fixture.h"
 
@@ -270,6 +272,57 @@ TEST_F(in_pool, soft_dirty)
 	EXPECT_EQ(1.0, p[PAGE / sizeof(*p)]);
 	EXPECT_EQ(1.0, p[BLOCK / sizeof(*p)]);
 	EXPECT_ENTRIES(&m, 0, 2, "soft-dirty tracking");
+}
+
+struct store_loop {
+	struct machine m;
+	bool stop;
+	unsigned long stores;
+	unsigned long errors;
+	int err;
+};
+
+static void *keep_storing(void *arg)
+{
+	struct store_loop *l = arg;
+	int err;
+
+	while (!__atomic_load_n(&l->stop, __ATOMIC_RELAXED)) {
+		err = store(&l->m, 4, 0x1234);
+		l->stores++;
+		if (err)
+			l->err = err;
+		l->errors += !!err;
+	}
+	return NULL;
+}
+
+/* A hole that is punched while the guest faults is filled again, whenever it comes. */
+TEST_F(in_pool, punched_under_a_fault)
+{
+	int fd = file_make(&self->p, "ram", BLOCK);
+	time_t end = time(NULL) + 8;
+	struct store_loop l = {};
+	unsigned long holes = 0;
+	pthread_t thread;
+	void *p;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	ASSERT_TRUE(machine_make(&l.m));
+	p = map_file(fd, 0, BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, add_memory(&l.m, 1, FILE_GPA, p, BLOCK));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_storing, &l));
+	for (; time(NULL) < end; holes++)
+		ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	__atomic_store_n(&l.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	printf("# %lu stores, %lu holes, %lu errors\n", l.stores, holes, l.errors);
+	EXPECT_GT(l.stores, 10);
+	EXPECT_GT(holes, 10);
+	EXPECT_EQ(0, l.errors);
+	EXPECT_EQ(0, l.err);
 }
 
 TEST_HARNESS_MAIN
