@@ -4,10 +4,7 @@
 # machine when the test is run by make check-kvm, or by check-vm.
 
 # Seconds for one program: an end to what hangs, with room for machines side by side.
-KVM_LIMIT=300
-if [ "$KERNEL" = debug ]; then
-	KVM_LIMIT=1800
-fi
+KVM_LIMIT=$(patience 300)
 
 # Why a program, whose output is in /tmp/kvm.out, has been skipped, or a part of it has.
 kvm_skipped()

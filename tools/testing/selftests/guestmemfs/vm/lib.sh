@@ -20,6 +20,13 @@ vm_ktap()
 	printf 'ktap: %s\n' "$*"
 }
 
+# patience SECONDS: as much more as everything takes longer here, says the host (gmfs.slow).
+patience()
+{
+	vm_slow=$(vm_param gmfs.slow)
+	echo $(($1 * ${vm_slow:-1}))
+}
+
 # A line of explanation, beside the results.
 note()
 {

@@ -51,7 +51,7 @@ unrest()
 	load_next || return 1
 	storm run 0 >/tmp/storm.0 &
 	storm run 1 >/tmp/storm.1 &
-	check "all workers are at work" timeout 60 sh -c \
+	check "all workers are at work" timeout "$(patience 60)" sh -c \
 		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
 	# Not always at the same moment of their work.
 	sleep "0.$((GEN * 7 % 10))"

@@ -13,7 +13,7 @@ held()
 	"$LT" <"/tmp/hold.$1" >"/tmp/held.$1" 2>&1 &
 	vm_holder=$!
 	vm_rc=0
-	timeout "${2:-60}" sh -c "until grep -qx holding /tmp/held.$1; do
+	timeout "$(patience "${2:-60}")" sh -c "until grep -qx holding /tmp/held.$1; do
 		kill -0 $vm_holder 2>/dev/null || exit 1; sleep 0.05; done" || vm_rc=1
 	cat "/tmp/held.$1"
 	return $vm_rc
@@ -29,9 +29,10 @@ nameless()
 nameless_is()
 {
 	vm_i=0
+	vm_tries=$(patience 20)
 	until [ "$(nameless "$1")" -eq "$2" ]; do
 		vm_i=$((vm_i + 1))
-		if [ $vm_i -gt 20 ]; then
+		if [ $vm_i -gt "$vm_tries" ]; then
 			echo "$(nameless "$1") blocks on node $1, not $2"
 			return 1
 		fi
