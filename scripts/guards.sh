@@ -64,8 +64,8 @@ lock_pid()
 {
 	: >"$2"
 	{ echo $$ >&"$1"; } 2>/dev/null || case $2 in
-	"$OUT"/*) die "OUT=$OUT: the disk is full; free some, or set OUT= elsewhere" ;;
-	*) die "CACHE=$CACHE: the disk is full; free some, or set CACHE= elsewhere" ;;
+	"$CACHE"/*) die "CACHE=$CACHE: the disk is full; free some, or set CACHE= elsewhere" ;;
+	*) die "OUT=$OUT: the disk is full; free some, or set OUT= elsewhere" ;;
 	esac
 }
 
@@ -219,15 +219,15 @@ at_exit()
 	at_exit_do+=("$1")
 }
 
-# All descendants of this script, each with the time of its start, which a process that gets the
-# number later does not have.
+# All descendants of this script, but for what looks for them, each with the time of its start,
+# which a process that gets the number later does not have.
 descendants()
 {
-	cat /proc/[0-9]*/stat 2>/dev/null | awk -v top=$$ '
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v top=$$ -v self="$BASHPID" '
 		{ pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; start[pid] = $20 }
 		END {
 			for (pid in parent) {
-				for (p = pid; p > 1 && p != top; p = parent[p])
+				for (p = pid; p > 1 && p != top && p != self; p = parent[p])
 					;
 				if (p == top && pid != top)
 					print pid, start[pid]
@@ -254,14 +254,21 @@ signalled()
 # A signal ends the shell but not what runs in its foreground, and that has its locks.
 end_children()
 {
-	local children='' left i
+	local children='' left stopped='' i
 
 	if [ -e "/proc/$$/task/$$/children" ]; then
 		read -r children <"/proc/$$/task/$$/children" || true
 		[ -n "$children" ] || return 0
 	fi
-	mapfile -t left < <(descendants)
-	signalled TERM ${left[@]+"${left[@]}"} || return 0
+	# Stopped first, or new ones would come while the others go.
+	for ((i = 0; i < 20; i++)); do
+		mapfile -t left < <(descendants)
+		[ "${left[*]}" != "$stopped" ] || break
+		signalled STOP ${left[@]+"${left[@]}"} || return 0
+		stopped=${left[*]}
+	done
+	signalled TERM "${left[@]}" || return 0
+	signalled CONT "${left[@]}" || return 0
 	for ((i = 0; i < 100; i++)); do
 		sleep 0.1
 		signalled 0 "${left[@]}" || return 0
