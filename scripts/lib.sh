@@ -27,6 +27,9 @@ done < <(compgen -e)
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 KERNEL_SERIES=7.3
+# The version that the patches are made for.
+# shellcheck disable=SC2034 # used by those who source this
+KERNEL_TESTED=7.3.4
 
 say()
 {
