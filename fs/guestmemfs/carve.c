@@ -12,20 +12,20 @@
 #include <linux/kexec_handover.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
-#include <linux/nodemask.h>
 #include <linux/sizes.h>
 #include <linux/sort.h>
 
 #include <asm/guestmemfs.h>
 
 #include "internal.h"
+#include "room.h"
 
 /*
  * What stays with the host, whatever is asked for: enough to boot, or half of
  * a small machine.
  */
 #define GMFS_HOST_MIN		SZ_1G
-/* Part of it below 4 GiB, for KHO's scratch area, crash kernels and old devices. */
+/* Part of it below 4 GiB, for old devices and what else has to be there. */
 #define GMFS_HOST_LOW		SZ_1G
 
 LIST_HEAD(gmfs_pools);
@@ -238,17 +238,6 @@ static void __init gmfs_carve_node(int node, u64 want)
 	gmfs_pool_add(pool);
 }
 
-static u64 __init gmfs_node_bytes(int node)
-{
-	unsigned long start, end;
-	u64 pages = 0;
-	int i;
-
-	for_each_mem_pfn_range(i, node, &start, &end, NULL)
-		pages += end - start;
-	return pages << PAGE_SHIFT;
-}
-
 static u64 __init gmfs_free_bytes(void)
 {
 	phys_addr_t start, end;
@@ -265,6 +254,7 @@ static u64 __init gmfs_allowed(int node, u64 want)
 	static u64 host_min __initdata;
 	u64 free = gmfs_free_bytes();
 
+	want = gmfs_room_allowed(node, want, gmfs_low_limit());
 	if (!host_min)
 		host_min = min_t(u64, GMFS_HOST_MIN, memblock_phys_mem_size() / 2);
 	if (free < host_min)
@@ -276,80 +266,115 @@ static u64 __init gmfs_allowed(int node, u64 want)
 	return free - host_min;
 }
 
-static void __init gmfs_carve_request(const struct gmfs_request *req, int node, u64 bytes)
+static bool __init gmfs_is_for(const struct gmfs_request *req, int node)
 {
-	u64 have = gmfs_node_bytes(node);
+	return !req->discard && gmfs_room_size(node) &&
+	       (req->node == GMFS_ALL_NODES || req->node == node);
+}
+
+/*
+ * One amount for all is split evenly, and what does not divide goes to the first
+ * ones: this is the node number @nth of those that have memory.
+ */
+static u64 __init gmfs_request_bytes(const struct gmfs_request *req, int node, u32 nth)
+{
+	u64 sections = req->bytes / GUESTMEMFS_RANGE_ALIGN;
+	u32 nr_nodes = gmfs_room_nodes();
 
 	if (req->percent)
-		bytes = mult_frac(have, (u64)req->percent, 100ULL);
-	if (!have) {
-		pr_err("node %d: has no memory, no pool\n", node);
-		return;
-	}
+		return mult_frac(gmfs_room_size(node), (u64)req->percent, 100ULL);
+	if (req->node != GMFS_ALL_NODES)
+		return req->bytes;
+	return (sections / nr_nodes + (nth < sections % nr_nodes)) * GUESTMEMFS_RANGE_ALIGN;
+}
+
+/* Calls @fn for each node that a request is for. */
+static void __init gmfs_each_node(const struct gmfs_request *req, void (*fn)(int node, u64 bytes))
+{
+	u32 nth = 0;
+
+	for (int node = 0; node < MAX_NUMNODES; node++)
+		if (gmfs_is_for(req, node))
+			fn(node, gmfs_request_bytes(req, node, nth++));
+}
+
+static void __init gmfs_carve_request(int node, u64 bytes)
+{
+	u64 have = gmfs_room_size(node);
+
 	gmfs_carve_node(node, gmfs_allowed(node, min(bytes, have)));
 	if (bytes > have)
 		pr_warn("node %d: %llu MiB wanted, the node has %llu MiB\n", node, bytes >> 20,
 			have >> 20);
 }
 
-/* One amount for all: evenly, and what does not divide goes to the first ones. */
-static void __init gmfs_carve_all(const struct gmfs_request *req)
-{
-	u64 sections = req->bytes / GUESTMEMFS_RANGE_ALIGN;
-	u32 nr_nodes = 0, nth = 0;
-	int node;
-
-	for (node = 0; node < MAX_NUMNODES; node++)
-		nr_nodes += !!gmfs_node_bytes(node);
-	for (node = 0; node < MAX_NUMNODES && nth < nr_nodes; node++) {
-		u64 share = sections / nr_nodes + (nth < sections % nr_nodes);
-
-		if (!gmfs_node_bytes(node))
-			continue;
-		gmfs_carve_request(req, node, share * GUESTMEMFS_RANGE_ALIGN);
-		nth++;
-	}
-}
-
 static void __init gmfs_carve_fresh(void)
 {
+	bool any = false;
+
+	gmfs_room_init();
+	for (u32 i = 0; i < gmfs_nr_requests; i++) {
+		gmfs_each_node(&gmfs_requests[i], gmfs_room_want);
+		any |= !gmfs_requests[i].discard;
+	}
+	if (any)
+		gmfs_room_hold();
 	for (u32 i = 0; i < gmfs_nr_requests; i++) {
 		const struct gmfs_request *req = &gmfs_requests[i];
 
 		if (req->discard)
 			pr_info("guestmemfs=%s: nothing was handed over, nothing to discard\n",
 				gmfs_cmdline);
-		else if (req->node == GMFS_ALL_NODES)
-			gmfs_carve_all(req);
-		else if (req->node >= MAX_NUMNODES)
+		else if (req->node != GMFS_ALL_NODES && req->node >= MAX_NUMNODES)
 			pr_err("node %u: does not exist, no pool\n", req->node);
+		else if (req->node != GMFS_ALL_NODES && !gmfs_room_size(req->node))
+			pr_err("node %d: has no memory, no pool\n", req->node);
 		else
-			gmfs_carve_request(req, req->node, req->bytes);
+			gmfs_each_node(req, gmfs_carve_request);
 	}
+	gmfs_room_done();
+}
+
+static void __init gmfs_parse(void)
+{
+	if (!gmfs_cmdline || !gmfs_cmdline_parse(gmfs_cmdline, gmfs_requests,
+						 ARRAY_SIZE(gmfs_requests), &gmfs_nr_requests))
+		return;
+	pr_err("cannot understand guestmemfs=%s, %s\n", gmfs_cmdline,
+	       is_kho_boot() ? "ignored" : "no pools");
+	gmfs_nr_requests = 0;
 }
 
 /**
- * guestmemfs_early_reserve - take the pools' memory
+ * guestmemfs_early_revive - keep the memory of pools that were handed over
  *
- * On a cold boot what the command line asks for, after kexec with KHO what
- * the kernel before had, in a kdump kernel nothing.
+ * After kexec with KHO the pools are those of the kernel before.
  *
  * Context: early boot, once. Memblock knows the NUMA nodes, the direct map is
- * there, struct pages and the resource tree are not. With KHO nothing has been
- * allocated but from its scratch areas.
+ * there, struct pages and the resource tree are not. Nothing has been allocated
+ * but from KHO's scratch areas.
+ */
+void __init guestmemfs_early_revive(void)
+{
+	gmfs_handover_begin_boot();
+	if (is_kdump_kernel() || !is_kho_boot())
+		return;
+	gmfs_parse();
+	gmfs_revive();
+}
+
+/**
+ * guestmemfs_early_reserve - take the memory of new pools
+ *
+ * On a cold boot what the command line asks for, in a kdump kernel nothing.
+ *
+ * Context: as guestmemfs_early_revive(), but that the memory of a crash kernel
+ * and of CMA is reserved already: it counts for the size of KHO's scratch areas.
  */
 void __init guestmemfs_early_reserve(void)
 {
-	if (is_kdump_kernel())
+	if (is_kdump_kernel() || is_kho_boot())
 		return;
-	if (gmfs_cmdline && gmfs_cmdline_parse(gmfs_cmdline, gmfs_requests,
-					       ARRAY_SIZE(gmfs_requests), &gmfs_nr_requests)) {
-		pr_err("cannot understand guestmemfs=%s, %s\n", gmfs_cmdline,
-		       is_kho_boot() ? "ignored" : "no pools");
-		gmfs_nr_requests = 0;
-	}
-	if (is_kho_boot())
-		gmfs_revive();
-	else
-		gmfs_carve_fresh();
+	gmfs_parse();
+	gmfs_carve_fresh();
 }

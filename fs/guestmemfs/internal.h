@@ -253,6 +253,11 @@ int gmfs_load(struct super_block *sb, struct fs_context *fc);
 /* kho.c */
 extern void *gmfs_outgoing_blob;
 
+/* kexec.c */
+void __init gmfs_handover_begin_boot(void);
+const char *gmfs_handover_off(void);
+void gmfs_handover_warn(const struct gmfs_pool *pool);
+
 /* luo.c */
 bool gmfs_inode_preserved(const struct gmfs_pool *pool, u32 ino);
 bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino);

@@ -6,7 +6,6 @@
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
 #include <linux/init.h>
-#include <linux/guestmemfs.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/reboot.h>
@@ -88,23 +87,6 @@ static int gmfs_pm_notify(struct notifier_block *nb, unsigned long action, void 
 static struct notifier_block gmfs_pm_notifier = {
 	.notifier_call = gmfs_pm_notify,
 };
-
-/**
- * guestmemfs_kexec_loaded - a kernel to kexec into has been loaded
- * @handover: it will be given what KHO preserves
- *
- * Says beforehand what will be lost: kexec_load(2) gives no kernel a handover,
- * and kexec_file_load(2) does not when KHO is off. Not for crash kernels.
- *
- * Context: any that may print.
- */
-void guestmemfs_kexec_loaded(bool handover)
-{
-	if ((handover && gmfs_outgoing_blob) || (list_empty(&gmfs_pools) && !gmfs_unread_blob))
-		return;
-	pr_warn("the kernel just loaded gets no handover: a kexec into it loses all pools%s\n",
-		gmfs_outgoing_blob ? "; load it with kexec_file_load (kexec -s)" : "");
-}
 
 static void __init gmfs_release_incoming(void)
 {

@@ -237,6 +237,8 @@ static int guestmemfs_get_tree(struct fs_context *fc)
 	err = gmfs_set_limits(fc, pool, true);
 	if (err)
 		fc_drop_locked(fc);
+	else
+		gmfs_handover_warn(pool);
 	return err;
 }
 

@@ -167,6 +167,20 @@ void gmfs_sysfs_unmounted(struct gmfs_pool *pool)
 		sysfs_remove_files(pool->kobj, gmfs_mounted_attrs);
 }
 
+static ssize_t handover_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	const char *why = gmfs_handover_off();
+
+	return why ? sysfs_emit(buf, "no: %s\n", why) : sysfs_emit(buf, "yes\n");
+}
+
+static struct kobj_attribute gmfs_attr_handover = __ATTR_RO(handover);
+
+static const struct attribute * const gmfs_root_attrs[] = {
+	&gmfs_attr_handover.attr,
+	NULL
+};
+
 static void __init gmfs_sysfs_add(struct gmfs_pool *pool, struct kobject *root)
 {
 	char name[16];
@@ -177,7 +191,7 @@ static void __init gmfs_sysfs_add(struct gmfs_pool *pool, struct kobject *root)
 		pr_warn("node %d: not in sysfs, no memory\n", pool->node);
 }
 
-/* Also without pools: then the directory is empty. Before anybody can mount. */
+/* Also without pools. Before anybody can mount. */
 static int __init gmfs_sysfs_init(void)
 {
 	struct kobject *root = kobject_create_and_add("guestmemfs", fs_kobj);
@@ -185,6 +199,8 @@ static int __init gmfs_sysfs_init(void)
 
 	if (!root)
 		return -ENOMEM;
+	if (sysfs_create_files(root, gmfs_root_attrs))
+		pr_warn("handover not in sysfs, no memory\n");
 	list_for_each_entry(pool, &gmfs_pools, list)
 		gmfs_sysfs_add(pool, root);
 	return 0;

@@ -159,6 +159,7 @@ int main(int argc, char **argv)
 	golden_states_tests();
 	printed_tests();
 	described_tests();
+	early_tests();
 	replay_tests();
 	failed = argc > 1 ? test_run_some(argv[1]) : test_run_all();
 	while (nr_tests)

@@ -39,6 +39,7 @@ void check_tests(void);
 void check_states_tests(void);
 void cmdline_tests(void);
 void described_tests(void);
+void early_tests(void);
 void find_tests(void);
 void format_tests(void);
 void geometry_tests(void);

@@ -9,7 +9,9 @@
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 
+#include <asm/apicdef.h>
 #include <asm/e820/api.h>
+#include <asm/numa.h>
 #include <asm/page.h>
 
 /**
@@ -20,6 +22,28 @@
 static inline bool arch_guestmemfs_maps_pud(void)
 {
 	return boot_cpu_has(X86_FEATURE_GBPAGES);
+}
+
+/**
+ * arch_guestmemfs_cpus - how many processors a node may have
+ * @node: NUMA node
+ *
+ * Called when the firmware's table of nodes has been read, and that of
+ * processors has not.
+ *
+ * Return: the number, or -1 if the firmware has no table of nodes.
+ */
+static inline int __init arch_guestmemfs_cpus(int node)
+{
+	int nr = 0, known = 0;
+
+#ifdef CONFIG_NUMA
+	for (int i = 0; i < MAX_LOCAL_APIC; i++) {
+		known += __apicid_to_node[i] != NUMA_NO_NODE;
+		nr += __apicid_to_node[i] == node;
+	}
+#endif
+	return known ? nr : -1;
 }
 
 /**

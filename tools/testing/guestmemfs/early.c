@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is left to the kernel before pools are made.
+ */
+#include <stdlib.h>
+
+#include "../../../fs/guestmemfs/early.h"
+#include "pool.h"
+
+struct spread {
+	const char *text;
+	u32 node;
+	u32 nr_nodes;
+	u64 whole;
+	u64 value;
+};
+
+static const struct spread spreads[] = {
+	{ "4", 0, 2, 0, 2 },
+	{ "4", 1, 2, 0, 2 },
+	{ "5", 0, 2, 0, 3 },
+	{ "0", 0, 2, 0, 0 },
+	{ "4", 0, 0, 0, 4 },
+	{ "0:1,1:3", 0, 2, 0, 1 },
+	{ "0:1,1:3", 1, 2, 0, 3 },
+	{ "0:1,1:3", 2, 4, 0, 0 },
+	{ "1:3", 0, 2, 0, 0 },
+	{ "2G", 0, 2, 0, GIB },
+	{ "2g", 1, 2, 0, GIB },
+	{ "0:1G,1:512M", 1, 2, 0, 512 * MIB },
+	{ "0:4k", 0, 2, 0, 4096 },
+	{ "1T", 0, 1, 0, 1024 * GIB },
+	{ "10%", 1, 2, 10 * GIB, GIB },
+	{ "0:10%,1:20%", 0, 2, 10 * GIB, GIB },
+	{ "0:10%,1:20%", 1, 2, 10 * GIB, 2 * GIB },
+	{ "300%", 0, 1, 100, 100 },
+	{ "0:1%,1:1G", 1, 2, 0, GIB },
+	{ "99999999999999999999", 0, 1, 0, GMFS_EARLY_MAX },
+	{ "99999999999999999999G", 0, 1, 0, GMFS_EARLY_MAX },
+	{ "18446744073709551615T", 0, 1, 0, GMFS_EARLY_MAX },
+	{ "", 0, 1, 0, 0 },
+	{ "x", 0, 1, 0, 0 },
+	{ ":", 0, 1, 0, 0 },
+	{ "0:", 0, 1, 0, 0 },
+	{ "0:x,0:1", 0, 1, 0, 0 },
+	{ "1:1;0:2", 0, 2, 0, 0 },
+	{ "1:1,", 0, 2, 0, 0 },
+};
+
+static void spread(const void *arg)
+{
+	const struct spread *s = arg;
+	/* On the heap and no longer than it is, for the address sanitizer. */
+	char *text = strdup(s->text);
+
+	CHECK(text);
+	CHECK_EQ(gmfs_early_spread(text, s->node, s->nr_nodes, s->whole), s->value);
+	free(text);
+}
+
+/* What a machine was seen to reserve is less than what is left to it. */
+static void early_enough(const void *arg)
+{
+	struct gmfs_early_node n = { .size = 8 * GIB, .want = 8 * GIB, .cpus = 2 };
+
+	(void)arg;
+	/* The memory map of what it keeps, and a processor's variables. */
+	CHECK(gmfs_early_kern(&n) >= GIB / 64 + MIB);
+	CHECK(gmfs_early_free(&n) >= gmfs_early_kern(&n) + 4 * MIB + 32 * MIB);
+	/* That of a terabyte, of 256 processors. */
+	n = (struct gmfs_early_node){ .size = 1024 * GIB, .want = 512 * GIB, .cpus = 256 };
+	CHECK(gmfs_early_kern(&n) >= 8 * GIB + 128 * MIB);
+	CHECK(gmfs_early_free(&n) >= 8 * GIB + 512 * MIB);
+	/* And not much more than that. */
+	CHECK(gmfs_early_free(&n) <= 10 * GIB);
+	CHECK(gmfs_early_anywhere(0) >= 16 * MIB);
+	CHECK(gmfs_early_anywhere(1024 * GIB) >= 2 * GIB);
+}
+
+/* A node of memory alone, all of which is asked for, keeps little. */
+static void early_little(const void *arg)
+{
+	struct gmfs_early_node n = { .size = 256 * GIB, .want = 256 * GIB };
+
+	(void)arg;
+	CHECK(gmfs_early_kern(&n) <= 64 * MIB);
+	CHECK(gmfs_early_free(&n) <= 128 * MIB);
+	CHECK(gmfs_early_pool(256 * GIB, 256 * GIB, 256 * GIB, &n) >= 255 * GIB);
+	CHECK_EQ(gmfs_early_huge(&n), 0);
+}
+
+static void early_hugetlb(const void *arg)
+{
+	struct gmfs_early_node n = { .size = 16 * GIB, .want = 16 * GIB, .huge = 2 * GIB };
+
+	(void)arg;
+	/* Two whole ones are in any three gigabytes. */
+	CHECK_EQ(gmfs_early_huge(&n), 3 * GIB);
+	CHECK(gmfs_early_free(&n) > 3 * GIB);
+	/* KHO does not count them, but the area. */
+	CHECK(gmfs_early_kern(&n) < GIB);
+	n.cma = GIB;
+	CHECK_EQ(gmfs_early_huge(&n), 4 * GIB);
+	CHECK(gmfs_early_kern(&n) > GIB);
+	/* Not twice. */
+	CHECK(gmfs_early_free(&n) < 5 * GIB);
+	CHECK(gmfs_early_pool(16 * GIB, 15 * GIB, 13 * GIB, &n) <= 9 * GIB);
+	n.huge = n.size;
+	n.cma = n.size;
+	CHECK_EQ(gmfs_early_pool(16 * GIB, 15 * GIB, 13 * GIB, &n), 0);
+}
+
+static void early_low(const void *arg)
+{
+	struct gmfs_early_node n = { .size = 8 * GIB, .low = 2 * GIB, .want = GIB, .cpus = 2 };
+
+	(void)arg;
+	/* There is enough above 4 GiB. */
+	CHECK_EQ(gmfs_early_low(&n), 0);
+	n.want = 8 * GIB;
+	CHECK_EQ(gmfs_early_low(&n), gmfs_early_kern(&n));
+	n.cma = GIB;
+	CHECK_EQ(gmfs_early_low(&n), gmfs_early_kern(&n) - GIB);
+	n = (struct gmfs_early_node){ .size = 2 * GIB, .low = 2 * GIB };
+	CHECK_EQ(gmfs_early_low(&n), gmfs_early_kern(&n));
+	n = (struct gmfs_early_node){ .size = 2 * GIB, .want = 2 * GIB };
+	CHECK_EQ(gmfs_early_low(&n), 0);
+}
+
+static void early_pool(const void *arg)
+{
+	struct gmfs_early_node n = { .size = 8 * GIB, .want = GIB, .cpus = 1 };
+	u64 keep = gmfs_early_free(&n);
+
+	(void)arg;
+	/* What fits is had. */
+	CHECK_EQ(gmfs_early_pool(GIB, 4 * GIB, 4 * GIB, &n), GIB);
+	/* What does not, less what is kept and metadata. */
+	CHECK(gmfs_early_pool(GIB, GIB, GIB, &n) <= GIB - keep - 8 * MIB);
+	CHECK(gmfs_early_pool(GIB, GIB, GIB, &n) >= GIB - keep - 10 * MIB);
+	CHECK_EQ(gmfs_early_pool(GIB, keep, keep, &n), 0);
+	CHECK_EQ(gmfs_early_pool(GIB, 0, 0, &n), 0);
+	CHECK_EQ(gmfs_early_pool(0, GIB, GIB, &n), 0);
+	CHECK_EQ(gmfs_early_pool(GIB, 8 * GIB, 0, &n), 0);
+	/* All that can be taken, as metadata can be elsewhere. */
+	CHECK_EQ(gmfs_early_pool(8 * GIB, 3 * GIB, 2 * GIB, &n), 2 * GIB);
+	/* KASAN has an eighth of all of it. */
+	n.shadow = GIB;
+	CHECK(gmfs_early_pool(8 * GIB, 8 * GIB, 8 * GIB, &n) < 7 * GIB);
+}
+
+void early_tests(void)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(spreads); i++)
+		test_add(spread, &spreads[i], "spread: '%s' on node %u of %u", spreads[i].text,
+			 spreads[i].node, spreads[i].nr_nodes);
+	TEST(early_enough);
+	TEST(early_little);
+	TEST(early_hugetlb);
+	TEST(early_low);
+	TEST(early_pool);
+}
