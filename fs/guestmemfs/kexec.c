@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a kexec would do to the pools: whether they are handed over, and why not.
+ * What a kexec would do to the pools: whether they are handed over, and if not,
+ * what is refused because of it.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
 #include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/kexec_handover.h>
+#include <linux/moduleparam.h>
+#include <linux/stat.h>
 
 #include "internal.h"
 
 /* The command line wanted KHO, whatever became of it. */
 static bool gmfs_kho_asked __ro_after_init;
+
+static bool gmfs_kexec_may_lose;
+module_param_named(kexec_may_lose_pools, gmfs_kexec_may_lose, bool, 0644);
+MODULE_PARM_DESC(kexec_may_lose_pools,
+		 "load kernels for kexec that will lose pools with files in them");
 
 /**
  * gmfs_handover_begin_boot - see whether KHO is on before it can fail
@@ -53,6 +61,58 @@ void gmfs_handover_warn(const struct gmfs_pool *pool)
 
 	if (why)
 		pr_warn("node %d: the next kexec will lose this pool: %s\n", pool->node, why);
+}
+
+/* Also one without a name, which a guest may be running on. */
+static bool gmfs_pool_has_files(struct gmfs_pool *pool)
+{
+	struct gmfs_complaint c;
+	struct gmfs_tables t;
+	u32 used;
+
+	/* Another kernel may be able to read it, unless memory of it is lost. */
+	if (pool->refused)
+		return !pool->lost;
+	guard(mutex)(&pool->lock);
+	/* Mounted or not, and of tables that do not fit nobody knows. */
+	if (gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
+		return true;
+	used = min(le32_to_cpu(t.super->live.used_inodes), t.nr_inodes);
+	for (u32 ino = GUESTMEMFS_ROOT_INO; ino < used; ino++)
+		if (S_ISREG(le32_to_cpu(t.inodes[ino].mode)))
+			return true;
+	return false;
+}
+
+/**
+ * guestmemfs_kexec_load - may a kernel be loaded to kexec into
+ * @handover: it will be given what KHO preserves
+ *
+ * kexec_load(2) gives no kernel a handover, and kexec_file_load(2) does not when
+ * KHO is off. Not for crash kernels.
+ *
+ * Context: process context.
+ * Return: 0, or -EBUSY with a line in the log if files would be lost and the
+ * parameter kexec_may_lose_pools does not allow it.
+ */
+int guestmemfs_kexec_load(bool handover)
+{
+	struct gmfs_pool *pool;
+
+	if (handover && gmfs_outgoing_blob)
+		return 0;
+	if (gmfs_unread_blob && !READ_ONCE(gmfs_kexec_may_lose)) {
+		pr_err("not loaded: this kernel gets no handover, and pools that cannot be read here would be lost\n");
+		return -EBUSY;
+	}
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		if (READ_ONCE(gmfs_kexec_may_lose) || !gmfs_pool_has_files(pool))
+			continue;
+		pr_err("not loaded: this kernel gets no handover, and the pool of node %d with its files would be lost%s\n",
+		       pool->node, gmfs_outgoing_blob ? "; use kexec_file_load (kexec -s)" : "");
+		return -EBUSY;
+	}
+	return 0;
 }
 
 /**

@@ -12,6 +12,7 @@ struct vm_area_struct;
 void guestmemfs_early_revive(void);
 void guestmemfs_early_reserve(void);
 bool vma_is_guestmemfs(const struct vm_area_struct *vma);
+int guestmemfs_kexec_load(bool handover);
 void guestmemfs_kexec_loaded(bool handover);
 bool guestmemfs_has_memory(phys_addr_t phys);
 #else
@@ -26,6 +27,11 @@ static inline void guestmemfs_early_revive(void)
 
 static inline void guestmemfs_early_reserve(void)
 {
+}
+
+static inline int guestmemfs_kexec_load(bool handover)
+{
+	return 0;
 }
 
 static inline void guestmemfs_kexec_loaded(bool handover)
