@@ -345,6 +345,18 @@ static void __init gmfs_parse(void)
 	gmfs_nr_requests = 0;
 }
 
+static bool gmfs_handover_unread __initdata;
+
+/**
+ * guestmemfs_handover_unread - this kernel was given a handover that it cannot read
+ *
+ * Context: early boot.
+ */
+void __init guestmemfs_handover_unread(void)
+{
+	gmfs_handover_unread = true;
+}
+
 /**
  * guestmemfs_early_revive - keep the memory of pools that were handed over
  *
@@ -375,6 +387,8 @@ void __init guestmemfs_early_reserve(void)
 {
 	if (is_kdump_kernel() || is_kho_boot())
 		return;
+	if (gmfs_handover_unread)
+		pr_err("KHO cannot read what the kernel before has handed over: if it had pools, they are lost with all guests\n");
 	gmfs_parse();
 	gmfs_carve_fresh();
 }

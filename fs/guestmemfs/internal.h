@@ -256,6 +256,7 @@ extern void *gmfs_outgoing_blob;
 /* kexec.c */
 void __init gmfs_handover_begin_boot(void);
 const char *gmfs_handover_off(void);
+const char *gmfs_handover_format(void);
 void gmfs_handover_warn(const struct gmfs_pool *pool);
 
 /* luo.c */

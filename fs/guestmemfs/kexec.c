@@ -8,8 +8,10 @@
 #include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/kexec_handover.h>
+#include <linux/kho/abi/kexec_handover.h>
 #include <linux/moduleparam.h>
 #include <linux/stat.h>
+#include <linux/stringify.h>
 
 #include "internal.h"
 
@@ -20,6 +22,30 @@ static bool gmfs_kexec_may_lose;
 module_param_named(kexec_may_lose_pools, gmfs_kexec_may_lose, bool, 0644);
 MODULE_PARM_DESC(kexec_may_lose_pools,
 		 "load kernels for kexec that will lose pools with files in them");
+
+#ifdef CONFIG_KEXEC_HANDOVER
+#define GMFS_KHO_VERSION KHO_FDT_COMPATIBLE
+#else
+#define GMFS_KHO_VERSION "none"
+#endif
+
+/*
+ * tools/guestmemfs/guestmemfs-check-kernel looks for this in an image, and compares it
+ * with the format file of the kernel that runs.
+ */
+static const char gmfs_takes_over[] = "guestmemfs takes over: " GMFS_KHO_VERSION
+	" format " __stringify(GUESTMEMFS_FORMAT_VERSION) " features 0x1";
+static_assert(GUESTMEMFS_FEATURE_INCOMPAT_KNOWN == 0x1);
+
+/**
+ * gmfs_handover_format - what this kernel hands over and takes over
+ *
+ * Return: the version of KHO's data, that of the pools' format, and its features.
+ */
+const char *gmfs_handover_format(void)
+{
+	return strchr(gmfs_takes_over, ':') + 2;
+}
 
 /**
  * gmfs_handover_begin_boot - see whether KHO is on before it can fail

@@ -176,8 +176,16 @@ static ssize_t handover_show(struct kobject *kobj, struct kobj_attribute *attr, 
 
 static struct kobj_attribute gmfs_attr_handover = __ATTR_RO(handover);
 
+static ssize_t format_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", gmfs_handover_format());
+}
+
+static struct kobj_attribute gmfs_attr_format = __ATTR_RO(format);
+
 static const struct attribute * const gmfs_root_attrs[] = {
 	&gmfs_attr_handover.attr,
+	&gmfs_attr_format.attr,
 	NULL
 };
 
@@ -200,7 +208,7 @@ static int __init gmfs_sysfs_init(void)
 	if (!root)
 		return -ENOMEM;
 	if (sysfs_create_files(root, gmfs_root_attrs))
-		pr_warn("handover not in sysfs, no memory\n");
+		pr_warn("handover and format not in sysfs, no memory\n");
 	list_for_each_entry(pool, &gmfs_pools, list)
 		gmfs_sysfs_add(pool, root);
 	return 0;

@@ -9,6 +9,7 @@ struct vm_area_struct;
 /* What core code may call. See Documentation/filesystems/guestmemfs.rst. */
 
 #ifdef CONFIG_GUESTMEMFS_FS
+void guestmemfs_handover_unread(void);
 void guestmemfs_early_revive(void);
 void guestmemfs_early_reserve(void);
 bool vma_is_guestmemfs(const struct vm_area_struct *vma);
@@ -19,6 +20,10 @@ bool guestmemfs_has_memory(phys_addr_t phys);
 static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 {
 	return false;
+}
+
+static inline void guestmemfs_handover_unread(void)
+{
 }
 
 static inline void guestmemfs_early_revive(void)

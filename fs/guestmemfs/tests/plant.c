@@ -9,8 +9,11 @@
 #include <linux/bitops.h>
 #include <linux/crc32c.h>
 #include <linux/errno.h>
+#include <linux/io.h>
 #include <linux/kernel.h>
+#include <linux/kexec.h>
 #include <linux/kexec_handover.h>
+#include <linux/kho/abi/kexec_handover.h>
 #include <linux/moduleparam.h>
 #include <linux/sizes.h>
 #include <linux/stat.h>
@@ -259,6 +262,25 @@ static int plant_in_pool(int (*plant)(struct guestmemfs_super *s), const char *w
 	return pool && pool->meta ? plant(pool->meta) : -ENXIO;
 }
 
+/* The next kernel that is loaded is given KHO data of a version that it does not know. */
+static int plant_kho(void)
+{
+#ifdef CONFIG_KEXEC_HANDOVER
+	char *fdt, *version;
+
+	if (!kexec_image || !kexec_image->kho.fdt)
+		return -ENXIO;
+	fdt = phys_to_virt(kexec_image->kho.fdt);
+	for (version = fdt; version < fdt + PAGE_SIZE - sizeof(KHO_FDT_COMPATIBLE); version++) {
+		if (memcmp(version, KHO_FDT_COMPATIBLE, sizeof(KHO_FDT_COMPATIBLE)))
+			continue;
+		version[strlen(KHO_FDT_COMPATIBLE) - 1]++;
+		return 0;
+	}
+#endif
+	return -ENOENT;
+}
+
 static int plant_set(const char *val, const struct kernel_param *kp)
 {
 	int i;
@@ -271,6 +293,8 @@ static int plant_set(const char *val, const struct kernel_param *kp)
 		plants_blob[i].plant(gmfs_outgoing_blob);
 		return 0;
 	}
+	if (sysfs_streq(val, "kho"))
+		return plant_kho();
 	for (i = 0; i < ARRAY_SIZE(plants_meta); i++) {
 		size_t len = str_has_prefix(val, plants_meta[i].name);
 
