@@ -233,14 +233,31 @@ static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
 	return first;
 }
 
-static bool gmfs_pool_has(const struct gmfs_pool *pool, phys_addr_t phys)
+static bool gmfs_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
 {
-	if (phys >= pool->meta_base && phys - pool->meta_base < pool->meta_size)
-		return true;
-	for (u32 i = 0; i < pool->nr_ranges; i++)
-		if (phys >= pool->ranges[i].base && phys - pool->ranges[i].base <
-						    pool->ranges[i].size)
+	return a < b ? b - a < a_size && b_size : a - b < b_size && a_size;
+}
+
+/**
+ * guestmemfs_has_range - does some of a range belong to a pool
+ * @start: physical address
+ * @size: bytes
+ *
+ * Context: any; what pools there are does not change after early boot.
+ * Return: true for guest memory and metadata, also of a pool that is refused.
+ */
+bool guestmemfs_has_range(phys_addr_t start, u64 size)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		if (gmfs_overlaps(start, size, pool->meta_base, pool->meta_size))
 			return true;
+		for (u32 i = 0; i < pool->nr_ranges; i++)
+			if (gmfs_overlaps(start, size, pool->ranges[i].base,
+					  pool->ranges[i].size))
+				return true;
+	}
 	return false;
 }
 
@@ -248,17 +265,12 @@ static bool gmfs_pool_has(const struct gmfs_pool *pool, phys_addr_t phys)
  * guestmemfs_has_memory - does an address belong to a pool
  * @phys: physical address
  *
- * Context: any; what pools there are does not change after early boot.
+ * Context: as guestmemfs_has_range().
  * Return: true for guest memory and metadata, also of a pool that is refused.
  */
 bool guestmemfs_has_memory(phys_addr_t phys)
 {
-	struct gmfs_pool *pool;
-
-	list_for_each_entry(pool, &gmfs_pools, list)
-		if (gmfs_pool_has(pool, phys))
-			return true;
-	return false;
+	return guestmemfs_has_range(phys, 1);
 }
 EXPORT_SYMBOL_GPL(guestmemfs_has_memory);
 

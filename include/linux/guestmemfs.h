@@ -16,6 +16,7 @@ bool vma_is_guestmemfs(const struct vm_area_struct *vma);
 int guestmemfs_kexec_load(bool handover);
 void guestmemfs_kexec_loaded(bool handover);
 bool guestmemfs_has_memory(phys_addr_t phys);
+bool guestmemfs_has_range(phys_addr_t start, u64 size);
 #else
 static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 {
@@ -44,6 +45,11 @@ static inline void guestmemfs_kexec_loaded(bool handover)
 }
 
 static inline bool guestmemfs_has_memory(phys_addr_t phys)
+{
+	return false;
+}
+
+static inline bool guestmemfs_has_range(phys_addr_t start, u64 size)
 {
 	return false;
 }
