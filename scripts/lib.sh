@@ -187,6 +187,15 @@ sums_of_ours()
 	)
 }
 
+# state_of_base FIND-EXPRESSION...: what a stamp has of the base tree. Debian's has a version; in a
+# tree of the user's it is the files that the expression finds in it.
+state_of_base()
+{
+	cat "$TREE/.gmfs-base"
+	[ -n "$KDIR" ] || return 0
+	(cd "$TREE" && find "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 -r sha256sum) || true
+}
+
 # kernel_make KIND: the array kmake is make for a kernel of that kind, without its arguments.
 # ccache tells files apart by their paths as well, so the tree without our work stands in the
 # place of the tree, for this make alone and where that is allowed: then nearly all of it has
