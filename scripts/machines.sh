@@ -108,14 +108,16 @@ try_place()
 	running=0 claimed=0
 	for ((i = $2; i <= $3; i++)); do
 		exec {fd}>>"$places.$i"
-		if ! flock -n "$fd"; then
-			running=$((running + 1))
-			read -r pid mib <"$places.$i" || continue
-			mib=$((mib - $(tree_mib "$pid")))
-			claimed=$((claimed + (mib > 0 ? mib : 0)))
-		elif [ -z "$place" ]; then
+		if flock -n "$fd" && [ -z "$place" ]; then
 			free=$fd place=$places.$i
 			continue
+		fi
+		# One that is not needed, or that a machine holds.
+		if ! flock -n "$fd"; then
+			running=$((running + 1))
+			read -r pid mib <"$places.$i" || mib=0
+			mib=$((mib - $(tree_mib "${pid:-0}")))
+			claimed=$((claimed + (mib > 0 ? mib : 0)))
 		fi
 		exec {fd}>&-
 	done
