@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "looks.h"
 #include "race.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -113,6 +114,21 @@ static bool touch_2m(unsigned int *state)
 static bool touch_4k(unsigned int *state)
 {
 	return map_and_touch(state, random_file(state), PAGE);
+}
+
+/* Of what this thread has mapped, and of all that the others have. */
+static bool look_around(unsigned int *state)
+{
+	const struct look *look = &looks[race_random(state) % NR_LOOKS];
+	char *map = map_file(race.fds[0], 0, BIG_SIZE);
+	bool seen;
+
+	if (map == MAP_FAILED)
+		return false;
+	seen = see(map + random_offset(state, 0), FILE_TAG(0));
+	wrong_if(!look->at(map, BIG_SIZE));
+	munmap(map, BIG_SIZE);
+	return seen;
 }
 
 static bool change_space(unsigned int *state, int mode)
@@ -322,6 +338,7 @@ const struct race_action race_actions[NR_ACTIONS] = {
 	{ "touch 2 MiB entries",	touch_2m },
 	{ "touch them as well",		touch_2m },
 	{ "touch 4 KiB entries",	touch_4k },
+	{ "look around",		look_around },
 	{ "punch",			punch },
 	{ "zero",			zero },
 	{ "allocate",			allocate },
