@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "fixture.h"
+#include "looks.h"
 
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
@@ -204,6 +205,48 @@ TEST_F(in_pool, gigabyte)
 	ASSERT_EQ(0, munmap(p, GIB));
 	EXPECT_EQ(-EFAULT, load(&m, hole - 4));
 	EXPECT_ENTRIES(&m, 0, 0, "not mapped any more");
+}
+
+/* What the VMM gives back, in the two steps of QEMU, and what looks at the VMM. */
+TEST_F(in_pool, given_back)
+{
+	int fd = file_make(&self->p, "ram", GIB), i;
+	uint64_t hole = 100 * BLOCK;
+	struct machine m;
+	char *p;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_TRUE(machine_make(&m));
+	p = map_file(fd, 0, GIB);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, GIB));
+	EXPECT_EQ(0, store(&m, hole, 0x1111));
+	EXPECT_EQ(0, store(&m, GIB - 4, 0x2222));
+	EXPECT_ENTRIES(&m, 1, 0, "1 GiB");
+	for (i = 0; i < NR_LOOKS; i++) {
+		EXPECT_EQ(0x1111, load(&m, hole));
+		EXPECT_TRUE(looks[i].at(p, GIB));
+		EXPECT_ENTRIES(&m, 1, 0, looks[i].name);
+	}
+	/* A part of the entry is not worth the whole. */
+	ASSERT_EQ(0, madvise(p + hole, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, madvise(p + hole, BLOCK, MADV_DONTNEED));
+	EXPECT_ENTRIES(&m, 1, 0, "a page and a block not needed");
+	EXPECT_EQ(0x1111, load(&m, hole));
+	ASSERT_EQ(0, madvise(p, GIB, MADV_DONTNEED));
+	EXPECT_EQ(0, entries(&m, "1g"));
+	EXPECT_EQ(0x1111, load(&m, hole));
+	EXPECT_ENTRIES(&m, 1, 0, "nothing of it needed for a moment");
+	ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
+	ASSERT_EQ(0, madvise(p + hole, BLOCK, MADV_DONTNEED));
+	EXPECT_EQ((GIB - BLOCK) / 512, file_sectors(fd));
+	EXPECT_EQ(0, load(&m, hole));
+	EXPECT_EQ(0x2222, load(&m, GIB - 4));
+	EXPECT_EQ(GIB / 512, file_sectors(fd));
+	EXPECT_ENTRIES(&m, 1, 0, "1 GiB again");
 }
 
 /* Where addresses of guest and file differ in their place in a gigabyte. */

@@ -301,7 +301,7 @@ enum mix_result do_advise(struct mix *m)
 		{ MADV_HUGEPAGE,	0 },
 		{ MADV_NOHUGEPAGE,	0 },
 		{ MADV_DONTDUMP,	0 },
-		{ MADV_DONTNEED,	EINVAL },
+		{ MADV_DONTNEED,	0 },
 		{ MADV_FREE,		EINVAL },
 	};
 	struct mix_piece *w = draw_piece(m);

@@ -93,6 +93,9 @@ static bool map_and_touch(unsigned int *state, int file, size_t displaced)
 
 		seen |= see(p + at, FILE_TAG(file));
 		poke(p + at, FILE_TAG(file));
+		if (at % (8 * PAGE) == 0)
+			wrong_if(madvise(p + at, 1 + race_random(state) % (size - at),
+					 MADV_DONTNEED));
 		seen |= see(p + at, FILE_TAG(file));
 	}
 	/* The area stays reserved. */
