@@ -80,6 +80,103 @@ TEST_F(in_pool, direct_io)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
+/* Do plain reads and writes of files in the current directory go past the page cache? */
+static bool is_uncached(void)
+{
+	char line[512], dir[256], type[32], options[256], here[256];
+	FILE *mounts = fopen("/proc/mounts", "r");
+	bool uncached = false;
+	size_t found = 0;
+
+	if (!mounts || !getcwd(here, sizeof(here)))
+		return false;
+	while (fgets(line, sizeof(line), mounts)) {
+		size_t len;
+
+		if (sscanf(line, "%*s %255s %31s %255s", dir, type, options) != 3)
+			continue;
+		len = strlen(dir);
+		/* The mount with the longest path, and the last one there. */
+		if (strncmp(here, dir, len) || len < found ||
+		    (here[len] && here[len] != '/' && len > 1))
+			continue;
+		found = len;
+		uncached = !strcmp(type, "9p") && !strstr(options, "cache=");
+	}
+	fclose(mounts);
+	return uncached;
+}
+
+struct io_case {
+	const char *what;
+	ssize_t len;
+	off_t from;	/* in guest memory: the second block is a hole */
+	bool vector;
+};
+
+static const struct io_case io_cases[] = {
+	{ "a page",				PAGE,	0,		false },
+	{ "many pages",				IO,	0,		false },
+	{ "less than a page",			100,	PAGE + 50,	false },
+	{ "a hole",				IO,	BLOCK,		false },
+	{ "a vector",				IO,	0,		true },
+};
+
+/* The errno of a read or write of all of it, 0 if it was done. */
+static int io(int fd, bool write, char *p, const struct io_case *c)
+{
+	struct iovec v[2] = { { p, c->len / 2 }, { p + c->len / 2, c->len - c->len / 2 } };
+	ssize_t n;
+
+	if (c->vector)
+		n = write ? pwritev(fd, v, 2, 0) : preadv(fd, v, 2, 0);
+	else
+		n = write ? pwrite(fd, p, c->len, 0) : pread(fd, p, c->len, 0);
+	return n == c->len ? 0 : n < 0 ? errno : -1;
+}
+
+/* Plain reads and writes need no page where the kernel copies, and one where it does not. */
+TEST_F(in_pool, plain_io)
+{
+	int uncached = open("plain", O_RDWR | O_CREAT | O_TRUNC, 0600), i, dir;
+	int fd = file_make(&self->p, "file", 2 * BLOCK), cached = memfd_create("plain", 0);
+	char *host = host_memory(IO), *guest = map_file(fd, 0, 2 * BLOCK);
+
+	if (!is_uncached()) {
+		unlink("plain");
+		SKIP(return, "the current directory has a page cache");
+	}
+	ASSERT_NE(MAP_FAILED, host);
+	ASSERT_NE(MAP_FAILED, guest);
+	ASSERT_EQ(0, unlink("plain"));
+	fill(host, IO, 1);
+	ASSERT_EQ(IO, pwrite(cached, host, IO, 0));
+	ASSERT_EQ(IO, pwrite(uncached, host, IO, 0));
+	ASSERT_EQ(IO, pread(uncached, host, IO, 0));
+	fill(guest, BLOCK, 2);
+	for (i = 0; i < ARRAY_SIZE(io_cases); i++) {
+		const struct io_case *c = &io_cases[i];
+
+		for (dir = 0; dir < 2; dir++) {
+			EXPECT_EQ(EFAULT, io(uncached, dir, guest + c->from, c))
+				TH_LOG("%s", c->what);
+			EXPECT_TRUE(is_filled(guest, BLOCK, 2));
+		}
+	}
+	/* Nothing of it came to the file. */
+	memset(host, 0, IO);
+	ASSERT_EQ(IO, pread(uncached, host, IO, 0));
+	EXPECT_TRUE(is_filled(host, IO, 1));
+	for (i = 0; i < ARRAY_SIZE(io_cases); i++) {
+		const struct io_case *c = &io_cases[i];
+
+		for (dir = 0; dir < 2; dir++)
+			EXPECT_EQ(0, io(cached, dir, guest + c->from, c))
+				TH_LOG("%s", c->what);
+	}
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
+}
+
 static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
 {
 	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
