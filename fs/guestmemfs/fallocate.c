@@ -105,15 +105,18 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 	err = inode_lock_killable(inode);
 	if (err)
 		return err;
-	err = file_modified(file);
+	/* Privileges go before the bytes change; times stay if nothing has changed. */
+	err = file_remove_privs(file);
 	if (!err)
 		err = gmfs_file_fallocate(inode, mode, offset, end);
+	if (!err)
+		err = file_update_time(file);
 	inode_unlock(inode);
 	if (err || mode & FALLOC_FL_PUNCH_HOLE)
 		return err;
 	/*
-	 * Without i_rwsem: unlink() would wait for that, with the lock of the directory held. Blocks
-	 * that hold old bytes are marked, and nobody can see them before they are zeroed.
+	 * Without i_rwsem: unlink() would wait for that, with the lock of the directory held.
+	 * Blocks that hold old bytes are marked, and nobody can see them before they are zeroed.
 	 */
 	return gmfs_zero_file(inode, offset >> GUESTMEMFS_BLOCK_SHIFT,
 			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);

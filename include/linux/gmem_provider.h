@@ -89,8 +89,8 @@ struct gmem_binding {
  *	PMD_ORDER and PUD_ORDER such that the aligned part of the file around the page
  *	is one run of frames, aligned as in the file, and of one character. -EINTR
  *	if a signal came, -EAGAIN if the page cannot be had now and the consumer is
- *	to ask again when it has released its locks, -EHWPOISON, -EFAULT beyond the end, or if the memory is
- *	on its way out, or what allocating gives.
+ *	to ask again when it has released its locks, -EHWPOISON, -EFAULT beyond the
+ *	end, or if the memory is on its way out, or what allocating gives.
  * @is_private: is the page the guest's alone. Pages beyond the end have the
  *	character that they would have.
  *

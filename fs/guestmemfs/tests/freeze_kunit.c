@@ -89,9 +89,10 @@ static void mmap_lock_is_not_held(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		freeze(&thawing, t);
 		mmap_read_lock(current->mm);
+		ret = VM_FAULT_SIGSEGV;
 		vma = vma_lookup(current->mm, addr);
-		ret = vma ? handle_mm_fault(vma, addr, FAULT_FLAG_WRITE | cases[i], NULL) :
-			    VM_FAULT_SIGSEGV;
+		if (vma)
+			ret = handle_mm_fault(vma, addr, FAULT_FLAG_WRITE | cases[i], NULL);
 		mmap_read_unlock(current->mm);
 		KUNIT_EXPECT_EQ(test, ret, VM_FAULT_NOPAGE);
 		KUNIT_EXPECT_TRUE(test, end_freeze(&thawing));

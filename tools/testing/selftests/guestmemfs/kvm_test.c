@@ -282,7 +282,7 @@ TEST_F(in_pool, displaced)
 	EXPECT_EQ(0, load(&m, 7 * BLOCK + 4));
 }
 
-static bool clear_refs(void)
+static bool begin_tracking(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
 	bool ret = fd >= 0 && write(fd, "4", 1) == 1;
@@ -305,7 +305,7 @@ TEST_F(in_pool, soft_dirty)
 	p = map_file(fd, 0, 2 * BLOCK);
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, 2 * BLOCK));
-	if (!clear_refs())
+	if (!begin_tracking())
 		SKIP(return, "no soft-dirty tracking");
 	/* To a page that it has read, and to one that it has not. */
 	EXPECT_EQ(0, load(&m, PAGE));

@@ -415,7 +415,8 @@ TEST_F(secrecy, pagemap)
 	EXPECT_EQ(1, value >> 63);
 	for (i = 0; i < 2 * BLOCK / PAGE; i++) {
 		ASSERT_EQ(8, pread(pagemap, &value, 8, ((uintptr_t)guest / PAGE + i) * 8));
-		told += value != 0;
+		/* All pages of a mapping count as soft-dirty, where that is tracked. */
+		told += (value & ~0x80000000000000UL) != 0;
 	}
 	EXPECT_EQ(0, told);
 	free(host);

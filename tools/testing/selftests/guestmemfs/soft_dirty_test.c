@@ -12,9 +12,9 @@
 #include "fixture.h"
 #include "leaves.h"
 
-#define SOFT_DIRTY	(1UL << 55)
+#define SOFT_DIRTY	0x80000000000000UL /* bit 55 of an entry */
 
-static bool clear_refs(void)
+static bool begin_tracking(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
 	bool ret = fd >= 0 && write(fd, "4", 1) == 1;
@@ -43,7 +43,7 @@ static bool tracks(void)
 	if (p == MAP_FAILED)
 		return false;
 	*p = 1;
-	if (!clear_refs())
+	if (!begin_tracking())
 		return false;
 	clean = !is_soft_dirty(p);
 	*p = 2;
@@ -66,6 +66,16 @@ static int in_child(void (*run)(char *p, size_t len), char *p, size_t len)
 
 static int file;
 
+static void store(char *p)
+{
+	__atomic_store_n(p, 1, __ATOMIC_RELAXED);
+}
+
+static void load(const char *p)
+{
+	__atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
 static void store_to_fresh(char *p, size_t len)
 {
 	struct leaves l;
@@ -73,11 +83,11 @@ static void store_to_fresh(char *p, size_t len)
 
 	/* Mappings are not inherited. */
 	p = map_file(file, 0, len);
-	if (p == MAP_FAILED || !clear_refs())
+	if (p == MAP_FAILED || !begin_tracking())
 		_exit(1);
-	*(volatile char *)p = 1;
-	*(volatile char *)(p + BLOCK);
-	*(volatile char *)(p + BLOCK) = 1;
+	store(p);
+	load(p + BLOCK);
+	store(p + BLOCK);
 	from_kernel = open("/dev/zero", O_RDONLY);
 	if (read(from_kernel, p + 2 * BLOCK, 8) != 8)
 		_exit(2);
@@ -104,11 +114,12 @@ static void store_to_gigabyte(char *p, size_t len)
 	p = map_file(file, 0, len);
 	if (p == MAP_FAILED)
 		_exit(1);
-	*(volatile char *)(p + PAGE);
-	if (!clear_refs())
+	if (!begin_tracking())
 		_exit(2);
+	/* First it is only read. */
+	load(p + PAGE);
 	for (at = 0; at < len; at += BLOCK)
-		((volatile char *)p)[at] = 1;
+		store(p + at);
 	if (!count_leaves(p, len, &l) || l.pte || l.pmd || l.pud != 1 || l.read_only)
 		_exit(3);
 }
