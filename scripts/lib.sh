@@ -147,6 +147,8 @@ OUT=${OUT:-$REPO/out}
 [[ $OUT =~ ^[A-Za-z0-9_./+@-]+$ ]] ||
 	die "OUT=$OUT: only letters, digits and _./+@- may be in this path"
 export CACHE KDIR ACCEL JOBS OUT
+# All kernels together have a tenth of it.
+export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-2G}
 
 KERNEL_DIRS="arch block crypto drivers fs include init io_uring ipc kernel lib mm net security
 	tools virt Documentation"
