@@ -156,8 +156,9 @@ TEST_F(ram, converted)
 {
 	uint64_t block;
 
+	/* By address there is nothing to convert. */
 	if (!variant->descriptor)
-		SKIP(return, "nothing to convert");
+		return;
 	block = START_CLOCK();
 	/* Another page first. */
 	ASSERT_EQ(0, gmem_convert(self->gmem, CLOCK_OFFSET + PAGE, PAGE, GMEM_PRIVATE));
@@ -187,8 +188,9 @@ TEST_F(ram, orphaned)
 	int status;
 	pid_t pid;
 
+	/* KVM finds the page by address in either case. */
 	if (variant->descriptor)
-		SKIP(return, "as by address");
+		return;
 	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)shared);
 	pid = fork_with_files();

@@ -195,8 +195,9 @@ TEST_F(ram, converted)
 {
 	char before[PAGE];
 
+	/* By address there is nothing to convert. */
 	if (!variant->descriptor)
-		SKIP(return, "nothing to convert");
+		return;
 	if (!has_svm())
 		SKIP(return, "no SVM");
 	ASSERT_EQ(0, nest_setup(&self->cpu, self->ram));
