@@ -56,7 +56,8 @@ flock_fd()
 	if ! flock -n ${4:+"$4"} "$1"; then
 		say "waiting for $(lock_holders "$2"), which works on ${3##*/} in $(dirname "$2")"
 		flock -w 5400 ${4:+"$4"} "$1" ||
-			die "another make still works on ${3##*/} there; stop it, or set another CACHE= and OUT="
+			die "another make still works on ${3##*/} there; stop it, or set another" \
+				"CACHE= and OUT="
 	fi
 }
 
@@ -133,7 +134,8 @@ unlock_all()
 sum_of_clone()
 {
 	{
-		(cd "$REPO" && overlay_files | xargs -r sh -c 'sha256sum "$@" && stat -c "%a %n" "$@"' sh)
+		(cd "$REPO" && overlay_files |
+			xargs -r sh -c 'sha256sum "$@" && stat -c "%a %n" "$@"' sh)
 		(cd "$REPO/patches/linux-$KERNEL_SERIES" && sha256sum -- *)
 	} | sha256sum | cut -d' ' -f1
 }
@@ -152,9 +154,10 @@ sum_of_kdir()
 	[ -n "$KDIR" ] || return 0
 	{
 		git -C "$KDIR" ls-files -co --exclude-standard 2>/dev/null || true
-		find "$KDIR" \( -name .git -o -path "$KDIR/include/config" -o -path "$KDIR/*/generated" \) -prune -o \
-			\( -type f -o -type l \) ! -name '*.o' ! -name '*.a' ! -name '*.cmd' ! -name '*.ko' \
-			! -name '*.mod' ! -name '*.mod.c' ! -name 'vmlinux*' -printf '%P %s %T@ %m\n' | sort
+		find "$KDIR" \( -name .git -o -path "$KDIR/include/config" -o \
+			-path "$KDIR/*/generated" \) -prune -o \( -type f -o -type l \) \
+			! -name '*.o' ! -name '*.a' ! -name '*.cmd' ! -name '*.ko' ! -name '*.mod' \
+			! -name '*.mod.c' ! -name 'vmlinux*' -printf '%P %s %T@ %m\n' | sort
 	} | sha256sum | cut -d' ' -f1
 }
 
@@ -162,7 +165,8 @@ sum_of_kdir()
 prepared()
 {
 	[ -f "$TREE/.gmfs-prepared" ] || return 1
-	[ "$(cat "$TREE/.gmfs-prepared")" = "$(sum_of_clone) $(sum_of_tree) $(sum_of_kdir)" ] || return 1
+	[ "$(cat "$TREE/.gmfs-prepared")" = "$(sum_of_clone) $(sum_of_tree) $(sum_of_kdir)" ] ||
+		return 1
 	[ "$1" != base ] ||
 		[ "$(stamp_of_base)" = "$(cat "$TREE-base/.gmfs-stamp" 2>/dev/null)" ]
 }
@@ -208,7 +212,8 @@ hold_tree()
 still()
 {
 	[ "$1" = "$("${@:2}")" ] ||
-		die "the tree in $BASE has changed while it was in use; leave it alone, and try again"
+		die "the tree in $BASE has changed while it was in use; leave it alone," \
+			"and try again"
 }
 
 # at_exit COMMAND: a line of shell for the end of this script, however that comes, once

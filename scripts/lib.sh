@@ -11,12 +11,14 @@ umask 022
 # what is built: another architecture, compiler or repository than the ones that a stamp is for.
 while IFS= read -r name; do
 	case $name in
-	ARCH | SUBARCH | SRCARCH | CROSS_COMPILE* | LLVM* | CC | CXX | CPP | LD | AR | NM | AS | OBJCOPY | OBJDUMP | \
-		READELF | STRIP | RUSTC | PAHOLE | HOSTCC | HOSTCXX | HOSTLD | HOSTAR | HOSTRUSTC | *CFLAGS* | *CPPFLAGS | *CXXFLAGS | *AFLAGS* | *LDFLAGS* | \
-		*RUSTFLAGS* | KCONFIG_* | KBUILD_* | KHDR_INCLUDES | LDLIBS | LOCALVERSION | INSTALL_* | CONFIG_* | \
-		O | C | CF | CHECK | W | V | M | KERNELRELEASE | CPATH | C_INCLUDE_PATH | LIBRARY_PATH | \
-		GCC_EXEC_PREFIX | COMPILER_PATH | LD_RUN_PATH | DEPENDENCIES_OUTPUT | SUNPRO_DEPENDENCIES | \
-		GIT_* | TAR_OPTIONS | XZ_OPT | XZ_DEFAULTS | GREP_OPTIONS | POSIXLY_CORRECT | CDPATH)
+	ARCH | SUBARCH | SRCARCH | CROSS_COMPILE* | LLVM* | CC | CXX | CPP | LD | AR | NM | AS | \
+		OBJCOPY | OBJDUMP | READELF | STRIP | RUSTC | PAHOLE | HOSTCC | HOSTCXX | HOSTLD | \
+		HOSTAR | HOSTRUSTC | *CFLAGS* | *CPPFLAGS | *CXXFLAGS | *AFLAGS* | *LDFLAGS* | \
+		*RUSTFLAGS* | KCONFIG_* | KBUILD_* | KHDR_INCLUDES | LDLIBS | LOCALVERSION | \
+		INSTALL_* | CONFIG_* | O | C | CF | CHECK | W | V | M | KERNELRELEASE | CPATH | \
+		C_INCLUDE_PATH | LIBRARY_PATH | GCC_EXEC_PREFIX | COMPILER_PATH | LD_RUN_PATH | \
+		DEPENDENCIES_OUTPUT | SUNPRO_DEPENDENCIES | GIT_* | TAR_OPTIONS | XZ_OPT | \
+		XZ_DEFAULTS | GREP_OPTIONS | POSIXLY_CORRECT | CDPATH)
 		case $name in
 		GIT_AUTHOR_* | GIT_COMMITTER_* | GIT_CONFIG_* | GIT_CEILING_DIRECTORIES) ;;
 		*) unset "$name" ;;
@@ -124,7 +126,8 @@ refuse_cache()
 
 refuse_removal()
 {
-	[[ $(realpath -m -- "$1") = /*/* ]] || die "CACHE=$1 is right under the root; remove it by hand"
+	[[ $(realpath -m -- "$1") = /*/* ]] ||
+		die "CACHE=$1 is right under the root; remove it by hand"
 }
 
 CACHE=${CACHE%/}
@@ -195,7 +198,8 @@ state_of_base()
 {
 	cat "$TREE/.gmfs-base"
 	[ -n "$KDIR" ] || return 0
-	(cd "$TREE" && find "$@" -type f -print0 2>/dev/null | sort -z | xargs -0 -r sha256sum) || true
+	(cd "$TREE" && find "$@" -type f -print0 2>/dev/null | sort -z |
+		xargs -0 -r sha256sum) || true
 }
 
 # kernel_make KIND: the array kmake is make for a kernel of that kind, without its arguments.

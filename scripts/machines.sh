@@ -29,10 +29,12 @@ cgroup_room()
 {
 	local max now cached
 
-	max=$(cat "$1/memory.max" 2>/dev/null || cat "$1/memory.limit_in_bytes" 2>/dev/null) || return 1
+	max=$(cat "$1/memory.max" 2>/dev/null || cat "$1/memory.limit_in_bytes" 2>/dev/null) ||
+		return 1
 	[[ $max =~ ^[0-9]{1,15}$ ]] || return 1
 	now=$(cat "$1/memory.current" 2>/dev/null || cat "$1/memory.usage_in_bytes")
-	cached=$(awk '$1 ~ /^(total_)?inactive_file$/ { n = $2 } END { print n + 0 }' "$1/memory.stat")
+	cached=$(awk '$1 ~ /^(total_)?inactive_file$/ { n = $2 } END { print n + 0 }' \
+		"$1/memory.stat")
 	echo $(((max - now + cached) / 1048576))
 }
 

@@ -27,9 +27,10 @@ packages_of()
 		what="packages with tools for tests"
 		PACKAGES="fio stress-ng"
 		from=()
-		# What these depend on, but for what has to be there to draw, to run scripts of theirs, and
-		# to be installed.
-		WITHOUT='^(libllvm|mesa-|libz3|perl|libperl|python|libpython|dpkg|tar|passwd|adduser)'
+		# What these depend on, but for what has to be there to draw, to run scripts of
+		# theirs, and to be installed.
+		WITHOUT='^(libllvm|mesa-|libz3|perl|libperl|python|libpython|dpkg|tar|passwd'
+		WITHOUT+='|adduser)'
 		;;
 	efi)
 		root=$CACHE/root-efi

@@ -8,10 +8,12 @@
 own_out()
 {
 	out_mark=$OUT/.guestmemfs-out
-	if [ "$OUT" != "$REPO/out" ] && [ -d "$OUT" ] && [ ! -e "$out_mark" ] && [ -n "$(ls -A "$OUT")" ]; then
+	if [ "$OUT" != "$REPO/out" ] && [ -d "$OUT" ] && [ ! -e "$out_mark" ] &&
+		[ -n "$(ls -A "$OUT")" ]; then
 		die "OUT=$OUT has files in it that are not ours; give a new or an empty directory"
 	fi
-	if ! mkdir -p "$OUT" 2>/dev/null || [ ! -w "$OUT" ] || ! { : >>"$out_mark"; } 2>/dev/null; then
+	if ! mkdir -p "$OUT" 2>/dev/null || [ ! -w "$OUT" ] ||
+		! { : >>"$out_mark"; } 2>/dev/null; then
 		die "OUT=$OUT cannot be written; set OUT= to another directory"
 	fi
 }

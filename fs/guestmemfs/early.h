@@ -2,10 +2,11 @@
 #ifndef _GUESTMEMFS_EARLY_H
 #define _GUESTMEMFS_EARLY_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
 
 /* Above all that can be meant, and below what overflows in a sum of a few. */
-#define GMFS_EARLY_MAX		(1ULL << 52)
+#define GMFS_EARLY_MAX		BIT_ULL(52)
 
 /**
  * struct gmfs_early_node - a node, before pools are made

@@ -18,10 +18,12 @@
 /* The command line wanted KHO, whatever became of it. */
 static bool gmfs_kho_asked __ro_after_init;
 
+/*
+ * guestmemfs.kexec_may_lose_pools: load kernels for kexec that will lose pools with files in
+ * them. Not by module_param(): its description is for modules, and sparse cannot read it.
+ */
 static bool gmfs_kexec_may_lose;
-module_param_named(kexec_may_lose_pools, gmfs_kexec_may_lose, bool, 0644);
-MODULE_PARM_DESC(kexec_may_lose_pools,
-		 "load kernels for kexec that will lose pools with files in them");
+module_param_cb(kexec_may_lose_pools, &param_ops_bool, &gmfs_kexec_may_lose, 0644);
 
 #ifdef CONFIG_KEXEC_HANDOVER
 #define GMFS_KHO_VERSION KHO_FDT_COMPATIBLE
