@@ -2,9 +2,9 @@
 # shellcheck shell=bash disable=SC2034
 # The private Debian roots: their packages, and where they are. Sourced after lib.sh.
 
-# packages_of ""|tools|efi: of the root with that name sets $root, $wanted (which decides about what
-# is in it) and what scripts/root needs. A root that is there is never replaced by one of other
-# packages, as another branch may want them: machines that run have it mounted.
+# packages_of ""|tools|efi|guest: of the root with that name sets $root, $wanted (which decides
+# about what is in it) and what scripts/root needs. A root that is there is never replaced by
+# one of other packages, as another branch may want them: machines that run have it mounted.
 packages_of()
 {
 	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
@@ -16,6 +16,7 @@ packages_of()
 		from=(-t bookworm-backports)
 	fi
 	WITHOUT=
+	ONLY=
 	case $1 in
 	'')
 		root=$CACHE/root
@@ -38,7 +39,15 @@ packages_of()
 		PACKAGES=ovmf
 		from=()
 		;;
-	*) die "usage: root [tools|efi]" ;;
+	guest)
+		root=$CACHE/root-guest
+		what="a kernel for guests of the test machines"
+		PACKAGES=linux-image-cloud-amd64
+		from=()
+		# What this one stands for, and nothing of what that needs to boot from a disk.
+		ONLY='^linux-image-[0-9]'
+		;;
+	*) die "usage: root [tools|efi|guest]" ;;
 	esac
 	wanted="$codename $PACKAGES${WITHOUT:+ $WITHOUT}"
 	if [ "$(cat "$root/.complete" 2>/dev/null || echo "$wanted")" != "$wanted" ]; then
