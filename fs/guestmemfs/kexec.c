@@ -10,6 +10,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/kho/abi/kexec_handover.h>
 #include <linux/moduleparam.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 #include <linux/stringify.h>
 
@@ -101,14 +102,21 @@ static bool gmfs_pool_has_files(struct gmfs_pool *pool)
 	/* Another kernel may be able to read it, unless memory of it is lost. */
 	if (pool->refused)
 		return !pool->lost;
-	guard(mutex)(&pool->lock);
-	/* Mounted or not, and of tables that do not fit nobody knows. */
-	if (gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
-		return true;
-	used = min(le32_to_cpu(t.super->live.used_inodes), t.nr_inodes);
-	for (u32 ino = GUESTMEMFS_ROOT_INO; ino < used; ino++)
-		if (S_ISREG(le32_to_cpu(t.inodes[ino].mode)))
+	scoped_guard(mutex, &pool->lock) {
+		/* The pool need not be mounted. Tables that do not fit may have files. */
+		if (gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
 			return true;
+		used = min(le32_to_cpu(t.super->live.used_inodes), t.nr_inodes);
+	}
+	/*
+	 * Without gmfs_pool.lock, which every allocation of the node needs: the table may have
+	 * half a million entries, and a file can be made right after this in any case.
+	 */
+	for (u32 ino = GUESTMEMFS_ROOT_INO; ino < used; ino++) {
+		if (S_ISREG(le32_to_cpu(READ_ONCE(t.inodes[ino].mode))))
+			return true;
+		cond_resched();
+	}
 	return false;
 }
 
