@@ -55,7 +55,9 @@
  * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
  * gmfs_pool.frozen is raised under that lock, and after that nothing changes
  * but bits of the unzeroed table. System calls that would change something get
- * -EBUSY; a fault that would waits, for the kexec or for a signal. Two freeze a
+ * -EBUSY. A fault that needs blocks releases mmap_lock or the VMA's lock and waits for
+ * the thaw or a signal; one that may not release its lock returns with nothing mapped and
+ * is repeated, and so is a guest's fault on memory bound by descriptor. Two freeze a
  * pool: the Live Update Orchestrator, once for each of the pool's descriptors
  * that it preserves, and the reboot notifier, which comes after it. The first
  * one thaws what it has frozen when the kexec is called off; after the second
