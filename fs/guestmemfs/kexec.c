@@ -120,12 +120,38 @@ static bool gmfs_pool_has_files(struct gmfs_pool *pool)
 	return false;
 }
 
+/*
+ * -EBUSY, with a line in the log that begins with @refused, if there are files that a kernel
+ * without handover would lose.
+ */
+static int gmfs_kexec_loses(const char *refused)
+{
+	struct gmfs_pool *pool;
+
+	if (READ_ONCE(gmfs_kexec_may_lose))
+		return 0;
+	if (gmfs_unread_blob) {
+		pr_err("%s gets no handover, and pools that cannot be read here would be lost\n",
+		       refused);
+		return -EBUSY;
+	}
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		if (!gmfs_pool_has_files(pool))
+			continue;
+		pr_err("%s gets no handover, and the pool of node %d with its files would be lost%s\n",
+		       refused, pool->node,
+		       gmfs_outgoing_blob ? "; use kexec_file_load (kexec -s)" : "");
+		return -EBUSY;
+	}
+	return 0;
+}
+
 /**
  * guestmemfs_kexec_load - may a kernel be loaded to kexec into
  * @handover: it will be given what KHO preserves
  *
  * kexec_load(2) gives no kernel a handover, and kexec_file_load(2) does not when
- * KHO is off. Not for crash kernels.
+ * KHO is off. Not for crash kernels, nor for what comes back (KEXEC_PRESERVE_CONTEXT).
  *
  * Context: process context.
  * Return: 0, or -EBUSY with a line in the log if files would be lost and the
@@ -133,22 +159,27 @@ static bool gmfs_pool_has_files(struct gmfs_pool *pool)
  */
 int guestmemfs_kexec_load(bool handover)
 {
-	struct gmfs_pool *pool;
-
 	if (handover && gmfs_outgoing_blob)
 		return 0;
-	if (gmfs_unread_blob && !READ_ONCE(gmfs_kexec_may_lose)) {
-		pr_err("not loaded: this kernel gets no handover, and pools that cannot be read here would be lost\n");
-		return -EBUSY;
-	}
-	list_for_each_entry(pool, &gmfs_pools, list) {
-		if (READ_ONCE(gmfs_kexec_may_lose) || !gmfs_pool_has_files(pool))
-			continue;
-		pr_err("not loaded: this kernel gets no handover, and the pool of node %d with its files would be lost%s\n",
-		       pool->node, gmfs_outgoing_blob ? "; use kexec_file_load (kexec -s)" : "");
-		return -EBUSY;
-	}
-	return 0;
+	return gmfs_kexec_loses("not loaded: this kernel");
+}
+
+/**
+ * guestmemfs_kexec - may the kernel that is loaded be started
+ * @handover: it will be given what KHO preserves
+ *
+ * Asked again, since files may have been made after guestmemfs_kexec_load(). The metadata is
+ * not frozen yet: a file that is made after this is lost like one that is made in the last
+ * moment before a restart.
+ *
+ * Context: process context, before anything of the kexec has begun.
+ * Return: as guestmemfs_kexec_load().
+ */
+int guestmemfs_kexec(bool handover)
+{
+	if (handover && gmfs_outgoing_blob)
+		return 0;
+	return gmfs_kexec_loses("no kexec: the kernel that is loaded");
 }
 
 /**

@@ -14,6 +14,7 @@ void guestmemfs_early_revive(void);
 void guestmemfs_early_reserve(void);
 bool vma_is_guestmemfs(const struct vm_area_struct *vma);
 int guestmemfs_kexec_load(bool handover);
+int guestmemfs_kexec(bool handover);
 void guestmemfs_kexec_loaded(bool handover);
 bool guestmemfs_has_memory(phys_addr_t phys);
 bool guestmemfs_has_range(phys_addr_t start, u64 size);
@@ -36,6 +37,11 @@ static inline void guestmemfs_early_reserve(void)
 }
 
 static inline int guestmemfs_kexec_load(bool handover)
+{
+	return 0;
+}
+
+static inline int guestmemfs_kexec(bool handover)
 {
 	return 0;
 }
