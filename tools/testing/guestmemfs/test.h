@@ -48,6 +48,7 @@ void golden_states_tests(void);
 void handover_tests(void);
 void limits_tests(void);
 void map_tests(void);
+void maple_tests(void);
 void printed_tests(void);
 void random_tests(void);
 void replay_tests(void);

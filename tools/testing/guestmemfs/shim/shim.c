@@ -2,39 +2,114 @@
 /*
  * What the files under test call of the kernel, for a process.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <linux/bitops.h>
+#include <linux/bug.h>
 #include <linux/crc32c.h>
 #include <linux/limits.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
 unsigned int shim_fail_from;
+bool shim_fail_nowait;
 unsigned int shim_allocations;
 int shim_unfreed;
+size_t shim_bytes;
 size_t shim_largest;
 unsigned long shim_searches;
+unsigned int shim_rcu_readers;
 
-static bool shim_fails(void)
+/* What waits for a grace period, in the order in which it came. */
+static struct rcu_head *shim_rcu_first;
+static struct rcu_head **shim_rcu_last = &shim_rcu_first;
+
+void __noreturn shim_warn(const char *file, int line, const char *what)
 {
+	fprintf(stderr, "%s:%d: the kernel warns: %s\n", file, line, what);
+	abort();
+}
+
+void *shim_count(void *p, int sign)
+{
+	if (!p)
+		return p;
+	shim_unfreed += sign;
+	/* With the address sanitizer what was asked for, else a little more. */
+	shim_bytes += sign * (ssize_t)malloc_usable_size(p);
+	return p;
+}
+
+/* As in the kernel, an offset stands for a function that frees what has the head there. */
+static void shim_rcu_reclaim(struct rcu_head *head)
+{
+	size_t offset = (size_t)head->func;
+
+	if (offset < 4096)
+		free((char *)head - offset);
+	else
+		head->func(head);
+}
+
+/* The end of a grace period. What is called here may begin the next one. */
+static void shim_rcu_run(void)
+{
+	struct rcu_head *head = shim_rcu_first, *next;
+
+	if (!head || shim_rcu_readers)
+		return;
+	shim_rcu_first = NULL;
+	shim_rcu_last = &shim_rcu_first;
+	for (; head; head = next) {
+		next = head->next;
+		shim_rcu_reclaim(head);
+	}
+}
+
+void call_rcu(struct rcu_head *head, rcu_callback_t func)
+{
+	shim_rcu_run();
+	head->next = NULL;
+	head->func = func;
+	*shim_rcu_last = head;
+	shim_rcu_last = &head->next;
+}
+
+void shim_kfree_rcu(void *p, size_t offset)
+{
+	shim_count(p, -1);
+	call_rcu(p + offset, (rcu_callback_t)offset);
+}
+
+void rcu_barrier(void)
+{
+	WARN_ON(shim_rcu_readers);
+	while (shim_rcu_first)
+		shim_rcu_run();
+}
+
+bool shim_fails(gfp_t gfp)
+{
+	shim_rcu_run();
 	shim_allocations++;
+	if (gfp & __GFP_NOFAIL)
+		return false;
+	if (shim_fail_nowait && !gfpflags_allow_blocking(gfp))
+		return true;
 	return shim_fail_from && shim_allocations >= shim_fail_from;
 }
 
-void *__vcalloc(size_t n, size_t size, unsigned int gfp)
+void *__vcalloc(size_t n, size_t size, gfp_t gfp)
 {
-	void *p = NULL;
-
-	(void)gfp;
 	shim_largest = max(shim_largest, n * size);
-	if (!shim_fails())
-		p = calloc(n ? n : 1, size);
-	shim_unfreed += !!p;
-	return p;
+	if (shim_fails(gfp))
+		return NULL;
+	return shim_count(calloc(n ? n : 1, size), 1);
 }
 
 /* What the kernel warns of ends the test. */
@@ -46,28 +121,30 @@ static void shim_bound(size_t n, size_t size)
 	abort();
 }
 
-void *kvcalloc(size_t n, size_t size, unsigned int gfp)
+void *kvcalloc(size_t n, size_t size, gfp_t gfp)
 {
 	shim_bound(n, size);
 	return __vcalloc(n, size, gfp);
 }
 
-void *kvrealloc(const void *p, size_t size, unsigned int gfp)
+void *kvrealloc(const void *p, size_t size, gfp_t gfp)
 {
-	void *q = NULL;
+	void *q;
 
-	(void)gfp;
 	shim_bound(size, 1);
-	if (!shim_fails())
-		q = realloc((void *)p, size);
-	shim_unfreed += q && !p;
-	return q;
+	if (shim_fails(gfp))
+		return NULL;
+	shim_count((void *)p, -1);
+	q = realloc((void *)p, size);
+	if (!q)
+		shim_count((void *)p, 1);
+	return shim_count(q, 1);
 }
 
 void kvfree(const void *p)
 {
-	shim_unfreed -= !!p;
-	free((void *)p);
+	shim_rcu_run();
+	free(shim_count((void *)p, -1));
 }
 
 static void shim_swap(u8 *a, u8 *b, size_t size)

@@ -8,6 +8,9 @@
 #ifndef INT_MAX
 #define INT_MAX		((int)(~0U >> 1))
 #endif
+#ifndef ULONG_MAX
+#define ULONG_MAX	(~0UL)
+#endif
 #define U8_MAX		((u8)~0U)
 #define U16_MAX		((u16)~0U)
 #define U32_MAX		((u32)~0U)

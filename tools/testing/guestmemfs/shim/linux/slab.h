@@ -5,21 +5,36 @@
 #include <linux/cleanup.h>
 #include <linux/types.h>
 
-#define GFP_KERNEL		0
-#define GFP_KERNEL_ACCOUNT	0
-#define __GFP_NOWARN		0
+#define __GFP_DIRECT_RECLAIM	0x01u
+#define __GFP_NOFAIL		0x02u
+#define __GFP_NOWARN		0x04u
+#define __GFP_ACCOUNT		0x08u
+#define __GFP_ZERO		0x10u
+#define GFP_NOWAIT		__GFP_NOWARN
+#define GFP_KERNEL		__GFP_DIRECT_RECLAIM
+#define GFP_KERNEL_ACCOUNT	(GFP_KERNEL | __GFP_ACCOUNT)
 
 /* From this allocation on, counted from 1, allocations fail; 0: none fails. */
 extern unsigned int shim_fail_from;
-/* Allocations since shim_fail_from was set, and those that nobody freed yet. */
+/* Those that may not wait fail, as when memory is there but has to be reclaimed. */
+extern bool shim_fail_nowait;
+/*
+ * Allocations since shim_fail_from was set, and those that nobody freed yet, with their bytes.
+ * What kfree_rcu() was given counts as freed.
+ */
 extern unsigned int shim_allocations;
 extern int shim_unfreed;
+extern size_t shim_bytes;
 /* The most bytes that were asked for at once, but for those that got more. */
 extern size_t shim_largest;
 
-void *kvcalloc(size_t n, size_t size, unsigned int gfp);
-void *kvrealloc(const void *p, size_t size, unsigned int gfp);
+void *kvcalloc(size_t n, size_t size, gfp_t gfp);
+void *kvrealloc(const void *p, size_t size, gfp_t gfp);
 void kvfree(const void *p);
+/* To be called once for each allocation. With __GFP_NOFAIL none fails. */
+bool shim_fails(gfp_t gfp);
+/* Counts memory that has come from malloc(), or that is about to go there. */
+void *shim_count(void *p, int sign);
 
 #define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kvmalloc(size, gfp)	kvcalloc(1, size, gfp)
@@ -28,6 +43,35 @@ void kvfree(const void *p);
 #define kzalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kmalloc(size, gfp)	kvcalloc(1, size, gfp)
 #define kfree(p)		kvfree(p)
+
+static inline bool gfpflags_allow_blocking(gfp_t gfp)
+{
+	return gfp & __GFP_DIRECT_RECLAIM;
+}
+
+/* As far as lib/maple_tree.c needs it. */
+struct kmem_cache_args {
+	unsigned int align;
+	unsigned int sheaf_capacity;
+};
+
+#define SLAB_PANIC		0
+
+struct kmem_cache;
+struct slab_sheaf;
+
+struct kmem_cache *kmem_cache_create(const char *name, unsigned int size,
+				     const struct kmem_cache_args *args, unsigned int flags);
+void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp);
+void kmem_cache_free(struct kmem_cache *s, void *p);
+bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr, void **p);
+void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p);
+struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s, gfp_t gfp, unsigned int size);
+int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf **sheafp,
+			    unsigned int size);
+void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
+void *kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf);
+unsigned int kmem_cache_sheaf_size(const struct slab_sheaf *sheaf);
 
 DEFINE_FREE(kvfree, void *, kvfree(_T))
 DEFINE_FREE(kfree, void *, kvfree(_T))

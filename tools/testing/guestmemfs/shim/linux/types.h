@@ -16,6 +16,8 @@ typedef __s8 s8;
 typedef __s16 s16;
 typedef __s32 s32;
 typedef __s64 s64;
+typedef unsigned int __bitwise gfp_t;
+
 /* Not by its own name, which checkpatch knows better than that of the kernel. */
 #define shim_attribute(list)	__attribute__(list)
 

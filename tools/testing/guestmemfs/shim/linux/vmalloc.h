@@ -5,6 +5,6 @@
 #include <linux/types.h>
 
 /* Fails as those of slab.h do, and is freed by kvfree(). */
-void *__vcalloc(size_t n, size_t size, unsigned int gfp);
+void *__vcalloc(size_t n, size_t size, gfp_t gfp);
 
 #endif /* _SHIM_LINUX_VMALLOC_H */

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What lib/maple_tree.c needs besides: caches of objects, and sheaves, which are objects that
+ * were allocated before they are needed.
+ */
+#include <stdlib.h>
+
+#include <linux/bug.h>
+#include <linux/errno.h>
+#include <linux/maple_tree.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+struct kmem_cache {
+	unsigned int size;
+	unsigned int align;
+	unsigned int sheaf_capacity;
+};
+
+struct slab_sheaf {
+	unsigned int capacity;
+	unsigned int size;
+	void *objects[];
+};
+
+/* Like a static one: it lives as long as the process, and is no leak. */
+struct kmem_cache *kmem_cache_create(const char *name, unsigned int size,
+				     const struct kmem_cache_args *args, unsigned int flags)
+{
+	struct kmem_cache *s = calloc(1, sizeof(*s));
+
+	(void)name;
+	(void)flags;
+	if (!s)
+		abort();
+	s->size = size;
+	s->align = max_t(unsigned int, args->align, sizeof(void *));
+	s->sheaf_capacity = args->sheaf_capacity;
+	return s;
+}
+
+static void *shim_object(const struct kmem_cache *s, gfp_t gfp)
+{
+	void *p = aligned_alloc(s->align, round_up(s->size, s->align));
+
+	if (!p)
+		abort();
+	memset(p, gfp & __GFP_ZERO ? 0 : 0xa5, s->size);
+	return shim_count(p, 1);
+}
+
+void *kmem_cache_alloc(struct kmem_cache *s, gfp_t gfp)
+{
+	return shim_fails(gfp) ? NULL : shim_object(s, gfp);
+}
+
+void kmem_cache_free(struct kmem_cache *s, void *p)
+{
+	(void)s;
+	kvfree(p);
+}
+
+/* One allocation, which fails as a whole. */
+bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr, void **p)
+{
+	if (shim_fails(gfp))
+		return false;
+	while (nr--)
+		*p++ = shim_object(s, gfp);
+	return true;
+}
+
+void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
+{
+	while (nr--)
+		kmem_cache_free(s, *p++);
+}
+
+/* What is in a sheaf counts as allocated, the sheaf itself does not: the kernel keeps some. */
+struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s, gfp_t gfp, unsigned int size)
+{
+	unsigned int capacity = max(size, s->sheaf_capacity);
+	struct slab_sheaf *sheaf = calloc(1, sizeof(*sheaf) + capacity * sizeof(void *));
+
+	if (!sheaf)
+		abort();
+	sheaf->capacity = capacity;
+	if (kmem_cache_alloc_bulk(s, gfp, size, sheaf->objects)) {
+		sheaf->size = size;
+		return sheaf;
+	}
+	free(sheaf);
+	return NULL;
+}
+
+int kmem_cache_refill_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf **sheafp,
+			    unsigned int size)
+{
+	struct slab_sheaf *sheaf = *sheafp;
+
+	if (sheaf->size >= size)
+		return 0;
+	if (size <= sheaf->capacity) {
+		if (!kmem_cache_alloc_bulk(s, gfp, size - sheaf->size,
+					   &sheaf->objects[sheaf->size]))
+			return -ENOMEM;
+		sheaf->size = size;
+		return 0;
+	}
+	sheaf = kmem_cache_prefill_sheaf(s, gfp, size);
+	if (!sheaf)
+		return -ENOMEM;
+	kmem_cache_return_sheaf(s, gfp, *sheafp);
+	*sheafp = sheaf;
+	return 0;
+}
+
+void kmem_cache_return_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf)
+{
+	(void)gfp;
+	kmem_cache_free_bulk(s, sheaf->size, sheaf->objects);
+	free(sheaf);
+}
+
+void *kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_sheaf *sheaf)
+{
+	(void)s;
+	(void)gfp;
+	/* More was used than was asked for. */
+	WARN_ON(!sheaf->size);
+	return sheaf->objects[--sheaf->size];
+}
+
+unsigned int kmem_cache_sheaf_size(const struct slab_sheaf *sheaf)
+{
+	return sheaf->size;
+}
+
+/* In the kernel, start_kernel() calls it. */
+static void __attribute__((constructor)) shim_maple_init(void)
+{
+	maple_tree_init();
+}
