@@ -41,6 +41,7 @@ help:
 	@echo 'Longer than make check:'
 	@echo '  make fuzz           hostile tables, with libFuzzer (FUZZ_TIME=seconds, 300)'
 	@echo '  make coverage       the lines that make check-user reaches'
+	@echo '  make bench-tables   times and memory of the tables by their size, in user space'
 	@echo '  make bench-liveupdate'
 	@echo '                      what a live update costs, beside memfd, by the size of RAM'
 	@echo '                      (BENCH_SIZES="256M 1G 4G 16G"; 16G needs 21 GiB of memory)'
@@ -53,7 +54,7 @@ help:
 	@echo '  OUT=dir      where results go (out)'
 
 .PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
-.PHONY: check-vm check-luo check-kvm bench-liveupdate fuzz coverage shell series setup clean clean-cache
+.PHONY: check-vm check-luo check-kvm bench-tables bench-liveupdate fuzz coverage shell series setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -103,6 +104,9 @@ check-luo: setup
 
 check-kvm: setup
 	@$(SCRIPTS)/check-kvm $(or $(KERNEL),plain) $(or $(TEST),$(VM))
+
+bench-tables: setup
+	@$(SCRIPTS)/bench-tables
 
 bench-liveupdate: setup
 	@$(SCRIPTS)/bench-liveupdate
