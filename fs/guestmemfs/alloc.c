@@ -271,14 +271,11 @@ u32 gmfs_find_run(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want, 
  */
 u32 gmfs_extent_slot(struct gmfs_tables *t)
 {
-	u32 used = le32_to_cpu(t->super->live.used_extents);
-	u32 slot = t->extent_hint;
+	u32 slot = gmfs_ids_first(&t->extent_ids);
 
-	while (slot < used && t->extents[slot].ino)
-		slot++;
-	if (slot >= used)
+	gmfs_ids_take(&t->extent_ids, slot);
+	if (slot >= le32_to_cpu(t->super->live.used_extents))
 		t->super->live.used_extents = cpu_to_le32(slot + 1);
-	t->extent_hint = slot + 1;
 	memset(&t->extents[slot], 0, sizeof(t->extents[slot]));
 	return slot;
 }
@@ -291,7 +288,7 @@ u32 gmfs_extent_slot(struct gmfs_tables *t)
 void gmfs_extent_drop(struct gmfs_tables *t, u32 slot)
 {
 	memset(&t->extents[slot], 0, sizeof(t->extents[slot]));
-	t->extent_hint = min(t->extent_hint, slot);
+	gmfs_ids_drop(&t->extent_ids, slot);
 }
 
 /**
@@ -308,14 +305,13 @@ void gmfs_extent_drop(struct gmfs_tables *t, u32 slot)
 int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino)
 {
 	u32 used = le32_to_cpu(t->super->live.used_inodes);
-	u32 slot = t->inode_hint;
 	struct guestmemfs_inode *di;
-	u32 generation = 0;
+	u32 generation = 0, slot;
 
 	if (!gmfs_inodes_left(t))
 		return -ENOSPC;
-	while (slot < used && t->inodes[slot].mode)
-		slot++;
+	slot = gmfs_ids_first(&t->inode_ids);
+	gmfs_ids_take(&t->inode_ids, slot);
 	di = &t->inodes[slot];
 	if (slot < used)
 		generation = le32_to_cpu(di->generation);
@@ -324,7 +320,6 @@ int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino)
 	memset(di, 0, sizeof(*di));
 	di->generation = cpu_to_le32(generation + 1);
 	di->mode = cpu_to_le32(mode);
-	t->inode_hint = slot + 1;
 	t->free_inodes--;
 	*ino = slot;
 	return 0;
@@ -342,25 +337,14 @@ void gmfs_inode_free(struct gmfs_tables *t, u32 ino)
 
 	memset(di, 0, sizeof(*di));
 	di->generation = generation;
-	t->inode_hint = min(t->inode_hint, ino);
+	gmfs_ids_drop(&t->inode_ids, ino);
 	t->free_inodes++;
 }
 
-/**
- * gmfs_alloc_init - count what is free
- * @t: tables that gmfs_check() has accepted
- *
- * Return: 0 or -ENOMEM.
- */
-int gmfs_alloc_init(struct gmfs_tables *t)
+static void gmfs_alloc_count_blocks(struct gmfs_tables *t)
 {
-	u32 used = le32_to_cpu(t->super->live.used_inodes);
 	u32 i, start, end;
 
-	t->nr_groups = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS);
-	t->group_free = kvcalloc(t->nr_groups, sizeof(*t->group_free), GFP_KERNEL);
-	if (!t->group_free)
-		return -ENOMEM;
 	t->total_blocks = 0;
 	for (i = 0; i < t->nr_ranges; i++)
 		t->total_blocks += gmfs_range_blocks(&t->ranges[i]);
@@ -369,11 +353,46 @@ int gmfs_alloc_init(struct gmfs_tables *t)
 		gmfs_group_adjust(t, start, end - start, false);
 		t->free_blocks += end - start;
 	}
-	t->inode_hint = GUESTMEMFS_ROOT_INO;
-	t->extent_hint = 0;
-	t->free_inodes = t->nr_inodes - used;
-	for (i = GUESTMEMFS_ROOT_INO; i < used; i++)
-		t->free_inodes += !t->inodes[i].mode;
+}
+
+/* Marks the entries that are in use; those behind the water marks never were. */
+static void gmfs_alloc_count_entries(struct gmfs_tables *t)
+{
+	u32 inodes = le32_to_cpu(t->super->live.used_inodes);
+	u32 extents = le32_to_cpu(t->super->live.used_extents), i;
+
+	t->free_inodes = t->nr_inodes - GUESTMEMFS_ROOT_INO;
+	/* Entry 0 is nobody's. */
+	gmfs_ids_take(&t->inode_ids, 0);
+	for (i = GUESTMEMFS_ROOT_INO; i < inodes; i++) {
+		if (!t->inodes[i].mode)
+			continue;
+		gmfs_ids_take(&t->inode_ids, i);
+		t->free_inodes--;
+	}
+	for (i = 0; i < extents; i++)
+		if (t->extents[i].ino)
+			gmfs_ids_take(&t->extent_ids, i);
+}
+
+/**
+ * gmfs_alloc_init - learn what is free
+ * @t: tables that gmfs_check() has accepted
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_alloc_init(struct gmfs_tables *t)
+{
+	t->nr_groups = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS);
+	t->group_free = kvcalloc(t->nr_groups, sizeof(*t->group_free), GFP_KERNEL);
+	if (!t->group_free || gmfs_ids_init(&t->inode_ids, t->nr_inodes) ||
+	    gmfs_ids_init(&t->extent_ids, t->nr_extents) ||
+	    gmfs_ids_init(&t->map_ids, t->nr_maps)) {
+		gmfs_alloc_exit(t);
+		return -ENOMEM;
+	}
+	gmfs_alloc_count_blocks(t);
+	gmfs_alloc_count_entries(t);
 	gmfs_states_init(t);
 	return 0;
 }
@@ -386,4 +405,7 @@ void gmfs_alloc_exit(struct gmfs_tables *t)
 {
 	kvfree(t->group_free);
 	t->group_free = NULL;
+	gmfs_ids_exit(&t->inode_ids);
+	gmfs_ids_exit(&t->extent_ids);
+	gmfs_ids_exit(&t->map_ids);
 }

@@ -47,17 +47,15 @@ static bool gmfs_mixed_is_free(const struct gmfs_tables *t, u32 map)
 u32 gmfs_mixed_take(struct gmfs_tables *t)
 {
 	u32 used = le32_to_cpu(t->super->live.used_maps);
-	u32 map = t->map_hint;
+	u32 map = gmfs_ids_first(&t->map_ids);
 
-	while (map < used && !gmfs_mixed_is_free(t, map))
-		map++;
+	gmfs_ids_take(&t->map_ids, map);
 	/* Entry 0 is nobody's, but must be free like the others. */
 	if (!used)
 		memset(&t->maps[0], 0, sizeof(t->maps[0]));
 	if (map >= used)
 		t->super->live.used_maps = cpu_to_le32(map + 1);
 	memset(&t->maps[map], 0, sizeof(t->maps[map]));
-	t->map_hint = map + 1;
 	t->free_maps--;
 	return map;
 }
@@ -70,7 +68,7 @@ u32 gmfs_mixed_take(struct gmfs_tables *t)
 void gmfs_mixed_drop(struct gmfs_tables *t, u32 map)
 {
 	memset(&t->maps[map], 0, sizeof(t->maps[map]));
-	t->map_hint = min(t->map_hint, map);
+	gmfs_ids_drop(&t->map_ids, map);
 	t->free_maps++;
 }
 
@@ -84,15 +82,19 @@ void gmfs_states_init(struct gmfs_tables *t)
 	u32 maps = le32_to_cpu(t->super->live.used_maps), i;
 
 	t->nr_states = 0;
-	t->map_hint = 1;
 	t->free_maps = t->nr_maps - 1;
+	gmfs_ids_take(&t->map_ids, 0);
 	if (!t->states)
 		return;
 	for (i = 0; i < extents; i++)
 		if (t->extents[i].ino)
 			t->nr_states += gmfs_is_state(le32_to_cpu(t->extents[i].flags));
-	for (i = 1; i < maps; i++)
-		t->free_maps -= !gmfs_mixed_is_free(t, i);
+	for (i = 1; i < maps; i++) {
+		if (gmfs_mixed_is_free(t, i))
+			continue;
+		gmfs_ids_take(&t->map_ids, i);
+		t->free_maps--;
+	}
 }
 
 /*

@@ -18,6 +18,9 @@
 /* File offsets are cut off here: 2^32 blocks, and well below MAX_LFS_FILESIZE. */
 #define GMFS_MAX_LOGICAL	BIT_ULL(32)
 #define GMFS_NO_BLOCK		U32_MAX
+#define GMFS_NO_ID		U32_MAX
+/* Of 64 entries each: more than a table has. */
+#define GMFS_IDS_LEVELS		6
 
 /**
  * struct gmfs_range - a physical range, in native numbers
@@ -27,6 +30,19 @@
 struct gmfs_range {
 	u64 base;
 	u64 size;
+};
+
+/**
+ * struct gmfs_ids - which entries of a table are free
+ * @words: the bitmaps of all levels, that of the entries first: a bit is set if the entry is
+ *	free, or if its word of the level below has a bit set
+ * @level: index in @words of the first word of each level
+ * @nr_levels: number of levels; the last one is one word
+ */
+struct gmfs_ids {
+	unsigned long *words;
+	u32 level[GMFS_IDS_LEVELS];
+	u32 nr_levels;
 };
 
 /**
@@ -52,11 +68,11 @@ struct gmfs_range {
  * @free_inodes: unused entries of @inodes
  * @max_blocks: how many may be taken, 0 for all
  * @max_inodes: how many inodes may be in use, 0 for all
- * @inode_hint: no inode below is free
- * @extent_hint: no extent below is free
+ * @inode_ids: which entries of @inodes are free
+ * @extent_ids: which entries of @extents are free
+ * @map_ids: which entries of @maps are free, but for entry 0, which is never used
  * @nr_states: extents that no block pays for, see gmfs_is_state()
  * @free_maps: unused entries of @maps
- * @map_hint: no map below is free, but for entry 0, which is never used
  * @nr_groups: entries of @group_free
  * @group_free: free blocks by group
  *
@@ -87,11 +103,11 @@ struct gmfs_tables {
 	u32 free_inodes;
 	u32 max_blocks;
 	u32 max_inodes;
-	u32 inode_hint;
-	u32 extent_hint;
 	u32 nr_states;
 	u32 free_maps;
-	u32 map_hint;
+	struct gmfs_ids inode_ids;
+	struct gmfs_ids extent_ids;
+	struct gmfs_ids map_ids;
 	u32 nr_groups;
 	u16 *group_free;
 };
@@ -168,6 +184,13 @@ struct gmfs_index {
 	u32 *slots;
 	u32 nr;
 };
+
+/* ids.c */
+int gmfs_ids_init(struct gmfs_ids *ids, u32 nr);
+void gmfs_ids_exit(struct gmfs_ids *ids);
+u32 gmfs_ids_first(const struct gmfs_ids *ids);
+void gmfs_ids_take(struct gmfs_ids *ids, u32 id);
+void gmfs_ids_drop(struct gmfs_ids *ids, u32 id);
 
 /* alloc.c */
 void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count);

@@ -415,17 +415,21 @@ static void init_without_memory(const void *arg)
 {
 	struct pool p;
 	void *copy;
+	u32 i;
 
 	(void)arg;
 	pool_make_gib(&p, 1);
 	copy = copy_meta(&p);
 	gmfs_alloc_exit(&p.t);
-	shim_allocations = 0;
-	shim_fail_from = 1;
-	CHECK_EQ(gmfs_alloc_init(&p.t), -ENOMEM);
-	shim_fail_from = 0;
-	CHECK(!memcmp(copy, p.meta, p.meta_size));
-	gmfs_alloc_exit(&p.t);
+	for (i = 1; i <= 4; i++) {
+		shim_allocations = 0;
+		shim_fail_from = i;
+		CHECK_EQ(gmfs_alloc_init(&p.t), -ENOMEM);
+		shim_fail_from = 0;
+		CHECK(!memcmp(copy, p.meta, p.meta_size));
+		CHECK_EQ(shim_unfreed, 0);
+		gmfs_alloc_exit(&p.t);
+	}
 	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
 	free(copy);
 	pool_free(&p);

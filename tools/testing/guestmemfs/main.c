@@ -143,6 +143,7 @@ int main(int argc, char **argv)
 	geometry_tests();
 	alloc_tests();
 	find_tests();
+	ids_tests();
 	map_tests();
 	maple_tests();
 	random_tests();

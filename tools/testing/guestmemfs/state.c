@@ -33,8 +33,9 @@ static void make_extents(struct pool *p)
 	CHECK_EQ(pool_fill(p, 1, 100, 1), 0);
 	CHECK_EQ(pool_punch(p, 1, 100, 1), 0);
 	/* The free entry is to stay free. */
-	p->t.extent_hint = 6;
+	gmfs_ids_take(&p->t.extent_ids, 5);
 	CHECK_EQ(pool_fill(p, 2, 0, 1), 0);
+	gmfs_ids_drop(&p->t.extent_ids, 5);
 	expect_extent(p, 0, FILE0, 0, 448, 4);
 	expect_extent(p, 1, FILE0, 10, 458, 4);
 	expect_extent(p, 2, FILE0, 20, 468, 4);
@@ -79,6 +80,7 @@ void state_make_converted(struct pool *p)
 	const u32 pages = GUESTMEMFS_BLOCK_PAGES, has_blocks = GUESTMEMFS_EXTENT_ALLOCATED;
 
 	state_make(p);
+	gmfs_ids_take(&p->t.extent_ids, 5);
 	CHECK_EQ(pool_convert(p, 0, 10 * pages, 14 * pages, true), 0);
 	CHECK_EQ(pool_truncate(p, 0, 20, 4), 0);
 	CHECK_EQ(pool_convert(p, 3, 5 * pages, 5 * pages + 1, true), 0);
@@ -91,6 +93,7 @@ void state_make_converted(struct pool *p)
 	expect_state(p, 8, GUESTMEMFS_EXTENT_MIXED, 2);
 	expect_extent(p, 7, FILE1, 200, 0, 2);
 	expect_extent(p, 8, FILE1, 300, 0, 1);
+	gmfs_ids_drop(&p->t.extent_ids, 5);
 	CHECK_EQ(le32_to_cpu(p->t.super->live.used_extents), EXTENTS + 2);
 	CHECK_EQ(le32_to_cpu(p->t.super->live.used_maps), 3);
 	pool_check(p);

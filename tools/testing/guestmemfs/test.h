@@ -46,6 +46,7 @@ void geometry_tests(void);
 void golden_tests(void);
 void golden_states_tests(void);
 void handover_tests(void);
+void ids_tests(void);
 void limits_tests(void);
 void map_tests(void);
 void maple_tests(void);

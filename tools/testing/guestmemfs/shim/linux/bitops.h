@@ -38,6 +38,8 @@ static inline void clear_bit(unsigned long nr, unsigned long *map)
 #define __set_bit(nr, map)	set_bit(nr, map)
 #define __clear_bit(nr, map)	clear_bit(nr, map)
 
+#define __ffs(word)		((unsigned long)__builtin_ctzl(word))
+
 /*
  * As in the kernel, whole words are read: a table that ends inside a word is a
  * fault that the address sanitizer sees here.
