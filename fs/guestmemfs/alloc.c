@@ -7,12 +7,13 @@
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
+#include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
-#include <linux/slab.h>
 #include <linux/string.h>
 
+#include "alloc.h"
 #include "extmap.h"
 
 static u64 gmfs_range_blocks(const struct guestmemfs_range *r)
@@ -66,45 +67,41 @@ u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block)
 	return le64_to_cpu(r->base) + (nr << GUESTMEMFS_BLOCK_SHIFT);
 }
 
-static void gmfs_group_adjust(struct gmfs_tables *t, u32 block, u32 count, bool take)
-{
-	while (count) {
-		u32 to_end = GUESTMEMFS_GROUP_BLOCKS - block % GUESTMEMFS_GROUP_BLOCKS;
-		u32 in_group = min(count, to_end);
-		u16 *nr_free = &t->group_free[block / GUESTMEMFS_GROUP_BLOCKS];
-
-		*nr_free = take ? *nr_free - in_group : *nr_free + in_group;
-		block += in_group;
-		count -= in_group;
-	}
-}
-
 /**
  * gmfs_take - mark blocks as taken
  * @t: the pool's tables
  * @block: first block, free as all of them are
  * @count: number of blocks
+ * @ino: the file that they are for, 0 for none
+ * @logical: where in the file they go, in blocks
  */
-void gmfs_take(struct gmfs_tables *t, u32 block, u32 count)
+void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
 	bitmap_set(t->bitmap, block, count);
-	gmfs_group_adjust(t, block, count, true);
 	t->free_blocks -= count;
+	gmfs_groups_take(t, block, count, ino, logical);
 }
 
 /**
  * gmfs_unzero - blocks are to be zeroed before they are seen again
  * @t: the pool's tables
- * @block: first block
+ * @block: first block, the caller's as all of them are
  * @count: number of blocks
  */
 void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
 {
-	u32 i;
+	u32 end = block + count;
 
-	/* Atomic: the bits of other blocks are cleared without our lock. */
-	for (i = 0; i < count; i++)
-		set_bit(block + i, t->unzeroed);
+	while (block < end) {
+		if (block % BITS_PER_LONG == 0 && end - block >= BITS_PER_LONG) {
+			/* Nobody zeroes any of these blocks now. */
+			WRITE_ONCE(t->unzeroed[block / BITS_PER_LONG], ~0UL);
+			block += BITS_PER_LONG;
+		} else {
+			/* Atomic: the bits of other blocks are cleared without our lock. */
+			set_bit(block++, t->unzeroed);
+		}
+	}
 }
 
 /**
@@ -112,152 +109,116 @@ void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
  * @t: the pool's tables
  * @block: first block, taken as all of them are
  * @count: number of blocks
+ * @ino: the file that they were taken for, 0 for none
+ * @logical: where in the file they were, in blocks
  */
-void gmfs_release(struct gmfs_tables *t, u32 block, u32 count)
+void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
 	gmfs_unzero(t, block, count);
 	bitmap_clear(t->bitmap, block, count);
-	gmfs_group_adjust(t, block, count, false);
 	t->free_blocks += count;
+	gmfs_groups_release(t, block, count, ino, logical);
 }
 
-/* Free blocks from @block on, in its range, at most @want. */
-static u32 gmfs_free_run(const struct gmfs_tables *t, u32 block, u32 want)
+/* Blocks from @group on, in full groups of one range, for a part of @count in the file. */
+static u32 gmfs_full_run(const struct gmfs_tables *t, u32 group, u32 count)
 {
-	u32 end = min_t(u64, gmfs_block_range_end(t, block), (u64)block + want);
+	u32 end = gmfs_block_range_end(t, group * GUESTMEMFS_GROUP_BLOCKS), run = 0;
 
-	return find_next_bit(t->bitmap, end, block) - block;
-}
-
-/**
- * gmfs_find_full_group - find a gigabyte that is free and aligned
- * @t: the pool's tables
- * @group: the answer: its first block divided by %GUESTMEMFS_GROUP_BLOCKS
- *
- * Return: false if there is none.
- */
-bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group)
-{
-	u32 i;
-
-	for (i = 0; i < t->nr_groups; i++) {
-		if (t->group_free[i] == GUESTMEMFS_GROUP_BLOCKS) {
-			*group = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/**
- * gmfs_largest_free - how much memory is free in one piece
- * @t: the pool's tables
- *
- * Return: the blocks of the longest run of free ones, within a range.
- */
-u32 gmfs_largest_free(const struct gmfs_tables *t)
-{
-	u32 best = 0, i;
-
-	for (i = 0; i < t->nr_ranges; i++) {
-		u32 start = le32_to_cpu(t->ranges[i].first_block), next;
-		u32 end = start + gmfs_range_blocks(&t->ranges[i]);
-
-		for (; start < end; start = next) {
-			start = find_next_zero_bit(t->bitmap, end, start);
-			next = find_next_bit(t->bitmap, end, start);
-			best = max(best, next - start);
-		}
-	}
-	return best;
-}
-
-/* The longest free run of a group, cut at @want. Returns its length. */
-static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
-{
-	u32 start = group * GUESTMEMFS_GROUP_BLOCKS;
-	u32 end = min(start + GUESTMEMFS_GROUP_BLOCKS, t->nr_blocks);
-	u32 best = 0;
-
-	while (best < want) {
-		u32 next, len;
-
-		start = find_next_zero_bit(t->bitmap, end, start);
-		if (start >= end)
+	/* The last group of a range may have the end of it inside: then it is not full. */
+	for (; run + GUESTMEMFS_GROUP_BLOCKS <= count; group++) {
+		if (group * GUESTMEMFS_GROUP_BLOCKS >= end ||
+		    t->groups[group].longest < GUESTMEMFS_GROUP_BLOCKS)
 			break;
-		next = find_next_bit(t->bitmap, end, start);
-		len = min(next - start, want);
-		if (len > best) {
-			best = len;
-			*block = start;
-		}
-		start = next;
+		run += GUESTMEMFS_GROUP_BLOCKS;
 	}
-	return best;
+	return run;
+}
+
+/* As many blocks as begin in @offset of a group, and end in it. */
+static u32 gmfs_part_of_group(u32 count, u32 offset)
+{
+	return min(count, GUESTMEMFS_GROUP_BLOCKS - offset);
 }
 
 /*
- * The longest run, up to @want blocks, of the groups that are already broken up;
- * whole groups are kept for those who can map them whole. Among equals the
- * group that has the least left, and of these the first.
+ * Is the group of @goal one to take from? It is not if it is claimed for
+ * another part of a file; nor if it is full, unless it is to become this part's.
+ * A part that may be mapped as a whole does not begin in a broken group.
  */
-static u32 gmfs_find_in_broken(const struct gmfs_tables *t, u32 want, u32 *block)
+static bool gmfs_goal_suits(const struct gmfs_tables *t, const struct gmfs_want *want)
 {
-	u32 best_free = GUESTMEMFS_GROUP_BLOCKS, best_run = 0;
-	u32 i;
+	const struct gmfs_group *g = &t->groups[want->goal / GUESTMEMFS_GROUP_BLOCKS];
+	u32 offset = want->logical % GUESTMEMFS_GROUP_BLOCKS;
 
-	for (i = 0; i < t->nr_groups; i++) {
-		u32 nr_free = t->group_free[i], run, found;
+	if (gmfs_group_owned_by(g, want->ino, want->logical))
+		return true;
+	if (g->claimed)
+		return false;
+	if (g->longest == GUESTMEMFS_GROUP_BLOCKS)
+		return want->own && want->goal % GUESTMEMFS_GROUP_BLOCKS == offset;
+	return !want->own || offset || !gmfs_full_groups(t);
+}
 
-		if (!nr_free || nr_free == GUESTMEMFS_GROUP_BLOCKS)
-			continue;
-		/* Cannot be better, so that it need not be searched. */
-		if (nr_free < best_run || (best_run == want && nr_free >= best_free))
-			continue;
-		run = gmfs_group_run(t, i, want, &found);
-		if (run < best_run || (run == best_run && nr_free >= best_free))
-			continue;
-		best_run = run;
-		best_free = nr_free;
-		*block = found;
-	}
-	return best_run;
+/* Free blocks where the neighbours in the file say. Returns 0 if that is no good place. */
+static u32 gmfs_find_at_goal(const struct gmfs_tables *t, const struct gmfs_want *want,
+			     u32 *block)
+{
+	u32 offset = want->logical % GUESTMEMFS_GROUP_BLOCKS, goal = want->goal, end;
+	u32 group = goal / GUESTMEMFS_GROUP_BLOCKS;
+
+	if (goal >= t->nr_blocks)
+		return 0;
+	*block = goal;
+	if (!offset && want->count >= GUESTMEMFS_GROUP_BLOCKS)
+		return goal % GUESTMEMFS_GROUP_BLOCKS ? 0 : gmfs_full_run(t, group, want->count);
+	if (!gmfs_goal_suits(t, want))
+		return 0;
+	/* In a group that is the file's own, each block has its place. */
+	if (t->groups[group].claimed)
+		*block = goal = group * GUESTMEMFS_GROUP_BLOCKS + offset;
+	end = min(goal + gmfs_part_of_group(want->count, offset), gmfs_group_end(t, group));
+	return find_next_bit(t->bitmap, end, goal) - goal;
 }
 
 /**
  * gmfs_find_run - choose free blocks for a part of a file
  * @t: the pool's tables, with at least one free block
- * @goal: a free block that would suit, or %GMFS_NO_BLOCK
- * @logical: where in the file they go, in blocks
- * @want: number of blocks
+ * @want: the part of the file
  * @block: the answer: first block
  *
- * Return: how many blocks from @block on are free, at most @want, at least 1.
+ * In this order: the goal; for what may come to be mapped by 1 GiB a full group, in which
+ * the blocks are as far from the begin as they are in the file's group, and which is then
+ * claimed for the rest of it; the run that fits best of the groups that are broken up and
+ * not claimed; a full group, in another place of it, so that it is not claimed; and at last
+ * what others have claimed, where that is most, so that few of them are spoiled. Full groups
+ * in a row are one answer, else the run does not leave its group, nor the file's.
+ *
+ * Return: how many blocks from @block on are free, at most @want->count, at least 1.
  */
-u32 gmfs_find_run(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want, u32 *block)
+u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block)
 {
-	bool whole = logical % GUESTMEMFS_GROUP_BLOCKS == 0 && want >= GUESTMEMFS_GROUP_BLOCKS;
-	bool congruent = goal % GUESTMEMFS_GROUP_BLOCKS == logical % GUESTMEMFS_GROUP_BLOCKS;
-	u32 group, run;
+	u32 offset = want->logical % GUESTMEMFS_GROUP_BLOCKS;
+	u32 count = gmfs_part_of_group(want->count, offset);
+	u32 group = GMFS_NO_GROUP, run;
 
-	if (goal != GMFS_NO_BLOCK && (congruent || !whole)) {
-		run = gmfs_free_run(t, goal, want);
-		if (!whole || run >= GUESTMEMFS_GROUP_BLOCKS) {
-			*block = goal;
-			return run;
-		}
-	}
-	if (whole && gmfs_find_full_group(t, &group)) {
-		*block = group * GUESTMEMFS_GROUP_BLOCKS;
-		return GUESTMEMFS_GROUP_BLOCKS;
-	}
-	/* Not beyond the next group of the file: that one is to start afresh. */
-	want = min_t(u32, want, GUESTMEMFS_GROUP_BLOCKS - logical % GUESTMEMFS_GROUP_BLOCKS);
-	run = gmfs_find_in_broken(t, want, block);
-	if (run == want || !gmfs_find_full_group(t, &group))
+	run = gmfs_find_at_goal(t, want, block);
+	if (run)
 		return run;
-	*block = group * GUESTMEMFS_GROUP_BLOCKS + logical % GUESTMEMFS_GROUP_BLOCKS;
-	return want;
+	gmfs_find_full_group(t, &group);
+	if ((want->own || count == GUESTMEMFS_GROUP_BLOCKS) && group != GMFS_NO_GROUP) {
+		*block = group * GUESTMEMFS_GROUP_BLOCKS + offset;
+		return count;
+	}
+	run = gmfs_groups_find(t, GMFS_UNCLAIMED, count, block);
+	if (run)
+		return run;
+	if (group != GMFS_NO_GROUP) {
+		/* With room behind it, should the file grow. */
+		*block = group * GUESTMEMFS_GROUP_BLOCKS + !offset;
+		return count;
+	}
+	return gmfs_groups_largest(t, GMFS_CLAIMED, count, block);
 }
 
 /**
@@ -343,16 +304,14 @@ void gmfs_inode_free(struct gmfs_tables *t, u32 ino)
 
 static void gmfs_alloc_count_blocks(struct gmfs_tables *t)
 {
-	u32 i, start, end;
+	u32 i;
 
 	t->total_blocks = 0;
 	for (i = 0; i < t->nr_ranges; i++)
 		t->total_blocks += gmfs_range_blocks(&t->ranges[i]);
 	t->free_blocks = 0;
-	for_each_clear_bitrange(start, end, t->bitmap, t->nr_blocks) {
-		gmfs_group_adjust(t, start, end - start, false);
-		t->free_blocks += end - start;
-	}
+	for (i = 0; i < t->nr_groups; i++)
+		t->free_blocks += t->groups[i].nr_free;
 }
 
 /* Marks the entries that are in use; those behind the water marks never were. */
@@ -379,13 +338,14 @@ static void gmfs_alloc_count_entries(struct gmfs_tables *t)
  * gmfs_alloc_init - learn what is free
  * @t: tables that gmfs_check() has accepted
  *
+ * Whose the blocks are that are taken is then to be said with gmfs_claim(), so that what is
+ * missing in a group of a file goes there.
+ *
  * Return: 0 or -ENOMEM.
  */
 int gmfs_alloc_init(struct gmfs_tables *t)
 {
-	t->nr_groups = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS);
-	t->group_free = kvcalloc(t->nr_groups, sizeof(*t->group_free), GFP_KERNEL);
-	if (!t->group_free || gmfs_ids_init(&t->inode_ids, t->nr_inodes) ||
+	if (gmfs_groups_init(t) || gmfs_ids_init(&t->inode_ids, t->nr_inodes) ||
 	    gmfs_ids_init(&t->extent_ids, t->nr_extents) ||
 	    gmfs_ids_init(&t->map_ids, t->nr_maps)) {
 		gmfs_alloc_exit(t);
@@ -403,8 +363,7 @@ int gmfs_alloc_init(struct gmfs_tables *t)
  */
 void gmfs_alloc_exit(struct gmfs_tables *t)
 {
-	kvfree(t->group_free);
-	t->group_free = NULL;
+	gmfs_groups_exit(t);
 	gmfs_ids_exit(&t->inode_ids);
 	gmfs_ids_exit(&t->extent_ids);
 	gmfs_ids_exit(&t->map_ids);

@@ -241,7 +241,8 @@ void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map)
 		u32 flags = le32_to_cpu(e->flags);
 
 		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
-			gmfs_release(t, le32_to_cpu(e->block), le32_to_cpu(e->count));
+			gmfs_release(t, le32_to_cpu(e->block), le32_to_cpu(e->count),
+				     le32_to_cpu(e->ino), le64_to_cpu(e->logical));
 		if (flags & GUESTMEMFS_EXTENT_MIXED)
 			gmfs_mixed_drop(t, le32_to_cpu(e->map));
 		t->nr_states -= gmfs_is_state(flags);

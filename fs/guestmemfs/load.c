@@ -54,6 +54,20 @@ static int gmfs_load_begins(struct gmfs_loader *l)
 	return 0;
 }
 
+/* So that a group that has lost some blocks gets them back in place. */
+static void gmfs_load_claims(const struct gmfs_loader *l, const struct gmfs_extmap *map)
+{
+	u32 i;
+
+	for (i = 0; i < map->nr; i++) {
+		const struct guestmemfs_extent *e = &l->t->extents[map->slots[i]];
+
+		if (e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED))
+			gmfs_claim(l->t, le32_to_cpu(e->block), le32_to_cpu(e->count),
+				   le32_to_cpu(e->ino), le64_to_cpu(e->logical));
+	}
+}
+
 /* Takes the extents of an inode from the index. */
 static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extmap *map)
 {
@@ -68,6 +82,7 @@ static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extma
 	memcpy(map->slots, &l->index.slots[begin], nr * sizeof(*map->slots));
 	map->nr = nr;
 	map->cap = nr;
+	gmfs_load_claims(l, map);
 	/* Who held it was a device driver of the kernel before. */
 	if (!l->t->read_only)
 		gmfs_map_drop_truncated(l->t, map);

@@ -84,7 +84,7 @@ static void gmfs_edit_free(struct gmfs_edit *ed, const struct guestmemfs_extent 
 
 	if (lost & GUESTMEMFS_EXTENT_ALLOCATED)
 		gmfs_release(ed->t, le32_to_cpu(was->block) + (at - le64_to_cpu(was->logical)),
-			     le32_to_cpu(now->e.count));
+			     le32_to_cpu(now->e.count), le32_to_cpu(was->ino), at);
 	if (lost & GUESTMEMFS_EXTENT_MIXED)
 		gmfs_mixed_drop(ed->t, le32_to_cpu(was->map));
 	if (!now->e.flags && now->slot != GMFS_NO_SLOT)

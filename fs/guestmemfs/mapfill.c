@@ -43,64 +43,72 @@ static void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u32 po
 	gmfs_map_remove(map, pos, 1);
 }
 
-/* The block for @logical that suits the nearest one before it, in its group. */
-static u32 gmfs_goal_behind(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
-			    u64 logical)
+/*
+ * The block for @want that suits the nearest one before it, in its group. A
+ * part of the file that has a block already is not put into a group of its own.
+ */
+static void gmfs_goal_behind(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
+			     struct gmfs_want *want)
 {
-	u64 group = logical / GUESTMEMFS_GROUP_BLOCKS;
+	u64 group = want->logical / GUESTMEMFS_GROUP_BLOCKS;
 
 	while (pos-- > 0) {
 		const struct guestmemfs_extent *e = &t->extents[map->slots[pos]];
 		u64 end = gmfs_extent_end(e);
-		u64 goal = le32_to_cpu(e->block) + (logical - le64_to_cpu(e->logical));
+		u64 goal = le32_to_cpu(e->block) + (want->logical - le64_to_cpu(e->logical));
+		bool same = (end - 1) / GUESTMEMFS_GROUP_BLOCKS == group;
 
-		if (end != logical && (end - 1) / GUESTMEMFS_GROUP_BLOCKS != group)
+		if (end != want->logical && !same)
 			break;
 		if (!gmfs_extent_allocated(e))
 			continue;
+		want->own &= !same;
 		if (goal < gmfs_block_range_end(t, le32_to_cpu(e->block)) &&
 		    !test_bit(goal, t->bitmap))
-			return goal;
+			want->goal = goal;
 		break;
 	}
-	return GMFS_NO_BLOCK;
 }
 
-/* Likewise for the nearest one after it. */
-static u32 gmfs_goal_before(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
-			    u64 logical)
+/* Likewise for the nearest one after it. The group before @want says less than that. */
+static void gmfs_goal_before(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
+			     struct gmfs_want *want)
 {
-	u64 group = logical / GUESTMEMFS_GROUP_BLOCKS;
+	u64 group = want->logical / GUESTMEMFS_GROUP_BLOCKS;
+	bool other = want->logical % GUESTMEMFS_GROUP_BLOCKS == 0;
 
 	for (; pos < map->nr; pos++) {
 		const struct guestmemfs_extent *e = &t->extents[map->slots[pos]];
-		u64 ahead = le64_to_cpu(e->logical) - logical;
+		u64 ahead = le64_to_cpu(e->logical) - want->logical;
 		u32 block = le32_to_cpu(e->block);
 
 		if (le64_to_cpu(e->logical) / GUESTMEMFS_GROUP_BLOCKS != group)
 			break;
 		if (!gmfs_extent_allocated(e))
 			continue;
-		if (ahead <= block &&
+		want->own = false;
+		if ((other || want->goal == GMFS_NO_BLOCK) && ahead <= block &&
 		    block - ahead >= le32_to_cpu(gmfs_block_range(t, block)->first_block) &&
 		    !test_bit(block - ahead, t->bitmap))
-			return block - ahead;
+			want->goal = block - ahead;
 		break;
 	}
-	return GMFS_NO_BLOCK;
 }
 
 /*
  * Where the neighbours in the file say that the block should be: a group of
  * the file that lost some blocks gets them back in place, and can be mapped as
- * one again.
+ * one again. Of the file's size that of its inode is known here.
  */
-static u32 gmfs_goal(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
-		     u64 logical)
+static void gmfs_goal(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
+		      struct gmfs_want *want)
 {
-	u32 goal = gmfs_goal_behind(t, map, pos, logical);
+	u64 blocks = le64_to_cpu(t->inodes[want->ino].size) >> GUESTMEMFS_BLOCK_SHIFT;
 
-	return goal != GMFS_NO_BLOCK ? goal : gmfs_goal_before(t, map, pos, logical);
+	want->goal = GMFS_NO_BLOCK;
+	want->own = want->logical / GUESTMEMFS_GROUP_BLOCKS < blocks / GUESTMEMFS_GROUP_BLOCKS;
+	gmfs_goal_behind(t, map, pos, want);
+	gmfs_goal_before(t, map, pos, want);
 }
 
 /*
@@ -157,16 +165,20 @@ static struct guestmemfs_extent *gmfs_fill_state(struct gmfs_tables *t, struct g
 static u32 gmfs_fill_once(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 			  const struct gmfs_run *run, u64 together)
 {
-	u64 want = max(run->count, min_t(u64, together, GUESTMEMFS_GROUP_BLOCKS));
+	u64 count = max(run->count, min_t(u64, together, GUESTMEMFS_GROUP_BLOCKS));
+	struct gmfs_want want = {
+		.ino		= ino,
+		.logical	= run->logical,
+		.count		= min_t(u64, count, t->nr_blocks),
+	};
 	u32 pos = gmfs_map_pos(t, map, run->logical), block = 0, got;
 	struct guestmemfs_extent *e;
 
 	if (run->flags && le64_to_cpu(t->extents[map->slots[pos]].logical) < run->logical)
 		gmfs_map_split(t, map, pos++, run->logical);
-	got = gmfs_find_run(t, gmfs_goal(t, map, pos, run->logical), run->logical,
-			    min_t(u64, want, t->nr_blocks), &block);
-	got = min_t(u64, got, run->count);
-	gmfs_take(t, block, got);
+	gmfs_goal(t, map, pos, &want);
+	got = min_t(u64, gmfs_find_run(t, &want, &block), run->count);
+	gmfs_take(t, block, got, ino, run->logical);
 	if (run->flags)
 		e = gmfs_fill_state(t, map, pos, got);
 	else

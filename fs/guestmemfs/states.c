@@ -283,7 +283,8 @@ static bool gmfs_drop_blocks(struct gmfs_tables *t, u32 slot)
 {
 	struct guestmemfs_extent *e = &t->extents[slot];
 
-	gmfs_release(t, le32_to_cpu(e->block), le32_to_cpu(e->count));
+	gmfs_release(t, le32_to_cpu(e->block), le32_to_cpu(e->count), le32_to_cpu(e->ino),
+		     le64_to_cpu(e->logical));
 	e->flags &= cpu_to_le32(GMFS_EXTENT_CHARACTER);
 	e->block = 0;
 	if (e->flags)

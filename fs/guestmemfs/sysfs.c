@@ -88,24 +88,16 @@ static struct kobj_attribute gmfs_attr_free = __ATTR_RO(free);
 
 static ssize_t largest_free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+	u64 blocks = gmfs_largest_free(&gmfs_pool_of(kobj)->tables);
 
-	guard(mutex)(&pool->lock);
-	return sysfs_emit(buf, "%llu\n",
-			  (u64)gmfs_largest_free(&pool->tables) << GUESTMEMFS_BLOCK_SHIFT);
+	return sysfs_emit(buf, "%llu\n", blocks << GUESTMEMFS_BLOCK_SHIFT);
 }
 
 static struct kobj_attribute gmfs_attr_largest_free = __ATTR_RO(largest_free);
 
 static ssize_t free_gigabytes_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	struct gmfs_pool *pool = gmfs_pool_of(kobj);
-	u32 nr = 0;
-
-	guard(mutex)(&pool->lock);
-	for (u32 i = 0; i < pool->tables.nr_groups; i++)
-		nr += pool->tables.group_free[i] == GUESTMEMFS_GROUP_BLOCKS;
-	return sysfs_emit(buf, "%u\n", nr);
+	return sysfs_emit(buf, "%u\n", gmfs_full_groups(&gmfs_pool_of(kobj)->tables));
 }
 
 static struct kobj_attribute gmfs_attr_free_gigabytes = __ATTR_RO(free_gigabytes);

@@ -45,6 +45,9 @@ struct gmfs_ids {
 	u32 nr_levels;
 };
 
+struct gmfs_group;
+struct gmfs_group_lists;
+
 /**
  * struct gmfs_tables - the tables of one pool, bound and checked
  * @super: the superblock; all other pointers point behind it
@@ -73,8 +76,10 @@ struct gmfs_ids {
  * @map_ids: which entries of @maps are free, but for entry 0, which is never used
  * @nr_states: extents that no block pays for, see gmfs_is_state()
  * @free_maps: unused entries of @maps
- * @nr_groups: entries of @group_free
- * @group_free: free blocks by group
+ * @nr_groups: entries of @groups
+ * @full_groups: groups of which all blocks are free
+ * @groups: what is known of the groups of blocks, see alloc.h
+ * @group_lists: those that have free blocks, by how many of them are in one run
  *
  * The counts are copies made when the superblock was checked, and are what
  * all code uses: a superblock that changes under the kernel moves no bound.
@@ -109,7 +114,9 @@ struct gmfs_tables {
 	struct gmfs_ids extent_ids;
 	struct gmfs_ids map_ids;
 	u32 nr_groups;
-	u16 *group_free;
+	u32 full_groups;
+	struct gmfs_group *groups;
+	struct gmfs_group_lists *group_lists;
 };
 
 /**
@@ -185,6 +192,24 @@ struct gmfs_index {
 	u32 nr;
 };
 
+/**
+ * struct gmfs_want - what gmfs_find_run() is asked for
+ * @ino: the file that the blocks are for
+ * @logical: where in the file they go, in blocks
+ * @count: number of blocks, not 0
+ * @goal: a free block that would suit, or %GMFS_NO_BLOCK
+ * @own: the file covers all of the file's group that @logical is in, so that the group may
+ *	come to be mapped by 1 GiB. It is best not set for a file's group that has blocks
+ *	elsewhere already: that one cannot be mapped so, and gets a group for nothing.
+ */
+struct gmfs_want {
+	u32 ino;
+	u64 logical;
+	u32 count;
+	u32 goal;
+	bool own;
+};
+
 /* ids.c */
 int gmfs_ids_init(struct gmfs_ids *ids, u32 nr);
 void gmfs_ids_exit(struct gmfs_ids *ids);
@@ -199,15 +224,19 @@ void gmfs_alloc_exit(struct gmfs_tables *t);
 const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block);
 u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block);
 u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
-void gmfs_take(struct gmfs_tables *t, u32 block, u32 count);
-void gmfs_release(struct gmfs_tables *t, u32 block, u32 count);
-bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group);
-u32 gmfs_largest_free(const struct gmfs_tables *t);
-u32 gmfs_find_run(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want, u32 *block);
+void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block);
 u32 gmfs_extent_slot(struct gmfs_tables *t);
 void gmfs_extent_drop(struct gmfs_tables *t, u32 slot);
 int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino);
 void gmfs_inode_free(struct gmfs_tables *t, u32 ino);
+
+/* groups.c */
+void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group);
+u32 gmfs_full_groups(const struct gmfs_tables *t);
+u32 gmfs_largest_free(const struct gmfs_tables *t);
 
 /* limits.c */
 

@@ -38,6 +38,7 @@ static void group_filled_in_pieces(const void *arg)
 	pool_make_gib(&p, 4);
 	a = pool_file(&p);
 	b = pool_file(&p);
+	pool_size(&p, b, 2 * GROUP);
 	CHECK_EQ(pool_fill(&p, a, 0, 7), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
 	for (i = GROUP; i < 2 * GROUP; i += 8)
@@ -58,6 +59,7 @@ static void group_filled_backwards(const void *arg)
 	pool_make_gib(&p, 3);
 	a = pool_file(&p);
 	b = pool_file(&p);
+	pool_size(&p, b, GROUP);
 	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
 	for (i = GROUP; i > 0; i--)
 		CHECK_EQ(pool_fill(&p, b, i - 1, 1), 0);
@@ -121,8 +123,8 @@ static void small_files_share_a_group(const void *arg)
 	pool_free(&p);
 }
 
-/* Two broken groups fit: the one that has less left is used. */
-static void best_fit(const void *arg)
+/* What others may want back in place is left to them, as long as there is anything else. */
+static void others_claims_come_last(const void *arg)
 {
 	struct pool p;
 	u32 a, b, c;
@@ -136,10 +138,17 @@ static void best_fit(const void *arg)
 	CHECK_EQ(pool_punch(&p, a, 0, 300), 0);
 	CHECK_EQ(pool_punch(&p, a, GROUP + 100, 50), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, 40), 0);
-	CHECK_EQ(pool_block(&p, b, 0) / GROUP, pool_block(&p, a, GROUP) / GROUP);
-	/* No run of 20 is left there: the other one, and not the whole group. */
-	CHECK_EQ(pool_fill(&p, c, 0, 20), 0);
-	CHECK_EQ(pool_block(&p, c, 0) / GROUP, pool_block(&p, a, 300) / GROUP);
+	CHECK_EQ(pool_block(&p, b, 0) / GROUP, 2);
+	CHECK_EQ(pool_fill(&p, c, 0, GROUP - 40), 0);
+	CHECK_EQ(pool_block(&p, c, GROUP - 41) / GROUP, 2);
+	pool_check(&p);
+	/* Then that of which most is left, from which it is no claim any more. */
+	CHECK_EQ(pool_fill(&p, b, 40, 1), 0);
+	CHECK_EQ(pool_block(&p, b, 40) / GROUP, pool_block(&p, a, 300) / GROUP);
+	CHECK_EQ(pool_fill(&p, c, GROUP, 299), 0);
+	CHECK_EQ(pool_block(&p, c, GROUP + 298) / GROUP, pool_block(&p, a, 300) / GROUP);
+	CHECK_EQ(pool_fill(&p, a, GROUP + 100, 50), 0);
+	CHECK_EQ(pool_block(&p, a, GROUP + 149), pool_block(&p, a, GROUP) + 149);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -421,7 +430,7 @@ static void init_without_memory(const void *arg)
 	pool_make_gib(&p, 1);
 	copy = copy_meta(&p);
 	gmfs_alloc_exit(&p.t);
-	for (i = 1; i <= 4; i++) {
+	for (i = 1; i <= 5; i++) {
 		shim_allocations = 0;
 		shim_fail_from = i;
 		CHECK_EQ(gmfs_alloc_init(&p.t), -ENOMEM);
@@ -445,7 +454,7 @@ void alloc_tests(void)
 	TEST(whole_group_after_odd_blocks);
 	TEST(whole_group_before_taken_blocks);
 	TEST(small_files_share_a_group);
-	TEST(best_fit);
+	TEST(others_claims_come_last);
 	TEST(longest_run_of_a_group);
 	for (i = 0; i < ARRAY_SIZE(refills); i++)
 		test_add(refill, &refills[i], "refill: %s", refills[i].name);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which free blocks gmfs_find_run() chooses: its answer is compared with that
- * of a search that looks at every block and remembers nothing.
+ * Which free blocks gmfs_find_run() chooses: its answer is compared with what a
+ * search says that looks at every block, and remembers only who owns groups.
  */
 #include <stdlib.h>
 
+#include "../../../fs/guestmemfs/alloc.h"
 #include "pool.h"
 
 static bool is_free(const struct gmfs_tables *t, u32 block)
@@ -67,77 +68,116 @@ struct answer {
 	u32 run;
 };
 
+/* The shortest run that fits, or else the longest; of equals the first. */
 static struct answer ref_group_run(const struct gmfs_tables *t, u32 group, u32 want)
 {
-	u32 end = (group + 1) * GROUP, block;
+	u32 end = (group + 1) * GROUP, block, run;
 	struct answer best = {};
 
-	for (block = group * GROUP; block < end; block++) {
-		u32 run = ref_run(t, block, end, want);
-
-		if (run > best.run)
+	for (block = group * GROUP; block < end; block += run + 1) {
+		run = ref_run(t, block, end, GROUP);
+		if (best.run < want ? run > best.run : run >= want && run < best.run)
 			best = (struct answer){ block, run };
 	}
+	best.run = min(best.run, want);
 	return best;
 }
 
-/* The longest run that fits; of equals that in the fullest group; of these the first. */
-static struct answer ref_broken(const struct gmfs_tables *t, u32 want)
+/*
+ * The run that is to be found in groups that are broken up and claimed or not: in one of
+ * those whose longest run fits most tightly, or else is longest. Which of them is left open.
+ */
+static bool ref_is_best(const struct gmfs_tables *t, const struct answer *got, bool claimed,
+			u32 want, bool largest)
 {
-	struct answer best = {};
-	u32 group, best_free = 0;
+	struct answer here = ref_group_run(t, got->block / GROUP, want);
+	u32 best = 0, group;
 
 	for (group = 0; group < ref_nr_groups(t); group++) {
-		u32 nr_free = ref_group_free(t, group);
-		struct answer here;
+		u32 longest = ref_group_run(t, group, GROUP).run;
 
-		if (nr_free == GROUP)
+		if (longest == GROUP || t->groups[group].claimed != claimed)
 			continue;
-		here = ref_group_run(t, group, want);
-		if (here.run > best.run || (here.run == best.run && nr_free < best_free)) {
-			best = here;
-			best_free = nr_free;
-		}
+		if (best < want || largest ? longest > best : longest >= want && longest < best)
+			best = longest;
 	}
-	return best;
+	return best == ref_group_run(t, got->block / GROUP, GROUP).run &&
+	       t->groups[got->block / GROUP].claimed == claimed &&
+	       got->block == here.block && got->run == here.run;
 }
 
-static struct answer ref_find(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want)
+static bool ref_has_broken(const struct gmfs_tables *t, bool claimed)
 {
-	u32 offset = logical % GROUP, full = ref_full_group(t);
-	struct answer broken;
+	u32 group, nr;
 
-	/* A whole gigabyte of the file gets a whole one of the pool, if there is one. */
-	if (!offset && want >= GROUP) {
-		if (goal != GMFS_NO_BLOCK && goal % GROUP == 0) {
-			u32 run = ref_run(t, goal, gmfs_block_range_end(t, goal), want);
-
-			if (run >= GROUP)
-				return (struct answer){ goal, run };
-		}
-		if (full != GMFS_NO_BLOCK)
-			return (struct answer){ full * GROUP, GROUP };
-	} else if (goal != GMFS_NO_BLOCK) {
-		return (struct answer){
-			goal, ref_run(t, goal, gmfs_block_range_end(t, goal), want)
-		};
+	for (group = 0; group < ref_nr_groups(t); group++) {
+		nr = ref_group_free(t, group);
+		if (nr && nr < GROUP && t->groups[group].claimed == claimed)
+			return true;
 	}
-	want = min(want, GROUP - offset);
-	broken = ref_broken(t, want);
-	if (broken.run < want && full != GMFS_NO_BLOCK)
-		return (struct answer){ full * GROUP + offset, want };
-	return broken;
+	return false;
 }
 
-static void find_compare(const struct gmfs_tables *t, u32 goal, u64 logical, u32 want)
+/* What the goal gives, 0 blocks if it is no good one. */
+static struct answer ref_goal(const struct gmfs_tables *t, const struct gmfs_want *want)
 {
-	struct answer expected = ref_find(t, goal, logical, want), got = {};
+	u32 offset = want->logical % GROUP, goal = want->goal, group = goal / GROUP, run = 0;
+	const struct gmfs_group *g = &t->groups[group];
+	bool full = goal != GMFS_NO_BLOCK && ref_group_free(t, group) == GROUP;
 
-	got.run = gmfs_find_run(t, goal, logical, want, &got.block);
-	if (got.run != expected.run || got.block != expected.block)
-		FAIL("goal %#x, offset %llu, %u blocks: %u at %u, not %u at %u", goal,
-		     (unsigned long long)logical, want, got.run, got.block, expected.run,
-		     expected.block);
+	if (goal == GMFS_NO_BLOCK)
+		return (struct answer){};
+	if (!offset && want->count >= GROUP) {
+		if (goal % GROUP == 0)
+			run = ref_run(t, goal, gmfs_block_range_end(t, goal), want->count);
+		return (struct answer){ goal, round_down(run, (u32)GROUP) };
+	}
+	if (g->ino != want->ino || g->file_group != want->logical / GROUP) {
+		if (g->claimed || (full && !(want->own && goal % GROUP == offset)))
+			return (struct answer){};
+		if (!full && want->own && !offset && ref_full_group(t) != GMFS_NO_BLOCK)
+			return (struct answer){};
+	}
+	if (g->claimed)
+		goal = group * GROUP + offset;
+	run = min(want->count, GROUP - offset);
+	return (struct answer){ goal, ref_run(t, goal, (group + 1) * GROUP, run) };
+}
+
+static bool ref_suits(const struct gmfs_tables *t, const struct gmfs_want *want,
+		      const struct answer *got)
+{
+	u32 offset = want->logical % GROUP, count = min(want->count, GROUP - offset);
+	struct answer goal = ref_goal(t, want);
+
+	if (goal.run)
+		return got->block == goal.block && got->run == goal.run;
+	if (ref_full_group(t) != GMFS_NO_BLOCK) {
+		bool own = want->own || count == GROUP;
+
+		if (own || !ref_has_broken(t, false))
+			return ref_group_free(t, got->block / GROUP) == GROUP &&
+			       got->run == count && (got->block % GROUP == offset) == own &&
+			       got->block % GROUP + count <= GROUP;
+	}
+	if (ref_has_broken(t, false))
+		return ref_is_best(t, got, false, count, false);
+	return ref_is_best(t, got, true, count, true);
+}
+
+static void find_compare(const struct gmfs_tables *t, u32 goal, u64 logical, u32 count, bool own)
+{
+	const struct gmfs_want want = {
+		.ino = 7, .logical = logical, .count = count, .goal = goal, .own = own,
+	};
+	struct answer got = {};
+
+	got.run = gmfs_find_run(t, &want, &got.block);
+	CHECK(got.run && got.run <= count);
+	CHECK_EQ(ref_run(t, got.block, gmfs_block_range_end(t, got.block), got.run), got.run);
+	if (!ref_suits(t, &want, &got))
+		FAIL("goal %#x, offset %llu, %u blocks, own %d: %u at %u", goal,
+		     (unsigned long long)logical, count, own, got.run, got.block);
 }
 
 /* Takes all blocks of a group but those of some runs: first block and count. */
@@ -149,7 +189,7 @@ static void leave(struct pool *p, u32 group, const u32 (*runs)[2], u32 nr)
 		u32 first = i < nr ? runs[i][0] : GROUP;
 
 		if (first > at)
-			gmfs_take(&p->t, group * GROUP + at, first - at);
+			gmfs_take(&p->t, group * GROUP + at, first - at, 0, 0);
 		if (i < nr)
 			at = first + runs[i][1];
 	}
@@ -164,53 +204,54 @@ struct find_case {
 	u32 left[CASE_GROUPS][CASE_RUNS][2];
 	u64 logical;
 	u32 want;
-	/* The answer, and how often the bitmap was searched for it; 0: as may be. */
+	/* The answer. */
 	u32 group;
 	u32 block;
 	u32 run;
-	u32 searches;
+	bool own;
 };
 
 #define WHOLE		{ { 0, GROUP } }
-#define NO_SEARCH	U32_MAX
 
 static const struct find_case find_cases[] = {
 	{ "no group is broken: a whole one, as far in as the file is",
-	  { { }, WHOLE, WHOLE }, 700, 5, 1, 188, 5, NO_SEARCH },
+	  { { }, WHOLE, WHOLE }, 700, 5, 1, 188, 5, true },
+	{ "no group is broken, and the file does not own it: elsewhere in a whole one",
+	  { { }, WHOLE, WHOLE }, 700, 5, 1, 0, 5 },
 	{ "no group is broken, and a single block is wanted",
-	  { WHOLE, WHOLE }, 3, 1, 0, 3, 1, NO_SEARCH },
+	  { WHOLE, WHOLE }, 3, 1, 0, 0, 1 },
+	{ "no group is broken, and the begin of a file is wanted: behind it",
+	  { WHOLE, WHOLE }, 0, 10, 0, 1, 10 },
 	{ "a whole gigabyte wanted, and the first is whole",
-	  { WHOLE, { { 0, 511 } } }, 512, 1024, 0, 0, 512, NO_SEARCH },
+	  { WHOLE, { { 0, 511 } } }, 512, 1024, 0, 0, 512 },
 	{ "a whole gigabyte wanted, and the last is whole",
-	  { { }, { { 0, 511 } }, { { 1, 511 } }, WHOLE }, 512, 512, 3, 0, 512, NO_SEARCH },
-	{ "the fullest that fits, before the others",
+	  { { }, { { 0, 511 } }, { { 1, 511 } }, WHOLE }, 512, 512, 3, 0, 512 },
+	{ "the tightest that fits, before the others",
 	  { { { 3, 50 } }, { { 7, 90 } }, { { 9, 200 } } }, 0, 40, 0, 3, 40 },
-	{ "the fullest that fits, between the others",
+	{ "the tightest that fits, between the others",
 	  { { { 3, 90 } }, { { 7, 50 } }, { { 9, 200 } } }, 0, 40, 1, 7, 40 },
-	{ "the fullest that fits, behind the others",
+	{ "the tightest that fits, behind the others",
 	  { { { 3, 200 } }, { { 7, 90 } }, { { 9, 50 } } }, 0, 40, 2, 9, 40 },
+	{ "the tightest that fits, exactly",
+	  { { { 3, 41 } }, { { 7, 40 } }, { { 9, 39 } } }, 0, 40, 1, 7, 40 },
 	{ "fuller, but in pieces: passed over",
 	  { { { 3, 90 } }, { { 7, 30 }, { 100, 30 } } }, 0, 40, 0, 3, 40 },
 	{ "fuller, but in pieces, comes first",
 	  { { { 7, 30 }, { 100, 30 } }, { { 3, 90 } } }, 0, 40, 1, 3, 40 },
-	{ "as full, and both fit: the first, and the other is not looked at",
-	  { { { 3, 50 } }, { { 7, 50 } } }, 0, 40, 0, 3, 40, 1 },
 	{ "none fits, no whole one: the longest, before the others",
-	  { { { 3, 30 } }, { { 7, 20 } }, { { 9, 10 } } }, 0, 40, 0, 3, 30, 2 },
+	  { { { 3, 30 } }, { { 7, 20 } }, { { 9, 10 } } }, 0, 40, 0, 3, 30 },
 	{ "none fits: the longest, behind the others",
 	  { { { 3, 10 } }, { { 7, 20 } }, { { 9, 30 } } }, 0, 40, 2, 9, 30 },
 	{ "none fits: the longest, in the group with the least left",
 	  { { { 3, 10 }, { 20, 10 }, { 40, 10 } }, { { 7, 12 } } }, 0, 40, 1, 7, 12 },
-	{ "none fits: as long, the fuller one comes first",
-	  { { { 3, 20 } }, { { 7, 20 }, { 60, 5 } } }, 0, 40, 0, 3, 20 },
-	{ "none fits: as long, the fuller one comes second",
-	  { { { 3, 20 }, { 60, 5 } }, { { 7, 20 } } }, 0, 40, 1, 7, 20 },
-	{ "none fits: as long and as full, the first",
-	  { { { 3, 20 }, { 60, 5 } }, { { 7, 20 }, { 60, 5 } } }, 0, 40, 0, 3, 20 },
-	{ "none fits, and one is whole: a whole one",
-	  { { { 3, 30 } }, { { 7, 39 } }, WHOLE }, 513, 40, 2, 1, 40 },
+	{ "none fits, and one is whole: it stays whole",
+	  { { { 3, 30 } }, { { 7, 39 } }, WHOLE }, 513, 40, 1, 7, 39 },
+	{ "none fits, and one is whole, for a file that owns it: the whole one",
+	  { { { 3, 30 } }, { { 7, 39 } }, WHOLE }, 513, 40, 2, 1, 40, true },
 	{ "one fits, and one is whole: the broken one",
 	  { { { 3, 30 } }, { { 7, 40 } }, WHOLE }, 513, 40, 1, 7, 40 },
+	{ "one fits, and one is whole, for a file that owns it: the whole one",
+	  { { { 3, 30 } }, { { 7, 40 } }, WHOLE }, 513, 40, 2, 1, 40, true },
 	{ "one fits that lacks one block to be whole",
 	  { { { 1, 511 } }, WHOLE }, 1, 511, 0, 1, 511 },
 	{ "the first block of a group is taken",
@@ -219,20 +260,16 @@ static const struct find_case find_cases[] = {
 	  { { { 511, 1 } }, { { 100, 2 } } }, 0, 1, 0, 511, 1 },
 	{ "a run does not go on in the next group",
 	  { { { 500, 12 } }, { { 0, 30 } } }, 0, 40, 1, 0, 30 },
-	{ "the first run of a group that fits, and no more is looked at",
-	  { { { 3, 10 }, { 30, 40 }, { 100, 60 }, { 300, 50 } } }, 0, 40, 0, 30, 40, 2 },
+	{ "the shortest run of a group that fits",
+	  { { { 3, 10 }, { 30, 60 }, { 100, 41 }, { 300, 50 } } }, 0, 40, 0, 100, 40 },
 	{ "two runs as long: the first",
 	  { { { 3, 10 }, { 30, 20 }, { 100, 20 }, { 300, 15 } } }, 0, 40, 0, 30, 20 },
-	{ "groups with nothing left are not looked at",
-	  { { }, { }, { { 3, 60 } }, { } }, 0, 40, 2, 3, 40, 1 },
-	{ "less left than the run that is known: not looked at",
-	  { { { 3, 30 } }, { { 3, 29 } }, { { 3, 4 } } }, 0, 40, 0, 3, 30, 2 },
-	{ "as much left as the run that is known, and fuller",
-	  { { { 3, 30 }, { 200, 30 } }, { { 3, 30 } } }, 0, 40, 1, 3, 30, 5 },
-	{ "one fits: what has more left is not looked at",
-	  { { { 3, 60 } }, { { 3, 200 } }, { { 3, 300 } } }, 0, 40, 0, 3, 40, 1 },
+	{ "groups with nothing left",
+	  { { }, { }, { { 3, 60 } }, { } }, 0, 40, 2, 3, 40 },
 	{ "cut off at the end of the file's gigabyte",
-	  { { { 3, 60 } } }, 502, 40, 0, 3, 10, 1 },
+	  { { { 3, 60 } } }, 502, 40, 0, 3, 10 },
+	{ "cut off at the end of the file's gigabyte, in a whole one",
+	  { WHOLE }, 502, 40, 0, 502, 10, true },
 	{ "a whole gigabyte wanted, none whole: the longest run",
 	  { { { 3, 60 } }, { { 0, 511 } } }, 512, 1024, 1, 0, 511 },
 };
@@ -240,6 +277,9 @@ static const struct find_case find_cases[] = {
 static void find_case(const void *arg)
 {
 	const struct find_case *c = arg;
+	struct gmfs_want want = {
+		.logical = c->logical, .count = c->want, .goal = GMFS_NO_BLOCK, .own = c->own,
+	};
 	struct pool p;
 	u32 i, n, block = 0;
 
@@ -249,13 +289,19 @@ static void find_case(const void *arg)
 			;
 		leave(&p, i, c->left[i], n);
 	}
-	shim_searches = 0;
-	CHECK_EQ(gmfs_find_run(&p.t, GMFS_NO_BLOCK, c->logical, c->want, &block), c->run);
-	if (c->searches)
-		CHECK_EQ(shim_searches, c->searches == NO_SEARCH ? 0 : c->searches);
+	CHECK_EQ(gmfs_find_run(&p.t, &want, &block), c->run);
 	CHECK_EQ(block, c->group * GROUP + c->block);
-	find_compare(&p.t, GMFS_NO_BLOCK, c->logical, c->want);
+	find_compare(&p.t, GMFS_NO_BLOCK, c->logical, c->want, c->own);
+	recount_blocks(&p.t);
 	pool_free(&p);
+}
+
+/* Some for files that claim them, so that what is left is left to these. */
+static void scatter_take(struct pool *p, u32 block, u32 count, u64 r)
+{
+	u32 ino = r % 3 ? 0 : 7 + r % 2;
+
+	gmfs_take(&p->t, block, count, ino, r % 8 * GROUP + block % GROUP);
 }
 
 /* Leaves free what @pattern says of a group; the same patterns come again, for equals. */
@@ -271,12 +317,12 @@ static void scatter(struct pool *p, u32 first, u32 end, u64 *seed)
 	if (r >> 60 < 2)
 		return;
 	if (r >> 60 < 4) {
-		gmfs_take(&p->t, first, end - first);
+		scatter_take(p, first, end - first, r >> 8);
 		return;
 	}
 	while (at < end) {
 		len = min(1 + (u32)(pool_random(&pattern) % taken), end - at);
-		gmfs_take(&p->t, at, len);
+		scatter_take(p, at, len, r >> 8);
 		at += len + 1 + pool_random(&pattern) % left;
 	}
 }
@@ -297,6 +343,7 @@ static void find_all(const struct pool *p, u64 *seed)
 	static const u64 offsets[] = { 0, 1, 255, 511 };
 	u32 want, i;
 
+	recount_blocks(&p->t);
 	CHECK_EQ(gmfs_largest_free(&p->t), ref_largest(&p->t));
 	if (!p->t.free_blocks)
 		return;
@@ -304,21 +351,22 @@ static void find_all(const struct pool *p, u64 *seed)
 		u64 r = pool_random(seed);
 		u64 logical = (r >> 32) % 8 * GROUP + offsets[r % ARRAY_SIZE(offsets)];
 		u32 goal = free_block(&p->t, (r >> 40) % p->t.nr_blocks);
+		bool own = r >> 63;
 
-		find_compare(&p->t, GMFS_NO_BLOCK, logical, want);
-		find_compare(&p->t, goal, logical, want);
+		find_compare(&p->t, GMFS_NO_BLOCK, logical, want, own);
+		find_compare(&p->t, goal, logical, want, own);
 		/* A file's next blocks, behind those that it has. */
-		find_compare(&p->t, goal, (r >> 32) % 8 * GROUP + goal % GROUP, want);
+		find_compare(&p->t, goal, (r >> 32) % 8 * GROUP + goal % GROUP, want, own);
 	}
 	for (i = 0; i < p->t.nr_groups; i++) {
 		u32 goal = i * GROUP;
 
-		find_compare(&p->t, GMFS_NO_BLOCK, 0, goal + 1);
+		find_compare(&p->t, GMFS_NO_BLOCK, 0, goal + 1, i % 2);
 		if (!is_free(&p->t, goal))
 			continue;
 		for (want = GROUP - 1; want <= 3 * GROUP; want += GROUP / 2) {
-			find_compare(&p->t, goal, GROUP, want);
-			find_compare(&p->t, goal, GROUP + 1, want);
+			find_compare(&p->t, goal, GROUP, want, i % 2);
+			find_compare(&p->t, goal, GROUP + 1, want, i % 2);
 		}
 	}
 }

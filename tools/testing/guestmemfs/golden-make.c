@@ -130,12 +130,12 @@ static void golden_fill(struct golden_maker *m, const struct golden_step *s)
 		hidden[block] = !test_bit(block, m->t.bitmap) &&
 				(block < s->block || block >= s->block + s->count);
 		if (hidden[block])
-			gmfs_take(&m->t, block, 1);
+			gmfs_take(&m->t, block, 1, 0, 0);
 	}
 	CHECK_EQ(gmfs_map_fill(&m->t, &m->map[s->ino], s->ino, s->logical, s->count), 0);
 	for (block = 0; block < nr; block++)
 		if (hidden[block])
-			gmfs_release(&m->t, block, 1);
+			gmfs_release(&m->t, block, 1, 0, 0);
 	free(hidden);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which entries of a table are free, against an array of flags.
+ * Which entries of a table are free, against an array of flags; and what it
+ * costs to find entries and blocks in pools of very different sizes.
  */
 #include <stdlib.h>
 
@@ -63,6 +64,102 @@ static void ids_all(const void *arg)
 	gmfs_ids_exit(&ids);
 }
 
+/* What is taken of every 8 blocks of a pool. */
+static const u8 cost_patterns[] = { 0x00, 0x55, 0xf7, 0xff };
+
+struct cost {
+	unsigned long find[4];
+	unsigned long take;
+	unsigned long release;
+	unsigned long full;
+	unsigned long entry;
+};
+
+static unsigned long steps_since(unsigned long before)
+{
+	return shim_steps - before;
+}
+
+static void cost_blocks(struct pool *p, struct cost *cost)
+{
+	static const u32 wants[] = { 1, 7, 100, GROUP };
+	u32 i, block, group, run;
+	unsigned long before;
+
+	for (i = 0; i < ARRAY_SIZE(wants); i++) {
+		struct gmfs_want want = {
+			.ino = 3, .logical = i ? GROUP - wants[i] : 5, .count = wants[i],
+			.goal = GMFS_NO_BLOCK, .own = i % 2,
+		};
+
+		before = shim_steps;
+		run = gmfs_find_run(&p->t, &want, &block);
+		cost->find[i] = steps_since(before);
+	}
+	before = shim_steps;
+	gmfs_take(&p->t, block, run, 3, 0);
+	cost->take = steps_since(before);
+	before = shim_steps;
+	gmfs_release(&p->t, block, run, 3, 0);
+	cost->release = steps_since(before);
+	before = shim_steps;
+	gmfs_find_full_group(&p->t, &group);
+	gmfs_full_groups(&p->t);
+	cost->full = steps_since(before);
+}
+
+static void cost_entries(struct pool *p, struct cost *cost)
+{
+	unsigned long before;
+	u32 ino, slot, i;
+
+	for (i = 0; i < 10000; i++)
+		CHECK_EQ(gmfs_inode_alloc(&p->t, S_IFREG, &ino), 0);
+	before = shim_steps;
+	gmfs_inode_free(&p->t, 5000);
+	CHECK_EQ(gmfs_inode_alloc(&p->t, S_IFREG, &ino), 0);
+	CHECK_EQ(ino, 5000);
+	slot = gmfs_extent_slot(&p->t);
+	gmfs_extent_drop(&p->t, slot);
+	cost->entry = steps_since(before);
+}
+
+static void cost_of(u32 gib, u8 pattern, struct cost *cost)
+{
+	const struct gmfs_range range = { 16 * GIB, gib * GIB };
+	struct pool p;
+
+	pool_make_untouched(&p, &range, 1);
+	gmfs_alloc_exit(&p.t);
+	memset(p.t.bitmap, pattern, p.t.nr_blocks / 8);
+	if (pattern == 0xff)
+		clear_bit(p.t.nr_blocks - 3, p.t.bitmap);
+	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
+	memset(cost, 0, sizeof(*cost));
+	cost_blocks(&p, cost);
+	cost_entries(&p, cost);
+	pool_free(&p);
+}
+
+static void cost_is_bounded(const void *arg)
+{
+	struct cost small, large;
+	u32 i;
+
+	cost_of(64, *(const u8 *)arg, &small);
+	cost_of(4096, *(const u8 *)arg, &large);
+	for (i = 0; i < ARRAY_SIZE(small.find); i++) {
+		CHECK_EQ(large.find[i], small.find[i]);
+		CHECK(large.find[i] > 0 && large.find[i] < 4000);
+	}
+	CHECK_EQ(large.take, small.take);
+	CHECK_EQ(large.release, small.release);
+	CHECK_EQ(large.full, small.full);
+	CHECK(large.take > 0 && large.release > 0 && large.full > 0);
+	/* A level more. */
+	CHECK(small.entry > 0 && large.entry >= small.entry && large.entry < small.entry + 20);
+}
+
 void ids_tests(void)
 {
 	u32 i;
@@ -71,4 +168,7 @@ void ids_tests(void)
 		test_add(ids_random, &ids_sizes[i], "ids: random ones of %u", ids_sizes[i]);
 		test_add(ids_all, &ids_sizes[i], "ids: all %u", ids_sizes[i]);
 	}
+	for (i = 0; i < ARRAY_SIZE(cost_patterns); i++)
+		test_add(cost_is_bounded, &cost_patterns[i], "cost: of 64 GiB as of 4 TiB, %#x",
+			 cost_patterns[i]);
 }

@@ -144,6 +144,7 @@ int main(int argc, char **argv)
 	alloc_tests();
 	find_tests();
 	ids_tests();
+	groups_tests();
 	map_tests();
 	maple_tests();
 	random_tests();

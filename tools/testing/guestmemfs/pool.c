@@ -21,16 +21,32 @@ static void pool_open(struct pool *p)
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 }
 
-void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+static void pool_allocate(struct pool *p, const struct gmfs_range *ranges, u32 nr)
 {
 	memset(p, 0, sizeof(*p));
 	CHECK_EQ(gmfs_format_size(ranges, nr, &p->meta_size), 0);
 	p->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, p->meta_size);
 	CHECK(p->meta);
-	/* A new pool must not count on zeroes. */
-	memset(p->meta, 0xa5, p->meta_size);
+}
+
+static void pool_format(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+{
 	CHECK_EQ(gmfs_format_make(p->meta, META_BASE, p->meta_size, 0, pool_uuid, ranges, nr), 0);
 	pool_open(p);
+}
+
+void pool_make_untouched(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+{
+	pool_allocate(p, ranges, nr);
+	pool_format(p, ranges, nr);
+}
+
+void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+{
+	pool_allocate(p, ranges, nr);
+	/* A new pool must not count on zeroes. */
+	memset(p->meta, 0xa5, p->meta_size);
+	pool_format(p, ranges, nr);
 }
 
 void pool_make_gib(struct pool *p, u32 gib)
@@ -72,6 +88,11 @@ u32 pool_file(struct pool *p)
 	pool_name(p, p->ino[file], GUESTMEMFS_ROOT_INO, name);
 	p->nr_files++;
 	return file;
+}
+
+void pool_size(struct pool *p, u32 file, u64 blocks)
+{
+	p->t.inodes[p->ino[file]].size = cpu_to_le64(blocks << GUESTMEMFS_BLOCK_SHIFT);
 }
 
 u32 pool_dir(struct pool *p, u32 parent, const char *name)
@@ -141,16 +162,9 @@ u32 pool_block(struct pool *p, u32 file, u64 logical)
 
 static void pool_check_counts(const struct gmfs_tables *t)
 {
-	u32 group, inodes = 0, ino;
+	u32 inodes = 0, ino;
 
 	CHECK_EQ(t->free_blocks, t->nr_blocks - bitmap_weight(t->bitmap, t->nr_blocks));
-	for (group = 0; group < t->nr_groups; group++) {
-		u32 i, nr = 0;
-
-		for (i = group * GROUP; i < min((group + 1) * GROUP, t->nr_blocks); i++)
-			nr += !test_bit(i, t->bitmap);
-		CHECK_EQ(t->group_free[group], nr);
-	}
 	for (ino = GUESTMEMFS_ROOT_INO; ino < le32_to_cpu(t->super->live.used_inodes); ino++)
 		inodes += !!t->inodes[ino].mode;
 	CHECK_EQ(t->free_inodes, t->nr_inodes - 1 - inodes);
@@ -217,7 +231,18 @@ void pool_check(struct pool *p)
 	CHECK_EQ(index.nr, at);
 	gmfs_index_free(&index);
 	pool_check_counts(&p->t);
+	recount(&p->t);
 	pool_check_states(p);
+}
+
+/* As it is done at mount. */
+static void pool_claim(struct pool *p, u32 slot)
+{
+	const struct guestmemfs_extent *e = &p->t.extents[slot];
+
+	if (le32_to_cpu(e->flags) & GUESTMEMFS_EXTENT_ALLOCATED)
+		gmfs_claim(&p->t, le32_to_cpu(e->block), le32_to_cpu(e->count),
+			   le32_to_cpu(e->ino), le64_to_cpu(e->logical));
 }
 
 void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
@@ -231,6 +256,7 @@ void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
 		map->slots = kvrealloc(map->slots, (map->nr + 1) * sizeof(u32), GFP_KERNEL);
 		map->slots[map->nr++] = index->slots[i];
 		map->cap = map->nr;
+		pool_claim(p, index->slots[i]);
 	}
 }
 

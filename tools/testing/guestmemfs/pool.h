@@ -31,11 +31,15 @@ struct pool {
 };
 
 void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr);
+/* The same, but what is not in use is not even written. */
+void pool_make_untouched(struct pool *p, const struct gmfs_range *ranges, u32 nr);
 /* A range of @gib GiB at 16 GiB. */
 void pool_make_gib(struct pool *p, u32 gib);
 void pool_free(struct pool *p);
 /* Returns the index of a new file in the root directory. */
 u32 pool_file(struct pool *p);
+/* In blocks; that of a new file is 0. What it covers may come to be mapped by 1 GiB. */
+void pool_size(struct pool *p, u32 file, u64 blocks);
 u32 pool_dir(struct pool *p, u32 parent, const char *name);
 void pool_name(struct pool *p, u32 ino, u32 parent, const char *name);
 
@@ -49,6 +53,10 @@ int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted);
 u32 pool_block(struct pool *p, u32 file, u64 logical);
 /* gmfs_check() accepts the tables and finds the extents that the maps have. */
 void pool_check(struct pool *p);
+/* What recount() finds of groups of blocks alone: there need be no extents. */
+void recount_blocks(const struct gmfs_tables *t);
+/* What is known of free blocks and entries, and of who owns groups, is true. */
+void recount(const struct gmfs_tables *t);
 /* Open and check again, as the next kernel does. */
 void pool_reopen(struct pool *p);
 /* Takes the extents of a file from what gmfs_check() found. */

@@ -98,6 +98,7 @@ static void fill_beside_states(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 5, 1), 0);
 	CHECK_EQ(pool_block(&p, a, 5), block + 5);
 	gmfs_map_clear(&p.t, &p.map[a]);
+	pool_size(&p, a, GROUP);
 	CHECK_EQ(pool_fill(&p, a, GROUP - 4, 4), 0);
 	CHECK_EQ(pool_convert(&p, a, (GROUP - 8) * PAGES - 1, (GROUP - 4) * PAGES, true), 0);
 	block = pool_block(&p, a, GROUP - 4);

@@ -45,6 +45,7 @@ void format_tests(void);
 void geometry_tests(void);
 void golden_tests(void);
 void golden_states_tests(void);
+void groups_tests(void);
 void handover_tests(void);
 void ids_tests(void);
 void limits_tests(void);

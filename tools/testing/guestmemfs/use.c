@@ -241,7 +241,7 @@ static void use_compare_counts(const struct gmfs_tables *t)
 	CHECK_EQ(again.free_inodes, t->free_inodes);
 	CHECK_EQ(again.nr_states, t->nr_states);
 	CHECK_EQ(again.free_maps, t->free_maps);
-	CHECK(!memcmp(again.group_free, t->group_free, t->nr_groups * sizeof(*t->group_free)));
+	CHECK_EQ(again.full_groups, t->full_groups);
 	gmfs_alloc_exit(&again);
 }
 
@@ -269,6 +269,7 @@ static void use_verify(const struct pool *p, const unsigned long *bitmap,
 		FAIL("used: %d: %s %llu %s", err, c.table, c.entry, c.what);
 	use_compare_maps(p, &index);
 	use_compare_counts(&p->t);
+	recount(&p->t);
 	use_compare_unzeroed(&p->t, bitmap, unzeroed);
 	gmfs_index_free(&index);
 }

@@ -39,6 +39,7 @@ static inline void clear_bit(unsigned long nr, unsigned long *map)
 #define __clear_bit(nr, map)	clear_bit(nr, map)
 
 #define __ffs(word)		((unsigned long)__builtin_ctzl(word))
+#define __fls(word)		(BITS_PER_LONG - 1 - __builtin_clzl(word))
 
 /*
  * As in the kernel, whole words are read: a table that ends inside a word is a
@@ -63,36 +64,29 @@ static inline unsigned long find_next_bit(const unsigned long *map, unsigned lon
 	return shim_find(map, size, start, 0);
 }
 
-/* Calls of find_next_zero_bit(), to see how much is searched. */
-extern unsigned long shim_searches;
-
 static inline unsigned long find_next_zero_bit(const unsigned long *map, unsigned long size,
 					       unsigned long start)
 {
-	shim_searches++;
 	return shim_find(map, size, start, ~0UL);
+}
+
+/* @size is the answer if no bit is set. */
+static inline unsigned long find_last_bit(const unsigned long *map, unsigned long size)
+{
+	unsigned long at = size;
+
+	while (at-- > 0) {
+		unsigned long word = *shim_word(map, at);
+
+		word &= ~0UL >> (BITS_PER_LONG - 1 - at % BITS_PER_LONG);
+		if (word)
+			return round_down(at, BITS_PER_LONG) + __fls(word);
+		at = round_down(at, BITS_PER_LONG);
+	}
+	return size;
 }
 
 #define find_first_bit(map, size)	find_next_bit(map, size, 0)
 #define find_first_zero_bit(map, size)	find_next_zero_bit(map, size, 0)
-
-struct shim_bitrange {
-	const unsigned long *map;
-	unsigned long size;
-	unsigned long at;
-};
-
-/* The next range of clear bits, if there is one: from *start up to *end. */
-static inline bool shim_clear_bitrange(struct shim_bitrange *r, u32 *start, u32 *end)
-{
-	*start = find_next_zero_bit(r->map, r->size, r->at);
-	*end = find_next_bit(r->map, r->size, *start);
-	r->at = *end;
-	return *start < r->size;
-}
-
-#define for_each_clear_bitrange(start, end, map, size) \
-	for (struct shim_bitrange _range = { map, size, 0 }; \
-	     shim_clear_bitrange(&_range, &(start), &(end));)
 
 #endif /* _SHIM_LINUX_BITOPS_H */

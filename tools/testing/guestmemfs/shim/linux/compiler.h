@@ -14,4 +14,9 @@
 #define __must_hold(x)
 #define __init
 
+#ifndef READ_ONCE
+#define READ_ONCE(x)		(*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, value)	(*(volatile __typeof__(x) *)&(x) = (value))
+#endif
+
 #endif /* _SHIM_LINUX_COMPILER_H */

@@ -28,6 +28,9 @@ extern size_t shim_bytes;
 /* The most bytes that were asked for at once, but for those that got more. */
 extern size_t shim_largest;
 
+/* Basic blocks of alloc.c, groups.c and ids.c that were run, if gcc compiled them. */
+extern unsigned long shim_steps;
+
 void *kvcalloc(size_t n, size_t size, gfp_t gfp);
 void *kvrealloc(const void *p, size_t size, gfp_t gfp);
 void kvfree(const void *p);

@@ -31,6 +31,9 @@ typedef unsigned int __bitwise gfp_t;
 #define le32_to_cpu(x)		((u32)le32toh(x))
 #define le64_to_cpu(x)		((u64)le64toh(x))
 
+#define DECLARE_BITMAP(name, bits) \
+	unsigned long name[((bits) + 8 * sizeof(long) - 1) / (8 * sizeof(long))]
+
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define sizeof_field(type, ...)	sizeof(((type *)0)->__VA_ARGS__)
 #define offsetofend(type, ...)	(offsetof(type, __VA_ARGS__) + sizeof_field(type, __VA_ARGS__))

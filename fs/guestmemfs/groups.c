@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Groups of blocks: how much of each is free in one run, and who has claimed it.
+ *
+ * Groups with free blocks are in lists by their longest run, so that the one
+ * that fits best is found in a number of steps that depends neither on the size
+ * of the pool nor on what is in it. All of this is volatile memory, made at
+ * mount. The caller serialises all functions but gmfs_full_groups() and
+ * gmfs_largest_free().
+ */
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
+#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/minmax.h>
+#include <linux/slab.h>
+
+#include "alloc.h"
+
+/**
+ * gmfs_group_end - where the blocks of a group end
+ * @t: the pool's tables
+ * @group: number of the group
+ *
+ * Return: the block number after the last one.
+ */
+u32 gmfs_group_end(const struct gmfs_tables *t, u32 group)
+{
+	return min((group + 1) * GUESTMEMFS_GROUP_BLOCKS, t->nr_blocks);
+}
+
+/*
+ * The shortest free run of a group that has @want blocks, or else the longest;
+ * of equals the first. Returns its length, and in @block where it begins.
+ */
+static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
+{
+	u32 start = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
+	u32 best = 0, next;
+
+	for (;; start = next) {
+		start = find_next_zero_bit(t->bitmap, end, start);
+		if (start >= end)
+			return best;
+		next = find_next_bit(t->bitmap, end, start);
+		if (best < want ? next - start > best :
+				  next - start >= want && next - start < best) {
+			best = next - start;
+			*block = start;
+		}
+	}
+}
+
+static void gmfs_group_unlink(struct gmfs_tables *t, struct gmfs_group *g)
+{
+	struct gmfs_group_lists *lists = &t->group_lists[g->claimed];
+
+	if (!g->longest)
+		return;
+	if (g->next != GMFS_NO_GROUP)
+		t->groups[g->next].prev = g->prev;
+	if (g->prev != GMFS_NO_GROUP)
+		t->groups[g->prev].next = g->next;
+	else
+		lists->head[g->longest] = g->next;
+	if (lists->head[g->longest] == GMFS_NO_GROUP)
+		__clear_bit(g->longest, lists->used);
+}
+
+static void gmfs_group_link(struct gmfs_tables *t, struct gmfs_group *g)
+{
+	struct gmfs_group_lists *lists = &t->group_lists[g->claimed];
+
+	if (!g->longest)
+		return;
+	g->prev = GMFS_NO_GROUP;
+	g->next = lists->head[g->longest];
+	if (g->next != GMFS_NO_GROUP)
+		t->groups[g->next].prev = g - t->groups;
+	lists->head[g->longest] = g - t->groups;
+	__set_bit(g->longest, lists->used);
+}
+
+static bool gmfs_group_is_claimed(const struct gmfs_group *g)
+{
+	return g->owned && g->owned + g->nr_free == GUESTMEMFS_GROUP_BLOCKS;
+}
+
+/* Puts a group into the list where it belongs now. */
+static void gmfs_group_move(struct gmfs_tables *t, struct gmfs_group *g, u32 longest)
+{
+	bool claimed = gmfs_group_is_claimed(g);
+	bool was_full = g->longest == GUESTMEMFS_GROUP_BLOCKS;
+	bool is_full = longest == GUESTMEMFS_GROUP_BLOCKS;
+
+	if (longest == g->longest && claimed == g->claimed)
+		return;
+	gmfs_group_unlink(t, g);
+	g->claimed = claimed;
+	/* Read by gmfs_largest_free() and gmfs_full_groups() without the caller's lock. */
+	WRITE_ONCE(g->longest, longest);
+	WRITE_ONCE(t->full_groups, t->full_groups + is_full - was_full);
+	gmfs_group_link(t, g);
+}
+
+/* Blocks of it were taken or released: how long is its longest run? */
+static void gmfs_group_update(struct gmfs_tables *t, struct gmfs_group *g)
+{
+	u32 longest = g->nr_free, block;
+
+	if (g->nr_free % GUESTMEMFS_GROUP_BLOCKS)
+		longest = gmfs_group_run(t, g - t->groups, GUESTMEMFS_GROUP_BLOCKS, &block);
+	gmfs_group_move(t, g, longest);
+}
+
+static void gmfs_group_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	struct gmfs_group *g = &t->groups[block / GUESTMEMFS_GROUP_BLOCKS];
+
+	if (block % GUESTMEMFS_GROUP_BLOCKS == logical % GUESTMEMFS_GROUP_BLOCKS) {
+		if (ino && g->nr_free == GUESTMEMFS_GROUP_BLOCKS) {
+			g->ino = ino;
+			g->file_group = logical / GUESTMEMFS_GROUP_BLOCKS;
+		}
+		if (g->ino && gmfs_group_owned_by(g, ino, logical))
+			g->owned += count;
+	}
+	g->nr_free -= count;
+	gmfs_group_update(t, g);
+}
+
+static void gmfs_group_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	struct gmfs_group *g = &t->groups[block / GUESTMEMFS_GROUP_BLOCKS];
+
+	if (block % GUESTMEMFS_GROUP_BLOCKS == logical % GUESTMEMFS_GROUP_BLOCKS &&
+	    gmfs_group_owned_by(g, ino, logical))
+		g->owned -= min_t(u32, g->owned, count);
+	g->nr_free += count;
+	/* No more than are taken, should the owner's blocks have become another's. */
+	g->owned = min_t(u32, g->owned, GUESTMEMFS_GROUP_BLOCKS - g->nr_free);
+	if (!g->owned)
+		g->ino = 0;
+	gmfs_group_update(t, g);
+}
+
+static void gmfs_group_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	struct gmfs_group *g = &t->groups[block / GUESTMEMFS_GROUP_BLOCKS];
+
+	if (block % GUESTMEMFS_GROUP_BLOCKS != logical % GUESTMEMFS_GROUP_BLOCKS)
+		return;
+	if (!g->ino) {
+		g->ino = ino;
+		g->file_group = logical / GUESTMEMFS_GROUP_BLOCKS;
+	}
+	if (!gmfs_group_owned_by(g, ino, logical))
+		return;
+	g->owned = min_t(u32, g->owned + count, GUESTMEMFS_GROUP_BLOCKS - g->nr_free);
+	gmfs_group_move(t, g, g->longest);
+}
+
+/* Calls @fn with the part that each group has of a run. */
+static void gmfs_groups_each(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical,
+			     void (*fn)(struct gmfs_tables *t, u32 block, u32 count, u32 ino,
+					u64 logical))
+{
+	while (count) {
+		u32 part = min(count, GUESTMEMFS_GROUP_BLOCKS - block % GUESTMEMFS_GROUP_BLOCKS);
+
+		fn(t, block, part, ino, logical);
+		block += part;
+		logical += part;
+		count -= part;
+	}
+}
+
+/**
+ * gmfs_groups_take - the groups learn of blocks that were taken
+ * @t: the pool's tables, with the blocks taken in the bitmap
+ * @block: first block
+ * @count: number of blocks
+ * @ino: the file that has them now, 0 for none
+ * @logical: where in the file they are, in blocks
+ */
+void gmfs_groups_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	gmfs_groups_each(t, block, count, ino, logical, gmfs_group_take);
+}
+
+/**
+ * gmfs_groups_release - the groups learn of blocks that were released
+ * @t: the pool's tables, with the blocks free in the bitmap
+ * @block: first block
+ * @count: number of blocks
+ * @ino: the file that had them, 0 for none
+ * @logical: where in the file they were, in blocks
+ */
+void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	gmfs_groups_each(t, block, count, ino, logical, gmfs_group_release);
+}
+
+/**
+ * gmfs_claim - the groups learn who has the blocks that gmfs_alloc_init() found taken
+ * @t: the pool's tables
+ * @block: first block
+ * @count: number of blocks
+ * @ino: the file that has them
+ * @logical: where in the file they are, in blocks
+ *
+ * To be called once for each run of a file's blocks, before any of them is released.
+ */
+void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	gmfs_groups_each(t, block, count, ino, logical, gmfs_group_claim);
+}
+
+/**
+ * gmfs_groups_find - find a run that fits as tightly as can be
+ * @t: the pool's tables
+ * @list: %GMFS_UNCLAIMED or %GMFS_CLAIMED; full groups are in neither, for this
+ * @want: number of blocks, 1 to %GUESTMEMFS_GROUP_BLOCKS
+ * @block: the answer: first block
+ *
+ * Return: how many blocks there are, at most @want, 0 if there are no such groups.
+ */
+u32 gmfs_groups_find(const struct gmfs_tables *t, u32 list, u32 want, u32 *block)
+{
+	const struct gmfs_group_lists *lists = &t->group_lists[list];
+	u32 longest;
+
+	longest = find_next_bit(lists->used, GUESTMEMFS_GROUP_BLOCKS, want);
+	if (longest >= GUESTMEMFS_GROUP_BLOCKS)
+		return gmfs_groups_largest(t, list, want, block);
+	return min(want, gmfs_group_run(t, lists->head[longest], want, block));
+}
+
+/**
+ * gmfs_groups_largest - find a run in the group that has the longest one
+ * @t: the pool's tables
+ * @list: %GMFS_UNCLAIMED or %GMFS_CLAIMED; full groups are in neither, for this
+ * @want: number of blocks, 1 to %GUESTMEMFS_GROUP_BLOCKS
+ * @block: the answer: first block
+ *
+ * Return: how many blocks there are, at most @want, 0 if there are no such groups.
+ */
+u32 gmfs_groups_largest(const struct gmfs_tables *t, u32 list, u32 want, u32 *block)
+{
+	const struct gmfs_group_lists *lists = &t->group_lists[list];
+	u32 longest;
+
+	longest = find_last_bit(lists->used, GUESTMEMFS_GROUP_BLOCKS);
+	if (longest >= GUESTMEMFS_GROUP_BLOCKS)
+		return 0;
+	return min(want, gmfs_group_run(t, lists->head[longest], want, block));
+}
+
+/**
+ * gmfs_find_full_group - find a gigabyte that is free and aligned
+ * @t: the pool's tables
+ * @group: the answer: its first block divided by %GUESTMEMFS_GROUP_BLOCKS
+ *
+ * Return: false if there is none.
+ */
+bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group)
+{
+	u32 head = t->group_lists[GMFS_UNCLAIMED].head[GUESTMEMFS_GROUP_BLOCKS];
+
+	if (head == GMFS_NO_GROUP)
+		return false;
+	*group = head;
+	return true;
+}
+
+/**
+ * gmfs_full_groups - how many gigabytes are free and aligned
+ * @t: the pool's tables
+ *
+ * Context: any; without the caller's lock the answer may be out of date.
+ * Return: the number of them.
+ */
+u32 gmfs_full_groups(const struct gmfs_tables *t)
+{
+	return READ_ONCE(t->full_groups);
+}
+
+/* Free blocks at the begin of a part of the bitmap, of whole words, or at its end. */
+static u32 gmfs_free_edge(const struct gmfs_tables *t, u32 start, u32 end, bool at_end)
+{
+	u32 first = start / BITS_PER_LONG, last = end / BITS_PER_LONG - 1, i;
+
+	for (i = first; i <= last; i++) {
+		unsigned long word = READ_ONCE(t->bitmap[at_end ? last - (i - first) : i]);
+
+		if (word)
+			return (i - first) * BITS_PER_LONG +
+			       (at_end ? BITS_PER_LONG - 1 - __fls(word) : __ffs(word));
+	}
+	return end - start;
+}
+
+/* The longest free run of a range: within a group, or over borders between groups. */
+static u32 gmfs_range_largest(const struct gmfs_tables *t, const struct guestmemfs_range *r)
+{
+	u32 start = le32_to_cpu(r->first_block), run = 0, best = 0, next, edge;
+	u32 end = min(gmfs_block_range_end(t, start), t->nr_blocks);
+
+	/* Sections, and so ranges, are whole words. */
+	for (; start < end; start = next) {
+		u32 group = start / GUESTMEMFS_GROUP_BLOCKS;
+		u32 longest = READ_ONCE(t->groups[group].longest);
+
+		next = min(gmfs_group_end(t, group), end);
+		edge = gmfs_free_edge(t, start, next, false);
+		run += edge;
+		best = max(best, max(run, longest));
+		if (edge < next - start)
+			run = gmfs_free_edge(t, start, next, true);
+	}
+	return max(best, run);
+}
+
+/**
+ * gmfs_largest_free - how much memory is free in one piece
+ * @t: the pool's tables
+ *
+ * Takes time by the number of groups.
+ *
+ * Context: any; without the caller's lock the answer may be out of date.
+ * Return: the blocks of the longest run of free ones, within a range.
+ */
+u32 gmfs_largest_free(const struct gmfs_tables *t)
+{
+	u32 best = 0, i;
+
+	for (i = 0; i < t->nr_ranges; i++)
+		best = max(best, gmfs_range_largest(t, &t->ranges[i]));
+	return best;
+}
+
+/**
+ * gmfs_groups_init - look at all groups
+ * @t: tables that gmfs_check() has accepted
+ *
+ * No group has an owner before gmfs_claim() is called.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_groups_init(struct gmfs_tables *t)
+{
+	u32 i, list;
+
+	t->full_groups = 0;
+	t->nr_groups = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS);
+	t->groups = gmfs_calloc(t->nr_groups, sizeof(*t->groups));
+	t->group_lists = gmfs_calloc(GMFS_NR_GROUP_LISTS, sizeof(*t->group_lists));
+	if (!t->groups || !t->group_lists)
+		return -ENOMEM;
+	for (list = 0; list < GMFS_NR_GROUP_LISTS; list++)
+		for (i = 0; i < GMFS_GROUP_RUNS; i++)
+			t->group_lists[list].head[i] = GMFS_NO_GROUP;
+	/* The first groups of the pool are to be the first of their lists. */
+	for (i = t->nr_groups; i-- > 0;) {
+		u32 start = i * GUESTMEMFS_GROUP_BLOCKS, nr = gmfs_group_end(t, i) - start;
+
+		t->groups[i].nr_free = nr - bitmap_weight(t->bitmap + start / BITS_PER_LONG, nr);
+		gmfs_group_update(t, &t->groups[i]);
+	}
+	return 0;
+}
+
+/**
+ * gmfs_groups_exit - free what gmfs_groups_init() allocated
+ * @t: the pool's tables
+ */
+void gmfs_groups_exit(struct gmfs_tables *t)
+{
+	kvfree(t->groups);
+	kvfree(t->group_lists);
+	t->groups = NULL;
+	t->group_lists = NULL;
+}
