@@ -222,11 +222,23 @@ u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32
 }
 
 /**
+ * gmfs_slots_fit - are there entries of the extent table for one more step
+ * @t: the pool's tables
+ *
+ * Return: true unless a bound is broken somewhere.
+ */
+bool gmfs_slots_fit(const struct gmfs_tables *t)
+{
+	return t->nr_extents - t->used_slots >= GMFS_SPARE_EXTENTS / 8;
+}
+
+/**
  * gmfs_extent_slot - take an entry of the extent table
  * @t: the pool's tables
  *
- * There always is one: a block has one extent at the most, the table has two
- * entries for it, and gmfs_states_fit() leaves one of them free.
+ * There always is one: a block has one extent at the most, gmfs_states_fit() leaves an entry for
+ * each that has none, and there are %GMFS_SPARE_EXTENTS more. gmfs_slots_fit() is asked before
+ * a change begins.
  *
  * Return: index of the entry, which is all zero.
  */
@@ -235,6 +247,7 @@ u32 gmfs_extent_slot(struct gmfs_tables *t)
 	u32 slot = gmfs_ids_first(&t->extent_ids);
 
 	gmfs_ids_take(&t->extent_ids, slot);
+	t->used_slots++;
 	if (slot >= le32_to_cpu(t->super->live.used_extents))
 		t->super->live.used_extents = cpu_to_le32(slot + 1);
 	memset(&t->extents[slot], 0, sizeof(t->extents[slot]));
@@ -250,6 +263,7 @@ void gmfs_extent_drop(struct gmfs_tables *t, u32 slot)
 {
 	memset(&t->extents[slot], 0, sizeof(t->extents[slot]));
 	gmfs_ids_drop(&t->extent_ids, slot);
+	t->used_slots--;
 }
 
 /**

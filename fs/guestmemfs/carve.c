@@ -59,6 +59,7 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 	pool->node = node;
 	INIT_LIST_HEAD(&pool->held);
 	INIT_LIST_HEAD(&pool->leftovers);
+	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);
 	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
 		mutex_init(&pool->zero_locks[i]);

@@ -38,9 +38,9 @@ enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsi
 	if (!READ_ONCE(t->states))
 		return GMFS_SHARED;
 	guard(rwsem_read)(&gi->map_lock);
-	if (order && !gmfs_map_uniform(t, &gi->map, first, 1UL << order))
+	if (order && !gmfs_map_uniform(t, gi->map, first, 1UL << order))
 		return GMFS_MIXED;
-	gmfs_map_state(t, &gi->map, first, &state);
+	gmfs_map_state(t, gi->map, first, &state);
 	return state.converted != gmfs_private_by_default(inode) ? GMFS_PRIVATE : GMFS_SHARED;
 }
 
@@ -62,7 +62,7 @@ bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private
 
 	guard(rwsem_read)(&gi->map_lock);
 	for (; first < last; first = state.end) {
-		gmfs_map_state(t, &gi->map, first, &state);
+		gmfs_map_state(t, gi->map, first, &state);
 		is_private = state.converted != by_default;
 		if (is_private != private)
 			return false;
@@ -132,10 +132,10 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 	if (!t->states)
 		return;
 	for (; first < last; first = state.end) {
-		gmfs_map_state(t, &gi->map, first, &state);
+		gmfs_map_state(t, gi->map, first, &state);
 		if (!state.allocated || state.converted == by_default)
 			continue;
-		gmfs_map_lookup(t, &gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
+		gmfs_map_lookup(t, gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
 		state.end = min3(state.end, last,
 				 (pgoff_t)(run.logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
 		gmem_reclaim(PHYS_PFN(gmfs_block_phys(t, run.block)) +
@@ -143,49 +143,34 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 	}
 }
 
-/**
- * struct gmfs_reclaim - private frames that become shared if nothing fails
- * @ready: calls for it
- * @inode: the file
- * @first: first page
- * @last: page after the last one
- */
-struct gmfs_reclaim {
-	struct gmfs_ready ready;
-	struct inode *inode;
-	pgoff_t first;
-	pgoff_t last;
-};
-
-static void gmfs_convert_ready(struct gmfs_ready *ready)
-{
-	struct gmfs_reclaim *r = container_of(ready, struct gmfs_reclaim, ready);
-
-	gmfs_reclaim_private(r->inode, r->first, r->last);
-}
-
 /* Frames that were reclaimed and stay private would be lost to the guest. */
 static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, bool private)
 {
-	struct gmfs_reclaim reclaim = {
-		.ready.call	= gmfs_convert_ready,
-		.inode		= inode,
-		.first		= first,
-		.last		= last,
-	};
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_edit ed = {
+		.t		= &pool->tables,
+		.map		= gi->map,
+		.ino		= inode->i_ino,
+		.op		= GMFS_CONVERT,
+		.first		= first,
+		.last		= last,
+		.converted	= private != gmfs_private_by_default(inode),
+	};
 	int err;
 
 	guard(rwsem_write)(&gi->map_lock);
-	err = gmfs_pool_begin(pool);
+	err = gmfs_edit_count(&ed);
 	if (err)
 		return err;
-	err = gmfs_map_convert(&pool->tables, &gi->map, inode->i_ino, first, last,
-			       private != gmfs_private_by_default(inode),
-			       private ? NULL : &reclaim.ready);
-	gmfs_pool_end(pool);
-	return err;
+	scoped_guard(mutex, &pool->lock)
+		err = gmfs_edit_begin(&ed);
+	if (err)
+		return err;
+	if (!private)
+		gmfs_reclaim_private(inode, first, last);
+	gmfs_pool_edit(pool, inode->i_ino, &ed);
+	return 0;
 }
 
 /**
@@ -212,15 +197,26 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
 int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held)
 {
 	struct address_space *mapping = inode->i_mapping;
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_pin *pin;
 	int err;
 
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
-	filemap_invalidate_lock(mapping);
+	/* Not while fallocate() allocates, or is undone. */
+	err = down_read_killable(&inode->i_rwsem);
+	if (err)
+		return err;
 	err = -EINVAL;
 	if (last > DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
-		goto out;
+		goto out_inode;
+	err = 0;
+	if (gmfs_file_is(inode, first, last, private))
+		goto out_inode;
+	err = gmfs_change_begin(pool);
+	if (err)
+		goto out_inode;
+	filemap_invalidate_lock(mapping);
 	gmfs_pin_settle(inode, first / GUESTMEMFS_BLOCK_PAGES,
 			DIV_ROUND_UP(last, GUESTMEMFS_BLOCK_PAGES));
 	err = 0;
@@ -242,5 +238,8 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 	gmfs_gmem_invalidate_end(inode, first, last);
 out:
 	filemap_invalidate_unlock(mapping);
+	gmfs_change_end(pool);
+out_inode:
+	up_read(&inode->i_rwsem);
 	return err;
 }

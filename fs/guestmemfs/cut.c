@@ -42,7 +42,7 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmf
 	if (from >= to)
 		return 0;
 	scoped_guard(rwsem_read, &gi->map_lock)
-		gmfs_map_lookup(t, &gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
+		gmfs_map_lookup(t, gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
 	if (run.block == GMFS_NO_BLOCK || run.flags & GUESTMEMFS_EXTENT_TRUNCATED ||
 	    test_bit(run.block, t->unzeroed))
 		return 0;
@@ -80,9 +80,7 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @unmap_end: page after the last one, ULONG_MAX for all that follow
  * @first: first whole block to free
  * @last: block after the last one to free
- * @fill: first block to allocate
- * @fill_end: block after the last one to allocate
- * @forget: first block to zero as a whole, all of them allocated by then
+ * @forget: first block to zero as a whole, all of them allocated
  * @forget_end: block after the last one to zero
  * @size: size that the file gets
  * @takes: bytes are lost to the file, not only zeroed behind its end
@@ -97,8 +95,6 @@ struct gmfs_cut {
 	pgoff_t unmap_end;
 	u64 first;
 	u64 last;
-	u64 fill;
-	u64 fill_end;
 	u64 forget;
 	u64 forget_end;
 	loff_t size;
@@ -107,88 +103,107 @@ struct gmfs_cut {
 	const struct iattr *attr;
 };
 
-/* What somebody holds is only on its way out, and what is beside it goes at once. */
-static int gmfs_cut_blocks(struct gmfs_cut *cut)
+/* All that can fail. What somebody holds is only on its way out, and is freed later. */
+static int gmfs_cut_begin(struct gmfs_cut *cut, struct gmfs_edit *ed)
 {
-	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
-	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
-	pgoff_t first = cut->first * GUESTMEMFS_BLOCK_PAGES;
-	pgoff_t last = cut->last * GUESTMEMFS_BLOCK_PAGES;
-	int err;
-
-	gmfs_reclaim_private(cut->inode, first, last);
-	if (!gmfs_first_pin(cut->inode, first, last))
-		return gmfs_map_punch(t, &gi->map, cut->first, cut->last - cut->first);
-	err = gmfs_map_truncate(t, &gi->map, cut->first, cut->last - cut->first);
-	WRITE_ONCE(gi->truncating, true);
-	if (!err)
-		gmfs_pin_free_blocks(cut->inode, cut->first, cut->last);
-	return err;
-}
-
-/*
- * Nobody sees their bytes from here on. What is held is not zeroed later: it may have
- * been written by then.
- */
-static int gmfs_cut_fill(struct gmfs_cut *cut)
-{
-	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
-	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
 	pgoff_t first = cut->forget * GUESTMEMFS_BLOCK_PAGES;
 	pgoff_t last = cut->forget_end * GUESTMEMFS_BLOCK_PAGES;
-	struct gmfs_run run;
-	u64 logical;
 	int err;
 
 	if (first < last && gmfs_first_pin(cut->inode, first, last))
 		return -EBUSY;
-	err = gmfs_map_fill(t, &gi->map, cut->inode->i_ino, cut->fill,
-			    cut->fill_end - cut->fill);
-	if (err || first >= last)
+	err = gmfs_edit_count(ed);
+	if (err)
 		return err;
-	gmfs_reclaim_private(cut->inode, first, last);
-	for (logical = cut->forget; logical < cut->forget_end; logical += run.count) {
-		gmfs_map_lookup(t, &gi->map, logical, &run);
-		run.count = min(run.count, cut->forget_end - logical);
-		gmfs_unzero(t, run.block, run.count);
-	}
-	return 0;
+	guard(mutex)(&pool->lock);
+	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
+		return -EBUSY;
+	return gmfs_edit_begin(ed);
 }
 
-/* Changes everything or nothing: what needs memory and can fail comes first. */
-static int gmfs_cut_commit(struct gmfs_cut *cut)
+/*
+ * Nobody sees the bytes of the blocks from here on. Blocks that are held are not among them:
+ * they may be written to before they are zeroed.
+ */
+static void gmfs_cut_forget(struct gmfs_cut *cut)
 {
-	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
+	struct gmfs_run run;
+	u64 logical;
+
+	if (cut->forget >= cut->forget_end)
+		return;
+	gmfs_reclaim_private(cut->inode, cut->forget * GUESTMEMFS_BLOCK_PAGES,
+			     cut->forget_end * GUESTMEMFS_BLOCK_PAGES);
+	for (logical = cut->forget; logical < cut->forget_end; logical += run.count) {
+		gmfs_map_lookup(t, GUESTMEMFS_I(cut->inode)->map, logical, &run);
+		run.count = min(run.count, cut->forget_end - logical);
+		gmfs_unzero(t, run.block, run.count);
+		cond_resched();
+	}
+}
+
+/* The size, and what the file has beside its blocks. */
+static void gmfs_cut_store(struct gmfs_cut *cut)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+
+	gmfs_part_zero(cut->inode, &cut->head);
+	gmfs_part_zero(cut->inode, &cut->tail);
+	if (cut->takes || cut->size != i_size_read(cut->inode))
+		inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
+	i_size_write(cut->inode, cut->size);
+	if (cut->attr)
+		setattr_copy(cut->idmap, cut->inode, cut->attr);
+	guard(mutex)(&pool->lock);
+	gmfs_inode_store(cut->inode);
+}
+
+/* Blocks beside those that are held go at once. */
+static void gmfs_cut_held(struct gmfs_cut *cut)
+{
 	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
 	u32 free;
+
+	WRITE_ONCE(GUESTMEMFS_I(cut->inode)->truncating, true);
+	guard(mutex)(&pool->lock);
+	free = pool->tables.free_blocks;
+	gmfs_pin_free_blocks(cut->inode, cut->first, cut->last);
+	gmfs_trace_blocks(pool, cut->inode->i_ino, free);
+}
+
+/* Changes everything or nothing: what can fail comes first. */
+static int gmfs_cut_commit(struct gmfs_cut *cut)
+{
+	pgoff_t first = cut->first * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = cut->last * GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+	bool held = gmfs_first_pin(cut->inode, first, last);
+	struct gmfs_edit ed = {
+		.t	= &pool->tables,
+		.map	= gi->map,
+		.ino	= cut->inode->i_ino,
+		.op	= held ? GMFS_TRUNCATE : GMFS_PUNCH,
+		.first	= first,
+		.last	= last,
+	};
 	int err;
 
 	lockdep_assert_held_write(&cut->inode->i_mapping->invalidate_lock);
 	guard(rwsem_write)(&gi->map_lock);
-	err = gmfs_pool_begin(pool);
+	err = gmfs_cut_begin(cut, &ed);
 	if (err)
 		return err;
-	free = pool->tables.free_blocks;
-	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
-		err = -EBUSY;
-	else if (cut->first < cut->last)
-		err = gmfs_cut_blocks(cut);
-	else if (cut->fill < cut->fill_end)
-		err = gmfs_cut_fill(cut);
-	if (!err) {
-		gmfs_part_zero(cut->inode, &cut->head);
-		gmfs_part_zero(cut->inode, &cut->tail);
-		if (cut->takes || cut->size != i_size_read(cut->inode))
-			inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
-		i_size_write(cut->inode, cut->size);
-		if (cut->attr)
-			setattr_copy(cut->idmap, cut->inode, cut->attr);
-		gmfs_inode_store(cut->inode);
-		gmfs_update_blocks(cut->inode);
-	}
-	gmfs_trace_blocks(pool, cut->inode->i_ino, free);
-	gmfs_pool_end(pool);
-	return err;
+	gmfs_reclaim_private(cut->inode, first, last);
+	gmfs_cut_forget(cut);
+	gmfs_cut_store(cut);
+	gmfs_pool_edit(pool, cut->inode->i_ino, &ed);
+	if (held)
+		gmfs_cut_held(cut);
+	gmfs_update_blocks(cut->inode);
+	return 0;
 }
 
 /* The part is next to the pages that are to be unmapped, if there are any. */
@@ -253,8 +268,9 @@ static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t t
  *
  * Whole blocks are unmapped and freed; what is beside them is zeroed in place.
  *
- * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file), -ENOMEM, or -ENOSPC
- * (no room to remember which of the freed parts were converted), with nothing changed.
+ * Context: after gmfs_change_begin().
+ * Return: 0, -EBUSY (a session preserves the file), -ENOMEM, or -ENOSPC (no room to remember
+ * which of the freed parts were converted), with nothing changed.
  */
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 {
@@ -280,7 +296,7 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 }
 
 /**
- * gmfs_file_zero - zero a part of a file, all of which has blocks after that
+ * gmfs_file_zero - zero a part of a file, all of which has blocks
  * @inode: the file; its i_rwsem is held exclusively
  * @start: first byte
  * @end: byte after the last one
@@ -290,8 +306,9 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
  * marked: by the caller, a fault or the next kernel they are zeroed before they are seen.
  * Behind the block with the old end there is nothing but zeroes.
  *
- * Return: 0, -EBUSY (a kexec has begun, a session preserves the file, or something holds a
- * block), -ENOSPC or -ENOMEM, with nothing changed.
+ * Context: after gmfs_change_begin().
+ * Return: 0, -EBUSY (a session preserves the file, or something holds a block), or -ENOMEM,
+ * with nothing changed.
  */
 int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 {
@@ -304,8 +321,6 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 		.inode		= inode,
 		.unmap		= first >> PAGE_SHIFT,
 		.unmap_end	= last >> PAGE_SHIFT,
-		.fill		= start >> GUESTMEMFS_BLOCK_SHIFT,
-		.fill_end	= round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
 		.forget		= first >> GUESTMEMFS_BLOCK_SHIFT,
 		.forget_end	= min(last, old_end) >> GUESTMEMFS_BLOCK_SHIFT,
 		.size		= size,
@@ -314,44 +329,39 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	gmfs_pin_settle(inode, cut.fill, cut.fill_end);
+	gmfs_pin_settle(inode, cut.forget, cut.forget_end);
 	err = gmfs_cut(&cut, from, min(first, to), max(last, first), to);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
 }
 
-/* Size, blocks and attributes in one step: a kexec comes before it or after it. */
-static int gmfs_file_grow(struct gmfs_cut *cut)
-{
-	loff_t old = i_size_read(cut->inode);
-	int err;
-
-	filemap_invalidate_lock(cut->inode->i_mapping);
-	err = gmfs_cut(cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
-	filemap_invalidate_unlock(cut->inode->i_mapping);
-	return err;
-}
-
 /**
- * gmfs_file_extend - make a file larger, and fill the holes of a part of it
+ * gmfs_file_grow - make a file larger
+ * @idmap: idmap of the mount, for @attr
  * @inode: the file; its i_rwsem is held exclusively
  * @size: the new size, more than the old one
- * @logical: first block to allocate
- * @end: block after the last one
+ * @attr: what setattr changes besides, NULL for nothing
  *
- * Return: 0, -EBUSY (a kexec has begun), -ENOSPC or -ENOMEM, with nothing changed.
+ * Context: after gmfs_change_begin().
+ * Return: 0, or -ENOMEM with nothing changed.
  */
-int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end)
+int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		   const struct iattr *attr)
 {
 	struct gmfs_cut cut = {
-		.inode		= inode,
-		.fill		= logical,
-		.fill_end	= end,
-		.size		= size,
+		.inode	= inode,
+		.size	= size,
+		.idmap	= idmap,
+		.attr	= attr,
 	};
+	loff_t old = i_size_read(inode);
+	int err;
 
-	return gmfs_file_grow(&cut);
+	filemap_invalidate_lock(inode->i_mapping);
+	err = gmfs_cut(&cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return err;
 }
 
 /* Would truncating a file to the size that it has free anything? */
@@ -364,8 +374,40 @@ static bool gmfs_file_has_behind(struct inode *inode)
 	if (first == GMFS_MAX_LOGICAL)
 		return false;
 	guard(rwsem_read)(&gi->map_lock);
-	gmfs_map_lookup(&GUESTMEMFS_SB(inode->i_sb)->tables, &gi->map, first, &run);
+	gmfs_map_lookup(&GUESTMEMFS_SB(inode->i_sb)->tables, gi->map, first, &run);
 	return run.count < GMFS_MAX_LOGICAL - first;
+}
+
+/*
+ * Shrinking unmaps first and frees then. The size that the file has frees blocks behind it,
+ * which nobody can map. On the page of the new end, what is behind the end is zeroed at once; in
+ * the rest of its block, which nobody can map, when the file grows again.
+ */
+static int gmfs_file_shrink(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+			    const struct iattr *attr)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct gmfs_cut cut = {
+		.inode	= inode,
+		.size	= size,
+		.first	= round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
+		.last	= GMFS_MAX_LOGICAL,
+		.idmap	= idmap,
+		.attr	= attr,
+	};
+	loff_t old = i_size_read(inode);
+	int err;
+
+	cut.takes = size < old || gmfs_file_has_behind(inode);
+	if (size < old) {
+		cut.unmap = DIV_ROUND_UP(size, PAGE_SIZE);
+		cut.unmap_end = ULONG_MAX;
+	}
+	filemap_invalidate_lock(mapping);
+	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
+	filemap_invalidate_unlock(mapping);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, size, old, err);
+	return err;
 }
 
 /**
@@ -375,40 +417,23 @@ static bool gmfs_file_has_behind(struct inode *inode)
  * @size: the new size in bytes, at most s_maxbytes
  * @attr: what setattr changes besides, NULL for nothing
  *
- * Shrinking unmaps first and frees then. The size that the file has frees blocks behind it,
- * which nobody can map. On the page of the new end, what is behind
- * the end is zeroed at once; in the rest of its block, which nobody can map,
- * when the file grows again.
- *
- * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and
- * it would shrink), -ENOMEM, or -ENOSPC (no room to remember which of the freed
- * parts were converted), with nothing changed.
+ * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and it would shrink),
+ * -ENOMEM, -EINTR, or -ENOSPC (no room to remember which of the freed parts were converted),
+ * with nothing changed.
  */
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr)
 {
-	struct address_space *mapping = inode->i_mapping;
-	struct gmfs_cut cut = {
-		.inode	= inode,
-		.size	= size,
-		.idmap	= idmap,
-		.attr	= attr,
-	};
-	loff_t old = i_size_read(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	int err;
 
-	if (size > old)
-		return gmfs_file_grow(&cut);
-	cut.takes = size < old || gmfs_file_has_behind(inode);
-	cut.first = round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
-	cut.last = GMFS_MAX_LOGICAL;
-	if (size < old) {
-		cut.unmap = DIV_ROUND_UP(size, PAGE_SIZE);
-		cut.unmap_end = ULONG_MAX;
-	}
-	filemap_invalidate_lock(mapping);
-	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
-	filemap_invalidate_unlock(mapping);
-	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, size, old, err);
+	err = gmfs_change_begin(pool);
+	if (err)
+		return err;
+	if (size > i_size_read(inode))
+		err = gmfs_file_grow(idmap, inode, size, attr);
+	else
+		err = gmfs_file_shrink(idmap, inode, size, attr);
+	gmfs_change_end(pool);
 	return err;
 }

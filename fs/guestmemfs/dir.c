@@ -59,7 +59,6 @@ static struct inode *gmfs_inode_new(struct mnt_idmap *idmap, struct inode *dir, 
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(dir->i_sb);
 	struct inode *inode;
-	struct gmfs_extmap none = {};
 	u32 ino;
 	int err;
 
@@ -68,7 +67,7 @@ static struct inode *gmfs_inode_new(struct mnt_idmap *idmap, struct inode *dir, 
 		return ERR_PTR(err);
 	inode = gmfs_inode_get(dir->i_sb, ino);
 	if (!inode) {
-		gmfs_pool_free_inode(pool, ino, &none);
+		gmfs_pool_free_inode(pool, ino, NULL);
 		return ERR_PTR(-ENOMEM);
 	}
 	inode_init_owner(idmap, inode, dir, mode);

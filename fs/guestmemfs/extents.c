@@ -30,7 +30,7 @@ loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
 		return -ENXIO;
 	guard(rwsem_read)(&gi->map_lock);
 	while (offset < size) {
-		gmfs_map_lookup(t, &gi->map, offset >> GUESTMEMFS_BLOCK_SHIFT, &run);
+		gmfs_map_lookup(t, gi->map, offset >> GUESTMEMFS_BLOCK_SHIFT, &run);
 		if (whence == SEEK_HOLE ? run.block == GMFS_NO_BLOCK : run.block != GMFS_NO_BLOCK)
 			return offset;
 		offset = (run.logical + run.count) << GUESTMEMFS_BLOCK_SHIFT;
@@ -51,7 +51,7 @@ static bool gmfs_next_piece(struct inode *inode, u64 logical, bool tell, struct 
 	guard(rwsem_read)(&gi->map_lock);
 	piece->block = GMFS_NO_BLOCK;
 	for (; logical < GMFS_MAX_LOGICAL; logical += run.count) {
-		gmfs_map_lookup(t, &gi->map, logical, &run);
+		gmfs_map_lookup(t, gi->map, logical, &run);
 		if (piece->block == GMFS_NO_BLOCK) {
 			*piece = run;
 			continue;

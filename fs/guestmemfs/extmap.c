@@ -1,67 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The extents of a file: look up, punch, truncate. mapfill.c adds blocks to
- * them, mapedit.c does what changes them, states.c knows what their pages are.
+ * The extents of a file: a tree of their offsets, and the few ways in which extents become
+ * more or fewer. mapfill.c adds blocks to them, mapedit.c changes them, states.c knows what
+ * their pages are.
  *
- * Everything here works on tables that gmfs_check() has accepted, is
- * serialised by the caller, and fails before it has changed anything.
+ * Everything here works on tables that gmfs_check() has accepted, and is serialised by the
+ * caller.
  */
 #include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "extmap.h"
 
-/* The most that kvrealloc() gives; asked for more, it warns. */
-#define GMFS_MAP_MAX	(INT_MAX / sizeof(u32))
-
 /**
- * gmfs_map_reserve - make room for extents
- * @map: a file's extents
- * @nr: how many it is to have room for
- *
- * Return: 0 or -ENOMEM.
+ * gmfs_map_init - make an empty map
+ * @map: the map
  */
-int gmfs_map_reserve(struct gmfs_extmap *map, u64 nr)
+void gmfs_map_init(struct gmfs_extmap *map)
 {
-	u64 cap;
-	u32 *slots;
-
-	if (nr <= map->cap)
-		return 0;
-	if (nr > GMFS_MAP_MAX)
-		return -ENOMEM;
-	cap = clamp_t(u64, map->nr + map->nr / 2, nr, GMFS_MAP_MAX);
-	slots = kvrealloc(map->slots, cap * sizeof(*slots), GFP_KERNEL_ACCOUNT);
-	if (!slots)
-		return -ENOMEM;
-	map->slots = slots;
-	map->cap = cap;
-	return 0;
+	mt_init_flags(&map->tree, MT_FLAGS_LOCK_EXTERN);
+	/* Lockdep does not know the lock: a map that nobody else has needs none. */
+	mt_on_stack(map->tree);
+	map->blocks = 0;
 }
 
 /**
- * gmfs_map_pos - index of the first extent that ends after an offset
+ * gmfs_map_destroy - free the memory of a map
+ * @map: the map, which is empty after that; the tables keep the extents
+ */
+void gmfs_map_destroy(struct gmfs_extmap *map)
+{
+	__mt_destroy(&map->tree);
+	map->blocks = 0;
+}
+
+/**
+ * gmfs_map_spot - the extent or the hole that an offset is in
  * @t: the pool's tables
  * @map: the file's extents
- * @logical: block in the file
- *
- * Return: the index in @map, its number of extents if there is none.
+ * @logical: block in the file, below %GMFS_MAX_LOGICAL
+ * @spot: the answer
  */
-u32 gmfs_map_pos(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical)
+void gmfs_map_spot(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical,
+		   struct gmfs_spot *spot)
 {
-	u32 low = 0, high = map->nr;
+	MA_STATE(mas, (struct maple_tree *)&map->tree, logical, logical);
+	void *entry = mas_walk(&mas);
 
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (gmfs_extent_end(&t->extents[map->slots[mid]]) > logical)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low;
+	spot->slot = entry ? xa_to_value(entry) : GMFS_NO_SLOT;
+	spot->e = entry ? &t->extents[spot->slot] : NULL;
+	spot->start = mas.index;
+	spot->end = min_t(u64, mas.last, GMFS_MAX_LOGICAL - 1) + 1;
 }
 
 /**
@@ -71,55 +63,133 @@ u32 gmfs_map_pos(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64
  * @logical: block in the file, below %GMFS_MAX_LOGICAL
  * @run: the answer: the rest of the extent or of the hole from @logical on
  *
- * What is truncated still has its blocks, for those who hold them: others have
- * to look at the flag.
+ * Truncated extents still have their blocks, for those who hold them: others have to look at
+ * the flag.
  */
 void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run)
 {
-	u32 pos = gmfs_map_pos(t, map, logical);
-	u64 end = GMFS_MAX_LOGICAL;
+	struct gmfs_spot spot;
 
-	run->logical = logical;
-	run->block = GMFS_NO_BLOCK;
-	run->flags = 0;
-	run->map = 0;
-	if (pos < map->nr) {
-		const struct guestmemfs_extent *e = &t->extents[map->slots[pos]];
-		u64 start = le64_to_cpu(e->logical);
-
-		if (start <= logical) {
-			if (gmfs_extent_allocated(e))
-				run->block = le32_to_cpu(e->block) + (logical - start);
-			run->flags = le32_to_cpu(e->flags) & ~GUESTMEMFS_EXTENT_ALLOCATED;
-			run->map = le32_to_cpu(e->map);
-			end = gmfs_extent_end(e);
-		} else {
-			end = start;
-		}
-	}
-	run->count = end - logical;
+	gmfs_map_spot(t, map, logical, &spot);
+	*run = (struct gmfs_run){
+		.logical	= logical,
+		.count		= spot.end - logical,
+		.block		= GMFS_NO_BLOCK,
+	};
+	if (!spot.e)
+		return;
+	run->flags = le32_to_cpu(spot.e->flags) & ~GUESTMEMFS_EXTENT_ALLOCATED;
+	run->map = le32_to_cpu(spot.e->map);
+	if (gmfs_extent_allocated(spot.e))
+		run->block = le32_to_cpu(spot.e->block) + (logical - spot.start);
 }
 
 /**
- * gmfs_map_blocks - blocks that a file has
+ * gmfs_map_store - let a part of a file be an extent, or a hole
+ * @map: the file's extents
+ * @start: first block in the file
+ * @end: block after the last one
+ * @slot: the extent's entry, or %GMFS_NO_SLOT
+ * @gfp: with __GFP_NOFAIL if the caller cannot go back
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_map_store(struct gmfs_extmap *map, u64 start, u64 end, u32 slot, gfp_t gfp)
+{
+	MA_STATE(mas, &map->tree, start, end - 1);
+
+	return mas_store_gfp(&mas, slot == GMFS_NO_SLOT ? NULL : xa_mk_value(slot), gfp);
+}
+
+/**
+ * gmfs_map_insert - enter an extent that the tables have
  * @t: the pool's tables
  * @map: the file's extents
+ * @slot: the extent's entry
  *
- * Return: the number of blocks, with those that are truncated.
+ * At mount, before any blocks of the file are freed.
+ *
+ * Return: 0 or -ENOMEM.
  */
-u64 gmfs_map_blocks(const struct gmfs_tables *t, const struct gmfs_extmap *map)
+int gmfs_map_insert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 slot)
 {
-	u64 blocks = 0;
-	u32 i;
+	const struct guestmemfs_extent *e = &t->extents[slot];
+	int err;
 
-	for (i = 0; i < map->nr; i++) {
-		const struct guestmemfs_extent *e = &t->extents[map->slots[i]];
+	err = gmfs_map_store(map, le64_to_cpu(e->logical), gmfs_extent_end(e), slot, GFP_KERNEL);
+	if (err || !gmfs_extent_allocated(e))
+		return err;
+	map->blocks += le32_to_cpu(e->count);
+	gmfs_claim(t, le32_to_cpu(e->block), le32_to_cpu(e->count), le32_to_cpu(e->ino),
+		   le64_to_cpu(e->logical));
+	return 0;
+}
 
-		if (gmfs_extent_allocated(e))
-			blocks += le32_to_cpu(e->count);
-	}
-	return blocks;
+/**
+ * gmfs_map_split - get the memory that gmfs_map_cut() needs
+ * @map: the file's extents
+ * @at: block in the file where an extent is to be cut
+ *
+ * The tree has two ranges for the extent after that, which is as good as one.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_map_split(struct gmfs_extmap *map, u64 at)
+{
+	MA_STATE(mas, &map->tree, at, at);
+	void *entry = mas_walk(&mas);
+
+	if (!entry || mas.index == at)
+		return 0;
+	return gmfs_map_store(map, at, mas.last + 1, xa_to_value(entry), GFP_KERNEL);
+}
+
+/**
+ * gmfs_map_unsplit - undo gmfs_map_split()
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @at: block in the file where an extent is not cut after all
+ */
+void gmfs_map_unsplit(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
+{
+	struct gmfs_spot spot;
+
+	gmfs_map_spot(t, map, at, &spot);
+	if (spot.e)
+		gmfs_map_store(map, le64_to_cpu(spot.e->logical), gmfs_extent_end(spot.e),
+			       spot.slot, GFP_KERNEL | __GFP_NOFAIL);
+}
+
+/**
+ * gmfs_map_cut - make two extents of one
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @at: block in the file where the second one begins; nothing happens if one begins there
+ *	already, or in a hole
+ *
+ * The cut of an extent without blocks needs one of the entries that are spare.
+ */
+void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
+{
+	struct guestmemfs_extent *e;
+	struct gmfs_spot spot;
+	u32 slot, keep;
+
+	gmfs_map_spot(t, map, at, &spot);
+	if (!spot.e || le64_to_cpu(spot.e->logical) == at)
+		return;
+	slot = gmfs_extent_slot(t);
+	e = &t->extents[slot];
+	*e = *spot.e;
+	keep = at - le64_to_cpu(e->logical);
+	spot.e->count = cpu_to_le32(keep);
+	e->logical = cpu_to_le64(at);
+	e->count = cpu_to_le32(le32_to_cpu(e->count) - keep);
+	if (gmfs_extent_allocated(e))
+		e->block = cpu_to_le32(le32_to_cpu(e->block) + keep);
+	t->nr_states += gmfs_is_state(le32_to_cpu(e->flags));
+	gmfs_map_store(map, at, gmfs_extent_end(e), slot, GFP_KERNEL | __GFP_NOFAIL);
 }
 
 /**
@@ -147,81 +217,27 @@ bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_exte
 }
 
 /**
- * gmfs_map_punch - give back the blocks of a part of a file
+ * gmfs_map_join - make one extent of two, if they can be one
  * @t: the pool's tables
  * @map: the file's extents
- * @logical: first block in the file
- * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
- *
- * Nobody may have the blocks mapped any more, nor hold them: they can be
- * allocated again as soon as the caller drops its lock. Each page keeps its
- * character. What is truncated stays so.
- *
- * Return: 0, -ENOMEM, or -ENOSPC if characters do not fit that the blocks have
- * told so far, both with nothing freed.
+ * @at: block in the file where the second one begins
  */
-int gmfs_map_punch(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical, u64 count)
+void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 {
-	struct gmfs_span span = {
-		.from	= logical,
-		.to	= logical + count,
-		.mask	= GUESTMEMFS_EXTENT_TRUNCATED,
-		.clear	= GUESTMEMFS_EXTENT_ALLOCATED,
-	};
+	struct gmfs_spot a, b;
 
-	return gmfs_map_edit(t, map, 0, &span, 1, NULL);
-}
-
-/**
- * gmfs_map_truncate - cut blocks off a file that somebody still holds
- * @t: the pool's tables
- * @map: the file's extents
- * @logical: first block in the file
- * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
- *
- * They stay taken, and are in nobody's way but the file's, until
- * gmfs_map_truncate_ready().
- *
- * Return: 0, -ENOSPC or -ENOMEM, both with nothing changed.
- */
-int gmfs_map_truncate(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical, u64 count)
-{
-	struct gmfs_span span = {
-		.from	= logical,
-		.to	= logical + count,
-		.mask	= GUESTMEMFS_EXTENT_ALLOCATED,
-		.match	= GUESTMEMFS_EXTENT_ALLOCATED,
-		.set	= GUESTMEMFS_EXTENT_TRUNCATED,
-	};
-
-	return gmfs_map_edit(t, map, 0, &span, 1, NULL);
-}
-
-/**
- * gmfs_map_truncate_ready - nobody holds what was truncated any more
- * @t: the pool's tables
- * @map: the file's extents
- * @logical: first block in the file
- * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
- *
- * What is truncated in this part is punched, the rest of it is left alone. For
- * whole extents there is always room; that one with characters is cut may be
- * one extent too many.
- *
- * Return: 0, -ENOSPC or -ENOMEM, both with nothing freed.
- */
-int gmfs_map_truncate_ready(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical,
-			    u64 count)
-{
-	struct gmfs_span span = {
-		.from	= logical,
-		.to	= logical + count,
-		.mask	= GUESTMEMFS_EXTENT_TRUNCATED,
-		.match	= GUESTMEMFS_EXTENT_TRUNCATED,
-		.clear	= GUESTMEMFS_EXTENT_TRUNCATED | GUESTMEMFS_EXTENT_ALLOCATED,
-	};
-
-	return gmfs_map_edit(t, map, 0, &span, 1, NULL);
+	if (!at || at >= GMFS_MAX_LOGICAL)
+		return;
+	gmfs_map_spot(t, map, at, &b);
+	if (!b.e || b.start != at)
+		return;
+	gmfs_map_spot(t, map, at - 1, &a);
+	if (!a.e || !gmfs_extents_join(t, a.e, b.e))
+		return;
+	a.e->count = cpu_to_le32(le32_to_cpu(a.e->count) + le32_to_cpu(b.e->count));
+	t->nr_states -= gmfs_is_state(le32_to_cpu(b.e->flags));
+	gmfs_extent_drop(t, b.slot);
+	gmfs_map_store(map, a.start, b.end, a.slot, GFP_KERNEL | __GFP_NOFAIL);
 }
 
 /**
@@ -229,36 +245,19 @@ int gmfs_map_truncate_ready(struct gmfs_tables *t, struct gmfs_extmap *map, u64 
  * @t: the pool's tables
  * @map: the file's extents
  *
- * And all that is known of its offsets: their character, and what is truncated,
- * which nobody may hold any more. Needs no memory and cannot fail.
+ * And all that is known of its offsets: their character, and what is truncated, which nobody
+ * may hold any more. Needs no memory and cannot fail.
  */
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map)
 {
-	u32 i;
+	struct gmfs_edit ed = {
+		.t	= t,
+		.map	= map,
+		.op	= GMFS_CLEAR,
+		.last	= GMFS_MAX_PAGE,
+	};
 
-	for (i = 0; i < map->nr; i++) {
-		struct guestmemfs_extent *e = &t->extents[map->slots[i]];
-		u32 flags = le32_to_cpu(e->flags);
-
-		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
-			gmfs_release(t, le32_to_cpu(e->block), le32_to_cpu(e->count),
-				     le32_to_cpu(e->ino), le64_to_cpu(e->logical));
-		if (flags & GUESTMEMFS_EXTENT_MIXED)
-			gmfs_mixed_drop(t, le32_to_cpu(e->map));
-		t->nr_states -= gmfs_is_state(flags);
-		gmfs_extent_drop(t, map->slots[i]);
-	}
-	map->nr = 0;
-}
-
-/**
- * gmfs_map_destroy - free the memory of an extent map
- * @map: the map; the tables keep the extents
- */
-void gmfs_map_destroy(struct gmfs_extmap *map)
-{
-	kvfree(map->slots);
-	map->slots = NULL;
-	map->nr = 0;
-	map->cap = 0;
+	while (gmfs_edit_step(&ed))
+		;
+	gmfs_map_destroy(map);
 }

@@ -34,10 +34,10 @@ static inline bool gmfs_is_state(u32 flags)
 	return flags & GUESTMEMFS_EXTENT_TRUNCATED && flags & GMFS_EXTENT_CHARACTER;
 }
 
-/* How many of them there may be: each block can still have an extent of its own. */
+/* How many states there may be: each block can still have an extent of its own. */
 static inline u32 gmfs_states_max(const struct gmfs_tables *t, u32 total_blocks)
 {
-	return t->nr_extents - total_blocks;
+	return t->nr_extents - total_blocks - GMFS_SPARE_EXTENTS;
 }
 
 static inline unsigned long *gmfs_mixed_bits(const struct gmfs_tables *t, u32 map)
@@ -45,48 +45,43 @@ static inline unsigned long *gmfs_mixed_bits(const struct gmfs_tables *t, u32 ma
 	return (unsigned long *)t->maps[map].bits;
 }
 
-#define GMFS_MAX_SPANS		3
+#define GMFS_NO_SLOT		U32_MAX
+
+/* How many extents are changed before the pool's lock is released for others. */
+#define GMFS_STEP_EXTENTS	64
+#define GMFS_STEP_BLOCKS	(1024U * GUESTMEMFS_GROUP_BLOCKS)
 
 /**
- * struct gmfs_span - what changes in a part of a file
- * @from: first block in the file
- * @to: block behind the last one
- * @mask: flags that tell whether an extent changes
- * @match: what they are then; a hole has no flags
- * @clear: flags that it loses
- * @set: flags that it gets; if mixed, the span is one block
- * @refuse: flags that nothing in the span may have
- * @low: first page of a mixed block that changes
- * @high: page behind the last one
- * @converted: what these pages become
- * @piece: for gmfs_map_edit()
+ * struct gmfs_spot - the extent or the hole that an offset is in
+ * @start: first block in the file
+ * @end: block after the last one
+ * @slot: entry of the extent table, %GMFS_NO_SLOT for a hole
+ * @e: the entry, NULL for a hole
  */
-struct gmfs_span {
-	u64 from;
-	u64 to;
-	u32 mask;
-	u32 match;
-	u32 clear;
-	u32 set;
-	u32 refuse;
-	u32 low;
-	u32 high;
-	bool converted;
-	u32 piece;
+struct gmfs_spot {
+	u64 start;
+	u64 end;
+	u32 slot;
+	struct guestmemfs_extent *e;
 };
 
 /* extmap.c */
-int gmfs_map_reserve(struct gmfs_extmap *map, u64 nr);
-u32 gmfs_map_pos(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical);
+void gmfs_map_spot(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical,
+		   struct gmfs_spot *spot);
+int gmfs_map_store(struct gmfs_extmap *map, u64 start, u64 end, u32 slot, gfp_t gfp);
+int gmfs_map_split(struct gmfs_extmap *map, u64 at);
+void gmfs_map_unsplit(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 at);
+void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at);
+void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at);
 bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
 		       const struct guestmemfs_extent *b);
 
-/* mapedit.c */
-int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
-		  struct gmfs_span *spans, u32 nr, struct gmfs_ready *ready);
-
 /* states.c */
+bool gmfs_slots_fit(const struct gmfs_tables *t);
+void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps);
 bool gmfs_states_fit(const struct gmfs_tables *t, u64 more);
+u32 gmfs_convert_flags(const struct gmfs_tables *t, const struct guestmemfs_extent *e, u32 low,
+		       u32 high, bool converted);
 u32 gmfs_mixed_take(struct gmfs_tables *t);
 void gmfs_mixed_drop(struct gmfs_tables *t, u32 map);
 void gmfs_states_init(struct gmfs_tables *t);

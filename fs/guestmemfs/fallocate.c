@@ -28,7 +28,7 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 		if (err)
 			break;
 		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, &gi->map, logical, &run);
+			gmfs_map_lookup(&pool->tables, gi->map, logical, &run);
 		run.count = min(run.count, end - logical);
 		if (run.block != GMFS_NO_BLOCK && !(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
 			err = gmfs_zero_blocks(inode, run.block, run.count);
@@ -44,19 +44,29 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 }
 
 /* @size: what the file grows to, or is */
-static int gmfs_file_prealloc(struct inode *inode, loff_t start, loff_t end, loff_t size)
+static int gmfs_file_prealloc(struct inode *inode, bool zero, loff_t start, loff_t end,
+			      loff_t size)
 {
-	u64 logical = start >> GUESTMEMFS_BLOCK_SHIFT;
-	u64 last = round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
+	struct gmfs_fill fill = {
+		.from	= start >> GUESTMEMFS_BLOCK_SHIFT,
+		.end	= round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
+		.more	= zero || size > i_size_read(inode),
+	};
 	int err;
 
+	if (sb_rdonly(inode->i_sb))
+		return -EROFS;
 	filemap_invalidate_lock_shared(inode->i_mapping);
-	gmfs_pin_settle(inode, logical, last);
+	gmfs_pin_settle(inode, fill.from, fill.end);
 	filemap_invalidate_unlock_shared(inode->i_mapping);
-	if (size > i_size_read(inode))
-		err = gmfs_file_extend(inode, size, logical, last);
-	else
-		err = gmfs_file_allocate(inode, logical, last - logical, false);
+	err = gmfs_file_fill(inode, &fill);
+	if (err)
+		return err;
+	if (zero)
+		err = gmfs_file_zero(inode, start, end, size);
+	else if (size > i_size_read(inode))
+		err = gmfs_file_grow(&nop_mnt_idmap, inode, size, NULL);
+	gmfs_file_filled(inode, &fill, !err);
 	return err;
 }
 
@@ -73,9 +83,7 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
 			return err;
 		size = end;
 	}
-	if (mode & FALLOC_FL_ZERO_RANGE)
-		return gmfs_file_zero(inode, start, end, size);
-	return gmfs_file_prealloc(inode, start, end, size);
+	return gmfs_file_prealloc(inode, mode & FALLOC_FL_ZERO_RANGE, start, end, size);
 }
 
 /**
@@ -87,8 +95,8 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
  * @len: bytes
  *
  * Allocation is of whole blocks, all or none of them, together with the new
- * size, and zeroes them. When a fatal signal ends the zeroing, blocks and size
- * stay, and the rest is zeroed at the first fault.
+ * size, and zeroes them. A fatal signal ends it with nothing allocated; when it ends the
+ * zeroing, blocks and size stay, and the rest is zeroed at the first fault.
  *
  * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
  * has begun, a session preserves the file that is to lose bytes, or something holds a part of
@@ -97,6 +105,7 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
 	struct inode *inode = file_inode(file);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	loff_t end = offset + len;
 	int err;
 
@@ -108,7 +117,11 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 	/* Privileges go before the bytes change; times stay if nothing has changed. */
 	err = file_remove_privs(file);
 	if (!err)
+		err = gmfs_change_begin(pool);
+	if (!err) {
 		err = gmfs_file_fallocate(inode, mode, offset, end);
+		gmfs_change_end(pool);
+	}
 	if (!err)
 		err = file_update_time(file);
 	inode_unlock(inode);

@@ -95,7 +95,8 @@ static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
 		[GUESTMEMFS_TABLE_BITMAP]	= nr_blocks,
 		[GUESTMEMFS_TABLE_UNZEROED]	= nr_blocks,
 		[GUESTMEMFS_TABLE_INODES]	= max(GMFS_MIN_INODES, nr_inodes),
-		[GUESTMEMFS_TABLE_EXTENTS]	= nr_blocks * GMFS_EXTENTS_PER_BLOCK,
+		[GUESTMEMFS_TABLE_EXTENTS]	= nr_blocks * GMFS_EXTENTS_PER_BLOCK +
+						  GMFS_SPARE_EXTENTS,
 		[GUESTMEMFS_TABLE_MAPS]		= nr_blocks,
 		[GUESTMEMFS_TABLE_POISON]	= max(GMFS_MIN_POISON, nr_blocks),
 	};
@@ -319,7 +320,7 @@ static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint 
 		u32 entries = le32_to_cpu(t->super->tables[i].entries);
 
 		if (entries < le32_to_cpu(need[i].entries) ||
-		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK)
+		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK + GMFS_SPARE_EXTENTS)
 			return gmfs_complain(c, "table list", i, "impossible number of entries");
 	}
 	return 0;

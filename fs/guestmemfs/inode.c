@@ -43,11 +43,12 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 
 	if (!gi)
 		return NULL;
-	memset(&gi->map, 0, sizeof(gi->map));
+	gi->map = NULL;
 	INIT_LIST_HEAD(&gi->held);
 	INIT_LIST_HEAD(&gi->bindings);
 	INIT_LIST_HEAD(&gi->pins);
 	gi->truncating = false;
+	gi->filling = NULL;
 	return &gi->vfs_inode;
 }
 
@@ -58,6 +59,26 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 void guestmemfs_free_inode(struct inode *inode)
 {
 	kmem_cache_free(gmfs_inode_cache, GUESTMEMFS_I(inode));
+}
+
+static struct gmfs_extmap *gmfs_map_new(void)
+{
+	struct gmfs_extmap *map = kmalloc_obj(*map, GFP_KERNEL_ACCOUNT);
+
+	if (map)
+		gmfs_map_init(map);
+	return map;
+}
+
+/**
+ * gmfs_map_free - free the memory of a file's map
+ * @map: the map, NULL if the inode never had one; the tables keep the extents
+ */
+void gmfs_map_free(struct gmfs_extmap *map)
+{
+	if (map)
+		gmfs_map_destroy(map);
+	kfree(map);
 }
 
 static void gmfs_inode_set_ops(struct inode *inode)
@@ -89,6 +110,11 @@ struct inode *gmfs_inode_get(struct super_block *sb, u32 ino)
 
 	if (!inode)
 		return NULL;
+	GUESTMEMFS_I(inode)->map = gmfs_map_new();
+	if (!GUESTMEMFS_I(inode)->map) {
+		iput(inode);
+		return NULL;
+	}
 	inode->i_ino = ino;
 	inode->i_generation = le32_to_cpu(di->generation);
 	inode->i_mode = le32_to_cpu(di->mode);
@@ -190,10 +216,10 @@ void guestmemfs_evict_inode(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	if (inode->i_nlink) {
-		gmfs_map_destroy(&gi->map);
+		gmfs_map_free(gi->map);
 	} else {
 		gmfs_reclaim_private(inode, 0, ULONG_MAX);
-		gmfs_pool_free_inode(pool, inode->i_ino, &gi->map);
+		gmfs_pool_free_inode(pool, inode->i_ino, gi->map);
 	}
 	if (S_ISDIR(inode->i_mode))
 		simple_offset_destroy(&gi->offsets);

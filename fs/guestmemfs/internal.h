@@ -16,7 +16,7 @@
  * Order, outermost first::
  *
  *   inode->i_rwsem
- *     mmap_lock or VMA lock; KVM's slots_lock and srcu
+ *     gmfs_pool.changes; mmap_lock or VMA lock; KVM's slots_lock and srcu
  *       inode->i_mapping->invalidate_lock
  *         inode->i_mapping->i_mmap_rwsem
  *           KVM's mmu_lock
@@ -26,8 +26,8 @@
  *         gmfs_pool.zero_locks[]
  *
  * A frame has no reference count. It belongs to a file from the moment that
- * gmfs_map_fill() enters its block into the extent table until
- * gmfs_map_punch() or gmfs_map_clear() takes it out again. Those who reach it
+ * gmfs_fill_step() enters its block into the extent table until
+ * gmfs_edit_step() takes it out again. Those who reach it
  * through a page table do so under invalidate_lock, shared: a fault looks the
  * block up, zeroes it and enters it into the page table without letting go.
  * Those who take it away hold invalidate_lock exclusively, unmap it from all
@@ -51,10 +51,15 @@
  * in the inode table is free only after that, so that a number is nobody else's while
  * somebody has the inode.
  *
- * All changes of the tables are made under gmfs_pool.lock, between
- * gmfs_pool_begin() and gmfs_pool_end(). When the machine is about to kexec,
- * gmfs_pool.frozen is raised under that lock, and after that nothing changes
- * but bits of the unzeroed table. System calls that would change something get
+ * All changes of the tables are made under gmfs_pool.lock. It is held for a bounded piece of
+ * work, between gmfs_pool_begin() and gmfs_pool_end(). A change that takes longer is made in
+ * steps, with the lock released in between, from gmfs_change_begin() to gmfs_change_end(): a
+ * freeze waits for it. Extents that fallocate() has allocated so far are pending until it has
+ * got all: a fault in one of them makes it an ordinary extent, and all the others are free
+ * again if fallocate() fails, under invalidate_lock like all that is freed. Whoever converts
+ * pages holds i_rwsem shared, so that their character does not change meanwhile. When the
+ * machine is about to kexec, gmfs_pool.frozen is raised under both locks, and after that
+ * nothing changes but bits of the unzeroed table. System calls that would change something get
  * -EBUSY. A fault that needs blocks releases mmap_lock or the VMA's lock and waits for
  * the thaw or a signal; one that may not release its lock returns with nothing mapped and
  * is repeated, and so is a guest's fault on memory bound by descriptor. Two freeze a
@@ -87,8 +92,9 @@
  * @fresh: made by this boot, not handed over
  * @lost: a kernel could not keep all of its memory
  * @refused: why nobody may mount it, NULL if all is well
- * @lock: serialises all changes of @tables
- * @frozen: how many have frozen the tables; under @lock
+ * @changes: held for reading by changes that hold @lock more than once, for writing by a freeze
+ * @lock: serialises all changes of @tables; held for a bounded piece of work only
+ * @frozen: how many have frozen the tables; grows under @changes and @lock, shrinks under @lock
  * @held: inodes that the kernel before has preserved; under @lock
  * @leftovers: inodes that went while frozen; under @lock
  * @tables: the tables, valid while mounted; the volatile parts under @lock
@@ -108,6 +114,7 @@ struct gmfs_pool {
 	bool fresh;
 	bool lost;
 	const char *refused;
+	struct rw_semaphore changes; /* against a kexec */
 	struct mutex lock; /* tables */
 	u32 frozen;
 	struct list_head held;
@@ -118,25 +125,27 @@ struct gmfs_pool {
 
 /**
  * struct gmfs_inode - a file or directory in memory
- * @map_lock: guards @map; may be taken in a fault
- * @map: the file's extents
+ * @map_lock: guards what is in @map; may be taken in a fault
+ * @map: the file's extents; a directory has none. Outlives the inode in gmfs_pool.leftovers
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
  * @held: in gmfs_pool.held, which has a reference then
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
  * @pins: who holds frames, each with a reference; under invalidate_lock
  * @truncating: blocks are on their way out, or were; under @map_lock
+ * @filling: the fill in progress, or NULL; under @map_lock
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
 	struct rw_semaphore map_lock;
-	struct gmfs_extmap map;
+	struct gmfs_extmap *map;
 	struct offset_ctx offsets;
 	struct timespec64 btime;
 	struct list_head held;
 	struct list_head bindings;
 	struct list_head pins;
 	bool truncating;
+	struct gmfs_fill *filling;
 	struct inode vfs_inode;
 };
 
@@ -203,6 +212,10 @@ struct gmfs_pool *gmfs_pool_only(void);
 int gmfs_pool_names(char *buf, size_t size);
 int gmfs_pool_begin(struct gmfs_pool *pool);
 void gmfs_pool_wait(const struct gmfs_pool *pool);
+int gmfs_change_begin(struct gmfs_pool *pool);
+void gmfs_change_end(struct gmfs_pool *pool);
+bool gmfs_pool_edit_step(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed);
+void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed);
 void gmfs_pool_freeze(struct gmfs_pool *pool);
 void gmfs_pool_thaw(struct gmfs_pool *pool);
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
@@ -219,6 +232,7 @@ int __init gmfs_inode_cache_init(void);
 struct inode *guestmemfs_alloc_inode(struct super_block *sb);
 void guestmemfs_free_inode(struct inode *inode);
 struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
+void gmfs_map_free(struct gmfs_extmap *map);
 void gmfs_inode_store(struct inode *inode);
 void guestmemfs_dirty_inode(struct inode *inode, int flags);
 int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags);
@@ -275,14 +289,17 @@ unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr
 
 /* space.c */
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
+int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
+void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
 int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		    struct gmfs_run *run);
 void gmfs_update_blocks(struct inode *inode);
 
 /* cut.c */
+int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		   const struct iattr *attr);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
-int gmfs_file_extend(struct inode *inode, loff_t size, u64 logical, u64 end);
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end);
 int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
 

@@ -101,7 +101,7 @@ static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
 		    gmfs_file_character(inode, first, orders[i]) == GMFS_MIXED)
 			continue;
 		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(t, &gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
+			gmfs_map_lookup(t, gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
 		if (run.block != GMFS_NO_BLOCK && run.count >= blocks && !(run.block % blocks))
 			return orders[i];
 	}
@@ -117,7 +117,7 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	struct gmfs_pin *pin;
 
 	scoped_guard(rwsem_read, &gi->map_lock)
-		gmfs_map_state(t, &gi->map, page, &state);
+		gmfs_map_state(t, gi->map, page, &state);
 	last = min_t(u64, last, state.end);
 	pin = gmfs_first_pin(inode, page, last);
 	if (pin && pin->first > page)

@@ -22,11 +22,13 @@ static u32 gmfs_left(u32 total, u32 nr_free, u32 max)
  * gmfs_blocks_left - how many blocks can still be taken
  * @t: the pool's tables
  *
- * Return: those that are free, or what is left of @max_blocks.
+ * Return: those that are free, or what is left of @max_blocks, without those that are promised.
  */
 u32 gmfs_blocks_left(const struct gmfs_tables *t)
 {
-	return gmfs_left(t->total_blocks, t->free_blocks, t->max_blocks);
+	u32 left = gmfs_left(t->total_blocks, t->free_blocks, t->max_blocks);
+
+	return left > t->promised_blocks ? left - t->promised_blocks : 0;
 }
 
 /**
@@ -73,7 +75,7 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 		      (t->max_inodes && t->max_inodes != inodes)))
 		return -EBUSY;
 	*why = "size= is less than what is in use";
-	if (blocks && blocks < t->total_blocks - t->free_blocks)
+	if (blocks && blocks < t->total_blocks - t->free_blocks + t->promised_blocks)
 		return -EINVAL;
 	*why = "nr_inodes= is less than what is in use";
 	if (inodes && inodes < t->nr_inodes - 1 - t->free_inodes)

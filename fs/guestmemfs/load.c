@@ -54,39 +54,21 @@ static int gmfs_load_begins(struct gmfs_loader *l)
 	return 0;
 }
 
-/* So that a group that has lost some blocks gets them back in place. */
-static void gmfs_load_claims(const struct gmfs_loader *l, const struct gmfs_extmap *map)
-{
-	u32 i;
-
-	for (i = 0; i < map->nr; i++) {
-		const struct guestmemfs_extent *e = &l->t->extents[map->slots[i]];
-
-		if (e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED))
-			gmfs_claim(l->t, le32_to_cpu(e->block), le32_to_cpu(e->count),
-				   le32_to_cpu(e->ino), le64_to_cpu(e->logical));
-	}
-}
-
 /* Takes the extents of an inode from the index. */
 static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extmap *map)
 {
-	u32 begin = l->begins[ino];
-	u32 nr = l->begins[ino + 1] - begin;
+	u32 i;
+	int err;
 
-	if (!nr)
+	for (i = l->begins[ino]; i < l->begins[ino + 1]; i++) {
+		err = gmfs_map_insert(l->t, map, l->index.slots[i]);
+		if (err)
+			return err;
+	}
+	if (l->t->read_only || !l->t->states)
 		return 0;
-	map->slots = gmfs_calloc(nr, sizeof(*map->slots));
-	if (!map->slots)
-		return -ENOMEM;
-	memcpy(map->slots, &l->index.slots[begin], nr * sizeof(*map->slots));
-	map->nr = nr;
-	map->cap = nr;
-	gmfs_load_claims(l, map);
-	/* Who held it was a device driver of the kernel before. */
-	if (!l->t->read_only)
-		gmfs_map_drop_truncated(l->t, map);
-	return 0;
+	/* The device drivers that held truncated blocks were those of the kernel before. */
+	return gmfs_map_edit(l->t, map, GMFS_READY, 0, GMFS_MAX_LOGICAL);
 }
 
 static bool gmfs_load_is_orphan(const struct gmfs_loader *l, u32 ino)
@@ -105,7 +87,7 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 	int err = 0;
 
 	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
-		struct gmfs_extmap map = {};
+		struct gmfs_extmap map;
 
 		if (!l->t->inodes[ino].mode)
 			continue;
@@ -115,12 +97,13 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 		}
 		if (!gmfs_load_is_orphan(l, ino))
 			continue;
+		gmfs_map_init(&map);
 		err = gmfs_load_map(l, ino, &map);
-		if (err)
-			break;
-		gmfs_map_clear(l->t, &map);
+		if (!err) {
+			gmfs_map_clear(l->t, &map);
+			gmfs_inode_free(l->t, ino);
+		}
 		gmfs_map_destroy(&map);
-		gmfs_inode_free(l->t, ino);
 	}
 	if (kept && !liveupdate_enabled())
 		pr_warn("node %d: files without a name whose sessions cannot be retrieved, as live update is off: %u, kept until the next kexec\n",
@@ -145,7 +128,7 @@ static int gmfs_load_orphan(struct gmfs_loader *l, u32 ino)
 
 	if (!inode)
 		return -ENOMEM;
-	err = gmfs_load_map(l, ino, &GUESTMEMFS_I(inode)->map);
+	err = gmfs_load_map(l, ino, GUESTMEMFS_I(inode)->map);
 	if (!err) {
 		clear_nlink(inode);
 		gmfs_update_blocks(inode);
@@ -165,7 +148,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 
 	if (!inode)
 		return -ENOMEM;
-	err = gmfs_load_map(l, ino, &GUESTMEMFS_I(inode)->map);
+	err = gmfs_load_map(l, ino, GUESTMEMFS_I(inode)->map);
 	if (err)
 		goto err_iput;
 	gmfs_update_blocks(inode);

@@ -1,366 +1,466 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Changes of the extents that a part of a file has.
+ * Changes of the extents that a part of a file has: punch, truncate, convert and their like.
  *
- * The extents that a change concerns, with their neighbours, are walked twice.
- * First the result is counted, and whoever has no room for it is told so while
- * nothing has happened. Then it is written down, and takes the place of what
- * was there. Both walks take time by the number of extents, not of blocks.
- *
- * Everything here works on tables that gmfs_check() has accepted, is
- * serialised by the caller, and fails before it has changed anything.
+ * An edit is counted, begun, done in steps and ended. Counting reads the extents of the part;
+ * for that the map must not change, but the pool's lock is not needed. Beginning checks that
+ * there is room, takes what memory is needed, and cuts extents in two where the part begins
+ * and ends, so that a step looks at whole extents. A step changes a bounded number of them,
+ * and the pool's lock may be released between two steps.
  */
 #include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
+#include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 
 #include "extmap.h"
 
-#define GMFS_NO_SLOT		U32_MAX
-/* Holes are larger than what the count of an extent can tell. */
+/* A hole may be longer than the count of an extent can tell. */
 #define GMFS_MAX_PIECE		BIT_ULL(31)
+#define GMFS_MAX_CUTS		4
 
-/* An extent as it will be, and its entry in the table, if it has one yet. */
-struct gmfs_piece {
-	struct guestmemfs_extent e;
-	u32 slot;
-};
+static u64 gmfs_edit_from(const struct gmfs_edit *ed)
+{
+	return ed->first / GUESTMEMFS_BLOCK_PAGES;
+}
+
+static u64 gmfs_edit_to(const struct gmfs_edit *ed)
+{
+	return DIV_ROUND_UP(ed->last, (u64)GUESTMEMFS_BLOCK_PAGES);
+}
+
+/* The pages of a block that change: from @low to @high. */
+static void gmfs_edit_pages(const struct gmfs_edit *ed, u64 at, u32 *low, u32 *high)
+{
+	*low = at == gmfs_edit_from(ed) ? ed->first % GUESTMEMFS_BLOCK_PAGES : 0;
+	*high = at == ed->last / GUESTMEMFS_BLOCK_PAGES ? ed->last % GUESTMEMFS_BLOCK_PAGES :
+							   GUESTMEMFS_BLOCK_PAGES;
+}
+
+/* What the flags of the extent @e, or of a hole, become at @at, a block of the part. */
+static u32 gmfs_edit_new(const struct gmfs_edit *ed, u64 at, const struct guestmemfs_extent *e)
+{
+	const u32 own = GUESTMEMFS_EXTENT_ALLOCATED | GMFS_EXTENT_PENDING;
+	const u32 ready = GUESTMEMFS_EXTENT_TRUNCATED | GUESTMEMFS_EXTENT_PINNED;
+	u32 flags = e ? le32_to_cpu(e->flags) : 0, low, high;
+
+	switch (ed->op) {
+	case GMFS_PUNCH:
+		return flags & GUESTMEMFS_EXTENT_TRUNCATED ? flags : flags & ~own;
+	case GMFS_TRUNCATE:
+		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
+			flags |= GUESTMEMFS_EXTENT_TRUNCATED;
+		return flags & ~GMFS_EXTENT_PENDING;
+	case GMFS_READY:
+		return (flags & ready) == GUESTMEMFS_EXTENT_TRUNCATED ?
+		       flags & GMFS_EXTENT_CHARACTER : flags;
+	case GMFS_CONVERT:
+		gmfs_edit_pages(ed, at, &low, &high);
+		return (flags & ~GMFS_EXTENT_CHARACTER) |
+		       gmfs_convert_flags(ed->t, e, low, high, ed->converted);
+	case GMFS_COMMIT:
+		return flags & ~GMFS_EXTENT_PENDING;
+	case GMFS_ABORT:
+		return flags & GMFS_EXTENT_PENDING ? flags & ~own : flags;
+	default:
+		return 0;
+	}
+}
+
+/* Likewise at any block of the file. */
+static u32 gmfs_edit_flags(const struct gmfs_edit *ed, u64 at, const struct guestmemfs_extent *e)
+{
+	if (at >= gmfs_edit_from(ed) && at < gmfs_edit_to(ed))
+		return gmfs_edit_new(ed, at, e);
+	return e ? le32_to_cpu(e->flags) : 0;
+}
+
+/* Where flags that are alike may be different afterwards, ascending. Returns how many. */
+static u32 gmfs_edit_cuts(const struct gmfs_edit *ed, u64 cuts[GMFS_MAX_CUTS])
+{
+	u64 from = gmfs_edit_from(ed), to = gmfs_edit_to(ed);
+	u32 nr = 0;
+
+	cuts[nr++] = from;
+	if (ed->first % GUESTMEMFS_BLOCK_PAGES && from + 1 < to)
+		cuts[nr++] = from + 1;
+	if (ed->last % GUESTMEMFS_BLOCK_PAGES && to - 1 > cuts[nr - 1])
+		cuts[nr++] = to - 1;
+	cuts[nr++] = to;
+	return nr;
+}
+
+/* The first place behind @at, up to @end, where the flags may be different. */
+static u64 gmfs_edit_next(const struct gmfs_edit *ed, u64 at, u64 end)
+{
+	u64 cuts[GMFS_MAX_CUTS];
+	u32 nr = gmfs_edit_cuts(ed, cuts), i;
+
+	for (i = 0; i < nr; i++)
+		if (cuts[i] > at)
+			return min(cuts[i], end);
+	return end;
+}
 
 /**
- * struct gmfs_edit - a change in progress
- * @t: the pool's tables
- * @map: the file's extents
- * @ino: the file, if holes may become extents
- * @spans: what changes, ascending and without gaps
- * @nr_spans: their number
- * @pos: first extent of @map that is walked
- * @old: number of extents that are
- * @pieces: the result, NULL in the first walk
- * @last: the last one of it in the first walk
- * @nr: number of pieces
- * @states: how many of them are states, less those that were
- * @mixed: map entries that are needed, less those that are freed
- * @cuts: entries for what begins where a span begins, and where the last ends
+ * struct gmfs_last - the extent that the pieces counted so far end with
+ * @from: first block in the file
+ * @flags: its new flags
  */
-struct gmfs_edit {
-	struct gmfs_tables *t;
-	struct gmfs_extmap *map;
-	u32 ino;
-	struct gmfs_span *spans;
-	u32 nr_spans;
-	u32 pos;
-	u32 old;
-	struct gmfs_piece *pieces;
-	struct gmfs_piece last;
-	u32 nr;
-	s64 states;
-	s64 mixed;
-	u32 cuts[GMFS_MAX_SPANS + 1];
+struct gmfs_last {
+	u64 from;
+	u32 flags;
 };
 
-static u32 gmfs_span_flags(const struct gmfs_span *span, u32 flags)
+/* The count of what a piece adds. */
+static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gmfs_spot *spot,
+			  u32 now, struct gmfs_last *last)
 {
-	if (!span || (flags & span->mask) != span->match)
-		return flags;
-	return (flags & ~span->clear) | span->set;
-}
+	u32 flags = spot->e ? le32_to_cpu(spot->e->flags) : 0;
+	bool begins = at == spot->start;
 
-static void gmfs_edit_count(struct gmfs_edit *ed, const struct guestmemfs_extent *was, u32 now)
-{
-	u32 flags = le32_to_cpu(was->flags);
-
-	ed->mixed += !!(now & GUESTMEMFS_EXTENT_MIXED) - !!(flags & GUESTMEMFS_EXTENT_MIXED);
-}
-
-/* Frees what the part of an extent from @at on has no longer. */
-static void gmfs_edit_free(struct gmfs_edit *ed, const struct guestmemfs_extent *was,
-			   const struct gmfs_piece *now, u64 at)
-{
-	u32 lost = le32_to_cpu(was->flags) & ~le32_to_cpu(now->e.flags);
-
-	if (lost & GUESTMEMFS_EXTENT_ALLOCATED)
-		gmfs_release(ed->t, le32_to_cpu(was->block) + (at - le64_to_cpu(was->logical)),
-			     le32_to_cpu(now->e.count), le32_to_cpu(was->ino), at);
-	if (lost & GUESTMEMFS_EXTENT_MIXED)
-		gmfs_mixed_drop(ed->t, le32_to_cpu(was->map));
-	if (!now->e.flags && now->slot != GMFS_NO_SLOT)
-		gmfs_extent_drop(ed->t, now->slot);
-}
-
-/* Puts a piece behind the others, or makes the last one longer. */
-static void gmfs_edit_add(struct gmfs_edit *ed, const struct gmfs_piece *piece)
-{
-	struct gmfs_piece *last = ed->pieces ? &ed->pieces[ed->nr - 1] : &ed->last;
-
-	if (ed->nr && gmfs_extents_join(ed->t, &last->e, &piece->e)) {
-		last->e.count = cpu_to_le32(le32_to_cpu(last->e.count) +
-					    le32_to_cpu(piece->e.count));
-		if (last->slot == GMFS_NO_SLOT)
-			last->slot = piece->slot;
-		else if (ed->pieces && piece->slot != GMFS_NO_SLOT)
-			gmfs_extent_drop(ed->t, piece->slot);
-		return;
+	if (begins)
+		ed->states -= flags && gmfs_is_state(flags);
+	/* Another part of the same extent, or extents that will be one. */
+	if (now != last->flags || (begins && now & GUESTMEMFS_EXTENT_ALLOCATED) ||
+	    now & GUESTMEMFS_EXTENT_MIXED || end - last->from > U32_MAX) {
+		ed->states += now && gmfs_is_state(now);
+		last->from = at;
+		last->flags = now;
 	}
-	if (ed->pieces)
-		ed->pieces[ed->nr] = *piece;
-	else
-		ed->last = *piece;
-	ed->nr++;
-	ed->states += gmfs_is_state(le32_to_cpu(piece->e.flags));
+	ed->maps += !!(now & GUESTMEMFS_EXTENT_MIXED) - !!(flags & GUESTMEMFS_EXTENT_MIXED);
 }
 
-/* The part of an extent, or of a hole, that is in @span or in none. */
-static int gmfs_edit_part(struct gmfs_edit *ed, const struct guestmemfs_extent *e, u32 slot,
-			  u64 at, u64 end, struct gmfs_span *span)
+/**
+ * gmfs_edit_count - what an edit needs
+ * @ed: the edit
+ *
+ * Takes time by the number of extents in the part. The map must not change before
+ * gmfs_edit_begin().
+ *
+ * Return: 0, or -EBUSY if a part that is to be converted is truncated.
+ */
+int gmfs_edit_count(struct gmfs_edit *ed)
 {
-	u32 flags = gmfs_span_flags(span, le32_to_cpu(e->flags));
-	struct gmfs_piece piece = {
-		.e.logical	= cpu_to_le64(at),
-		.e.ino		= e->ino,
-		.e.count	= cpu_to_le32(end - at),
-		.e.flags	= cpu_to_le32(flags),
-		.e.pins		= e->pins,
-		.slot		= slot,
-	};
+	u64 from = gmfs_edit_from(ed), to = gmfs_edit_to(ed), at = from, end;
+	struct gmfs_last last = {};
+	u32 now;
 
-	if (span && le32_to_cpu(e->flags) & span->refuse)
-		return -EBUSY;
-	if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
-		piece.e.block = cpu_to_le32(le32_to_cpu(e->block) +
-					    (at - le64_to_cpu(e->logical)));
-	if (flags & GUESTMEMFS_EXTENT_MIXED)
-		piece.e.map = e->map;
-	if (ed->pieces)
-		gmfs_edit_free(ed, e, &piece, at);
-	else
-		gmfs_edit_count(ed, e, flags);
-	if (!flags)
+	ed->states = 0;
+	ed->maps = 0;
+	if (from >= to || ed->op == GMFS_COMMIT ||
+	    (!ed->t->states && ed->op != GMFS_CONVERT))
 		return 0;
-	gmfs_edit_add(ed, &piece);
-	if (span)
-		span->piece = ed->nr - 1;
+	/* One more on each side: they may become one extent with what is in the part. */
+	if (from) {
+		struct gmfs_spot before;
+
+		gmfs_map_spot(ed->t, ed->map, from - 1, &before);
+		at = before.start;
+	}
+	for (; at < GMFS_MAX_LOGICAL; at = end) {
+		struct gmfs_spot spot;
+
+		gmfs_map_spot(ed->t, ed->map, at, &spot);
+		end = gmfs_edit_next(ed, at, spot.e ? spot.end :
+						      min(spot.end, at + GMFS_MAX_PIECE));
+		now = gmfs_edit_flags(ed, at, spot.e);
+		if (ed->op == GMFS_CONVERT && at >= from && at < to &&
+		    now & GUESTMEMFS_EXTENT_TRUNCATED)
+			return -EBUSY;
+		gmfs_edit_add(ed, at, end, &spot, now, &last);
+		if (at >= to)
+			break;
+	}
 	return 0;
 }
 
-/* The span that @at is in, and in @end where that changes. */
-static struct gmfs_span *gmfs_edit_span(struct gmfs_edit *ed, u64 at, u64 *end, u32 *cut)
+/* Which of the cuts are inside of extents that are not one any more after the edit? */
+static u32 gmfs_edit_find_cuts(const struct gmfs_edit *ed, const u64 *cuts, u32 nr)
 {
-	u32 i;
+	struct gmfs_spot spot = {};
+	u32 i, before, behind, found = 0;
 
-	*cut = GMFS_NO_SLOT;
-	for (i = 0; i < ed->nr_spans; i++) {
-		struct gmfs_span *span = &ed->spans[i];
+	for (i = 0; i < nr && cuts[i] < GMFS_MAX_LOGICAL; i++) {
+		u64 at = cuts[i];
 
-		if (at == span->from)
-			*cut = ed->cuts[i];
-		if (at < span->from) {
-			*end = min(*end, span->from);
-			return NULL;
-		}
-		if (at < span->to) {
-			*end = min(*end, span->to);
-			return span;
-		}
+		if (i && at == spot.end)
+			continue;
+		if (!i || at > spot.end)
+			gmfs_map_spot(ed->t, ed->map, at, &spot);
+		if (!spot.e || spot.start == at)
+			continue;
+		before = gmfs_edit_flags(ed, at - 1, spot.e);
+		behind = gmfs_edit_flags(ed, at, spot.e);
+		if (before != behind || behind & GUESTMEMFS_EXTENT_MIXED)
+			found |= BIT(i);
 	}
-	if (at == ed->spans[i - 1].to)
-		*cut = ed->cuts[i];
-	return NULL;
-}
-
-/* An extent, or a hole with the entry of none, from its begin to @end. */
-static int gmfs_edit_extent(struct gmfs_edit *ed, const struct guestmemfs_extent *e, u32 slot,
-			    u64 at, u64 end)
-{
-	int err = 0;
-
-	while (at < end && !err) {
-		u64 to = min(end, at + GMFS_MAX_PIECE);
-		struct gmfs_span *span;
-		u32 cut;
-
-		span = gmfs_edit_span(ed, at, &to, &cut);
-		if (at != le64_to_cpu(e->logical))
-			slot = cut;
-		err = gmfs_edit_part(ed, e, slot, at, to, span);
-		at = to;
-	}
-	return err;
-}
-
-static int gmfs_edit_hole(struct gmfs_edit *ed, u64 at, u64 end)
-{
-	struct guestmemfs_extent hole = {
-		.logical	= cpu_to_le64(at),
-		.ino		= cpu_to_le32(ed->ino),
-	};
-
-	return gmfs_edit_extent(ed, &hole, GMFS_NO_SLOT, at, end);
-}
-
-static int gmfs_edit_walk(struct gmfs_edit *ed)
-{
-	u64 at = ed->spans[0].from, to = ed->spans[ed->nr_spans - 1].to;
-	int err = 0;
-	u32 i;
-
-	ed->nr = 0;
-	ed->states = 0;
-	for (i = 0; i < ed->old && !err; i++) {
-		u32 slot = ed->map->slots[ed->pos + i];
-		/* A copy: the entry may be freed on the way. */
-		struct guestmemfs_extent e = ed->t->extents[slot];
-		u64 begin = le64_to_cpu(e.logical);
-
-		ed->states -= gmfs_is_state(le32_to_cpu(e.flags));
-		err = gmfs_edit_hole(ed, at, min(begin, to));
-		if (!err)
-			err = gmfs_edit_extent(ed, &e, slot, begin, gmfs_extent_end(&e));
-		at = max(at, gmfs_extent_end(&e));
-	}
-	return err ? err : gmfs_edit_hole(ed, at, to);
-}
-
-/* What is walked: the extents in the spans, and one more on each side to join. */
-static void gmfs_edit_range(struct gmfs_edit *ed)
-{
-	u64 from = ed->spans[0].from, to = ed->spans[ed->nr_spans - 1].to;
-	u32 end = gmfs_map_pos(ed->t, ed->map, to);
-
-	ed->pos = gmfs_map_pos(ed->t, ed->map, from);
-	ed->pos -= ed->pos > 0;
-	end += end < ed->map->nr;
-	ed->old = end - ed->pos;
-}
-
-static int gmfs_edit_plan(struct gmfs_edit *ed)
-{
-	int err = gmfs_edit_walk(ed);
-
-	if (err)
-		return err;
-	if (ed->states > 0 && !gmfs_states_fit(ed->t, ed->states))
-		return -ENOSPC;
-	return ed->mixed > (s64)ed->t->free_maps ? -ENOSPC : 0;
+	return found;
 }
 
 /*
- * Entries for what is cut off an extent that has blocks: it has a block of its
- * own, and so an entry. Others get theirs when all that go have gone.
+ * A first block that needs an entry of the map table comes last: by then the others have given
+ * back what they do not need any more.
  */
-static void gmfs_edit_cuts(struct gmfs_edit *ed)
+static void gmfs_edit_order(struct gmfs_edit *ed)
 {
-	u32 i;
+	struct gmfs_spot spot;
 
-	for (i = 0; i <= ed->nr_spans; i++) {
-		u64 at = i < ed->nr_spans ? ed->spans[i].from : ed->spans[i - 1].to;
-		u32 pos = gmfs_map_pos(ed->t, ed->map, at);
-		const struct guestmemfs_extent *e;
+	if (ed->op != GMFS_CONVERT)
+		return;
+	gmfs_map_spot(ed->t, ed->map, ed->at, &spot);
+	ed->late = gmfs_edit_new(ed, ed->at, spot.e) & GUESTMEMFS_EXTENT_MIXED &&
+		   !(spot.e && spot.e->map);
+	ed->at += ed->late;
+}
 
-		ed->cuts[i] = GMFS_NO_SLOT;
-		if (pos == ed->map->nr)
+/**
+ * gmfs_edit_begin - begin an edit that has been counted
+ * @ed: the edit
+ *
+ * Return: 0, -ENOSPC or -ENOMEM, both with nothing changed.
+ */
+int gmfs_edit_begin(struct gmfs_edit *ed)
+{
+	struct gmfs_tables *t = ed->t;
+	u64 cuts[GMFS_MAX_CUTS];
+	u32 nr, i, cut, states = t->nr_states;
+	int err = 0;
+
+	ed->at = gmfs_edit_from(ed);
+	ed->late = false;
+	ed->promise = (struct gmfs_promise){};
+	if (ed->at >= gmfs_edit_to(ed))
+		return 0;
+	if (ed->states > 0 && !gmfs_states_fit(t, ed->states))
+		return -ENOSPC;
+	if (ed->maps > (s64)t->free_maps - t->promised_maps)
+		return -ENOSPC;
+	nr = gmfs_edit_cuts(ed, cuts);
+	cut = gmfs_edit_find_cuts(ed, cuts, nr);
+	if (!gmfs_slots_fit(t))
+		return -ENOSPC;
+	/* Edits in progress have the spare entries; half are for what others do in one step. */
+	if (cut && t->nr_states + nr > gmfs_states_max(t, t->total_blocks) + GMFS_SPARE_EXTENTS / 2)
+		return -ENOSPC;
+	for (i = 0; i < nr && !err; i++)
+		if (cut & BIT(i))
+			err = gmfs_map_split(ed->map, cuts[i]);
+	while (i-- > 0) {
+		if (!(cut & BIT(i)))
 			continue;
-		e = &ed->t->extents[ed->map->slots[pos]];
-		if (gmfs_extent_allocated(e) && le64_to_cpu(e->logical) < at)
-			ed->cuts[i] = gmfs_extent_slot(ed->t);
+		if (err)
+			gmfs_map_unsplit(t, ed->map, cuts[i]);
+		else
+			gmfs_map_cut(t, ed->map, cuts[i]);
 	}
+	if (err)
+		return err;
+	ed->promise.done_states = (s64)t->nr_states - states;
+	gmfs_promise_update(t, &ed->promise, ed->states, ed->maps);
+	gmfs_edit_order(ed);
+	return 0;
 }
 
 /* The pages of a block that is in part converted now. */
-static void gmfs_edit_mix(struct gmfs_edit *ed, const struct gmfs_span *span)
+static void gmfs_edit_mix(const struct gmfs_edit *ed, u64 at, struct guestmemfs_extent *e)
 {
-	struct guestmemfs_extent *e = &ed->pieces[span->piece].e;
 	unsigned long *bits;
+	u32 low, high;
 
 	if (!e->map) {
 		e->map = cpu_to_le32(gmfs_mixed_take(ed->t));
-		if (!span->converted)
+		if (!ed->converted)
 			bitmap_fill(gmfs_mixed_bits(ed->t, le32_to_cpu(e->map)),
 				    GUESTMEMFS_BLOCK_PAGES);
 	}
 	bits = gmfs_mixed_bits(ed->t, le32_to_cpu(e->map));
-	if (span->converted)
-		bitmap_set(bits, span->low, span->high - span->low);
+	gmfs_edit_pages(ed, at, &low, &high);
+	if (ed->converted)
+		bitmap_set(bits, low, high - low);
 	else
-		bitmap_clear(bits, span->low, span->high - span->low);
+		bitmap_clear(bits, low, high - low);
 }
 
-static void gmfs_edit_store(struct gmfs_edit *ed)
+/* Frees what a whole extent has no longer. */
+static void gmfs_edit_free(const struct gmfs_edit *ed, struct guestmemfs_extent *e, u32 lost)
 {
-	u32 *slots = &ed->map->slots[ed->pos], i;
+	u32 count = le32_to_cpu(e->count);
 
-	for (i = 0; i < ed->nr_spans; i++)
-		if (ed->spans[i].set & GUESTMEMFS_EXTENT_MIXED)
-			gmfs_edit_mix(ed, &ed->spans[i]);
-	memmove(slots + ed->nr, slots + ed->old,
-		(ed->map->nr - ed->pos - ed->old) * sizeof(*slots));
-	ed->map->nr = ed->map->nr - ed->old + ed->nr;
-	/* What has an entry, before anybody looks for one that is free. */
-	for (i = 0; i < ed->nr; i++)
-		if (ed->pieces[i].slot != GMFS_NO_SLOT)
-			ed->t->extents[ed->pieces[i].slot] = ed->pieces[i].e;
-	for (i = 0; i < ed->nr; i++) {
-		struct gmfs_piece *piece = &ed->pieces[i];
-
-		if (piece->slot == GMFS_NO_SLOT) {
-			piece->slot = gmfs_extent_slot(ed->t);
-			ed->t->extents[piece->slot] = piece->e;
-		}
-		slots[i] = piece->slot;
-		if (piece->e.flags != cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED))
-			gmfs_feature_states(ed->t);
+	if (lost & GUESTMEMFS_EXTENT_ALLOCATED) {
+		gmfs_release(ed->t, le32_to_cpu(e->block), count, le32_to_cpu(e->ino),
+			     le64_to_cpu(e->logical));
+		ed->map->blocks -= count;
+		e->block = 0;
 	}
-	ed->t->nr_states += ed->states;
+	if (lost & GUESTMEMFS_EXTENT_MIXED) {
+		gmfs_mixed_drop(ed->t, le32_to_cpu(e->map));
+		e->map = 0;
+	}
+}
+
+/* A part of a hole becomes an extent without blocks. */
+static void gmfs_edit_hole(const struct gmfs_edit *ed, u64 at, struct gmfs_spot *spot)
+{
+	spot->end = gmfs_edit_next(ed, at, min(spot->end, at + GMFS_MAX_PIECE));
+	spot->start = at;
+	spot->slot = gmfs_extent_slot(ed->t);
+	spot->e = &ed->t->extents[spot->slot];
+	spot->e->logical = cpu_to_le64(at);
+	spot->e->ino = cpu_to_le32(ed->ino);
+	spot->e->count = cpu_to_le32(spot->end - at);
+	gmfs_map_store(ed->map, at, spot->end, spot->slot, GFP_KERNEL | __GFP_NOFAIL);
+}
+
+/* Gives an extent its new flags. Returns whether there is anything left of it. */
+static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot, u32 now)
+{
+	u32 flags = le32_to_cpu(spot->e->flags), lost = flags & ~now;
+
+	if (lost & GUESTMEMFS_EXTENT_ALLOCATED && le32_to_cpu(spot->e->count) > GMFS_STEP_BLOCKS) {
+		spot->end = spot->start + GMFS_STEP_BLOCKS;
+		gmfs_map_cut(ed->t, ed->map, spot->end);
+	}
+	gmfs_edit_free(ed, spot->e, lost);
+	ed->t->nr_states -= flags && gmfs_is_state(flags);
+	if (!now) {
+		gmfs_extent_drop(ed->t, spot->slot);
+		return false;
+	}
+	ed->t->nr_states += gmfs_is_state(now);
+	spot->e->flags = cpu_to_le32(now);
+	if (ed->op == GMFS_CONVERT && now & GUESTMEMFS_EXTENT_MIXED)
+		gmfs_edit_mix(ed, spot->start, spot->e);
+	if (now & ~(GUESTMEMFS_EXTENT_ALLOCATED | GMFS_EXTENT_PENDING))
+		gmfs_feature_states(ed->t);
+	return true;
+}
+
+/*
+ * The extent or the hole at @at, up to @end. Returns whether there is a hole afterwards, and
+ * sets @gone if the tree still has the extent that was there.
+ */
+static bool gmfs_edit_spot(const struct gmfs_edit *ed, u64 at, u64 *end, bool *gone)
+{
+	struct gmfs_spot spot;
+	u32 now;
+
+	gmfs_map_spot(ed->t, ed->map, at, &spot);
+	*end = spot.end;
+	now = gmfs_edit_new(ed, at, spot.e);
+	if (now == (spot.e ? le32_to_cpu(spot.e->flags) : 0) &&
+	    !(ed->op == GMFS_CONVERT && now & GUESTMEMFS_EXTENT_MIXED))
+		return !spot.e;
+	if (!spot.e)
+		gmfs_edit_hole(ed, at, &spot);
+	if (!gmfs_edit_extent(ed, &spot, now))
+		*gone = true;
+	*end = spot.end;
+	return !now;
+}
+
+/* Takes the extents that are gone out of the tree, with the holes between them. */
+static void gmfs_edit_erase(const struct gmfs_edit *ed, u64 from, u64 to, bool *gone)
+{
+	if (*gone && ed->op != GMFS_CLEAR)
+		gmfs_map_store(ed->map, from, to, GMFS_NO_SLOT, GFP_KERNEL | __GFP_NOFAIL);
+	*gone = false;
 }
 
 /**
- * gmfs_map_edit - change the extents of a part of a file
- * @t: the pool's tables
- * @map: the file's extents
- * @ino: the file; 0 if no span makes extents of holes
- * @spans: what to change, ascending and without gaps
- * @nr: their number, 1 to %GMFS_MAX_SPANS
- * @ready: called when nothing can fail any more and nothing has changed, or NULL; not if there
- *	is nothing to change
+ * gmfs_edit_step - change some of the extents
+ * @ed: the edit
  *
- * What has lost the flag is freed: blocks, map entries and extents.
- *
- * Return: 0, -ENOSPC, -ENOMEM, or -EBUSY if a span refuses what is there, all
- * with nothing changed.
+ * Return: true if there are more, so that another step is due.
  */
-int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
-		  struct gmfs_span *spans, u32 nr, struct gmfs_ready *ready)
+bool gmfs_edit_step(struct gmfs_edit *ed)
 {
-	struct gmfs_edit ed = {
-		.t = t, .map = map, .ino = ino, .spans = spans, .nr_spans = nr,
-	};
-	struct gmfs_piece *pieces;
-	int err;
+	u32 states = ed->t->nr_states, maps = ed->t->free_maps, i;
+	u64 to = gmfs_edit_to(ed), hole = ed->at, end;
+	bool gone = false;
 
-	if (spans[0].from >= spans[nr - 1].to)
-		return 0;
-	gmfs_edit_range(&ed);
-	err = gmfs_edit_plan(&ed);
-	if (err || (!ed.old && !ed.nr))
-		return err;
-	err = gmfs_map_reserve(map, (u64)map->nr - ed.old + ed.nr);
+	for (i = 0; ed->at < to && i < GMFS_STEP_EXTENTS; i++, ed->at = end) {
+		if (gmfs_edit_spot(ed, ed->at, &end, &gone))
+			continue;
+		gmfs_edit_erase(ed, hole, ed->at, &gone);
+		gmfs_map_join(ed->t, ed->map, ed->at);
+		hole = end;
+	}
+	gmfs_edit_erase(ed, hole, min(ed->at, to), &gone);
+	if (ed->at >= to && ed->late)
+		gmfs_edit_spot(ed, gmfs_edit_from(ed), &end, &gone);
+	/* Nothing of it comes back. */
+	if (ed->op == GMFS_CLEAR)
+		return ed->at < to;
+	ed->promise.done_states += (s64)ed->t->nr_states - states;
+	ed->promise.done_maps += (s64)maps - ed->t->free_maps;
+	gmfs_promise_update(ed->t, &ed->promise, ed->states, ed->maps);
+	return ed->at < to;
+}
+
+/**
+ * gmfs_edit_end - end an edit
+ * @ed: the edit, of which all steps are done
+ */
+void gmfs_edit_end(struct gmfs_edit *ed)
+{
+	u64 cuts[GMFS_MAX_CUTS];
+	u32 nr, i;
+
+	if (gmfs_edit_from(ed) >= gmfs_edit_to(ed))
+		return;
+	ed->t->promised_states -= ed->promise.states;
+	ed->t->promised_maps -= ed->promise.maps;
+	nr = gmfs_edit_cuts(ed, cuts);
+	for (i = 0; i < nr; i++)
+		gmfs_map_join(ed->t, ed->map, cuts[i]);
+}
+
+/**
+ * gmfs_edit_all - an edit from beginning to end
+ * @ed: the edit
+ *
+ * For those who need not release the pool's lock on the way.
+ *
+ * Return: 0, or what gmfs_edit_count() and gmfs_edit_begin() say, with nothing changed.
+ */
+int gmfs_edit_all(struct gmfs_edit *ed)
+{
+	int err = gmfs_edit_count(ed);
+
+	if (!err)
+		err = gmfs_edit_begin(ed);
 	if (err)
 		return err;
-	/* Asked for more, kvmalloc_array() warns. */
-	if (ed.nr > INT_MAX / sizeof(*pieces))
-		return -ENOMEM;
-	pieces = kvmalloc_array(max(ed.nr, 1U), sizeof(*pieces), GFP_KERNEL_ACCOUNT);
-	if (!pieces)
-		return -ENOMEM;
-	if (ready)
-		ready->call(ready);
-	ed.pieces = pieces;
-	gmfs_edit_cuts(&ed);
-	gmfs_edit_walk(&ed);
-	gmfs_edit_store(&ed);
-	kvfree(pieces);
+	while (gmfs_edit_step(ed))
+		;
+	gmfs_edit_end(ed);
 	return 0;
+}
+
+/**
+ * gmfs_map_edit - an edit of whole blocks from beginning to end
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @op: what changes, not %GMFS_CONVERT
+ * @logical: first block in the file
+ * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
+ *
+ * Return: as gmfs_edit_all().
+ */
+int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op op, u64 logical,
+		  u64 count)
+{
+	struct gmfs_edit ed = {
+		.t	= t,
+		.map	= map,
+		.op	= op,
+		.first	= logical * GUESTMEMFS_BLOCK_PAGES,
+		.last	= (logical + count) * GUESTMEMFS_BLOCK_PAGES,
+	};
+
+	return gmfs_edit_all(&ed);
 }

@@ -2,95 +2,75 @@
 /*
  * Blocks for those parts of a file that have none.
  *
- * Everything here works on tables that gmfs_check() has accepted, is
- * serialised by the caller, and fails before it has changed anything.
+ * A fill is counted, begun, done in steps and ended. The blocks are promised to it from the
+ * beginning, so that there are enough. What can fail on the way is memory for the tree, and a
+ * caller may give up at a signal: until all is there the new extents are pending, and an edit
+ * finds them that undoes the fill.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/minmax.h>
-#include <linux/string.h>
+#include <linux/slab.h>
 
 #include "extmap.h"
 
-static void gmfs_map_insert(struct gmfs_extmap *map, u32 pos, u32 slot)
-{
-	memmove(&map->slots[pos + 1], &map->slots[pos], (map->nr - pos) * sizeof(*map->slots));
-	map->slots[pos] = slot;
-	map->nr++;
-}
+/* So many extents without blocks are looked past, for a neighbour that has some. */
+#define GMFS_GOAL_TRIES		16
 
-static void gmfs_map_remove(struct gmfs_extmap *map, u32 pos, u32 count)
+/* The block for @logical that suits @e, if that one is free. */
+static u32 gmfs_goal_of(const struct gmfs_tables *t, const struct guestmemfs_extent *e,
+			u64 logical)
 {
-	memmove(&map->slots[pos], &map->slots[pos + count],
-		(map->nr - pos - count) * sizeof(*map->slots));
-	map->nr -= count;
-}
+	u64 goal = le32_to_cpu(e->block) + logical - le64_to_cpu(e->logical);
+	u32 block = le32_to_cpu(e->block);
 
-/* Joins the extent at @pos with the one before it, if they are one run. */
-static void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u32 pos)
-{
-	struct guestmemfs_extent *a, *b;
-
-	if (!pos || pos >= map->nr)
-		return;
-	a = &t->extents[map->slots[pos - 1]];
-	b = &t->extents[map->slots[pos]];
-	if (!gmfs_extents_join(t, a, b))
-		return;
-	a->count = cpu_to_le32(le32_to_cpu(a->count) + le32_to_cpu(b->count));
-	gmfs_extent_drop(t, map->slots[pos]);
-	gmfs_map_remove(map, pos, 1);
+	if (logical < le64_to_cpu(e->logical) &&
+	    (le64_to_cpu(e->logical) - logical > block ||
+	     goal < le32_to_cpu(gmfs_block_range(t, block)->first_block)))
+		return GMFS_NO_BLOCK;
+	if (goal >= gmfs_block_range_end(t, block) || test_bit(goal, t->bitmap))
+		return GMFS_NO_BLOCK;
+	return goal;
 }
 
 /*
- * The block for @want that suits the nearest one before it, in its group. A
- * part of the file that has a block already is not put into a group of its own.
+ * The block for @want that suits the nearest one before it, in its group or next to it. A part
+ * of the file that has a block already is not put into a group of its own.
  */
-static void gmfs_goal_behind(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
-			     struct gmfs_want *want)
+static void gmfs_goal_behind(const struct gmfs_fill *fill, struct gmfs_want *want)
 {
-	u64 group = want->logical / GUESTMEMFS_GROUP_BLOCKS;
+	u64 group = round_down(want->logical, (u64)GUESTMEMFS_GROUP_BLOCKS), at = want->logical;
+	u32 tries = GMFS_GOAL_TRIES;
+	struct gmfs_spot spot;
 
-	while (pos-- > 0) {
-		const struct guestmemfs_extent *e = &t->extents[map->slots[pos]];
-		u64 end = gmfs_extent_end(e);
-		u64 goal = le32_to_cpu(e->block) + (want->logical - le64_to_cpu(e->logical));
-		bool same = (end - 1) / GUESTMEMFS_GROUP_BLOCKS == group;
-
-		if (end != want->logical && !same)
+	while (at && (at == want->logical || at > group) && tries--) {
+		gmfs_map_spot(fill->t, fill->map, at - 1, &spot);
+		if (spot.e && gmfs_extent_allocated(spot.e)) {
+			want->own &= spot.end <= group;
+			want->goal = gmfs_goal_of(fill->t, spot.e, want->logical);
 			break;
-		if (!gmfs_extent_allocated(e))
-			continue;
-		want->own &= !same;
-		if (goal < gmfs_block_range_end(t, le32_to_cpu(e->block)) &&
-		    !test_bit(goal, t->bitmap))
-			want->goal = goal;
-		break;
+		}
+		at = spot.start;
 	}
 }
 
 /* Likewise for the nearest one after it. The group before @want says less than that. */
-static void gmfs_goal_before(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
-			     struct gmfs_want *want)
+static void gmfs_goal_before(const struct gmfs_fill *fill, struct gmfs_want *want)
 {
-	u64 group = want->logical / GUESTMEMFS_GROUP_BLOCKS;
-	bool other = want->logical % GUESTMEMFS_GROUP_BLOCKS == 0;
+	u64 group = round_down(want->logical, (u64)GUESTMEMFS_GROUP_BLOCKS), at;
+	u32 tries = GMFS_GOAL_TRIES, goal;
+	struct gmfs_spot spot;
 
-	for (; pos < map->nr; pos++) {
-		const struct guestmemfs_extent *e = &t->extents[map->slots[pos]];
-		u64 ahead = le64_to_cpu(e->logical) - want->logical;
-		u32 block = le32_to_cpu(e->block);
-
-		if (le64_to_cpu(e->logical) / GUESTMEMFS_GROUP_BLOCKS != group)
-			break;
-		if (!gmfs_extent_allocated(e))
+	for (at = want->logical; at < group + GUESTMEMFS_GROUP_BLOCKS && tries--; at = spot.end) {
+		gmfs_map_spot(fill->t, fill->map, at, &spot);
+		if (!spot.e || !gmfs_extent_allocated(spot.e))
 			continue;
 		want->own = false;
-		if ((other || want->goal == GMFS_NO_BLOCK) && ahead <= block &&
-		    block - ahead >= le32_to_cpu(gmfs_block_range(t, block)->first_block) &&
-		    !test_bit(block - ahead, t->bitmap))
-			want->goal = block - ahead;
+		goal = gmfs_goal_of(fill->t, spot.e, want->logical);
+		if (goal != GMFS_NO_BLOCK &&
+		    (want->logical == group || want->goal == GMFS_NO_BLOCK))
+			want->goal = goal;
 		break;
 	}
 }
@@ -100,147 +80,288 @@ static void gmfs_goal_before(const struct gmfs_tables *t, const struct gmfs_extm
  * the file that lost some blocks gets them back in place, and can be mapped as
  * one again. Of the file's size that of its inode is known here.
  */
-static void gmfs_goal(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 pos,
-		      struct gmfs_want *want)
+static void gmfs_goal(const struct gmfs_fill *fill, struct gmfs_want *want)
 {
-	u64 blocks = le64_to_cpu(t->inodes[want->ino].size) >> GUESTMEMFS_BLOCK_SHIFT;
+	u64 blocks = le64_to_cpu(fill->t->inodes[want->ino].size) >> GUESTMEMFS_BLOCK_SHIFT;
 
 	want->goal = GMFS_NO_BLOCK;
 	want->own = want->logical / GUESTMEMFS_GROUP_BLOCKS < blocks / GUESTMEMFS_GROUP_BLOCKS;
-	gmfs_goal_behind(t, map, pos, want);
-	gmfs_goal_before(t, map, pos, want);
+	gmfs_goal_behind(fill, want);
+	gmfs_goal_before(fill, want);
 }
 
-/*
- * Cuts an extent without blocks in two at @logical, which is inside it. There
- * is an entry: the block that is about to be allocated has none yet.
- */
-static void gmfs_map_split(struct gmfs_tables *t, struct gmfs_extmap *map, u32 pos, u64 logical)
+/* Blocks for an extent without any, or for the part of it that @e is. */
+static int gmfs_fill_state(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 {
-	u32 slot = gmfs_extent_slot(t);
-	struct guestmemfs_extent *a = &t->extents[map->slots[pos]];
-	struct guestmemfs_extent *b = &t->extents[slot];
-	u32 keep = logical - le64_to_cpu(a->logical);
+	u64 at = le64_to_cpu(e->logical), end = gmfs_extent_end(e);
+	struct gmfs_tables *t = fill->t;
+	struct gmfs_spot spot;
+	int err;
 
-	*b = *a;
-	b->logical = cpu_to_le64(logical);
-	b->count = cpu_to_le32(le32_to_cpu(a->count) - keep);
-	a->count = cpu_to_le32(keep);
-	gmfs_map_insert(map, pos + 1, slot);
-	t->nr_states++;
-}
-
-/* A new extent at @pos for a part of a hole. */
-static struct guestmemfs_extent *gmfs_fill_hole(struct gmfs_tables *t, struct gmfs_extmap *map,
-						u32 ino, u32 pos, u64 logical, u32 count)
-{
-	u32 slot = gmfs_extent_slot(t);
-	struct guestmemfs_extent *e = &t->extents[slot];
-
-	e->logical = cpu_to_le64(logical);
-	e->ino = cpu_to_le32(ino);
-	e->count = cpu_to_le32(count);
-	gmfs_map_insert(map, pos, slot);
-	return e;
-}
-
-/* Of the extent at @pos, which has no blocks, the part that gets some. */
-static struct guestmemfs_extent *gmfs_fill_state(struct gmfs_tables *t, struct gmfs_extmap *map,
-						 u32 pos, u32 count)
-{
-	struct guestmemfs_extent *e = &t->extents[map->slots[pos]];
-
-	if (count < le32_to_cpu(e->count))
-		gmfs_map_split(t, map, pos, le64_to_cpu(e->logical) + count);
-	t->nr_states--;
-	return e;
-}
-
-/*
- * Fills the begin of @run, which has no blocks, with one run of them. @together
- * blocks are missing from there on: those behind @run have another character,
- * but are to be neighbours, so that the group may be of one again. Returns the
- * length.
- */
-static u32 gmfs_fill_once(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
-			  const struct gmfs_run *run, u64 together)
-{
-	u64 count = max(run->count, min_t(u64, together, GUESTMEMFS_GROUP_BLOCKS));
-	struct gmfs_want want = {
-		.ino		= ino,
-		.logical	= run->logical,
-		.count		= min_t(u64, count, t->nr_blocks),
-	};
-	u32 pos = gmfs_map_pos(t, map, run->logical), block = 0, got;
-	struct guestmemfs_extent *e;
-
-	if (run->flags && le64_to_cpu(t->extents[map->slots[pos]].logical) < run->logical)
-		gmfs_map_split(t, map, pos++, run->logical);
-	gmfs_goal(t, map, pos, &want);
-	got = min_t(u64, gmfs_find_run(t, &want, &block), run->count);
-	gmfs_take(t, block, got, ino, run->logical);
-	if (run->flags)
-		e = gmfs_fill_state(t, map, pos, got);
-	else
-		e = gmfs_fill_hole(t, map, ino, pos, run->logical, got);
-	e->block = cpu_to_le32(block);
-	e->flags |= cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED);
-	gmfs_map_join(t, map, pos + 1);
-	gmfs_map_join(t, map, pos);
-	return got;
-}
-
-/* Where what has no blocks ends, from @logical on, at the latest at @end. */
-static u64 gmfs_missing_end(const struct gmfs_tables *t, const struct gmfs_extmap *map,
-			    u64 logical, u64 end)
-{
-	struct gmfs_run run;
-
-	while (logical < end) {
-		gmfs_map_lookup(t, map, logical, &run);
-		if (run.block != GMFS_NO_BLOCK)
-			return logical;
-		logical += run.count;
+	gmfs_map_spot(t, fill->map, at, &spot);
+	err = gmfs_map_split(fill->map, at);
+	if (err)
+		return err;
+	if (end < spot.end)
+		err = gmfs_map_split(fill->map, end);
+	if (err) {
+		gmfs_map_unsplit(t, fill->map, at);
+		return err;
 	}
-	return end;
+	if (end < spot.end)
+		gmfs_map_cut(t, fill->map, end);
+	gmfs_map_cut(t, fill->map, at);
+	gmfs_map_spot(t, fill->map, at, &spot);
+	*spot.e = *e;
+	t->nr_states--;
+	gmfs_map_join(t, fill->map, end);
+	gmfs_map_join(t, fill->map, at);
+	return 0;
+}
+
+/* The new extent @e for a part of a hole, or one that it makes longer: one store in the tree. */
+static int gmfs_fill_hole(struct gmfs_fill *fill, struct guestmemfs_extent *e)
+{
+	u64 at = le64_to_cpu(e->logical), end = gmfs_extent_end(e);
+	struct gmfs_spot before = { .start = at }, behind = { .end = end };
+	struct gmfs_tables *t = fill->t;
+	bool joins_before = false, joins_behind = false;
+	u32 slot;
+	int err;
+
+	if (at) {
+		gmfs_map_spot(t, fill->map, at - 1, &before);
+		joins_before = before.e && gmfs_extents_join(t, before.e, e);
+	}
+	if (joins_before) {
+		e->logical = before.e->logical;
+		e->block = before.e->block;
+		e->count = cpu_to_le32(le32_to_cpu(before.e->count) + le32_to_cpu(e->count));
+	}
+	if (end < GMFS_MAX_LOGICAL) {
+		gmfs_map_spot(t, fill->map, end, &behind);
+		joins_behind = behind.e && gmfs_extents_join(t, e, behind.e);
+	}
+	if (joins_behind)
+		e->count = cpu_to_le32(le32_to_cpu(e->count) + le32_to_cpu(behind.e->count));
+	slot = joins_before ? before.slot : joins_behind ? behind.slot : gmfs_extent_slot(t);
+	err = gmfs_map_store(fill->map, joins_before ? before.start : at,
+			     joins_behind ? behind.end : end, slot, GFP_KERNEL);
+	if (!err) {
+		t->extents[slot] = *e;
+		if (joins_before && joins_behind)
+			gmfs_extent_drop(t, behind.slot);
+	} else if (!joins_before && !joins_behind) {
+		gmfs_extent_drop(t, slot);
+	}
+	return err;
+}
+
+/*
+ * Fills the begin of @run, which has no blocks, with one run of them. Blocks that are missing
+ * behind @run have another character, but are to be neighbours, so that the group may be of
+ * one again.
+ */
+static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
+{
+	struct gmfs_tables *t = fill->t;
+	struct gmfs_want want = {
+		.ino		= fill->ino,
+		.logical	= run->logical,
+	};
+	struct guestmemfs_extent e = {
+		.logical	= cpu_to_le64(run->logical),
+		.ino		= cpu_to_le32(fill->ino),
+		.map		= cpu_to_le32(run->map),
+	};
+	u32 block, got;
+	int err;
+
+	want.count = min_t(u64, min(t->nr_blocks, GMFS_STEP_BLOCKS),
+			   max(run->count, min_t(u64, fill->together - run->logical,
+						 GUESTMEMFS_GROUP_BLOCKS)));
+	gmfs_goal(fill, &want);
+	got = gmfs_find_run(t, &want, &block);
+	run->count = min_t(u64, got, run->count);
+	got = run->count;
+	/* What is left to do may fail. */
+	if (run->logical + got < fill->end)
+		fill->pending = true;
+	e.block = cpu_to_le32(block);
+	e.count = cpu_to_le32(got);
+	e.flags = cpu_to_le32(run->flags | GUESTMEMFS_EXTENT_ALLOCATED |
+			      (fill->pending ? GMFS_EXTENT_PENDING : 0));
+	err = run->flags ? gmfs_fill_state(fill, &e) : gmfs_fill_hole(fill, &e);
+	if (err)
+		return err;
+	gmfs_take(t, block, got, fill->ino, run->logical);
+	fill->map->blocks += got;
+	return 0;
+}
+
+/* As far as there are no blocks, from @logical on; not beyond a gigabyte. */
+static u64 gmfs_missing_end(const struct gmfs_fill *fill, u64 logical)
+{
+	u64 end = min(fill->end, logical + GUESTMEMFS_GROUP_BLOCKS);
+	struct gmfs_spot spot;
+
+	for (; logical < end; logical = spot.end) {
+		gmfs_map_spot(fill->t, fill->map, logical, &spot);
+		if (spot.e && gmfs_extent_allocated(spot.e))
+			break;
+	}
+	return min(logical, end);
 }
 
 /* Is there a piece without blocks left on both sides? */
-static bool gmfs_fill_splits(const struct gmfs_tables *t, const struct gmfs_extmap *map,
-			     u64 logical, u64 end)
+static bool gmfs_fill_splits(const struct gmfs_fill *fill)
 {
-	u32 pos = gmfs_map_pos(t, map, logical);
-	const struct guestmemfs_extent *e;
+	struct gmfs_spot spot;
 
-	if (pos == map->nr)
-		return false;
-	e = &t->extents[map->slots[pos]];
-	return !gmfs_extent_allocated(e) && le64_to_cpu(e->logical) < logical &&
-	       gmfs_extent_end(e) > end;
+	gmfs_map_spot(fill->t, fill->map, fill->from, &spot);
+	return spot.e && !gmfs_extent_allocated(spot.e) && spot.start < fill->from &&
+	       spot.end > fill->end;
 }
 
-/* Can what is missing be given? At worst it makes @more extents. */
-static int gmfs_fill_plan(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical,
-			  u64 end, u64 *more)
+/**
+ * gmfs_fill_count - how many blocks a fill needs
+ * @fill: the fill
+ *
+ * Takes time by the number of extents in the part. If the map changes before
+ * gmfs_fill_begin(), parts of a file may only get blocks.
+ *
+ * Return: 0, or -EBUSY if a part is truncated.
+ */
+int gmfs_fill_count(struct gmfs_fill *fill)
 {
 	struct gmfs_run run;
-	u64 at, missing = 0;
+	u64 at;
 
-	for (at = logical; at < end; at += run.count) {
-		gmfs_map_lookup(t, map, at, &run);
-		run.count = min(run.count, end - at);
+	fill->missing = 0;
+	for (at = fill->from; at < fill->end; at += run.count) {
+		gmfs_map_lookup(fill->t, fill->map, at, &run);
+		run.count = min(run.count, fill->end - at);
 		if (run.flags & GUESTMEMFS_EXTENT_TRUNCATED)
 			return -EBUSY;
 		if (run.block == GMFS_NO_BLOCK)
-			missing += run.count;
+			fill->missing += run.count;
 	}
-	if (missing > gmfs_blocks_left(t))
+	return 0;
+}
+
+/**
+ * gmfs_fill_begin - begin a fill that has been counted
+ * @fill: the fill
+ *
+ * Return: 0, or -ENOSPC with nothing changed.
+ */
+int gmfs_fill_begin(struct gmfs_fill *fill)
+{
+	struct gmfs_tables *t = fill->t;
+
+	fill->at = fill->from;
+	fill->together = fill->from;
+	fill->pending = fill->more;
+	if (fill->missing > gmfs_blocks_left(t))
 		return -ENOSPC;
-	*more = missing;
-	if (!missing || !gmfs_fill_splits(t, map, logical, end))
+	fill->splits = fill->missing && gmfs_fill_splits(fill);
+	if (fill->splits && !gmfs_states_fit(t, 1))
+		return -ENOSPC;
+	fill->promise = (struct gmfs_promise){};
+	gmfs_promise_update(t, &fill->promise, fill->splits, 0);
+	t->promised_blocks += fill->missing;
+	return 0;
+}
+
+/**
+ * gmfs_fill_step - allocate some of what is missing
+ * @fill: the fill
+ *
+ * Return: 1 if there is more to do, so that another step is due, 0 if there is not, -ENOMEM, or
+ * -ENOSPC.
+ */
+int gmfs_fill_step(struct gmfs_fill *fill)
+{
+	u32 states = fill->t->nr_states, i;
+	u64 end = fill->at + GMFS_STEP_BLOCKS;
+	struct gmfs_run run;
+	int err = 0;
+
+	end = min(end, fill->end);
+	for (i = 0; fill->at < end && i < GMFS_STEP_EXTENTS; i++) {
+		if (!gmfs_slots_fit(fill->t))
+			err = -ENOSPC;
+		if (err)
+			break;
+		gmfs_map_lookup(fill->t, fill->map, fill->at, &run);
+		run.count = min(run.count, fill->end - fill->at);
+		if (run.block == GMFS_NO_BLOCK) {
+			if (fill->together <= fill->at)
+				fill->together = gmfs_missing_end(fill, fill->at);
+			err = gmfs_fill_once(fill, &run);
+			if (err)
+				break;
+			fill->missing -= run.count;
+			fill->t->promised_blocks -= run.count;
+		}
+		fill->at += run.count;
+	}
+	/* To undo it takes the states again that have blocks now. */
+	fill->promise.done_states += (s64)fill->t->nr_states - states;
+	gmfs_promise_update(fill->t, &fill->promise, fill->splits, 0);
+	return err ? err : fill->at < fill->end;
+}
+
+/**
+ * gmfs_fill_end - end a fill
+ * @fill: the fill, complete or not
+ *
+ * What was promised to it and not taken is for others again.
+ */
+void gmfs_fill_end(struct gmfs_fill *fill)
+{
+	fill->t->promised_states -= fill->promise.states;
+	fill->t->promised_blocks -= fill->missing;
+	fill->missing = 0;
+}
+
+/**
+ * gmfs_fill_lend - let another fill have what was promised to this one
+ * @fill: a fill in progress
+ * @logical: first block in the file that the other one is about
+ * @count: number of blocks
+ *
+ * For a fault in a part of the file that is being filled, but is not yet.
+ *
+ * Return: the number of blocks, for gmfs_fill_return() if the other one fails.
+ */
+u64 gmfs_fill_lend(struct gmfs_fill *fill, u64 logical, u64 count)
+{
+	u64 end = logical + count, blocks = 0;
+	struct gmfs_run run;
+
+	if (logical < fill->at || end > fill->end)
 		return 0;
-	*more += 1;
-	return gmfs_states_fit(t, 1) ? 0 : -ENOSPC;
+	for (; logical < end; logical += run.count) {
+		gmfs_map_lookup(fill->t, fill->map, logical, &run);
+		run.count = min(run.count, end - logical);
+		if (run.block == GMFS_NO_BLOCK)
+			blocks += run.count;
+	}
+	fill->missing -= blocks;
+	fill->t->promised_blocks -= blocks;
+	return blocks;
+}
+
+/**
+ * gmfs_fill_return - undo gmfs_fill_lend()
+ * @fill: the fill in progress
+ * @blocks: what it returned
+ */
+void gmfs_fill_return(struct gmfs_fill *fill, u64 blocks)
+{
+	fill->missing += blocks;
+	fill->t->promised_blocks += blocks;
 }
 
 /**
@@ -251,11 +372,9 @@ static int gmfs_fill_plan(const struct gmfs_tables *t, const struct gmfs_extmap 
  * @logical: first block in the file
  * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
  *
- * The new blocks hold old bytes where their bit in the unzeroed table is set.
- * Each page keeps its character, and blocks are chosen as if all had the same.
- *
- * As many extents as blocks is the worst, and what memory is needed for: a
- * petabyte in one call is too much.
+ * From beginning to end, for those who need not release the pool's lock on the way. The new
+ * blocks hold old bytes where their bit in the unzeroed table is set. Each page keeps its
+ * character, and blocks are chosen as if all had the same.
  *
  * Return: 0, -ENOSPC, -ENOMEM, or -EBUSY if a part is truncated, all with
  * nothing allocated.
@@ -263,25 +382,29 @@ static int gmfs_fill_plan(const struct gmfs_tables *t, const struct gmfs_extmap 
 int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 		  u64 logical, u64 count)
 {
-	u64 end = logical + count, together = logical, more;
-	struct gmfs_run run;
-	int err;
+	struct gmfs_fill fill = {
+		.t	= t,
+		.map	= map,
+		.ino	= ino,
+		.from	= logical,
+		.end	= logical + count,
+	};
+	int err, undone;
 
-	err = gmfs_fill_plan(t, map, logical, end, &more);
-	if (err || !more)
-		return err;
-	err = gmfs_map_reserve(map, map->nr + more);
+	err = gmfs_fill_count(&fill);
+	if (!err)
+		err = gmfs_fill_begin(&fill);
 	if (err)
 		return err;
-	while (logical < end) {
-		gmfs_map_lookup(t, map, logical, &run);
-		run.count = min(run.count, end - logical);
-		if (run.block == GMFS_NO_BLOCK) {
-			if (together <= logical)
-				together = gmfs_missing_end(t, map, logical, end);
-			run.count = gmfs_fill_once(t, map, ino, &run, together - logical);
-		}
-		logical += run.count;
-	}
-	return 0;
+	do {
+		err = gmfs_fill_step(&fill);
+	} while (err > 0);
+	gmfs_fill_end(&fill);
+	if (!fill.pending)
+		return err;
+	undone = gmfs_map_edit(t, map, err ? GMFS_ABORT : GMFS_COMMIT, logical, count);
+	/* There is no room for what was there before: the blocks stay, and are no error. */
+	if (undone)
+		gmfs_map_edit(t, map, GMFS_COMMIT, logical, count);
+	return err;
 }

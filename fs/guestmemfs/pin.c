@@ -127,7 +127,7 @@ void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end)
 	u64 held;
 
 	for (; logical < end; logical += run.count) {
-		gmfs_map_lookup(t, &gi->map, logical, &run);
+		gmfs_map_lookup(t, gi->map, logical, &run);
 		run.count = min(run.count, end - logical);
 		if (!(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
 			continue;
@@ -137,7 +137,7 @@ void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end)
 		if (held > logical) {
 			/* In one piece up to there: a whole extent never lacks room. */
 			run.count = held - logical;
-			gmfs_map_truncate_ready(t, &gi->map, logical, run.count);
+			gmfs_map_edit(t, gi->map, GMFS_READY, logical, run.count);
 		} else {
 			run.count = min(run.count, DIV_ROUND_UP(pin->last, GUESTMEMFS_BLOCK_PAGES) -
 					logical);

@@ -97,88 +97,180 @@ void gmfs_pool_wait(const struct gmfs_pool *pool)
 }
 
 /**
+ * gmfs_change_begin - begin a change that holds gmfs_pool.lock more than once
+ * @pool: the pool
+ *
+ * A kexec comes before it or after it. gmfs_change_end() is due.
+ *
+ * Context: process context, without invalidate_lock.
+ * Return: 0, -EBUSY if a kexec has begun, or -EINTR at a fatal signal.
+ */
+int gmfs_change_begin(struct gmfs_pool *pool)
+{
+	int err = down_read_killable(&pool->changes);
+
+	if (!err && pool->frozen) {
+		up_read(&pool->changes);
+		err = -EBUSY;
+	}
+	return err;
+}
+
+/**
+ * gmfs_change_end - end what gmfs_change_begin() began
+ * @pool: the pool
+ */
+void gmfs_change_end(struct gmfs_pool *pool)
+{
+	up_read(&pool->changes);
+}
+
+/**
+ * gmfs_pool_edit_step - one step of an edit, and its end after the last one
+ * @pool: the pool
+ * @ino: the file, for the trace
+ * @ed: the edit
+ *
+ * Context: process context, after gmfs_change_begin(); the file's map_lock is held
+ * exclusively, or nobody else has its map.
+ * Return: true if there is more to do.
+ */
+bool gmfs_pool_edit_step(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
+{
+	u32 free;
+	bool more;
+
+	scoped_guard(mutex, &pool->lock) {
+		free = pool->tables.free_blocks;
+		more = gmfs_edit_step(ed);
+		if (!more)
+			gmfs_edit_end(ed);
+		gmfs_trace_blocks(pool, ino, free);
+	}
+	cond_resched();
+	return more;
+}
+
+/**
+ * gmfs_pool_edit - do all steps of an edit that has begun, and end it
+ * @pool: the pool
+ * @ino: the file, for the trace
+ * @ed: the edit
+ *
+ * Releases gmfs_pool.lock between two steps.
+ *
+ * Context: process context, after gmfs_change_begin(); the file's map_lock is held
+ * exclusively, or nobody else has its map.
+ */
+void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
+{
+	while (gmfs_pool_edit_step(pool, ino, ed))
+		;
+}
+
+/**
  * gmfs_pool_freeze - let nothing change a pool's tables any more
  * @pool: the pool
  *
- * Counts: as many calls of gmfs_pool_thaw() are due.
+ * Waits for changes that are in progress. Counts: as many calls of gmfs_pool_thaw() are due.
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
-	guard(mutex)(&pool->lock);
-	WRITE_ONCE(pool->frozen, pool->frozen + 1);
+	down_write(&pool->changes);
+	scoped_guard(mutex, &pool->lock)
+		WRITE_ONCE(pool->frozen, pool->frozen + 1);
+	up_write(&pool->changes);
 }
 
 /**
  * struct gmfs_leftover - an inode that went while its pool was frozen
  * @list: in gmfs_pool.leftovers
- * @map: its extents
+ * @map: its extents, NULL if it has none
  * @ino: its entry in the inode table
  */
 struct gmfs_leftover {
 	struct list_head list;
-	struct gmfs_extmap map;
+	struct gmfs_extmap *map;
 	u32 ino;
 };
+
+/* Frees an entry of the inode table, and before that its blocks. */
+static void gmfs_free_inode_now(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map)
+{
+	struct gmfs_edit ed = {
+		.t	= &pool->tables,
+		.map	= map,
+		.op	= GMFS_CLEAR,
+		.last	= GMFS_MAX_PAGE,
+	};
+
+	if (map)
+		gmfs_pool_edit(pool, ino, &ed);
+	guard(mutex)(&pool->lock);
+	gmfs_inode_free(&pool->tables, ino);
+}
+
+/* Does the next kernel need the entry as it is, or whoever thaws the pool? */
+static bool gmfs_keep_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap **map)
+{
+	struct gmfs_leftover *left;
+
+	guard(mutex)(&pool->lock);
+	if (gmfs_inode_preserved(pool, ino))
+		return true;
+	if (!pool->frozen)
+		return false;
+	left = kmalloc_obj(*left, GFP_KERNEL | __GFP_NOFAIL);
+	left->ino = ino;
+	left->map = *map;
+	*map = NULL;
+	list_add(&left->list, &pool->leftovers);
+	return true;
+}
 
 /**
  * gmfs_pool_free_inode - free an entry of the inode table and its blocks
  * @pool: the pool
  * @ino: the entry, whose flags say that it is an orphan
- * @map: its extents; the caller has none of them after this
+ * @map: its extents, which the caller has no longer after this; NULL for none
  *
  * In a frozen pool that happens when it is thawed; or else in the next kernel,
  * to which it looks like every other orphan. Nothing happens to what a session
  * of the last kernel may still ask for.
  *
- * Context: process context, without gmfs_pool.lock.
+ * Context: process context, without gmfs_pool.lock and not after gmfs_change_begin().
  */
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map)
 {
-	struct gmfs_leftover *left;
-	u32 free;
-
-	guard(mutex)(&pool->lock);
-	free = pool->tables.free_blocks;
-	if (gmfs_inode_preserved(pool, ino)) {
-		gmfs_map_destroy(map);
-	} else if (pool->frozen) {
-		left = kmalloc_obj(*left, GFP_KERNEL | __GFP_NOFAIL);
-		left->ino = ino;
-		left->map = *map;
-		list_add(&left->list, &pool->leftovers);
-	} else {
-		gmfs_map_clear(&pool->tables, map);
-		gmfs_map_destroy(map);
-		gmfs_inode_free(&pool->tables, ino);
-		gmfs_trace_blocks(pool, ino, free);
-	}
-	memset(map, 0, sizeof(*map));
+	down_read(&pool->changes);
+	if (!gmfs_keep_inode(pool, ino, &map))
+		gmfs_free_inode_now(pool, ino, map);
+	up_read(&pool->changes);
+	gmfs_map_free(map);
 }
 
 /**
  * gmfs_pool_drop_leftovers - free what describes inodes that went
  * @pool: the pool
  * @all_the_way: and their blocks and entries
- *
- * Context: gmfs_pool.lock is held.
  */
 void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
 {
 	struct gmfs_leftover *left, *next;
+	LIST_HEAD(leftovers);
 
-	lockdep_assert_held(&pool->lock);
-	list_for_each_entry_safe(left, next, &pool->leftovers, list) {
-		if (all_the_way) {
-			u32 free = pool->tables.free_blocks;
-
-			gmfs_map_clear(&pool->tables, &left->map);
-			gmfs_inode_free(&pool->tables, left->ino);
-			gmfs_trace_blocks(pool, left->ino, free);
-		}
-		gmfs_map_destroy(&left->map);
-		list_del(&left->list);
+	/* The pool may be frozen again: then they are still orphans for the next thaw. */
+	down_read(&pool->changes);
+	scoped_guard(mutex, &pool->lock)
+		if (!all_the_way || !pool->frozen)
+			list_splice_init(&pool->leftovers, &leftovers);
+	list_for_each_entry_safe(left, next, &leftovers, list) {
+		if (all_the_way)
+			gmfs_free_inode_now(pool, left->ino, left->map);
+		gmfs_map_free(left->map);
 		kfree(left);
 	}
+	up_read(&pool->changes);
 }
 
 /**
@@ -187,12 +279,12 @@ void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
  */
 void gmfs_pool_thaw(struct gmfs_pool *pool)
 {
-	guard(mutex)(&pool->lock);
-	if (WARN_ON_ONCE(!pool->frozen))
-		return;
-	WRITE_ONCE(pool->frozen, pool->frozen - 1);
-	if (!pool->frozen)
-		gmfs_pool_drop_leftovers(pool, true);
+	scoped_guard(mutex, &pool->lock) {
+		if (WARN_ON_ONCE(!pool->frozen))
+			return;
+		WRITE_ONCE(pool->frozen, pool->frozen - 1);
+	}
+	gmfs_pool_drop_leftovers(pool, true);
 }
 
 /**

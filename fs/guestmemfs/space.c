@@ -7,31 +7,50 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include <trace/events/guestmemfs.h>
 
+#include "extmap.h"
 #include "internal.h"
 
 /**
  * gmfs_update_blocks - make st_blocks true again
- * @inode: a file; its map_lock is held, or nobody else has it yet
+ * @inode: an inode; its map_lock is held, or nobody else has it yet
  */
 void gmfs_update_blocks(struct inode *inode)
 {
-	u64 blocks = gmfs_map_blocks(&GUESTMEMFS_SB(inode->i_sb)->tables,
-				     &GUESTMEMFS_I(inode)->map);
+	u64 blocks = GUESTMEMFS_I(inode)->map->blocks;
 
 	spin_lock(&inode->i_lock);
 	inode->i_blocks = blocks << (GUESTMEMFS_BLOCK_SHIFT - SECTOR_SHIFT);
 	spin_unlock(&inode->i_lock);
 }
 
+/* With both locks held. */
+static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_run run;
+	u32 group;
+
+	if (!whole)
+		return gmfs_map_fill(t, gi->map, inode->i_ino, logical, count);
+	/* Others may have got blocks since the caller looked. */
+	gmfs_map_lookup(t, gi->map, logical, &run);
+	if (run.block != GMFS_NO_BLOCK || run.count < count ||
+	    !gmfs_find_full_group(t, &group) || gmfs_blocks_left(t) < count)
+		return -EAGAIN;
+	return gmfs_map_fill(t, gi->map, inode->i_ino, logical, count);
+}
+
 /**
- * gmfs_file_allocate - fill the holes of a part of a file
+ * gmfs_file_allocate - fill the holes behind an entry of a page table
  * @inode: the file
  * @logical: first block
- * @count: number of blocks; up to the largest file at most
- * @whole: only if it can be a whole group, in one piece
+ * @count: number of blocks, at most %GUESTMEMFS_GROUP_BLOCKS
+ * @whole: only if it is one hole, and can be a whole group, in one piece
  *
  * Context: process context, also in a fault.
  * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN
@@ -41,7 +60,8 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	u32 group, free;
+	u64 lent = 0;
+	u32 free;
 	int err;
 
 	/* A file that was opened for reading may be mapped and read, not grown. */
@@ -52,15 +72,164 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	if (err)
 		return err;
 	free = pool->tables.free_blocks;
-	if (whole && (!gmfs_find_full_group(&pool->tables, &group) ||
-		      gmfs_blocks_left(&pool->tables) < count))
-		err = -EAGAIN;
-	else
-		err = gmfs_map_fill(&pool->tables, &gi->map, inode->i_ino, logical, count);
+	if (gi->filling)
+		lent = gmfs_fill_lend(gi->filling, logical, count);
+	err = gmfs_allocate(inode, logical, count, whole);
+	if (err && gi->filling)
+		gmfs_fill_return(gi->filling, lent);
 	gmfs_trace_blocks(pool, inode->i_ino, free);
 	gmfs_pool_end(pool);
+	gmfs_update_blocks(inode);
+	return err;
+}
+
+/* One hold of the locks. */
+static int gmfs_fill_some(struct inode *inode, struct gmfs_fill *fill)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u32 free;
+	int err;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	guard(rwsem_write)(&gi->map_lock);
+	guard(mutex)(&pool->lock);
+	free = pool->tables.free_blocks;
+	err = gmfs_fill_step(fill);
+	gmfs_trace_blocks(pool, inode->i_ino, free);
+	return err;
+}
+
+static int gmfs_fill_prepare(struct inode *inode, struct gmfs_fill *fill)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	int err;
+
+	fill->t = &pool->tables;
+	fill->map = gi->map;
+	fill->ino = inode->i_ino;
+	guard(rwsem_write)(&gi->map_lock);
+	err = gmfs_fill_count(fill);
+	if (err)
+		return err;
+	guard(mutex)(&pool->lock);
+	err = gmfs_fill_begin(fill);
 	if (!err)
+		gi->filling = fill;
+	return err;
+}
+
+/**
+ * gmfs_file_fill - fill the holes of a part of a file, however many there are
+ * @inode: the file; its i_rwsem is held exclusively
+ * @fill: with @from, @end and @more filled in
+ *
+ * The locks of the pool and of the map are released between two steps. After success
+ * gmfs_file_filled() is due.
+ *
+ * Context: process context, after gmfs_change_begin(), without invalidate_lock.
+ * Return: 0; -ENOSPC, -ENOMEM, -EBUSY if a part is truncated, or -EINTR at a fatal signal,
+ * all with nothing allocated.
+ */
+int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill)
+{
+	int err;
+
+	err = gmfs_fill_prepare(inode, fill);
+	if (err)
+		return err;
+	do {
+		err = gmfs_fill_some(inode, fill);
+		cond_resched();
+	} while (err > 0);
+	if (err)
+		gmfs_file_filled(inode, fill, false);
+	return err;
+}
+
+/* Ends the fill, and begins the edit of what is pending, without anybody in between. */
+static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct gmfs_edit *ed)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+
+	guard(rwsem_write)(&gi->map_lock);
+	gmfs_edit_count(ed);
+	guard(mutex)(&pool->lock);
+	gi->filling = NULL;
+	gmfs_fill_end(fill);
+	/* There is room for what was there before: it was promised to the fill. */
+	if (fill->pending && WARN_ON_ONCE(gmfs_edit_begin(ed))) {
+		ed->op = GMFS_COMMIT;
+		gmfs_edit_count(ed);
+		gmfs_edit_begin(ed);
+	}
+}
+
+/**
+ * gmfs_file_filled - end what gmfs_file_fill() began
+ * @inode: the file; its i_rwsem is held exclusively
+ * @fill: as it was there
+ * @keep: the file keeps the blocks; otherwise those are free again that no fault has been served
+ *	with
+ *
+ * Context: as gmfs_file_fill().
+ */
+void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_edit ed = {
+		.t	= fill->t,
+		.map	= fill->map,
+		.ino	= fill->ino,
+		.op	= keep ? GMFS_COMMIT : GMFS_ABORT,
+		.first	= fill->from * GUESTMEMFS_BLOCK_PAGES,
+		.last	= fill->end * GUESTMEMFS_BLOCK_PAGES,
+	};
+	bool more = fill->pending;
+
+	/* A fault that has found a block enters it into the page table under this lock. */
+	if (!keep)
+		filemap_invalidate_lock(inode->i_mapping);
+	gmfs_fill_finish(inode, fill, &ed);
+	while (more) {
+		guard(rwsem_write)(&gi->map_lock);
+		more = gmfs_pool_edit_step(GUESTMEMFS_SB(inode->i_sb), inode->i_ino, &ed);
+	}
+	scoped_guard(rwsem_write, &gi->map_lock)
 		gmfs_update_blocks(inode);
+	if (!keep)
+		filemap_invalidate_unlock(inode->i_mapping);
+}
+
+/*
+ * A fault needs blocks of a fill that is in progress: they stay, whatever becomes of it. If
+ * they have a character so does all of the extent: in pieces it could not be undone.
+ */
+static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count, struct gmfs_run *run)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct gmfs_spot spot;
+	int err;
+
+	guard(rwsem_write)(&gi->map_lock);
+	err = gmfs_pool_begin(pool);
+	if (err)
+		return err;
+	gmfs_map_lookup(&pool->tables, gi->map, logical, run);
+	if (run->flags & GMFS_EXTENT_PENDING) {
+		gmfs_map_spot(&pool->tables, gi->map, logical, &spot);
+		if (run->flags & GMFS_EXTENT_CHARACTER) {
+			logical = spot.start;
+			count = spot.end - spot.start;
+		}
+		err = gmfs_map_edit(&pool->tables, gi->map, GMFS_COMMIT, logical,
+				    min(count, spot.end - logical));
+	}
+	gmfs_pool_end(pool);
 	return err;
 }
 
@@ -91,11 +260,11 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
 	scoped_guard(rwsem_read, &gi->map_lock)
-		gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+		gmfs_map_lookup(&pool->tables, gi->map, logical, run);
 	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED || run->count < count) {
 		gmfs_pin_settle(inode, logical, logical + count);
 		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+			gmfs_map_lookup(&pool->tables, gi->map, logical, run);
 	}
 	if (run->block == GMFS_NO_BLOCK) {
 		if (count > 1 && run->count < count)
@@ -104,10 +273,15 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 		if (err)
 			return err;
 		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, &gi->map, logical, run);
+			gmfs_map_lookup(&pool->tables, gi->map, logical, run);
 	}
 	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED)
 		return -EFAULT;
+	if (run->block != GMFS_NO_BLOCK && run->flags & GMFS_EXTENT_PENDING) {
+		err = gmfs_file_claim(inode, logical, count, run);
+		if (err)
+			return err;
+	}
 	if (run->block == GMFS_NO_BLOCK || run->count < count || run->block % count)
 		return -EAGAIN;
 	return gmfs_zero_blocks(inode, run->block, count);

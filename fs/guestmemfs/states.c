@@ -19,8 +19,6 @@
 
 #include "extmap.h"
 
-#define GMFS_MAX_PAGE	(GMFS_MAX_LOGICAL * GUESTMEMFS_BLOCK_PAGES)
-
 /**
  * gmfs_states_fit - is there room for more extents without blocks
  * @t: the pool's tables
@@ -30,7 +28,25 @@
  */
 bool gmfs_states_fit(const struct gmfs_tables *t, u64 more)
 {
-	return t->nr_states + more <= gmfs_states_max(t, t->total_blocks);
+	return t->nr_states + t->promised_states + more <= gmfs_states_max(t, t->total_blocks);
+}
+
+/**
+ * gmfs_promise_update - promise what a change still needs
+ * @t: the pool's tables
+ * @p: the promise, with what the change has done so far
+ * @states: how many more states there may be after the change than before
+ * @maps: likewise for map entries
+ */
+void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps)
+{
+	u32 need_states = max(max(states, 0) - p->done_states, 0);
+	u32 need_maps = max(max(maps, 0) - p->done_maps, 0);
+
+	t->promised_states += need_states - p->states;
+	t->promised_maps += need_maps - p->maps;
+	p->states = need_states;
+	p->maps = need_maps;
 }
 
 static bool gmfs_mixed_is_free(const struct gmfs_tables *t, u32 map)
@@ -97,36 +113,29 @@ void gmfs_states_init(struct gmfs_tables *t)
 	}
 }
 
-/*
- * The state of @page, up to where another extent or hole begins, or, in a mixed
- * block, other pages. @pos is that of an extent that is not behind the page.
- */
-static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap *map, u32 *pos,
-			  u64 page, struct gmfs_state *s)
+/* The state of @page, up to another extent or hole, or, in a mixed block, to other pages. */
+static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
+			  struct gmfs_state *s)
 {
-	u64 block = page / GUESTMEMFS_BLOCK_PAGES;
 	u32 in_block = page % GUESTMEMFS_BLOCK_PAGES, flags;
-	const struct guestmemfs_extent *e;
 	const unsigned long *bits;
+	struct gmfs_spot spot;
 
 	/* Behind the largest file there is no end, so that who goes on gets there. */
-	*s = (struct gmfs_state){ .end = page < GMFS_MAX_PAGE ? GMFS_MAX_PAGE : U64_MAX };
-	while (*pos < map->nr && gmfs_extent_end(&t->extents[map->slots[*pos]]) <= block)
-		(*pos)++;
-	if (*pos == map->nr)
+	*s = (struct gmfs_state){ .end = U64_MAX };
+	if (page >= GMFS_MAX_PAGE)
 		return;
-	e = &t->extents[map->slots[*pos]];
-	s->end = le64_to_cpu(e->logical) * GUESTMEMFS_BLOCK_PAGES;
-	if (s->end > page)
+	gmfs_map_spot(t, map, page / GUESTMEMFS_BLOCK_PAGES, &spot);
+	s->end = spot.end * GUESTMEMFS_BLOCK_PAGES;
+	if (!spot.e)
 		return;
-	flags = le32_to_cpu(e->flags);
-	s->end = gmfs_extent_end(e) * GUESTMEMFS_BLOCK_PAGES;
+	flags = le32_to_cpu(spot.e->flags);
 	s->allocated = flags & GUESTMEMFS_EXTENT_ALLOCATED;
 	s->truncated = flags & GUESTMEMFS_EXTENT_TRUNCATED;
 	s->converted = flags & GUESTMEMFS_EXTENT_CONVERTED;
 	if (!(flags & GUESTMEMFS_EXTENT_MIXED))
 		return;
-	bits = gmfs_mixed_bits(t, le32_to_cpu(e->map));
+	bits = gmfs_mixed_bits(t, le32_to_cpu(spot.e->map));
 	s->converted = test_bit(in_block, bits);
 	s->end = page - in_block +
 		 (s->converted ? find_next_zero_bit(bits, GUESTMEMFS_BLOCK_PAGES, in_block) :
@@ -146,12 +155,12 @@ static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap 
 void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		    struct gmfs_state *s)
 {
-	u32 pos = gmfs_map_pos(t, map, page / GUESTMEMFS_BLOCK_PAGES), i;
 	struct gmfs_state next;
+	u32 i;
 
-	gmfs_state_at(t, map, &pos, page, s);
+	gmfs_state_at(t, map, page, s);
 	for (i = 1; i < GUESTMEMFS_GROUP_BLOCKS && s->end < GMFS_MAX_PAGE; i++) {
-		gmfs_state_at(t, map, &pos, s->end, &next);
+		gmfs_state_at(t, map, s->end, &next);
 		if (next.converted != s->converted || next.allocated != s->allocated ||
 		    next.truncated != s->truncated)
 			return;
@@ -173,154 +182,46 @@ void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, 
 bool gmfs_map_uniform(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		      u64 nr)
 {
-	u32 pos = gmfs_map_pos(t, map, page / GUESTMEMFS_BLOCK_PAGES);
 	struct gmfs_state first, next;
 	u64 at;
 
-	gmfs_state_at(t, map, &pos, page, &first);
+	gmfs_state_at(t, map, page, &first);
 	for (at = first.end; at < page + nr; at = next.end) {
-		gmfs_state_at(t, map, &pos, at, &next);
+		gmfs_state_at(t, map, at, &next);
 		if (next.converted != first.converted)
 			return false;
 	}
 	return true;
 }
 
-/* What a block becomes of which only the pages from @low to @high change. */
-static u32 gmfs_convert_flags(const struct gmfs_tables *t, const struct gmfs_run *run, u32 low,
-			      u32 high, bool converted)
+/**
+ * gmfs_convert_flags - what a block becomes of which some pages change their character
+ * @t: the pool's tables
+ * @e: its extent, or NULL in a hole
+ * @low: first page of the block that changes
+ * @high: page after the last one
+ * @converted: what they become
+ *
+ * Return: %GUESTMEMFS_EXTENT_CONVERTED, %GUESTMEMFS_EXTENT_MIXED or 0.
+ */
+u32 gmfs_convert_flags(const struct gmfs_tables *t, const struct guestmemfs_extent *e, u32 low,
+		       u32 high, bool converted)
 {
 	const u32 all = converted ? GUESTMEMFS_EXTENT_CONVERTED : 0, nr = GUESTMEMFS_BLOCK_PAGES;
+	u32 flags = e ? le32_to_cpu(e->flags) : 0;
 	const unsigned long *bits;
 	bool alike;
 
-	if (!(run->flags & GUESTMEMFS_EXTENT_MIXED))
-		return (run->flags & GUESTMEMFS_EXTENT_CONVERTED) == all ?
+	if (!low && high == nr)
+		return all;
+	if (!(flags & GUESTMEMFS_EXTENT_MIXED))
+		return (flags & GUESTMEMFS_EXTENT_CONVERTED) == all ?
 		       all : GUESTMEMFS_EXTENT_MIXED;
-	bits = gmfs_mixed_bits(t, run->map);
+	bits = gmfs_mixed_bits(t, le32_to_cpu(e->map));
 	if (converted)
 		alike = find_next_zero_bit(bits, low, 0) >= low &&
 			find_next_zero_bit(bits, nr, high) >= nr;
 	else
 		alike = find_next_bit(bits, low, 0) >= low && find_next_bit(bits, nr, high) >= nr;
 	return alike ? all : GUESTMEMFS_EXTENT_MIXED;
-}
-
-static void gmfs_convert_part(const struct gmfs_tables *t, const struct gmfs_extmap *map,
-			      u64 logical, u32 low, u32 high, struct gmfs_span *span)
-{
-	struct gmfs_run run;
-
-	gmfs_map_lookup(t, map, logical, &run);
-	span->from = logical;
-	span->to = logical + 1;
-	span->low = low;
-	span->high = high;
-	span->set = gmfs_convert_flags(t, &run, low, high, span->converted);
-}
-
-/* Pages [@first, @last) as a block of which a part changes, whole ones, and another part. */
-static u32 gmfs_convert_spans(const struct gmfs_tables *t, const struct gmfs_extmap *map,
-			      u64 first, u64 last, struct gmfs_span *spans)
-{
-	u64 from = first / GUESTMEMFS_BLOCK_PAGES, to = last / GUESTMEMFS_BLOCK_PAGES;
-	u32 low = first % GUESTMEMFS_BLOCK_PAGES, high = last % GUESTMEMFS_BLOCK_PAGES;
-	u32 nr = 0;
-
-	if (from == to) {
-		gmfs_convert_part(t, map, from, low, high, &spans[nr++]);
-		return nr;
-	}
-	if (low)
-		gmfs_convert_part(t, map, from++, low, GUESTMEMFS_BLOCK_PAGES, &spans[nr++]);
-	if (from < to) {
-		spans[nr].from = from;
-		spans[nr].to = to;
-		spans[nr].set = spans[nr].converted ? GUESTMEMFS_EXTENT_CONVERTED : 0;
-		nr++;
-	}
-	if (high)
-		gmfs_convert_part(t, map, to, 0, high, &spans[nr++]);
-	return nr;
-}
-
-/**
- * gmfs_map_convert - give pages of a file their own or the other character
- * @t: the pool's tables
- * @map: the file's extents
- * @ino: the file
- * @first: first page in the file, of 4 KiB
- * @last: page behind the last one, at most that of %GMFS_MAX_LOGICAL blocks
- * @converted: whether they are to have the other character
- * @ready: called when nothing can fail any more and nothing has changed, or NULL
- *
- * Blocks are neither needed nor freed. What has become one kind again is one
- * extent again, as far as its blocks go. Takes time by the number of extents
- * that these pages have.
- *
- * Return: 0, -ENOSPC or -ENOMEM, or -EBUSY if a part is truncated, all with
- * nothing changed.
- */
-int gmfs_map_convert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino, u64 first, u64 last,
-		     bool converted, struct gmfs_ready *ready)
-{
-	struct gmfs_span spans[GMFS_MAX_SPANS] = {};
-	u32 i;
-
-	if (first >= last)
-		return 0;
-	for (i = 0; i < GMFS_MAX_SPANS; i++) {
-		spans[i].clear = GMFS_EXTENT_CHARACTER;
-		spans[i].refuse = GUESTMEMFS_EXTENT_TRUNCATED;
-		spans[i].converted = converted;
-	}
-	i = gmfs_convert_spans(t, map, first, last, spans);
-	return gmfs_map_edit(t, map, ino, spans, i, ready);
-}
-
-/* Frees the blocks of an extent. Returns whether anything is left of it. */
-static bool gmfs_drop_blocks(struct gmfs_tables *t, u32 slot)
-{
-	struct guestmemfs_extent *e = &t->extents[slot];
-
-	gmfs_release(t, le32_to_cpu(e->block), le32_to_cpu(e->count), le32_to_cpu(e->ino),
-		     le64_to_cpu(e->logical));
-	e->flags &= cpu_to_le32(GMFS_EXTENT_CHARACTER);
-	e->block = 0;
-	if (e->flags)
-		return true;
-	gmfs_extent_drop(t, slot);
-	return false;
-}
-
-/**
- * gmfs_map_drop_truncated - free what was truncated before the kexec
- * @t: the pool's tables
- * @map: the file's extents
- *
- * Who held the blocks is gone, unless the pins were meant to stay. Needs no
- * memory and cannot fail.
- */
-void gmfs_map_drop_truncated(struct gmfs_tables *t, struct gmfs_extmap *map)
-{
-	const u32 flags = GUESTMEMFS_EXTENT_TRUNCATED | GUESTMEMFS_EXTENT_PINNED;
-	u32 i, nr = 0;
-
-	for (i = 0; i < map->nr; i++) {
-		u32 slot = map->slots[i];
-		struct guestmemfs_extent *e = &t->extents[slot], *last;
-
-		if ((le32_to_cpu(e->flags) & flags) == GUESTMEMFS_EXTENT_TRUNCATED &&
-		    !gmfs_drop_blocks(t, slot))
-			continue;
-		last = nr ? &t->extents[map->slots[nr - 1]] : NULL;
-		if (!last || !gmfs_extents_join(t, last, e)) {
-			map->slots[nr++] = slot;
-			continue;
-		}
-		last->count = cpu_to_le32(le32_to_cpu(last->count) + le32_to_cpu(e->count));
-		t->nr_states -= gmfs_is_state(le32_to_cpu(e->flags));
-		gmfs_extent_drop(t, slot);
-	}
-	map->nr = nr;
 }

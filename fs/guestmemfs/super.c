@@ -149,8 +149,7 @@ static int guestmemfs_show_options(struct seq_file *m, struct dentry *root)
 /* To the next mount they are orphans. */
 static void gmfs_unload(struct gmfs_pool *pool)
 {
-	scoped_guard(mutex, &pool->lock)
-		gmfs_pool_drop_leftovers(pool, false);
+	gmfs_pool_drop_leftovers(pool, false);
 	gmfs_alloc_exit(&pool->tables);
 }
 

@@ -4,6 +4,7 @@
 
 #include <linux/bitmap.h>
 #include <linux/bits.h>
+#include <linux/maple_tree.h>
 #include <linux/types.h>
 #include <linux/kho/abi/guestmemfs.h>
 
@@ -17,10 +18,23 @@
 #define GMFS_GROUP_SIZE		(GMFS_BLOCK_SIZE * GUESTMEMFS_GROUP_BLOCKS)
 /* File offsets are cut off here: 2^32 blocks, and well below MAX_LFS_FILESIZE. */
 #define GMFS_MAX_LOGICAL	BIT_ULL(32)
+#define GMFS_MAX_PAGE		(GMFS_MAX_LOGICAL * GUESTMEMFS_BLOCK_PAGES)
 #define GMFS_NO_BLOCK		U32_MAX
 #define GMFS_NO_ID		U32_MAX
 /* Of 64 entries each: more than a table has. */
 #define GMFS_IDS_LEVELS		6
+
+/*
+ * Entries that the table has beside those for blocks and states: while an edit is in progress
+ * an extent may be in two parts that are one before and after it.
+ */
+#define GMFS_SPARE_EXTENTS	64U
+
+/*
+ * A flag of extents that the format does not know: a fill that is not complete has allocated
+ * the blocks. No kexec comes before the fill is complete or undone.
+ */
+#define GMFS_EXTENT_PENDING	BIT(31)
 
 /**
  * struct gmfs_range - a physical range, in native numbers
@@ -75,6 +89,10 @@ struct gmfs_group_lists;
  * @extent_ids: which entries of @extents are free
  * @map_ids: which entries of @maps are free, but for entry 0, which is never used
  * @nr_states: extents that no block pays for, see gmfs_is_state()
+ * @promised_states: how many more edits in progress may make
+ * @promised_maps: map entries that edits in progress may take
+ * @used_slots: entries of @extents in use
+ * @promised_blocks: blocks that fills in progress will take
  * @free_maps: unused entries of @maps
  * @nr_groups: entries of @groups
  * @full_groups: groups of which all blocks are free
@@ -109,6 +127,10 @@ struct gmfs_tables {
 	u32 max_blocks;
 	u32 max_inodes;
 	u32 nr_states;
+	u32 promised_states;
+	u32 promised_maps;
+	u32 used_slots;
+	u32 promised_blocks;
 	u32 free_maps;
 	struct gmfs_ids inode_ids;
 	struct gmfs_ids extent_ids;
@@ -121,14 +143,15 @@ struct gmfs_tables {
 
 /**
  * struct gmfs_extmap - the extents of one file, by offset
- * @slots: indices into the extent table, ascending by logical block
- * @nr: used entries of @slots
- * @cap: allocated entries of @slots
+ * @tree: from ranges of blocks of the file to entries of the extent table
+ * @blocks: blocks that the file has, those that are truncated included
+ *
+ * gmfs_map_init() comes first. An empty map needs no memory. The structure stays where it is:
+ * the nodes of the tree point to it.
  */
 struct gmfs_extmap {
-	u32 *slots;
-	u32 nr;
-	u32 cap;
+	struct maple_tree tree;
+	u64 blocks;
 };
 
 /**
@@ -136,8 +159,8 @@ struct gmfs_extmap {
  * @logical: first block of the run in the file
  * @count: blocks in it; for a hole at the end of the file up to the limit
  * @block: first block in the pool, %GMFS_NO_BLOCK if nothing is allocated
- * @flags: %GUESTMEMFS_EXTENT_CONVERTED, %GUESTMEMFS_EXTENT_MIXED and
- *	%GUESTMEMFS_EXTENT_TRUNCATED of the extent, 0 in a hole
+ * @flags: %GUESTMEMFS_EXTENT_CONVERTED, %GUESTMEMFS_EXTENT_MIXED,
+ *	%GUESTMEMFS_EXTENT_TRUNCATED and %GMFS_EXTENT_PENDING of the extent, 0 in a hole
  * @map: entry of the map table if it is mixed, else 0
  */
 struct gmfs_run {
@@ -163,11 +186,110 @@ struct gmfs_state {
 };
 
 /**
- * struct gmfs_ready - what is to be done between the last failure and the first change
- * @call: does it, with the tables and extents as they were
+ * enum gmfs_op - what an edit does to each extent of a part of a file
+ * @GMFS_PUNCH: frees the blocks of extents that are not truncated
+ * @GMFS_TRUNCATE: extents that have blocks become truncated, and keep them
+ * @GMFS_READY: frees the blocks of truncated extents without persistent pins
+ * @GMFS_CONVERT: gives pages their own character or the other one
+ * @GMFS_COMMIT: pending extents become ordinary ones
+ * @GMFS_ABORT: frees the blocks of pending extents
+ * @GMFS_CLEAR: frees everything, and forgets the character of pages; the map is to be
+ *	destroyed after that
  */
-struct gmfs_ready {
-	void (*call)(struct gmfs_ready *ready);
+enum gmfs_op {
+	GMFS_PUNCH,
+	GMFS_TRUNCATE,
+	GMFS_READY,
+	GMFS_CONVERT,
+	GMFS_COMMIT,
+	GMFS_ABORT,
+	GMFS_CLEAR,
+};
+
+/**
+ * struct gmfs_promise - states and map entries that a change in steps may still need
+ * @states: extents without blocks, part of gmfs_tables.promised_states
+ * @maps: entries of the map table, part of gmfs_tables.promised_maps
+ * @done_states: how many there are more than before the change, or fewer
+ * @done_maps: likewise
+ *
+ * What one step gives back another one may need: it is not for others before the end.
+ */
+struct gmfs_promise {
+	u32 states;
+	u32 maps;
+	s64 done_states;
+	s64 done_maps;
+};
+
+/**
+ * struct gmfs_edit - a change of the extents in a part of a file
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @ino: the file
+ * @op: what changes
+ * @first: first page in the file; only of %GMFS_CONVERT not the first of a block
+ * @last: page after the last one, likewise
+ * @converted: for %GMFS_CONVERT: the character that the pages get
+ * @at: block in the file where the next step begins
+ * @late: the first block is the last one to be changed
+ * @states: extents without blocks that the edit adds to those there are, or less than none
+ * @maps: entries of the map table likewise
+ * @promise: what of both is promised to it, in &struct gmfs_tables
+ *
+ * The caller fills in the fields up to @converted. gmfs_edit_count() and gmfs_edit_begin() may
+ * fail, with nothing changed. After them gmfs_edit_step() is due until it returns false, and
+ * then gmfs_edit_end(); these cannot fail.
+ */
+struct gmfs_edit {
+	struct gmfs_tables *t;
+	struct gmfs_extmap *map;
+	u32 ino;
+	enum gmfs_op op;
+	u64 first;
+	u64 last;
+	bool converted;
+	u64 at;
+	bool late;
+	s64 states;
+	s64 maps;
+	struct gmfs_promise promise;
+};
+
+/**
+ * struct gmfs_fill - the allocation of what a part of a file does not have
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @ino: the file
+ * @from: first block in the file
+ * @end: block after the last one, at most %GMFS_MAX_LOGICAL
+ * @more: something else may fail after the fill, which is to be undone then
+ * @at: block in the file where the next step begins
+ * @missing: blocks that are to be allocated
+ * @together: as far as no block of the file has memory from @at on
+ * @splits: one extent without blocks becomes two, with blocks in between
+ * @promise: states that are needed for that, or to undo the fill
+ * @pending: there are pending extents
+ *
+ * The caller fills in the fields up to @more. gmfs_fill_count() and gmfs_fill_begin() may fail,
+ * with nothing changed. After them gmfs_fill_step() is due until there is no more to do or it
+ * fails, and then gmfs_fill_end(). If @pending is set, an edit from @from to @end is due that
+ * commits or aborts, begun before the pool's lock is released after gmfs_fill_end(). Until then
+ * the blocks are the file's, and marked.
+ */
+struct gmfs_fill {
+	struct gmfs_tables *t;
+	struct gmfs_extmap *map;
+	u32 ino;
+	u64 from;
+	u64 end;
+	bool more;
+	u64 at;
+	u64 missing;
+	u64 together;
+	bool splits;
+	bool pending;
+	struct gmfs_promise promise;
 };
 
 /**
@@ -262,29 +384,37 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 		    const char **why);
 
 /* extmap.c */
+void gmfs_map_init(struct gmfs_extmap *map);
 void gmfs_map_destroy(struct gmfs_extmap *map);
-u64 gmfs_map_blocks(const struct gmfs_tables *t, const struct gmfs_extmap *map);
+int gmfs_map_insert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 slot);
 void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run);
-int gmfs_map_punch(struct gmfs_tables *t, struct gmfs_extmap *map,
-		   u64 logical, u64 count);
-int gmfs_map_truncate(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical, u64 count);
-int gmfs_map_truncate_ready(struct gmfs_tables *t, struct gmfs_extmap *map, u64 logical,
-			    u64 count);
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
 
 /* mapfill.c */
+int gmfs_fill_count(struct gmfs_fill *fill);
+int gmfs_fill_begin(struct gmfs_fill *fill);
+int gmfs_fill_step(struct gmfs_fill *fill);
+void gmfs_fill_end(struct gmfs_fill *fill);
+u64 gmfs_fill_lend(struct gmfs_fill *fill, u64 logical, u64 count);
+void gmfs_fill_return(struct gmfs_fill *fill, u64 blocks);
 int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 		  u64 logical, u64 count);
+
+/* mapedit.c */
+int gmfs_edit_count(struct gmfs_edit *ed);
+int gmfs_edit_begin(struct gmfs_edit *ed);
+bool gmfs_edit_step(struct gmfs_edit *ed);
+void gmfs_edit_end(struct gmfs_edit *ed);
+int gmfs_edit_all(struct gmfs_edit *ed);
+int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op op, u64 logical,
+		  u64 count);
 
 /* states.c */
 void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		    struct gmfs_state *s);
 bool gmfs_map_uniform(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		      u64 nr);
-int gmfs_map_convert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino, u64 first, u64 last,
-		     bool converted, struct gmfs_ready *ready);
-void gmfs_map_drop_truncated(struct gmfs_tables *t, struct gmfs_extmap *map);
 
 /* format.c */
 int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size);

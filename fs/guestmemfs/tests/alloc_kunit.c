@@ -20,12 +20,12 @@ static const struct gmfs_range two_gib = { 16ULL * SZ_1G, 2ULL * SZ_1G };
 
 static int fill(struct gmfs_test_pool *p, u32 file, u64 logical, u64 count)
 {
-	return gmfs_map_fill(&p->t, &p->map[file], p->ino[file], logical, count);
+	return gmfs_map_fill(&p->t, p->map[file], p->ino[file], logical, count);
 }
 
 static int punch(struct gmfs_test_pool *p, u32 file, u64 logical, u64 count)
 {
-	return gmfs_map_punch(&p->t, &p->map[file], logical, count);
+	return gmfs_map_edit(&p->t, p->map[file], GMFS_PUNCH, logical, count);
 }
 
 static void block_numbers_fit_addresses(struct kunit *test)
@@ -68,7 +68,7 @@ static void small_files_leave_gigabytes_whole(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, fill(p, 1, 0, 10), 0);
 	KUNIT_ASSERT_EQ(test, fill(p, 2, 0, GROUP), 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_block(test, p, 2, 0) % GROUP, 0);
-	KUNIT_EXPECT_EQ(test, p->map[2].nr, 1);
+	KUNIT_EXPECT_EQ(test, gmfs_test_extents(p, 2), 1);
 	gmfs_test_check(test, p);
 }
 
@@ -80,13 +80,13 @@ static void punched_blocks_come_back(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, fill(p, 0, 0, GROUP), 0);
 	block = gmfs_test_block(test, p, 0, 0);
 	KUNIT_ASSERT_EQ(test, punch(p, 0, 100, 30), 0);
-	KUNIT_EXPECT_EQ(test, p->map[0].nr, 2);
+	KUNIT_EXPECT_EQ(test, gmfs_test_extents(p, 0), 2);
 	KUNIT_EXPECT_EQ(test, gmfs_test_block(test, p, 0, 100), GMFS_NO_BLOCK);
 	gmfs_test_check(test, p);
 	KUNIT_ASSERT_EQ(test, fill(p, 0, 110, 20), 0);
 	KUNIT_ASSERT_EQ(test, fill(p, 0, 100, 10), 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_block(test, p, 0, 100), block + 100);
-	KUNIT_EXPECT_EQ(test, p->map[0].nr, 1);
+	KUNIT_EXPECT_EQ(test, gmfs_test_extents(p, 0), 1);
 	gmfs_test_check(test, p);
 }
 
@@ -110,7 +110,7 @@ static void full_means_enospc(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, fill(p, 0, 0, p->t.total_blocks), 0);
 	KUNIT_EXPECT_EQ(test, p->t.free_blocks, 0);
 	KUNIT_EXPECT_EQ(test, fill(p, 1, 0, 1), -ENOSPC);
-	KUNIT_EXPECT_EQ(test, p->map[1].nr, 0);
+	KUNIT_EXPECT_EQ(test, gmfs_test_extents(p, 1), 0);
 	gmfs_test_check(test, p);
 	KUNIT_ASSERT_EQ(test, punch(p, 0, 17, 2), 0);
 	KUNIT_EXPECT_EQ(test, fill(p, 1, 0, 3), -ENOSPC);
@@ -130,11 +130,11 @@ static void worst_fragmentation(struct kunit *test)
 	for (i = 0; i < GROUP; i++)
 		KUNIT_ASSERT_EQ(test, fill(p, 1, 2 * i, 1), 0);
 	KUNIT_EXPECT_EQ(test, p->t.free_blocks, 0);
-	KUNIT_EXPECT_EQ(test, p->map[0].nr + p->map[1].nr, 2 * GROUP);
+	KUNIT_EXPECT_EQ(test, gmfs_test_extents(p, 0) + gmfs_test_extents(p, 1), 2 * GROUP);
 	KUNIT_EXPECT_LE(test, le32_to_cpu(p->t.super->live.used_extents), p->t.nr_extents);
 	gmfs_test_check(test, p);
-	gmfs_map_clear(&p->t, &p->map[0]);
-	gmfs_map_clear(&p->t, &p->map[1]);
+	gmfs_map_clear(&p->t, p->map[0]);
+	gmfs_map_clear(&p->t, p->map[1]);
 	KUNIT_EXPECT_EQ(test, p->t.free_blocks, 2 * GROUP);
 	gmfs_test_check(test, p);
 }
@@ -144,13 +144,13 @@ static void lookup_at_the_edges(struct kunit *test)
 	struct gmfs_test_pool *p = gmfs_test_pool(test, &two_gib, 1);
 	struct gmfs_run run;
 
-	gmfs_map_lookup(&p->t, &p->map[0], 0, &run);
+	gmfs_map_lookup(&p->t, p->map[0], 0, &run);
 	KUNIT_EXPECT_EQ(test, run.count, GMFS_MAX_LOGICAL);
 	KUNIT_ASSERT_EQ(test, fill(p, 0, GMFS_MAX_LOGICAL - 2, 2), 0);
-	gmfs_map_lookup(&p->t, &p->map[0], 5, &run);
+	gmfs_map_lookup(&p->t, p->map[0], 5, &run);
 	KUNIT_EXPECT_EQ(test, run.count, GMFS_MAX_LOGICAL - 7);
 	KUNIT_EXPECT_EQ(test, run.block, GMFS_NO_BLOCK);
-	gmfs_map_lookup(&p->t, &p->map[0], GMFS_MAX_LOGICAL - 1, &run);
+	gmfs_map_lookup(&p->t, p->map[0], GMFS_MAX_LOGICAL - 1, &run);
 	KUNIT_EXPECT_EQ(test, run.count, 1);
 	KUNIT_EXPECT_NE(test, run.block, GMFS_NO_BLOCK);
 	gmfs_test_check(test, p);

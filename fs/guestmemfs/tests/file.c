@@ -61,7 +61,7 @@ static void gmfs_test_file_end(void *data)
 	struct gmfs_test_file *t = data;
 
 	/* It is the inode's, also if a test has failed meanwhile. */
-	memset(&t->p->map[0], 0, sizeof(t->p->map[0]));
+	t->p->map[0] = &t->p->maps[0];
 	/* Pins that such a test has left went with its stack; they keep the file for ever. */
 	if (t->file)
 		fput(t->file);
@@ -76,6 +76,7 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	t->p = gmfs_test_pool(test, &range, 1);
 	t->pool.tables = t->p->t;
+	init_rwsem(&t->pool.changes);
 	mutex_init(&t->pool.lock);
 	INIT_LIST_HEAD(&t->pool.held);
 	INIT_LIST_HEAD(&t->pool.leftovers);

@@ -40,8 +40,8 @@ static void made_tables_are_accepted(struct kunit *test)
 	struct gmfs_complaint c = {};
 	struct gmfs_tables t;
 
-	KUNIT_EXPECT_EQ(test, gmfs_map_fill(&p->t, &p->map[0], p->ino[0], 0, 300), 0);
-	KUNIT_EXPECT_EQ(test, gmfs_map_punch(&p->t, &p->map[0], 10, 20), 0);
+	KUNIT_EXPECT_EQ(test, gmfs_map_fill(&p->t, p->map[0], p->ino[0], 0, 300), 0);
+	KUNIT_EXPECT_EQ(test, gmfs_map_edit(&p->t, p->map[0], GMFS_PUNCH, 10, 20), 0);
 	KUNIT_EXPECT_EQ(test, format_open(p, &t, &c), 0);
 	KUNIT_EXPECT_EQ(test, t.nr_blocks, p->t.nr_blocks);
 	KUNIT_EXPECT_FALSE(test, t.read_only);
@@ -207,8 +207,8 @@ static void spoiled_tables_are_refused(struct kunit *test)
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 
-	KUNIT_ASSERT_EQ(test, gmfs_map_fill(&p->t, &p->map[0], p->ino[0], 0, 8), 0);
-	KUNIT_ASSERT_EQ(test, gmfs_map_fill(&p->t, &p->map[0], p->ino[0], 20, 8), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_map_fill(&p->t, p->map[0], p->ino[0], 0, 8), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_map_fill(&p->t, p->map[0], p->ino[0], 20, 8), 0);
 	gmfs_test_check(test, p);
 	bad->spoil(p);
 	KUNIT_ASSERT_EQ(test, gmfs_check(&p->t, &index, &c), -EUCLEAN);

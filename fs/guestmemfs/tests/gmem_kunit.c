@@ -58,7 +58,7 @@ static pgoff_t page_of(struct gmfs_test_file *t, unsigned long pfn)
 	pgoff_t block;
 
 	for (block = 0; block < FILE_BLOCKS; block++) {
-		gmfs_map_lookup(tables, &GUESTMEMFS_I(t->inode)->map, block, &run);
+		gmfs_map_lookup(tables, GUESTMEMFS_I(t->inode)->map, block, &run);
 		if (run.block == GMFS_NO_BLOCK)
 			continue;
 		frame = PHYS_PFN(gmfs_block_phys(tables, run.block));

@@ -5,6 +5,7 @@
 #include <kunit/resource.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
+#include <linux/xarray.h>
 
 #include "pool.h"
 
@@ -14,7 +15,7 @@ static void gmfs_test_pool_free(void *data)
 	u32 i;
 
 	for (i = 0; i < GMFS_TEST_FILES; i++)
-		gmfs_map_destroy(&p->map[i]);
+		gmfs_map_destroy(&p->maps[i]);
 	gmfs_alloc_exit(&p->t);
 	kvfree(p->meta);
 }
@@ -38,6 +39,10 @@ struct gmfs_test_pool *gmfs_test_pool(struct kunit *test, const struct gmfs_rang
 	u32 i;
 
 	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (i = 0; i < GMFS_TEST_FILES; i++) {
+		gmfs_map_init(&p->maps[i]);
+		p->map[i] = &p->maps[i];
+	}
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, gmfs_test_pool_free, p), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_format_size(ranges, nr, &p->meta_size), 0);
 	p->meta = kvzalloc(p->meta_size, GFP_KERNEL);
@@ -59,10 +64,22 @@ u32 gmfs_test_block(struct kunit *test, struct gmfs_test_pool *p, u32 file, u64 
 {
 	struct gmfs_run run;
 
-	gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+	gmfs_map_lookup(&p->t, p->map[file], logical, &run);
 	KUNIT_EXPECT_EQ(test, run.logical, logical);
 	KUNIT_EXPECT_GT(test, run.count, 0);
 	return run.block;
+}
+
+/* How many extents a file has. */
+u32 gmfs_test_extents(struct gmfs_test_pool *p, u32 file)
+{
+	MA_STATE(mas, &p->map[file]->tree, 0, 0);
+	void *entry;
+	u32 nr = 0;
+
+	mas_for_each(&mas, entry, ULONG_MAX)
+		nr++;
+	return nr;
 }
 
 /* gmfs_check() accepts the tables and finds the extents that the maps have. */
@@ -71,16 +88,17 @@ void gmfs_test_check(struct kunit *test, struct gmfs_test_pool *p)
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	u32 i, at = 0;
+	void *entry;
 	int err;
 
 	err = gmfs_check(&p->t, &index, &c);
 	KUNIT_ASSERT_EQ_MSG(test, err, 0, "%s %llu %s", c.table, c.entry, c.what);
-	for (i = 0; i < GMFS_TEST_FILES && at + p->map[i].nr <= index.nr; i++) {
-		u32 bytes = p->map[i].nr * sizeof(u32);
+	for (i = 0; i < GMFS_TEST_FILES; i++) {
+		MA_STATE(mas, &p->map[i]->tree, 0, 0);
 
-		if (bytes)
-			KUNIT_EXPECT_MEMEQ(test, index.slots + at, p->map[i].slots, bytes);
-		at += p->map[i].nr;
+		mas_for_each(&mas, entry, ULONG_MAX)
+			if (at < index.nr)
+				KUNIT_EXPECT_EQ(test, index.slots[at++], xa_to_value(entry));
 	}
 	KUNIT_EXPECT_EQ(test, index.nr, at);
 	KUNIT_EXPECT_EQ(test, p->t.free_blocks,

@@ -88,7 +88,7 @@ static void not_zeroed_is_memory(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 1, 2, false), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 5, 1, false), 0);
 	KUNIT_EXPECT_EQ(test, pieces(test, t), 2);
-	gmfs_map_lookup(tables, &GUESTMEMFS_I(t->inode)->map, 1, &run);
+	gmfs_map_lookup(tables, GUESTMEMFS_I(t->inode)->map, 1, &run);
 	KUNIT_ASSERT_EQ(test, run.count, 2);
 	KUNIT_EXPECT_TRUE(test, test_bit(run.block, tables->unzeroed));
 	KUNIT_EXPECT_TRUE(test, test_and_clear_bit(run.block + 1, tables->unzeroed));

@@ -64,7 +64,7 @@ static void group_filled_backwards(const void *arg)
 	for (i = GROUP; i > 0; i--)
 		CHECK_EQ(pool_fill(&p, b, i - 1, 1), 0);
 	CHECK_EQ(pool_block(&p, b, 0) % GROUP, 0);
-	CHECK_EQ(p.map[b].nr, 1);
+	CHECK_EQ(pool_extents(&p, b), 1);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -103,7 +103,7 @@ static void whole_group_before_taken_blocks(const void *arg)
 	CHECK_EQ(pool_punch(&p, a, GROUP, GROUP - 1), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
 	CHECK_EQ(pool_block(&p, b, 0) % GROUP, 0);
-	CHECK_EQ(p.map[b].nr, 1);
+	CHECK_EQ(pool_extents(&p, b), 1);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -169,7 +169,7 @@ static void longest_run_of_a_group(const void *arg)
 	CHECK_EQ(pool_punch(&p, a, 200, 7), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, 9), 0);
 	CHECK_EQ(pool_block(&p, b, 0), pool_block(&p, a, 99) + 1);
-	CHECK_EQ(p.map[b].nr, 1);
+	CHECK_EQ(pool_extents(&p, b), 1);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -209,7 +209,7 @@ static void refill(const void *arg)
 		CHECK_EQ(pool_fill(&p, a, r->logical + i, r->step), 0);
 	CHECK_EQ(pool_block(&p, a, 0), block);
 	CHECK_EQ(pool_block(&p, a, GROUP - 1), block + GROUP - 1);
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -228,7 +228,7 @@ static void to_the_last_block(const void *arg)
 	b = pool_file(&p);
 	CHECK_EQ(pool_fill(&p, a, 0, p.t.total_blocks), 0);
 	CHECK_EQ(p.t.free_blocks, 0);
-	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), p.t.total_blocks);
+	CHECK_EQ(p.map[a].blocks, p.t.total_blocks);
 	CHECK_EQ(pool_fill(&p, b, 0, 1), -ENOSPC);
 	/* The gigabyte that is whole is the file's first, at a boundary. */
 	CHECK_EQ(gmfs_block_phys(&p.t, pool_block(&p, a, 0)), 2 * GIB);
@@ -271,7 +271,7 @@ static void no_space_changes_nothing(const void *arg)
 		CHECK_EQ(pool_fill(&p, a, 50, GROUP + 12), -ENOSPC);
 		CHECK(!memcmp(copy, p.meta, p.meta_size));
 		CHECK_EQ(p.t.free_blocks, 11);
-		CHECK_EQ(p.map[b].nr, 0);
+		CHECK_EQ(pool_extents(&p, b), 0);
 		pool_check(&p);
 	}
 	CHECK_EQ(pool_fill(&p, b, 0, 11), 0);
@@ -293,13 +293,13 @@ static void worst_fragmentation(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
 	for (i = 0; i < 2 * GROUP; i += 2)
 		CHECK_EQ(pool_punch(&p, a, i, 1), 0);
-	CHECK_EQ(p.map[a].nr, GROUP);
+	CHECK_EQ(pool_extents(&p, a), GROUP);
 	pool_check(&p);
 	/* Not in the order of the blocks, so that none of them can be joined. */
 	for (i = 0; i < GROUP; i++)
 		CHECK_EQ(pool_fill(&p, b, 2 * (u64)i, 1), 0);
 	CHECK_EQ(p.t.free_blocks, 0);
-	CHECK_EQ(p.map[a].nr + p.map[b].nr, 2 * GROUP);
+	CHECK_EQ(pool_extents(&p, a) + pool_extents(&p, b), 2 * GROUP);
 	CHECK(le32_to_cpu(p.t.super->live.used_extents) <= p.t.nr_extents);
 	pool_check(&p);
 	pool_reopen(&p);
@@ -310,7 +310,7 @@ static void worst_fragmentation(const void *arg)
 	CHECK_EQ(p.t.free_blocks, 2 * GROUP);
 	/* Entries that were given back are used again. */
 	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
-	CHECK_EQ(p.map[a].slots[0], 0);
+	CHECK_EQ(pool_slot(&p, a, 0), 0);
 	pool_check(&p);
 	pool_free(&p);
 }

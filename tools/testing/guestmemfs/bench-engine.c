@@ -4,44 +4,152 @@
  */
 #include "bench-engine.h"
 
+bool engine_locked;
+
+/* What is in progress, and what of it is to be done under the lock next. */
+static struct gmfs_fill fill;
+static struct gmfs_edit ed;
+static enum { NOTHING, FILL_BEGIN, FILL_STEP, EDIT_BEGIN, EDIT_STEP } todo;
+
+static void engine_edit_new(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last)
+{
+	ed = (struct gmfs_edit){
+		.t	= &p->t,
+		.map	= &p->map[file],
+		.ino	= p->ino[file],
+		.op	= op,
+		.first	= first,
+		.last	= last,
+	};
+	todo = EDIT_BEGIN;
+}
+
+/* One hold of the lock. Returns whether there is more to do. */
+static bool engine_edit(void)
+{
+	if (todo == EDIT_BEGIN) {
+		CHECK_EQ(gmfs_edit_begin(&ed), 0);
+		todo = EDIT_STEP;
+		return true;
+	}
+	if (gmfs_edit_step(&ed))
+		return true;
+	gmfs_edit_end(&ed);
+	todo = NOTHING;
+	return false;
+}
+
+static int engine_fill_begin(struct pool *p, u32 file, u64 from, u64 end)
+{
+	fill = (struct gmfs_fill){
+		.t	= &p->t,
+		.map	= &p->map[file],
+		.ino	= p->ino[file],
+		.from	= from,
+		.end	= end,
+	};
+	todo = FILL_BEGIN;
+	engine_locked = false;
+	return gmfs_fill_count(&fill);
+}
+
 int engine_fill(struct pool *p, u32 file, u64 *at, u64 end)
 {
 	u64 from = *at;
+	int err;
 
-	*at = end;
-	return gmfs_map_fill(&p->t, &p->map[file], p->ino[file], from, end - from);
+	engine_locked = true;
+	if (end - from == 1 && todo == NOTHING) {
+		*at = end;
+		return gmfs_map_fill(&p->t, &p->map[file], p->ino[file], from, 1);
+	}
+	switch (todo) {
+	case NOTHING:
+		return engine_fill_begin(p, file, from, end);
+	case FILL_BEGIN:
+		todo = FILL_STEP;
+		return gmfs_fill_begin(&fill);
+	case FILL_STEP:
+		err = gmfs_fill_step(&fill);
+		if (err)
+			return min(err, 0);
+		gmfs_fill_end(&fill);
+		if (fill.pending)
+			engine_edit_new(p, file, GMFS_COMMIT, fill.from * GROUP, end * GROUP);
+		else
+			todo = NOTHING;
+		break;
+	default:
+		engine_edit();
+	}
+	if (todo == NOTHING)
+		*at = end;
+	return 0;
+}
+
+/* Pages from @at to @end of the file. */
+static int engine_change(struct pool *p, u32 file, enum gmfs_op op, u64 *at, u64 end,
+			 bool converted)
+{
+	engine_locked = true;
+	if (todo != NOTHING) {
+		if (!engine_edit())
+			*at = end;
+		return 0;
+	}
+	engine_edit_new(p, file, op, *at, end);
+	ed.converted = converted;
+	if (end - *at <= GROUP) {
+		todo = NOTHING;
+		*at = end;
+		return gmfs_edit_all(&ed);
+	}
+	engine_locked = false;
+	return gmfs_edit_count(&ed);
 }
 
 int engine_punch(struct pool *p, u32 file, u64 *at, u64 end)
 {
-	u64 from = *at;
+	u64 page = *at * GROUP;
+	int err = engine_change(p, file, GMFS_PUNCH, &page, end * GROUP, false);
 
-	*at = end;
-	return gmfs_map_punch(&p->t, &p->map[file], from, end - from);
+	*at = page / GROUP;
+	return err;
 }
 
 int engine_convert(struct pool *p, u32 file, u64 *at, u64 end, bool converted)
 {
-	u64 from = *at;
-
-	*at = end;
-	return gmfs_map_convert(&p->t, &p->map[file], p->ino[file], from, end, converted, NULL);
+	return engine_change(p, file, GMFS_CONVERT, at, end, converted);
 }
 
 bool engine_clear(struct pool *p, u32 file)
 {
-	gmfs_map_clear(&p->t, &p->map[file]);
-	return false;
+	engine_locked = true;
+	switch (todo) {
+	case NOTHING:
+		engine_edit_new(p, file, GMFS_CLEAR, 0, GMFS_MAX_PAGE);
+		todo = EDIT_STEP;
+		break;
+	case EDIT_STEP:
+		if (!engine_edit())
+			todo = EDIT_BEGIN;
+		break;
+	default:
+		engine_locked = false;
+		gmfs_map_destroy(&p->map[file]);
+		todo = NOTHING;
+	}
+	return todo != NOTHING;
 }
 
 u64 engine_blocks(const struct pool *p, u32 file)
 {
-	return gmfs_map_blocks(&p->t, &p->map[file]);
+	return p->map[file].blocks;
 }
 
 u64 engine_extents(const struct pool *p, u32 file)
 {
-	return p->map[file].nr;
+	return pool_extents(p, file);
 }
 
 u32 engine_inode_take(struct gmfs_tables *t)

@@ -10,6 +10,9 @@
  * as long as it is not @end.
  */
 
+/* Was the lock held in the last call? To count what is needed takes longer, without it. */
+extern bool engine_locked;
+
 int engine_fill(struct pool *p, u32 file, u64 *at, u64 end);
 int engine_punch(struct pool *p, u32 file, u64 *at, u64 end);
 /* Of pages. */

@@ -42,8 +42,8 @@ static void format_is_frozen(const void *arg)
 {
 	static const struct { u32 offset, entries, size; } tables[] = {
 		{ 4096, 128, 32 }, { 8192, 1344, 0 }, { 12288, 1344, 0 },
-		{ 16384, 16384, 384 }, { 6307840, 2688, 32 }, { 6393856, 1344, 64 },
-		{ 6479872, 1344, 16 },
+		{ 16384, 16384, 384 }, { 6307840, 2752, 32 }, { 6397952, 1344, 64 },
+		{ 6483968, 1344, 16 },
 	};
 	const struct guestmemfs_super *s;
 	struct pool p;
@@ -60,7 +60,7 @@ static void format_is_frozen(const void *arg)
 		CHECK_EQ(le32_to_cpu(s->tables[i].entries), tables[i].entries);
 		CHECK_EQ(le32_to_cpu(s->tables[i].entry_size), tables[i].size);
 	}
-	CHECK_EQ(le32_to_cpu(s->crc), 0x147b4618);
+	CHECK_EQ(le32_to_cpu(s->crc), 0xd4fce476);
 	CHECK_EQ(crc32c(~0U, "123456789", 9) ^ ~0U, 0xe3069283);
 	pool_free(&p);
 }
@@ -158,8 +158,8 @@ static const struct state corruptions[] = {
 	  TABLE_BAD(1, "overlaps or is not aligned") },
 	{ "inodes not aligned", { TABLE(3, offset, 16384 + 64) },
 	  TABLE_BAD(3, "overlaps or is not aligned") },
-	{ "poison up to the end", { TABLE(6, entries, (META_SIZE - 6479872) / 16) } },
-	{ "poison one beyond the end", { TABLE(6, entries, (META_SIZE - 6479872) / 16 + 1) },
+	{ "poison up to the end", { TABLE(6, entries, (META_SIZE - 6483968) / 16) } },
+	{ "poison one beyond the end", { TABLE(6, entries, (META_SIZE - 6483968) / 16 + 1) },
 	  TABLE_BAD(6, "beyond the metadata") },
 	{ "poison beyond the end", { TABLE(6, offset, META_SIZE) },
 	  TABLE_BAD(6, "beyond the metadata") },
@@ -299,12 +299,14 @@ static void most_entries(const void *arg)
 	CHECK(s != MAP_FAILED);
 	memcpy(s, p.meta, (u8 *)p.t.bitmap - (u8 *)p.meta);
 	s->meta_size = cpu_to_le64(size);
-	s->tables[GUESTMEMFS_TABLE_BITMAP].entries = cpu_to_le32(2 * GUESTMEMFS_MAX_BLOCKS);
+	s->tables[GUESTMEMFS_TABLE_BITMAP].entries = cpu_to_le32(2 * GUESTMEMFS_MAX_BLOCKS +
+								GMFS_SPARE_EXTENTS);
 	for (i = GUESTMEMFS_TABLE_UNZEROED; i < GUESTMEMFS_NR_TABLES; i++)
 		s->tables[i].offset = cpu_to_le64(le64_to_cpu(s->tables[i].offset) + bytes);
 	pool_fix_crc(s, size);
 	CHECK_EQ(gmfs_format_open(&t, s, META_BASE, size, &c), 0);
-	s->tables[GUESTMEMFS_TABLE_BITMAP].entries = cpu_to_le32(2 * GUESTMEMFS_MAX_BLOCKS + 1);
+	s->tables[GUESTMEMFS_TABLE_BITMAP].entries = cpu_to_le32(2 * GUESTMEMFS_MAX_BLOCKS +
+								GMFS_SPARE_EXTENTS + 1);
 	CHECK_EQ(gmfs_format_open(&t, s, META_BASE, size, &c), -EUCLEAN);
 	CHECK_STR(c.what, "impossible number of entries");
 	munmap(s, size);

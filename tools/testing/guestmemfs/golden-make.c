@@ -141,6 +141,7 @@ static void golden_fill(struct golden_maker *m, const struct golden_step *s)
 
 static void golden_step(struct golden_maker *m, const struct golden_step *s)
 {
+	struct gmfs_edit ed;
 	u64 page;
 	u32 ino;
 
@@ -149,7 +150,8 @@ static void golden_step(struct golden_maker *m, const struct golden_step *s)
 		golden_fill(m, s);
 		break;
 	case PUNCH:
-		CHECK_EQ(gmfs_map_punch(&m->t, &m->map[s->ino], s->logical, s->count), 0);
+		CHECK_EQ(gmfs_map_edit(&m->t, &m->map[s->ino], GMFS_PUNCH, s->logical,
+				       s->count), 0);
 		break;
 	case ZERO:
 		golden_zero(m, s);
@@ -158,14 +160,24 @@ static void golden_step(struct golden_maker *m, const struct golden_step *s)
 	case BACK:
 		ino = s->ino;
 		page = s->logical * GUESTMEMFS_BLOCK_PAGES + s->block;
-		CHECK_EQ(gmfs_map_convert(&m->t, &m->map[ino], ino, page, page + s->count,
-					  s->what == CONVERT, NULL), 0);
+		ed = (struct gmfs_edit){
+			.t		= &m->t,
+			.map		= &m->map[ino],
+			.ino		= ino,
+			.op		= GMFS_CONVERT,
+			.first		= page,
+			.last		= page + s->count,
+			.converted	= s->what == CONVERT,
+		};
+		CHECK_EQ(gmfs_edit_all(&ed), 0);
 		break;
 	case TRUNCATE:
-		CHECK_EQ(gmfs_map_truncate(&m->t, &m->map[s->ino], s->logical, s->count), 0);
+		CHECK_EQ(gmfs_map_edit(&m->t, &m->map[s->ino], GMFS_TRUNCATE, s->logical,
+				       s->count), 0);
 		break;
 	case READY:
-		CHECK_EQ(gmfs_map_truncate_ready(&m->t, &m->map[s->ino], s->logical, s->count), 0);
+		CHECK_EQ(gmfs_map_edit(&m->t, &m->map[s->ino], GMFS_READY, s->logical,
+				       s->count), 0);
 		break;
 	case MAKE:
 		CHECK_EQ(gmfs_inode_alloc(&m->t, golden_inodes[s->ino - 1].mode ?: S_IFREG, &ino),

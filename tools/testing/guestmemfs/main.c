@@ -151,6 +151,7 @@ int main(int argc, char **argv)
 	states_tests();
 	states_blocks_tests();
 	states_limits_tests();
+	steps_tests();
 	states_random_tests();
 	format_tests();
 	check_tests();

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <linux/crc32c.h>
+#include <linux/xarray.h>
 
 #include "pool.h"
 
@@ -86,6 +87,7 @@ u32 pool_file(struct pool *p)
 	CHECK_EQ(gmfs_inode_alloc(&p->t, S_IFREG | 0600, &p->ino[file]), 0);
 	snprintf(name, sizeof(name), "file%u", file);
 	pool_name(p, p->ino[file], GUESTMEMFS_ROOT_INO, name);
+	gmfs_map_init(&p->map[file]);
 	p->nr_files++;
 	return file;
 }
@@ -111,43 +113,59 @@ int pool_fill(struct pool *p, u32 file, u64 logical, u64 count)
 
 int pool_punch(struct pool *p, u32 file, u64 logical, u64 count)
 {
-	return gmfs_map_punch(&p->t, &p->map[file], logical, count);
+	return gmfs_map_edit(&p->t, &p->map[file], GMFS_PUNCH, logical, count);
 }
 
 int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count)
 {
-	return gmfs_map_truncate(&p->t, &p->map[file], logical, count);
+	return gmfs_map_edit(&p->t, &p->map[file], GMFS_TRUNCATE, logical, count);
 }
 
 int pool_ready(struct pool *p, u32 file, u64 logical, u64 count)
 {
-	return gmfs_map_truncate_ready(&p->t, &p->map[file], logical, count);
+	return gmfs_map_edit(&p->t, &p->map[file], GMFS_READY, logical, count);
 }
 
-/**
- * struct pool_note - a conversion that has said that it cannot fail any more
- * @ready: what it calls
- * @calls: how often it has
- */
-struct pool_note {
-	struct gmfs_ready ready;
-	int calls;
-};
-
-static void pool_note(struct gmfs_ready *ready)
-{
-	((struct pool_note *)ready)->calls++;
-}
-
-/* What was done before a conversion that then fails could not be undone. */
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
 {
-	struct pool_note note = { .ready.call = pool_note };
-	int err = gmfs_map_convert(&p->t, &p->map[file], p->ino[file], first, last, converted,
-				   &note.ready);
+	struct gmfs_edit ed = {
+		.t		= &p->t,
+		.map		= &p->map[file],
+		.ino		= p->ino[file],
+		.op		= GMFS_CONVERT,
+		.first		= first,
+		.last		= last,
+		.converted	= converted,
+	};
 
-	CHECK(note.calls <= !err);
-	return err;
+	return first < last ? gmfs_edit_all(&ed) : 0;
+}
+
+u32 map_extents(const struct gmfs_extmap *map)
+{
+	MA_STATE(mas, (struct maple_tree *)&map->tree, 0, 0);
+	void *entry;
+	u32 nr = 0;
+
+	mas_for_each(&mas, entry, ULONG_MAX)
+		nr++;
+	return nr;
+}
+
+u32 pool_extents(const struct pool *p, u32 file)
+{
+	return map_extents(&p->map[file]);
+}
+
+u32 pool_slot(const struct pool *p, u32 file, u32 index)
+{
+	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
+	void *entry;
+
+	mas_for_each(&mas, entry, ULONG_MAX)
+		if (!index--)
+			return xa_to_value(entry);
+	FAIL("file %u has fewer extents", file);
 }
 
 u32 pool_block(struct pool *p, u32 file, u64 logical)
@@ -187,28 +205,61 @@ static bool pool_joins(const struct gmfs_tables *t, const struct guestmemfs_exte
 		gmfs_block_range(t, behind - 1) == gmfs_block_range(t, behind));
 }
 
-/* What is needed is there, and no more; and it is counted. */
+/* What is needed of a file is there, and no more. Returns its number of extents. */
+static u32 pool_check_file(const struct pool *p, u32 file, u32 *states, u32 *mixed)
+{
+	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
+	const struct guestmemfs_extent *last = NULL;
+	u64 blocks = 0;
+	void *entry;
+	u32 nr = 0;
+
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		const struct guestmemfs_extent *e = &p->t.extents[xa_to_value(entry)];
+		u32 flags = le32_to_cpu(e->flags);
+
+		CHECK_EQ(mas.index, le64_to_cpu(e->logical));
+		CHECK_EQ(mas.last, le64_to_cpu(e->logical) + le32_to_cpu(e->count) - 1);
+		if (last && pool_joins(&p->t, last, e))
+			FAIL("file %u: extent %u could be one with that before", file, nr);
+		last = e;
+		*mixed += !!(flags & GUESTMEMFS_EXTENT_MIXED);
+		*states += !(flags & GUESTMEMFS_EXTENT_ALLOCATED) ||
+			   (flags & GUESTMEMFS_EXTENT_TRUNCATED &&
+			    flags & (GUESTMEMFS_EXTENT_CONVERTED | GUESTMEMFS_EXTENT_MIXED));
+		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
+			blocks += le32_to_cpu(e->count);
+		if (flags != GUESTMEMFS_EXTENT_ALLOCATED)
+			CHECK(p->t.states && p->t.super->feature_incompat);
+		nr++;
+	}
+	CHECK_EQ(p->map[file].blocks, blocks);
+	return nr;
+}
+
+/* And it is counted, and promised to nobody. */
 static void pool_check_states(const struct pool *p)
 {
-	u32 file, i, states = 0, mixed = 0;
+	u32 file, states = 0, mixed = 0;
 
-	for (file = 0; file < p->nr_files; file++) {
-		for (i = 0; i < p->map[file].nr; i++) {
-			const struct guestmemfs_extent *e = &p->t.extents[p->map[file].slots[i]];
-			u32 flags = le32_to_cpu(e->flags);
-
-			if (i && pool_joins(&p->t, &p->t.extents[p->map[file].slots[i - 1]], e))
-				FAIL("file %u: extent %u could be one with that before", file, i);
-			mixed += !!(flags & GUESTMEMFS_EXTENT_MIXED);
-			states += !(flags & GUESTMEMFS_EXTENT_ALLOCATED) ||
-				  (flags & GUESTMEMFS_EXTENT_TRUNCATED &&
-				   flags & (GUESTMEMFS_EXTENT_CONVERTED | GUESTMEMFS_EXTENT_MIXED));
-			if (flags != GUESTMEMFS_EXTENT_ALLOCATED)
-				CHECK(p->t.states && p->t.super->feature_incompat);
-		}
-	}
+	for (file = 0; file < p->nr_files; file++)
+		pool_check_file(p, file, &states, &mixed);
 	CHECK_EQ(p->t.nr_states, states);
 	CHECK_EQ(p->t.free_maps, p->t.nr_maps - 1 - mixed);
+	CHECK(!p->t.promised_blocks && !p->t.promised_states && !p->t.promised_maps);
+}
+
+/* Files come in the order of their inodes, which pool_file() gives them. */
+static u32 pool_check_index(const struct pool *p, u32 file, const struct gmfs_index *index, u32 at)
+{
+	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
+	void *entry;
+
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		CHECK(at < index->nr);
+		CHECK_EQ(index->slots[at++], xa_to_value(entry));
+	}
+	return at;
 }
 
 void pool_check(struct pool *p)
@@ -220,14 +271,8 @@ void pool_check(struct pool *p)
 
 	if (err)
 		FAIL("check: %d: %s %llu %s", err, c.table, c.entry, c.what);
-	/* Files come in the order of their inodes, which pool_file() gives them. */
-	for (i = 0; i < p->nr_files; i++) {
-		CHECK(index.nr - at >= p->map[i].nr);
-		if (p->map[i].nr)
-			CHECK(!memcmp(index.slots + at, p->map[i].slots,
-				      p->map[i].nr * sizeof(u32)));
-		at += p->map[i].nr;
-	}
+	for (i = 0; i < p->nr_files; i++)
+		at = pool_check_index(p, i, &index, at);
 	CHECK_EQ(index.nr, at);
 	gmfs_index_free(&index);
 	pool_check_counts(&p->t);
@@ -235,28 +280,15 @@ void pool_check(struct pool *p)
 	pool_check_states(p);
 }
 
-/* As it is done at mount. */
-static void pool_claim(struct pool *p, u32 slot)
-{
-	const struct guestmemfs_extent *e = &p->t.extents[slot];
-
-	if (le32_to_cpu(e->flags) & GUESTMEMFS_EXTENT_ALLOCATED)
-		gmfs_claim(&p->t, le32_to_cpu(e->block), le32_to_cpu(e->count),
-			   le32_to_cpu(e->ino), le64_to_cpu(e->logical));
-}
-
 void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
 {
-	struct gmfs_extmap *map = &p->map[file];
 	u32 i;
 
+	gmfs_map_init(&p->map[file]);
 	for (i = 0; i < index->nr; i++) {
 		if (le32_to_cpu(p->t.extents[index->slots[i]].ino) != p->ino[file])
 			continue;
-		map->slots = kvrealloc(map->slots, (map->nr + 1) * sizeof(u32), GFP_KERNEL);
-		map->slots[map->nr++] = index->slots[i];
-		map->cap = map->nr;
-		pool_claim(p, index->slots[i]);
+		CHECK_EQ(gmfs_map_insert(&p->t, &p->map[file], index->slots[i]), 0);
 	}
 }
 
@@ -274,6 +306,29 @@ void pool_reopen(struct pool *p)
 	for (i = 0; i < p->nr_files; i++)
 		pool_load_map(p, i, &index);
 	gmfs_index_free(&index);
+}
+
+void pool_keep(const struct pool *p, struct pool_copy *copy)
+{
+	copy->t = p->t;
+	copy->meta = malloc(p->meta_size);
+	CHECK(copy->meta);
+	memcpy(copy->meta, p->meta, p->meta_size);
+}
+
+void pool_unchanged(const struct pool *p, const struct pool_copy *copy)
+{
+	struct guestmemfs_super *s = copy->meta;
+	u8 *extents = copy->meta + le64_to_cpu(s->tables[GUESTMEMFS_TABLE_EXTENTS].offset);
+	u32 used = le32_to_cpu(p->t.super->live.used_extents), slot;
+
+	for (slot = le32_to_cpu(s->live.used_extents); slot < used; slot++) {
+		CHECK(!memchr_inv(&p->t.extents[slot], 0, sizeof(*p->t.extents)));
+		memset(extents + slot * sizeof(*p->t.extents), 0, sizeof(*p->t.extents));
+	}
+	s->live.used_extents = cpu_to_le32(used);
+	CHECK(!memcmp(copy->meta, p->meta, p->meta_size));
+	CHECK(!memcmp(&copy->t, &p->t, sizeof(p->t)));
 }
 
 void pool_fix_crc(void *meta, u64 meta_size)

@@ -47,6 +47,10 @@ int pool_fill(struct pool *p, u32 file, u64 logical, u64 count);
 int pool_punch(struct pool *p, u32 file, u64 logical, u64 count);
 int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count);
 int pool_ready(struct pool *p, u32 file, u64 logical, u64 count);
+/* How many extents a file has, and the table's entry of one of them. */
+u32 map_extents(const struct gmfs_extmap *map);
+u32 pool_extents(const struct pool *p, u32 file);
+u32 pool_slot(const struct pool *p, u32 file, u32 index);
 /* Of pages from @first to before @last. */
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted);
 /* The pool's block of a file's block, or GMFS_NO_BLOCK. */
@@ -61,6 +65,16 @@ void recount(const struct gmfs_tables *t);
 void pool_reopen(struct pool *p);
 /* Takes the extents of a file from what gmfs_check() found. */
 void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index);
+/*
+ * A pool as it was. Entries of the extent table may have been in use for a moment since then.
+ */
+struct pool_copy {
+	struct gmfs_tables t;
+	void *meta;
+};
+
+void pool_keep(const struct pool *p, struct pool_copy *copy);
+void pool_unchanged(const struct pool *p, const struct pool_copy *copy);
 void pool_fix_crc(void *meta, u64 meta_size);
 
 /* Deterministic: the same on every machine. */

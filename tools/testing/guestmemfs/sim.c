@@ -53,6 +53,7 @@ static struct sim_file *sim_new(struct sim *s, u64 blocks, bool small)
 		f++;
 	CHECK(f < s->files + SIM_FILES);
 	*f = (struct sim_file){ .blocks = blocks, .small = small };
+	gmfs_map_init(&f->map);
 	CHECK_EQ(gmfs_inode_alloc(&s->t, S_IFREG, &f->ino), 0);
 	s->t.inodes[f->ino].size = cpu_to_le64(blocks << GUESTMEMFS_BLOCK_SHIFT);
 	return f;
@@ -196,7 +197,7 @@ static void sim_balloon(struct sim *s, bool inflate)
 		at = sim_random(s, f->blocks);
 		count = min(1 + sim_random(s, sim_random(s, 8) ? 4 : 64), f->blocks - at);
 		if (inflate)
-			CHECK_EQ(gmfs_map_punch(&s->t, &f->map, at, count), 0);
+			CHECK_EQ(gmfs_map_edit(&s->t, &f->map, GMFS_PUNCH, at, count), 0);
 		else if (s->t.free_blocks > count)
 			sim_fill(s, f, at, count);
 	}
@@ -220,7 +221,7 @@ static void sim_look_at_file(const struct sim *s, const struct sim_file *f, stru
 	u64 at;
 
 	r->files++;
-	r->extents += f->map.nr;
+	r->extents += map_extents(&f->map);
 	if (f->small)
 		return;
 	r->could += round_down(f->blocks, (u64)GROUP);

@@ -29,7 +29,7 @@ static void fill_keeps_the_group(const void *arg)
 		CHECK_EQ(pool_block(&p, a, GROUP + i), block + i);
 	pool_check(&p);
 	CHECK_EQ(pool_convert(&p, a, 0, 2 * PAGES_GIB, false), 0);
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	pool_free(&p);
 }
 
@@ -48,7 +48,7 @@ static void fill_converted_group(const void *arg)
 	states_run_is(&p, a, GROUP, GROUP, ALLOCATED | CONVERTED);
 	CHECK_EQ(pool_block(&p, a, GROUP) % GROUP, 0);
 	states_run_is(&p, a, 0, GROUP, CONVERTED);
-	CHECK_EQ(p.map[a].nr, 2);
+	CHECK_EQ(pool_extents(&p, a), 2);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -76,7 +76,7 @@ static void fill_in_place(const void *arg)
 	}
 	pool_check(&p);
 	CHECK_EQ(pool_convert(&p, a, 0, PAGES_GIB, true), 0);
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	pool_free(&p);
 }
 
@@ -123,7 +123,7 @@ static void punch_keeps_character(const void *arg)
 	pool_check(&p);
 	for (i = 1; i < 40; i += 2)
 		CHECK_EQ(pool_punch(&p, a, i, 1), 0);
-	CHECK_EQ(p.map[a].nr, 2);
+	CHECK_EQ(pool_extents(&p, a), 2);
 	states_run_is(&p, a, 10, 20, CONVERTED);
 	states_run_is(&p, a, 30, 1, MIXED);
 	states_page_is(&p, a, 10 * PAGES, 30 * PAGES + 7, CONVERTED);
@@ -154,7 +154,7 @@ static void truncate_and_ready(const void *arg)
 	states_run_is(&p, a, 8, 4, ALLOCATED | TRUNCATED | CONVERTED);
 	states_run_is(&p, a, 12, 1, ALLOCATED | TRUNCATED | MIXED);
 	states_run_is(&p, a, 13, 2, ALLOCATED | TRUNCATED);
-	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), 20);
+	CHECK_EQ(p.map[a].blocks, 20);
 	CHECK_EQ(p.t.free_blocks, GROUP - 20);
 	CHECK_EQ(pool_block(&p, a, 9), block + 9);
 	pool_check(&p);
@@ -230,8 +230,8 @@ static void truncated_is_dropped(const void *arg)
 	pool_reopen(&p);
 	states_run_is(&p, a, 6, 2, ALLOCATED | TRUNCATED);
 	shim_allocations = 0;
-	gmfs_map_drop_truncated(&p.t, &p.map[a]);
-	gmfs_map_drop_truncated(&p.t, &p.map[b]);
+	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
+	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[b], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
 	CHECK_EQ(shim_allocations, 0);
 	CHECK_EQ(p.t.free_blocks, GROUP - 23);
 	states_run_is(&p, a, 0, 3, 0);
@@ -240,7 +240,7 @@ static void truncated_is_dropped(const void *arg)
 	states_run_is(&p, a, 8, 9, CONVERTED);
 	states_run_is(&p, a, 17, 1, MIXED);
 	states_run_is(&p, a, 18, 12, CONVERTED);
-	CHECK_EQ(p.map[a].nr, 4);
+	CHECK_EQ(pool_extents(&p, a), 4);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -256,14 +256,14 @@ static void pinned_is_not_dropped(const void *arg)
 	a = states_pool(&p, 1);
 	CHECK_EQ(pool_fill(&p, a, 0, 4), 0);
 	CHECK_EQ(pool_truncate(&p, a, 0, 4), 0);
-	e = &p.t.extents[p.map[a].slots[0]];
+	e = &p.t.extents[pool_slot(&p, a, 0)];
 	e->flags |= cpu_to_le32(GUESTMEMFS_EXTENT_PINNED);
-	gmfs_map_drop_truncated(&p.t, &p.map[a]);
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	CHECK_EQ(p.t.free_blocks, GROUP - 4);
 	e->flags &= ~cpu_to_le32(GUESTMEMFS_EXTENT_PINNED);
-	gmfs_map_drop_truncated(&p.t, &p.map[a]);
-	CHECK_EQ(p.map[a].nr, 0);
+	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
+	CHECK_EQ(pool_extents(&p, a), 0);
 	pool_check(&p);
 	pool_free(&p);
 }

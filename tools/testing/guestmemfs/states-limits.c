@@ -7,13 +7,23 @@
 #include "states.h"
 
 /* 64 blocks, and extents for as many and for 960 without blocks. */
+/* Entries of the extent table that are in use. */
+static u32 states_extents(const struct pool *p)
+{
+	u32 nr = 0, i;
+
+	for (i = 0; i < states_used_extents(p); i++)
+		nr += !!p->t.extents[i].ino;
+	return nr;
+}
+
 static u32 small_pool(struct pool *p)
 {
 	const struct gmfs_range range = { 896 * MIB, 128 * MIB };
 
 	pool_make(p, &range, 1);
 	CHECK_EQ(p->t.total_blocks, 64);
-	CHECK_EQ(p->t.nr_extents, 1024);
+	CHECK_EQ(p->t.nr_extents, 1024 + GMFS_SPARE_EXTENTS);
 	CHECK_EQ(p->t.nr_maps, 512);
 	return pool_file(p);
 }
@@ -34,7 +44,7 @@ static void states_leave_room(const void *arg)
 	CHECK_EQ(p.t.nr_states, 960);
 	CHECK_EQ(pool_convert(&p, b, 0, PAGES, true), -ENOSPC);
 	CHECK_EQ(pool_convert(&p, b, 0, 1, true), -ENOSPC);
-	CHECK_EQ(p.map[b].nr, 0);
+	CHECK_EQ(pool_extents(&p, b), 0);
 	CHECK_EQ(p.t.free_maps, 511);
 	/* One in place of two, and one that has no neighbour yet. */
 	CHECK_EQ(pool_convert(&p, a, PAGES, 2 * PAGES, true), 0);
@@ -64,8 +74,8 @@ static void states_leave_room(const void *arg)
 		CHECK_EQ(pool_fill(&p, c, 10 + i, 1), 0);
 	}
 	CHECK_EQ(p.t.free_blocks, 0);
-	CHECK_EQ(p.map[b].nr + p.map[c].nr, 65);
-	CHECK_EQ(states_used_extents(&p), 1024);
+	CHECK_EQ(pool_extents(&p, b) + pool_extents(&p, c), 65);
+	CHECK_EQ(states_extents(&p), 1024);
 	pool_check(&p);
 	pool_reopen(&p);
 	CHECK_EQ(p.t.nr_states, 960);
@@ -89,30 +99,12 @@ static void full_table_is_cut(const void *arg)
 		CHECK_EQ(pool_fill(&p, b, 63 * i % 64, 1), 0);
 	for (i = 0; i < 64; i += 2)
 		CHECK_EQ(pool_truncate(&p, b, i, 1), 0);
-	CHECK_EQ(p.map[b].nr, 64);
-	CHECK_EQ(states_used_extents(&p), 1024);
+	CHECK_EQ(pool_extents(&p, b), 64);
+	CHECK_EQ(states_extents(&p), 1024);
 	CHECK_EQ(pool_convert(&p, a, 41 * PAGES, 42 * PAGES, false), 0);
 	states_run_is(&p, a, 40, 1, CONVERTED);
 	CHECK_EQ(pool_convert(&p, a, 400 * PAGES + 7, 400 * PAGES + 8, false), -ENOSPC);
-	CHECK_EQ(states_used_extents(&p), 1024);
-	pool_check(&p);
-	pool_free(&p);
-}
-
-/* Inside what is converted one extent becomes three, where there is room for one alone. */
-static void fill_makes_room(const void *arg)
-{
-	struct pool p;
-	u32 a;
-
-	(void)arg;
-	a = states_pool(&p, 1);
-	CHECK_EQ(pool_convert(&p, a, 0, 3 * PAGES, true), 0);
-	p.map[a].slots = kvrealloc(p.map[a].slots, sizeof(u32), GFP_KERNEL);
-	p.map[a].cap = 1;
-	CHECK_EQ(pool_fill(&p, a, 1, 1), 0);
-	CHECK_EQ(p.map[a].nr, 3);
-	CHECK(p.map[a].cap >= 3);
+	CHECK_EQ(states_extents(&p), 1024);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -136,7 +128,7 @@ static void ready_has_room(const void *arg)
 	CHECK_EQ(pool_convert(&p, a, TOP - PAGES, TOP, true), -ENOSPC);
 	/* But not for one that becomes three. */
 	CHECK_EQ(pool_ready(&p, b, 1, 1), -ENOSPC);
-	CHECK_EQ(p.map[b].nr, 2);
+	CHECK_EQ(pool_extents(&p, b), 2);
 	pool_check(&p);
 	CHECK_EQ(pool_ready(&p, b, 0, 10), 0);
 	states_run_is(&p, b, 0, 4, CONVERTED);
@@ -161,7 +153,7 @@ static void maps_run_out(const void *arg)
 	CHECK(!memchr_inv(&p.t.maps[0], 0, sizeof(p.t.maps[0])));
 	CHECK_EQ(pool_convert(&p, a, 600 * PAGES, 600 * PAGES + 1, true), -ENOSPC);
 	CHECK_EQ(pool_convert(&p, a, 600 * PAGES + 1, 601 * PAGES + 1, true), -ENOSPC);
-	CHECK_EQ(p.map[a].nr, 511);
+	CHECK_EQ(pool_extents(&p, a), 511);
 	pool_check(&p);
 	/* Those that have one change as they like. */
 	CHECK_EQ(pool_convert(&p, a, 7 * PAGES + 100, 7 * PAGES + 200, true), 0);
@@ -255,11 +247,6 @@ static int op_convert(struct pool *p)
 	return pool_convert(p, 0, 5 * PAGES + 1, 35 * PAGES + 1, true);
 }
 
-static int op_convert_holes(struct pool *p)
-{
-	return pool_convert(p, 0, 2000 * PAGES + 1, 2035 * PAGES + 1, true);
-}
-
 static int op_truncate(struct pool *p)
 {
 	return pool_truncate(p, 0, 25, 100);
@@ -282,59 +269,60 @@ static int op_punch(struct pool *p)
 
 static const struct memory_case memory_cases[] = {
 	{ "convert", op_convert },
-	{ "convert holes", op_convert_holes },
 	{ "truncate", op_truncate },
 	{ "ready", op_ready },
 	{ "fill what is converted", op_fill },
 	{ "punch what is converted", op_punch },
 };
 
-static void memory_pool(struct pool *p)
+static void memory_pool(struct pool *p, u32 extents)
 {
-	u32 a = states_pool(p, 1);
+	u32 a = states_pool(p, 1), i;
 
 	CHECK_EQ(pool_fill(p, a, 0, 50), 0);
+	for (i = 0; i < extents; i++)
+		CHECK_EQ(pool_fill(p, a, 3000 + 2 * i, 1), 0);
 	CHECK_EQ(pool_convert(p, a, 20 * PAGES, 30 * PAGES + 1, true), 0);
 	CHECK_EQ(pool_convert(p, a, 60 * PAGES, 64 * PAGES + 1, true), 0);
 	CHECK_EQ(pool_truncate(p, a, 41, 4), 0);
-	/* No room to spare. */
-	p->map[a].slots = kvrealloc(p->map[a].slots, p->map[a].nr * sizeof(u32), 0);
-	p->map[a].cap = p->map[a].nr;
 }
 
 /* With each allocation failing in its turn: -ENOMEM, and nothing has changed. */
-static void no_memory(const void *arg)
+static u32 no_memory_once(const struct memory_case *m, u32 extents)
 {
-	const struct memory_case *c = arg;
-	struct gmfs_tables t;
+	struct pool_copy copy;
 	struct pool p;
-	void *copy;
 	u32 i;
 	int err;
 
-	memory_pool(&p);
-	t = p.t;
-	copy = malloc(p.meta_size);
-	CHECK(copy);
-	memcpy(copy, p.meta, p.meta_size);
-	for (i = 1; i < 10; i++) {
+	memory_pool(&p, extents);
+	pool_keep(&p, &copy);
+	for (i = 1; i < 100; i++) {
 		shim_allocations = 0;
 		shim_fail_from = i;
-		err = c->op(&p);
+		err = m->op(&p);
 		shim_fail_from = 0;
 		if (!err)
 			break;
 		CHECK_EQ(err, -ENOMEM);
-		CHECK(!memcmp(copy, p.meta, p.meta_size));
-		CHECK(!memcmp(&t, &p.t, sizeof(t)));
+		pool_unchanged(&p, &copy);
 		pool_check(&p);
 	}
 	CHECK_EQ(err, 0);
-	CHECK(i > 1);
-	CHECK(memcmp(copy, p.meta, p.meta_size));
 	pool_check(&p);
-	free(copy);
+	free(copy.meta);
 	pool_free(&p);
+	return i - 1;
+}
+
+/* A tree needs memory now and then, as its nodes are full. */
+static void no_memory(const void *arg)
+{
+	u32 extents, failed = 0;
+
+	for (extents = 0; extents < 40; extents++)
+		failed += no_memory_once(arg, extents);
+	CHECK(failed);
 }
 
 void states_limits_tests(void)
@@ -343,7 +331,6 @@ void states_limits_tests(void)
 
 	TEST(states_leave_room);
 	TEST(full_table_is_cut);
-	TEST(fill_makes_room);
 	TEST(ready_has_room);
 	TEST(maps_run_out);
 	TEST(maps_after_kexec);

@@ -57,7 +57,7 @@ static void convert_and_back(const void *arg)
 		u64 page = pages[i], block = page / PAGES;
 
 		CHECK_EQ(pool_convert(&p, a, page, page + 1, true), 0);
-		CHECK_EQ(p.map[a].nr, block && block < GROUP - 1 ? 3 : 2);
+		CHECK_EQ(pool_extents(&p, a), block && block < GROUP - 1 ? 3 : 2);
 		states_run_is(&p, a, block, 1, ALLOCATED | MIXED);
 		states_page_is(&p, a, page, page + 1, ALLOCATED | CONVERTED);
 		CHECK(!gmfs_map_uniform(&p.t, &p.map[a], 0, PAGES_GIB));
@@ -65,7 +65,7 @@ static void convert_and_back(const void *arg)
 		CHECK_EQ(p.t.free_maps, free_maps - 1);
 		pool_check(&p);
 		CHECK_EQ(pool_convert(&p, a, page, page + 1, false), 0);
-		CHECK_EQ(p.map[a].nr, 1);
+		CHECK_EQ(pool_extents(&p, a), 1);
 		states_run_is(&p, a, 0, GROUP, ALLOCATED);
 		CHECK(gmfs_map_uniform(&p.t, &p.map[a], 0, PAGES_GIB));
 		CHECK_EQ(p.t.free_maps, free_maps);
@@ -97,7 +97,7 @@ static void convert_all_in_pieces(const void *arg)
 		if (i % 256 == 0)
 			pool_check(&p);
 	}
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	states_run_is(&p, a, 0, GROUP, ALLOCATED | CONVERTED);
 	states_page_is(&p, a, 0, PAGES_GIB, ALLOCATED | CONVERTED);
 	pool_check(&p);
@@ -128,7 +128,7 @@ static void convert_is_bounded(const void *arg)
 	shim_allocations = 0;
 	shim_largest = 0;
 	CHECK_EQ(pool_convert(&p, a, GROUP * PAGES, GROUP * PAGES + gib * PAGES_GIB, true), 0);
-	CHECK_EQ(p.map[a].nr, 2);
+	CHECK_EQ(pool_extents(&p, a), 2);
 	CHECK_EQ(extents_changed(&p, before, ARRAY_SIZE(before)), 1);
 	/* What was there, what is new, and no list of blocks. */
 	CHECK(shim_allocations <= 2);
@@ -148,14 +148,14 @@ static void convert_gib_with_blocks(const void *arg)
 	(void)arg;
 	a = states_pool(&p, 3);
 	CHECK_EQ(pool_fill(&p, a, 0, 3 * GROUP), 0);
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	memcpy(before, p.t.extents, sizeof(before));
 	CHECK_EQ(pool_convert(&p, a, PAGES_GIB, 2 * PAGES_GIB, true), 0);
-	CHECK_EQ(p.map[a].nr, 3);
+	CHECK_EQ(pool_extents(&p, a), 3);
 	CHECK_EQ(extents_changed(&p, before, ARRAY_SIZE(before)), 3);
 	states_run_is(&p, a, GROUP, GROUP, ALLOCATED | CONVERTED);
 	CHECK_EQ(pool_convert(&p, a, PAGES_GIB, 2 * PAGES_GIB, false), 0);
-	CHECK_EQ(p.map[a].nr, 1);
+	CHECK_EQ(pool_extents(&p, a), 1);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -171,7 +171,7 @@ static void convert_the_largest_file(const void *arg)
 	CHECK_EQ(pool_convert(&p, a, 0, TOP, true), 0);
 	states_page_is(&p, a, 0, TOP, CONVERTED);
 	states_page_is(&p, a, TOP - 1, TOP, CONVERTED);
-	CHECK(p.map[a].nr <= 3);
+	CHECK(pool_extents(&p, a) <= 3);
 	pool_check(&p);
 	CHECK_EQ(pool_convert(&p, a, TOP / 2 + 1, TOP / 2 + 2, false), 0);
 	states_page_is(&p, a, TOP / 2 + 1, TOP / 2 + 2, 0);
@@ -182,7 +182,7 @@ static void convert_the_largest_file(const void *arg)
 	states_page_is(&p, a, 5, TOP, CONVERTED);
 	pool_check(&p);
 	CHECK_EQ(pool_convert(&p, a, 0, TOP, false), 0);
-	CHECK_EQ(p.map[a].nr, 0);
+	CHECK_EQ(pool_extents(&p, a), 0);
 	/* Who goes on behind the end comes to an end. */
 	states_page_is(&p, a, TOP - 1, TOP, 0);
 	states_page_is(&p, a, TOP, U64_MAX, 0);
@@ -224,7 +224,7 @@ static void states_of_a_file(const void *arg)
 	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 10 * PAGES + 96, 4));
 	CHECK(!gmfs_map_uniform(&p.t, &p.map[a], 10 * PAGES + 96, 8));
 	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 4 * PAGES, 4 * PAGES));
-	CHECK_EQ(gmfs_map_blocks(&p.t, &p.map[a]), 106);
+	CHECK_EQ(p.map[a].blocks, 106);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -241,7 +241,7 @@ static void state_is_bounded(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 0, 700), 0);
 	for (i = 0; i < 700; i++)
 		CHECK_EQ(pool_truncate(&p, a, i, 1), 0);
-	CHECK_EQ(p.map[a].nr, 700);
+	CHECK_EQ(pool_extents(&p, a), 700);
 	gmfs_map_state(&p.t, &p.map[a], 0, &s);
 	CHECK_EQ(s.end, GROUP * PAGES);
 	states_page_is(&p, a, s.end, 700 * PAGES, ALLOCATED | TRUNCATED);

@@ -58,6 +58,7 @@ void states_tests(void);
 void states_blocks_tests(void);
 void states_limits_tests(void);
 void states_random_tests(void);
+void steps_tests(void);
 
 /* Calls @fn with each complaint that a test expects. */
 void check_complaints(void (*fn)(const char *what));

@@ -2,6 +2,7 @@
 /*
  * Operations on tables of unknown origin: what was well formed is so still.
  */
+#include <linux/xarray.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,7 +71,7 @@ static void use_create(struct pool *p)
 		return;
 	CHECK(ino > GUESTMEMFS_ROOT_INO && ino < p->t.nr_inodes);
 	use_unlink(p, ino);
-	memset(&p->map[p->nr_files], 0, sizeof(p->map[0]));
+	gmfs_map_init(&p->map[p->nr_files]);
 	p->ino[p->nr_files++] = ino;
 }
 
@@ -84,6 +85,19 @@ static void use_rename(struct pool *p, u32 ino, u8 letter)
 	p->t.inodes[ino].flags &= ~cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
 }
 
+/* A map cannot be copied. */
+static void use_move_map(struct pool *p, u32 from, u32 to)
+{
+	MA_STATE(mas, &p->map[from].tree, 0, 0);
+	void *entry;
+
+	shim_fail_from = 0;
+	gmfs_map_init(&p->map[to]);
+	mas_for_each(&mas, entry, ULONG_MAX)
+		CHECK_EQ(gmfs_map_insert(&p->t, &p->map[to], xa_to_value(entry)), 0);
+	gmfs_map_destroy(&p->map[from]);
+}
+
 static void use_evict(struct pool *p, u32 file)
 {
 	u32 ino = p->ino[file];
@@ -95,7 +109,8 @@ static void use_evict(struct pool *p, u32 file)
 	gmfs_inode_free(&p->t, ino);
 	p->nr_files--;
 	p->ino[file] = p->ino[p->nr_files];
-	p->map[file] = p->map[p->nr_files];
+	if (file < p->nr_files)
+		use_move_map(p, p->nr_files, file);
 }
 
 static void use_block(const struct gmfs_tables *t, u32 block)
@@ -160,7 +175,7 @@ static void use_other(struct pool *p, u32 file, const u8 op[USE_OP], u64 logical
 		err = pool_ready(p, file, logical, count);
 		break;
 	case OP_NAME:
-		gmfs_map_drop_truncated(&p->t, &p->map[file]);
+		CHECK_EQ(gmfs_map_edit(&p->t, &p->map[file], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
 		break;
 	default:
 		/* Neither end is one of a block. */
@@ -217,15 +232,16 @@ static void use_once(struct pool *p, const u8 op[USE_OP])
 /* The next kernel finds the extents that this one had, in the same order. */
 static void use_compare_maps(const struct pool *p, const struct gmfs_index *index)
 {
-	u32 i, n, at;
+	u32 i, n, at, nr;
 
 	for (i = 0; i < p->nr_files; i++) {
 		for (at = 0; at < index->nr; at++)
 			if (le32_to_cpu(p->t.extents[index->slots[at]].ino) == p->ino[i])
 				break;
-		CHECK(index->nr - at >= p->map[i].nr);
-		for (n = 0; n < p->map[i].nr; n++)
-			CHECK_EQ(index->slots[at + n], p->map[i].slots[n]);
+		nr = pool_extents(p, i);
+		CHECK(index->nr - at >= nr);
+		for (n = 0; n < nr; n++)
+			CHECK_EQ(index->slots[at + n], pool_slot(p, i, n));
 		if (at + n < index->nr)
 			CHECK(le32_to_cpu(p->t.extents[index->slots[at + n]].ino) != p->ino[i]);
 	}

@@ -369,12 +369,14 @@ TEST_F(in_pool, fiemap_into_itself)
 TEST_F(in_pool, fiemap_without_privilege)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), status;
-	int other = file_make(&self->p, "other", BLOCK);
+	int other = file_make(&self->p, "other", 2 * BLOCK);
 	union extents e;
 	pid_t pid;
 
+	/* The other file's blocks go before and behind the first one. */
 	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
 	ASSERT_EQ(0, fallocate(other, 0, 0, BLOCK));
+	ASSERT_EQ(0, fallocate(other, 0, BLOCK, BLOCK));
 	ASSERT_EQ(0, fallocate(fd, 0, BLOCK, BLOCK));
 	ASSERT_EQ(0, all_extents(fd, &e));
 	EXPECT_EQ(2, e.map.fm_mapped_extents);
