@@ -151,7 +151,8 @@ static void cost_is_bounded(const void *arg)
 	cost_of(4096, *(const u8 *)arg, &large);
 	for (i = 0; i < ARRAY_SIZE(small.find); i++) {
 		CHECK_EQ(large.find[i], small.find[i]);
-		CHECK(large.find[i] > 0 && large.find[i] < 4000);
+		/* Without optimisation, for coverage, it is twice as much. */
+		CHECK(large.find[i] > 0 && large.find[i] < 8000);
 	}
 	CHECK_EQ(large.take, small.take);
 	CHECK_EQ(large.release, small.release);
