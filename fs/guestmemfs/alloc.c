@@ -343,9 +343,13 @@ static void gmfs_alloc_count_entries(struct gmfs_tables *t)
 		gmfs_ids_take(&t->inode_ids, i);
 		t->free_inodes--;
 	}
-	for (i = 0; i < extents; i++)
-		if (t->extents[i].ino)
-			gmfs_ids_take(&t->extent_ids, i);
+	t->used_slots = 0;
+	for (i = 0; i < extents; i++) {
+		if (!t->extents[i].ino)
+			continue;
+		gmfs_ids_take(&t->extent_ids, i);
+		t->used_slots++;
+	}
 }
 
 /**

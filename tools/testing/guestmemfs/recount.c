@@ -34,8 +34,11 @@ static void recount_entries(const struct gmfs_tables *t)
 {
 	const struct guestmemfs_super_live *live = &t->super->live;
 	u32 inodes = le32_to_cpu(live->used_inodes), extents = le32_to_cpu(live->used_extents);
-	u32 maps = le32_to_cpu(live->used_maps), i;
+	u32 maps = le32_to_cpu(live->used_maps), slots = 0, i;
 
+	for (i = 0; i < extents; i++)
+		slots += !!t->extents[i].ino;
+	CHECK_EQ(t->used_slots, slots);
 	for (i = 1; i < t->nr_inodes; i++)
 		CHECK_EQ(ids_bit(&t->inode_ids, 0, i), i >= inodes || !t->inodes[i].mode);
 	for (i = 0; i < t->nr_extents; i++)
