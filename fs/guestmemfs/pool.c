@@ -109,7 +109,8 @@ int gmfs_change_begin(struct gmfs_pool *pool)
 {
 	int err = down_read_killable(&pool->changes);
 
-	if (!err && pool->frozen) {
+	/* It grows under this lock alone. A thaw may lower it at any time. */
+	if (!err && READ_ONCE(pool->frozen)) {
 		up_read(&pool->changes);
 		err = -EBUSY;
 	}

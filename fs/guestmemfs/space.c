@@ -156,7 +156,8 @@ static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
 	guard(rwsem_write)(&gi->map_lock);
-	gmfs_edit_count(ed);
+	if (fill->pending)
+		gmfs_edit_count(ed);
 	guard(mutex)(&pool->lock);
 	gi->filling = NULL;
 	gmfs_fill_end(fill);
@@ -233,6 +234,12 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count, struct g
 	return err;
 }
 
+/* Can an entry of @count blocks map the begin of a run? */
+static bool gmfs_run_serves(const struct gmfs_run *run, u64 count)
+{
+	return run->block != GMFS_NO_BLOCK && run->count >= count && run->block % count == 0;
+}
+
 /**
  * gmfs_file_entry - the blocks behind a page table entry, allocated if need be
  * @inode: the file; its invalidate_lock is held
@@ -277,12 +284,15 @@ int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
 	}
 	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED)
 		return -EFAULT;
-	if (run->block != GMFS_NO_BLOCK && run->flags & GMFS_EXTENT_PENDING) {
+	if (!gmfs_run_serves(run, count))
+		return -EAGAIN;
+	if (run->flags & GMFS_EXTENT_PENDING) {
 		err = gmfs_file_claim(inode, logical, count, run);
 		if (err)
 			return err;
+		/* Another fault may have claimed a part of it, which is now an extent by itself. */
+		if (!gmfs_run_serves(run, count))
+			return -EAGAIN;
 	}
-	if (run->block == GMFS_NO_BLOCK || run->count < count || run->block % count)
-		return -EAGAIN;
 	return gmfs_zero_blocks(inode, run->block, count);
 }
