@@ -13,14 +13,7 @@ static enum { NOTHING, FILL_BEGIN, FILL_STEP, EDIT_BEGIN, EDIT_STEP } todo;
 
 static void engine_edit_new(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last)
 {
-	ed = (struct gmfs_edit){
-		.t	= &p->t,
-		.map	= &p->map[file],
-		.ino	= p->ino[file],
-		.op	= op,
-		.first	= first,
-		.last	= last,
-	};
+	ed = pool_edit(p, file, op, first, last);
 	todo = EDIT_BEGIN;
 }
 

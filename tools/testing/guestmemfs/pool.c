@@ -126,18 +126,23 @@ int pool_ready(struct pool *p, u32 file, u64 logical, u64 count)
 	return gmfs_map_edit(&p->t, &p->map[file], GMFS_READY, logical, count);
 }
 
+struct gmfs_edit pool_edit(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last)
+{
+	return (struct gmfs_edit){
+		.t	= &p->t,
+		.map	= &p->map[file],
+		.ino	= p->ino[file],
+		.op	= op,
+		.first	= first,
+		.last	= last,
+	};
+}
+
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
 {
-	struct gmfs_edit ed = {
-		.t		= &p->t,
-		.map		= &p->map[file],
-		.ino		= p->ino[file],
-		.op		= GMFS_CONVERT,
-		.first		= first,
-		.last		= last,
-		.converted	= converted,
-	};
+	struct gmfs_edit ed = pool_edit(p, file, GMFS_CONVERT, first, last);
 
+	ed.converted = converted;
 	return first < last ? gmfs_edit_all(&ed) : 0;
 }
 
@@ -329,6 +334,44 @@ void pool_unchanged(const struct pool *p, const struct pool_copy *copy)
 	s->live.used_extents = cpu_to_le32(used);
 	CHECK(!memcmp(copy->meta, p->meta, p->meta_size));
 	CHECK(!memcmp(&copy->t, &p->t, sizeof(p->t)));
+}
+
+static u32 pool_no_memory_once(struct pool *p, int (*op)(struct pool *p))
+{
+	struct pool_copy copy;
+	u32 i;
+	int err;
+
+	pool_keep(p, &copy);
+	for (i = 1; i < 100; i++) {
+		shim_allocations = 0;
+		shim_fail_from = i;
+		err = op(p);
+		shim_fail_from = 0;
+		if (!err)
+			break;
+		CHECK_EQ(err, -ENOMEM);
+		pool_unchanged(p, &copy);
+		pool_check(p);
+	}
+	CHECK_EQ(err, 0);
+	pool_check(p);
+	free(copy.meta);
+	return i - 1;
+}
+
+void pool_no_memory(void (*make)(struct pool *p, u32 extents), int (*op)(struct pool *p))
+{
+	u32 extents, failed = 0;
+
+	for (extents = 0; extents < 40; extents++) {
+		struct pool p;
+
+		make(&p, extents);
+		failed += pool_no_memory_once(&p, op);
+		pool_free(&p);
+	}
+	CHECK(failed);
 }
 
 void pool_fix_crc(void *meta, u64 meta_size)

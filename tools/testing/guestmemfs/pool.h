@@ -51,6 +51,8 @@ int pool_ready(struct pool *p, u32 file, u64 logical, u64 count);
 u32 map_extents(const struct gmfs_extmap *map);
 u32 pool_extents(const struct pool *p, u32 file);
 u32 pool_slot(const struct pool *p, u32 file, u32 index);
+/* An edit of pages from @first to before @last, not begun. */
+struct gmfs_edit pool_edit(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last);
 /* Of pages from @first to before @last. */
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted);
 /* The pool's block of a file's block, or GMFS_NO_BLOCK. */
@@ -75,6 +77,12 @@ struct pool_copy {
 
 void pool_keep(const struct pool *p, struct pool_copy *copy);
 void pool_unchanged(const struct pool *p, const struct pool_copy *copy);
+/*
+ * @op on what @make makes, with each allocation failing in its turn: -ENOMEM, and nothing has
+ * changed. A tree needs memory now and then, as its nodes are full: so with more and more
+ * extents, and at least once an allocation has to fail.
+ */
+void pool_no_memory(void (*make)(struct pool *p, u32 extents), int (*op)(struct pool *p));
 void pool_fix_crc(void *meta, u64 meta_size);
 
 /* Deterministic: the same on every machine. */

@@ -287,42 +287,9 @@ static void memory_pool(struct pool *p, u32 extents)
 	CHECK_EQ(pool_truncate(p, a, 41, 4), 0);
 }
 
-/* With each allocation failing in its turn: -ENOMEM, and nothing has changed. */
-static u32 no_memory_once(const struct memory_case *m, u32 extents)
-{
-	struct pool_copy copy;
-	struct pool p;
-	u32 i;
-	int err;
-
-	memory_pool(&p, extents);
-	pool_keep(&p, &copy);
-	for (i = 1; i < 100; i++) {
-		shim_allocations = 0;
-		shim_fail_from = i;
-		err = m->op(&p);
-		shim_fail_from = 0;
-		if (!err)
-			break;
-		CHECK_EQ(err, -ENOMEM);
-		pool_unchanged(&p, &copy);
-		pool_check(&p);
-	}
-	CHECK_EQ(err, 0);
-	pool_check(&p);
-	free(copy.meta);
-	pool_free(&p);
-	return i - 1;
-}
-
-/* A tree needs memory now and then, as its nodes are full. */
 static void no_memory(const void *arg)
 {
-	u32 extents, failed = 0;
-
-	for (extents = 0; extents < 40; extents++)
-		failed += no_memory_once(arg, extents);
-	CHECK(failed);
+	pool_no_memory(memory_pool, ((const struct memory_case *)arg)->op);
 }
 
 void states_limits_tests(void)

@@ -21,19 +21,6 @@ static void steps_full_of_states(struct pool *p, u32 file, u32 left)
 		CHECK_EQ(pool_convert(p, file, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
 }
 
-static struct gmfs_edit steps_edit(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last)
-{
-	return (struct gmfs_edit){
-		.t		= &p->t,
-		.map		= &p->map[file],
-		.ino		= p->ino[file],
-		.op		= op,
-		.first		= first,
-		.last		= last,
-		.converted	= true,
-	};
-}
-
 static void steps_begin(struct gmfs_edit *ed)
 {
 	CHECK_EQ(gmfs_edit_count(ed), 0);
@@ -65,7 +52,8 @@ static void maps_are_not_stolen(const void *arg)
 	for (i = 0; i < 510; i++)
 		CHECK_EQ(pool_convert(&p, b, i * PAGES + 1, i * PAGES + 2, true), 0);
 	CHECK_EQ(p.t.free_maps, 0);
-	ed = steps_edit(&p, a, GMFS_CONVERT, 1, 250 * PAGES);
+	ed = pool_edit(&p, a, GMFS_CONVERT, 1, 250 * PAGES);
+	ed.converted = true;
 	steps_begin(&ed);
 	CHECK(gmfs_edit_step(&ed));
 	CHECK_EQ(p.t.free_maps, 1);
@@ -95,7 +83,8 @@ static void states_are_not_stolen(const void *arg)
 		CHECK_EQ(pool_fill(&p, a, 101 + 2 * i, 1), 0);
 	steps_full_of_states(&p, b, 0);
 	CHECK_EQ(pool_convert(&p, b, TOP - PAGES, TOP, true), -ENOSPC);
-	ed = steps_edit(&p, a, GMFS_CONVERT, 0, 221 * PAGES);
+	ed = pool_edit(&p, a, GMFS_CONVERT, 0, 221 * PAGES);
+	ed.converted = true;
 	steps_begin(&ed);
 	CHECK(gmfs_edit_step(&ed));
 	states = p.t.nr_states;
@@ -125,11 +114,21 @@ static struct gmfs_fill steps_fill(struct pool *p, u32 file, u64 from, u64 end)
 	return fill;
 }
 
+/* As the kernel does: nobody comes between the end of the fill and the begin of the edit. */
+static void steps_undo(struct pool *p, u32 file, struct gmfs_fill *fill)
+{
+	struct gmfs_edit ed = pool_edit(p, file, GMFS_ABORT, fill->from * PAGES, fill->end * PAGES);
+
+	CHECK_EQ(gmfs_edit_count(&ed), 0);
+	gmfs_fill_end(fill);
+	CHECK_EQ(gmfs_edit_begin(&ed), 0);
+	steps_end(&ed);
+}
+
 /* A fill that is undone needs the states again that it had no need of. */
 static void states_are_kept_for_the_undoing(const void *arg)
 {
 	struct gmfs_fill fill;
-	struct gmfs_edit ed;
 	struct pool p;
 	u32 a, b;
 
@@ -143,11 +142,7 @@ static void states_are_kept_for_the_undoing(const void *arg)
 	CHECK_EQ(gmfs_fill_step(&fill), 0);
 	CHECK_EQ(p.t.nr_states, 959);
 	CHECK_EQ(pool_convert(&p, b, TOP - PAGES, TOP, true), -ENOSPC);
-	ed = steps_edit(&p, a, GMFS_ABORT, 0, 50 * PAGES);
-	CHECK_EQ(gmfs_edit_count(&ed), 0);
-	gmfs_fill_end(&fill);
-	CHECK_EQ(gmfs_edit_begin(&ed), 0);
-	steps_end(&ed);
+	steps_undo(&p, a, &fill);
 	CHECK_EQ(p.t.nr_states, 960);
 	CHECK_EQ(p.t.free_blocks, 64);
 	states_run_is(&p, a, 0, 50, CONVERTED);
@@ -159,7 +154,6 @@ static void states_are_kept_for_the_undoing(const void *arg)
 static void fills_lend_blocks(const void *arg)
 {
 	struct gmfs_fill fill;
-	struct gmfs_edit ed;
 	struct pool p;
 	u64 lent;
 	u32 a;
@@ -180,11 +174,7 @@ static void fills_lend_blocks(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 63, 1), 0);
 	while (gmfs_fill_step(&fill))
 		;
-	ed = steps_edit(&p, a, GMFS_ABORT, 0, 64 * PAGES);
-	CHECK_EQ(gmfs_edit_count(&ed), 0);
-	gmfs_fill_end(&fill);
-	CHECK_EQ(gmfs_edit_begin(&ed), 0);
-	steps_end(&ed);
+	steps_undo(&p, a, &fill);
 	/* What the fault got is not undone. */
 	CHECK_EQ(p.t.free_blocks, 63);
 	CHECK(pool_block(&p, a, 63) != GMFS_NO_BLOCK);
