@@ -164,6 +164,26 @@ no_memory()
 		"stop something, or raise the limit of the container"
 }
 
+# host_tsc_khz: how fast the time stamp counter of this host is. An emulated processor has it,
+# too. A kernel that measures it against the emulated PIT, beside others, may find a fiftieth of
+# that, and all of its clocks are fifty times too fast then.
+host_tsc_khz()
+{
+	local bin
+
+	if [ -n "${TSC_KHZ:-}" ] || [ "$(uname -m)" != x86_64 ]; then
+		return 0
+	fi
+	bin=$(mktemp) || die "there is no room for a temporary file"
+	if gcc -O2 -o "$bin" "$REPO/scripts/tsc-khz.c"; then
+		TSC_KHZ=$("$bin") || TSC_KHZ=
+	fi
+	rm -f "$bin"
+	[[ ${TSC_KHZ:-} =~ ^[1-9][0-9]{5,7}$ ]] ||
+		die "the rate of this host's time stamp counter cannot be found out, TSC_KHZ='${TSC_KHZ:-}'"
+	export TSC_KHZ
+}
+
 # host_slowness: 1 on a host like those that the time limits were made on, 2 on one that takes up
 # to twice as long, and so on, by the processor time of something small.
 host_slowness()
