@@ -180,7 +180,7 @@ host_tsc_khz()
 	fi
 	rm -f "$bin"
 	[[ ${TSC_KHZ:-} =~ ^[1-9][0-9]{5,7}$ ]] ||
-		die "the rate of this host's time stamp counter cannot be found out, TSC_KHZ='${TSC_KHZ:-}'"
+		die "this host's time stamp counter has no rate that can be, TSC_KHZ='${TSC_KHZ:-}'"
 	export TSC_KHZ
 }
 
