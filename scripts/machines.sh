@@ -164,23 +164,24 @@ no_memory()
 		"stop something, or raise the limit of the container"
 }
 
-# host_tsc_khz: how fast the time stamp counter of this host is. An emulated processor has it,
-# too. A kernel that measures it against the emulated PIT, beside others, may find a fiftieth of
-# that, and all of its clocks are fifty times too fast then.
+# host_tsc_khz: how fast the time stamp counter of this host is, which an emulated processor has
+# as well. A kernel that measures the counter against the emulated PIT, on a busy host, may find
+# a fiftieth of that rate, and all clocks of the machine are fifty times too fast then.
 host_tsc_khz()
 {
 	local bin
 
-	if [ -n "${TSC_KHZ:-}" ] || [ "$(uname -m)" != x86_64 ]; then
-		return 0
+	[ "$(uname -m)" = x86_64 ] || return 0
+	if [ -z "${TSC_KHZ:-}" ]; then
+		need gcc
+		bin=$(mktemp) || die "there is no room for a temporary file"
+		if gcc -O2 -o "$bin" "$REPO/scripts/tsc-khz.c"; then
+			TSC_KHZ=$("$bin") || TSC_KHZ=
+		fi
+		rm -f "$bin"
 	fi
-	bin=$(mktemp) || die "there is no room for a temporary file"
-	if gcc -O2 -o "$bin" "$REPO/scripts/tsc-khz.c"; then
-		TSC_KHZ=$("$bin") || TSC_KHZ=
-	fi
-	rm -f "$bin"
 	[[ ${TSC_KHZ:-} =~ ^[1-9][0-9]{5,7}$ ]] ||
-		die "this host's time stamp counter has no rate that can be, TSC_KHZ='${TSC_KHZ:-}'"
+		die "TSC_KHZ='${TSC_KHZ:-}' must be the rate of the time stamp counter, in kHz"
 	export TSC_KHZ
 }
 
