@@ -22,8 +22,10 @@
 void gmfs_map_init(struct gmfs_extmap *map)
 {
 	mt_init_flags(&map->tree, MT_FLAGS_LOCK_EXTERN);
+	mt_init_flags(&map->cover, MT_FLAGS_LOCK_EXTERN);
 	/* Lockdep does not know the lock: a map that nobody else has needs none. */
 	mt_on_stack(map->tree);
+	mt_on_stack(map->cover);
 	map->blocks = 0;
 }
 
@@ -34,6 +36,7 @@ void gmfs_map_init(struct gmfs_extmap *map)
 void gmfs_map_destroy(struct gmfs_extmap *map)
 {
 	__mt_destroy(&map->tree);
+	__mt_destroy(&map->cover);
 	map->blocks = 0;
 }
 

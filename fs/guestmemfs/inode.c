@@ -48,7 +48,6 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	INIT_LIST_HEAD(&gi->bindings);
 	INIT_LIST_HEAD(&gi->pins);
 	gi->truncating = false;
-	gi->filling = NULL;
 	return &gi->vfs_inode;
 }
 

@@ -133,7 +133,6 @@ struct gmfs_pool {
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
  * @pins: who holds frames, each with a reference; under invalidate_lock
  * @truncating: blocks are on their way out, or were; under @map_lock
- * @filling: the fill in progress, or NULL; under @map_lock
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
@@ -145,7 +144,6 @@ struct gmfs_inode {
 	struct list_head bindings;
 	struct list_head pins;
 	bool truncating;
-	struct gmfs_fill *filling;
 	struct inode vfs_inode;
 };
 

@@ -19,14 +19,25 @@ static u32 gmfs_left(u32 total, u32 nr_free, u32 max)
 }
 
 /**
- * gmfs_blocks_left - how many blocks can still be taken
+ * gmfs_blocks_free - how many blocks files can still get, all of them together
  * @t: the pool's tables
  *
- * Return: those that are free, or what is left of @max_blocks, without those that are promised.
+ * Return: those that are free, or what is left of @max_blocks.
+ */
+u32 gmfs_blocks_free(const struct gmfs_tables *t)
+{
+	return gmfs_left(t->total_blocks, t->free_blocks, t->max_blocks);
+}
+
+/**
+ * gmfs_blocks_left - how many blocks can still be taken or reserved
+ * @t: the pool's tables
+ *
+ * Return: those of gmfs_blocks_free() that are not promised to a file.
  */
 u32 gmfs_blocks_left(const struct gmfs_tables *t)
 {
-	u32 left = gmfs_left(t->total_blocks, t->free_blocks, t->max_blocks);
+	u32 left = gmfs_blocks_free(t);
 
 	return left > t->promised_blocks ? left - t->promised_blocks : 0;
 }
@@ -62,7 +73,8 @@ static u32 gmfs_limit_blocks(const struct gmfs_tables *t, const struct gmfs_limi
  * @again: by another mount, which changes nothing that another one has said
  * @why: filled in with a text for people, on an error
  *
- * Return: 0, -EINVAL if more is in use already, or -EBUSY, both with nothing changed.
+ * Return: 0, -EINVAL if more is in use or reserved already, or -EBUSY, both with nothing
+ * changed.
  */
 int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
 		    const char **why)
@@ -74,8 +86,8 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 	if (again && ((t->max_blocks && t->max_blocks != blocks) ||
 		      (t->max_inodes && t->max_inodes != inodes)))
 		return -EBUSY;
-	*why = "size= is less than what is in use";
-	if (blocks && blocks < t->total_blocks - t->free_blocks + t->promised_blocks)
+	*why = "size= is less than what is in use or reserved";
+	if (blocks && blocks < (u64)t->total_blocks - t->free_blocks + t->promised_blocks)
 		return -EINVAL;
 	*why = "nr_inodes= is less than what is in use";
 	if (inodes && inodes < t->nr_inodes - 1 - t->free_inodes)

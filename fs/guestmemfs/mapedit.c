@@ -315,15 +315,28 @@ static void gmfs_edit_hole(const struct gmfs_edit *ed, u64 at, struct gmfs_spot 
 	gmfs_map_store(ed->map, at, spot->end, spot->slot, GFP_KERNEL | __GFP_NOFAIL);
 }
 
+/*
+ * Blocks that somebody holds reserved stay the file's when they are freed. Cuts off what is too
+ * much for one step.
+ */
+static void gmfs_edit_shorten(const struct gmfs_edit *ed, struct gmfs_spot *spot)
+{
+	u64 end = min(spot->end, spot->start + GMFS_STEP_BLOCKS);
+
+	ed->t->promised_blocks += gmfs_covered(ed->map, spot->start, &end);
+	if (end == spot->end)
+		return;
+	spot->end = end;
+	gmfs_map_cut(ed->t, ed->map, end);
+}
+
 /* Gives an extent its new flags. Returns whether there is anything left of it. */
 static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot, u32 now)
 {
 	u32 flags = le32_to_cpu(spot->e->flags), lost = flags & ~now;
 
-	if (lost & GUESTMEMFS_EXTENT_ALLOCATED && le32_to_cpu(spot->e->count) > GMFS_STEP_BLOCKS) {
-		spot->end = spot->start + GMFS_STEP_BLOCKS;
-		gmfs_map_cut(ed->t, ed->map, spot->end);
-	}
+	if (lost & GUESTMEMFS_EXTENT_ALLOCATED)
+		gmfs_edit_shorten(ed, spot);
 	gmfs_edit_free(ed, spot->e, lost);
 	ed->t->nr_states -= flags && gmfs_is_state(flags);
 	if (!now) {

@@ -2,10 +2,10 @@
 /*
  * Blocks for those parts of a file that have none.
  *
- * A fill is counted, begun, done in steps and ended. The blocks are promised to it from the
- * beginning, so that there are enough. What can fail on the way is memory for the tree, and a
- * caller may give up at a signal: until all is there the new extents are pending, and an edit
- * finds them that undoes the fill.
+ * A fill is counted, begun, done in steps and ended. It holds its part of the file reserved from
+ * beginning to end, so that there are enough blocks. What can fail on the way is memory for the
+ * tree, and a caller may give up at a signal: until all is there the new extents are pending,
+ * and an edit finds them that undoes the fill.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -174,6 +174,7 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 		.ino		= cpu_to_le32(fill->ino),
 		.map		= cpu_to_le32(run->map),
 	};
+	u64 end, covered;
 	u32 block, got;
 	int err;
 
@@ -182,7 +183,9 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 						 GUESTMEMFS_GROUP_BLOCKS)));
 	gmfs_goal(fill, &want);
 	got = gmfs_find_run(t, &want, &block);
-	run->count = min_t(u64, got, run->count);
+	end = run->logical + min_t(u64, got, run->count);
+	covered = gmfs_covered(fill->map, run->logical, &end);
+	run->count = end - run->logical;
 	got = run->count;
 	/* What is left to do may fail. */
 	if (run->logical + got < fill->end)
@@ -196,6 +199,7 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 		return err;
 	gmfs_take(t, block, got, fill->ino, run->logical);
 	fill->map->blocks += got;
+	t->promised_blocks -= covered;
 	return 0;
 }
 
@@ -223,16 +227,8 @@ static bool gmfs_fill_splits(const struct gmfs_fill *fill)
 	       spot.end > fill->end;
 }
 
-/**
- * gmfs_fill_count - how many blocks a fill needs
- * @fill: the fill
- *
- * Takes time by the number of extents in the part. If the map changes before
- * gmfs_fill_begin(), parts of a file may only get blocks.
- *
- * Return: 0, or -EBUSY if a part is truncated.
- */
-int gmfs_fill_count(struct gmfs_fill *fill)
+/* How many blocks a fill needs. */
+static int gmfs_fill_count(struct gmfs_fill *fill)
 {
 	struct gmfs_run run;
 	u64 at;
@@ -246,6 +242,42 @@ int gmfs_fill_count(struct gmfs_fill *fill)
 		if (run.block == GMFS_NO_BLOCK)
 			fill->missing += run.count;
 	}
+	fill->uncovered = fill->missing;
+	if (fill->missing && !mtree_empty(&fill->map->cover))
+		fill->uncovered = gmfs_uncovered(fill->t, fill->map, fill->from, fill->end);
+	return 0;
+}
+
+/**
+ * gmfs_fill_cover - count the blocks that a fill needs, and hold its part of the file reserved
+ * @fill: the fill
+ *
+ * Takes time by the number of extents and of covered ranges in the part. gmfs_fill_begin() is
+ * due before anybody else has map_lock.
+ *
+ * Return: 0, -ENOMEM, or -EBUSY if a part is truncated, with nothing changed.
+ */
+int gmfs_fill_cover(struct gmfs_fill *fill)
+{
+	int err = gmfs_fill_count(fill);
+
+	return err ?: gmfs_cover(fill->map, fill->from, fill->end);
+}
+
+static int gmfs_fill_start(struct gmfs_fill *fill)
+{
+	struct gmfs_tables *t = fill->t;
+
+	fill->at = fill->from;
+	fill->together = fill->from;
+	fill->pending = fill->more;
+	if (fill->uncovered > gmfs_blocks_left(t))
+		return -ENOSPC;
+	fill->splits = fill->missing && gmfs_fill_splits(fill);
+	if (fill->splits && !gmfs_states_fit(t, 1))
+		return -ENOSPC;
+	fill->promise = (struct gmfs_promise){};
+	gmfs_promise_update(t, &fill->promise, fill->splits, 0);
 	return 0;
 }
 
@@ -257,20 +289,11 @@ int gmfs_fill_count(struct gmfs_fill *fill)
  */
 int gmfs_fill_begin(struct gmfs_fill *fill)
 {
-	struct gmfs_tables *t = fill->t;
+	int err = gmfs_fill_start(fill);
 
-	fill->at = fill->from;
-	fill->together = fill->from;
-	fill->pending = fill->more;
-	if (fill->missing > gmfs_blocks_left(t))
-		return -ENOSPC;
-	fill->splits = fill->missing && gmfs_fill_splits(fill);
-	if (fill->splits && !gmfs_states_fit(t, 1))
-		return -ENOSPC;
-	fill->promise = (struct gmfs_promise){};
-	gmfs_promise_update(t, &fill->promise, fill->splits, 0);
-	t->promised_blocks += fill->missing;
-	return 0;
+	if (!err)
+		fill->t->promised_blocks += fill->uncovered;
+	return err;
 }
 
 /**
@@ -301,8 +324,6 @@ int gmfs_fill_step(struct gmfs_fill *fill)
 			err = gmfs_fill_once(fill, &run);
 			if (err)
 				break;
-			fill->missing -= run.count;
-			fill->t->promised_blocks -= run.count;
 		}
 		fill->at += run.count;
 	}
@@ -313,55 +334,27 @@ int gmfs_fill_step(struct gmfs_fill *fill)
 }
 
 /**
+ * gmfs_fill_uncover - undo gmfs_fill_cover()
+ * @fill: the fill, complete or not
+ *
+ * gmfs_fill_end() is due before anybody else has map_lock, unless gmfs_fill_begin() has failed.
+ */
+void gmfs_fill_uncover(struct gmfs_fill *fill)
+{
+	gmfs_uncover(fill->map, fill->from, fill->end);
+	fill->uncovered = gmfs_uncovered(fill->t, fill->map, fill->from, fill->end);
+}
+
+/**
  * gmfs_fill_end - end a fill
  * @fill: the fill, complete or not
  *
- * What was promised to it and not taken is for others again.
+ * What was promised to it alone and not taken is for others again.
  */
 void gmfs_fill_end(struct gmfs_fill *fill)
 {
 	fill->t->promised_states -= fill->promise.states;
-	fill->t->promised_blocks -= fill->missing;
-	fill->missing = 0;
-}
-
-/**
- * gmfs_fill_lend - let another fill have what was promised to this one
- * @fill: a fill in progress
- * @logical: first block in the file that the other one is about
- * @count: number of blocks
- *
- * For a fault in a part of the file that is being filled, but is not yet.
- *
- * Return: the number of blocks, for gmfs_fill_return() if the other one fails.
- */
-u64 gmfs_fill_lend(struct gmfs_fill *fill, u64 logical, u64 count)
-{
-	u64 end = logical + count, blocks = 0;
-	struct gmfs_run run;
-
-	if (logical < fill->at || end > fill->end)
-		return 0;
-	for (; logical < end; logical += run.count) {
-		gmfs_map_lookup(fill->t, fill->map, logical, &run);
-		run.count = min(run.count, end - logical);
-		if (run.block == GMFS_NO_BLOCK)
-			blocks += run.count;
-	}
-	fill->missing -= blocks;
-	fill->t->promised_blocks -= blocks;
-	return blocks;
-}
-
-/**
- * gmfs_fill_return - undo gmfs_fill_lend()
- * @fill: the fill in progress
- * @blocks: what it returned
- */
-void gmfs_fill_return(struct gmfs_fill *fill, u64 blocks)
-{
-	fill->missing += blocks;
-	fill->t->promised_blocks += blocks;
+	fill->t->promised_blocks -= fill->uncovered;
 }
 
 /**
@@ -391,15 +384,16 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	};
 	int err, undone;
 
+	/* Nobody else can take blocks before it is through, so that it reserves none. */
 	err = gmfs_fill_count(&fill);
 	if (!err)
-		err = gmfs_fill_begin(&fill);
+		err = gmfs_fill_start(&fill);
 	if (err)
 		return err;
 	do {
 		err = gmfs_fill_step(&fill);
 	} while (err > 0);
-	gmfs_fill_end(&fill);
+	t->promised_states -= fill.promise.states;
 	if (!fill.pending)
 		return err;
 	undone = gmfs_map_edit(t, map, err ? GMFS_ABORT : GMFS_COMMIT, logical, count);

@@ -40,7 +40,8 @@ static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole
 	/* Others may have got blocks since the caller looked. */
 	gmfs_map_lookup(t, gi->map, logical, &run);
 	if (run.block != GMFS_NO_BLOCK || run.count < count ||
-	    !gmfs_find_full_group(t, &group) || gmfs_blocks_left(t) < count)
+	    !gmfs_find_full_group(t, &group) ||
+	    gmfs_uncovered(t, gi->map, logical, logical + count) > gmfs_blocks_left(t))
 		return -EAGAIN;
 	return gmfs_map_fill(t, gi->map, inode->i_ino, logical, count);
 }
@@ -60,7 +61,6 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	u64 lent = 0;
 	u32 free;
 	int err;
 
@@ -72,11 +72,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	if (err)
 		return err;
 	free = pool->tables.free_blocks;
-	if (gi->filling)
-		lent = gmfs_fill_lend(gi->filling, logical, count);
 	err = gmfs_allocate(inode, logical, count, whole);
-	if (err && gi->filling)
-		gmfs_fill_return(gi->filling, lent);
 	gmfs_trace_blocks(pool, inode->i_ino, free);
 	gmfs_pool_end(pool);
 	gmfs_update_blocks(inode);
@@ -111,13 +107,13 @@ static int gmfs_fill_prepare(struct inode *inode, struct gmfs_fill *fill)
 	fill->map = gi->map;
 	fill->ino = inode->i_ino;
 	guard(rwsem_write)(&gi->map_lock);
-	err = gmfs_fill_count(fill);
+	err = gmfs_fill_cover(fill);
 	if (err)
 		return err;
-	guard(mutex)(&pool->lock);
-	err = gmfs_fill_begin(fill);
-	if (!err)
-		gi->filling = fill;
+	scoped_guard(mutex, &pool->lock)
+		err = gmfs_fill_begin(fill);
+	if (err)
+		gmfs_fill_uncover(fill);
 	return err;
 }
 
@@ -156,10 +152,10 @@ static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
 	guard(rwsem_write)(&gi->map_lock);
+	gmfs_fill_uncover(fill);
 	if (fill->pending)
 		gmfs_edit_count(ed);
 	guard(mutex)(&pool->lock);
-	gi->filling = NULL;
 	gmfs_fill_end(fill);
 	/* There is room for what was there before: it was promised to the fill. */
 	if (fill->pending && WARN_ON_ONCE(gmfs_edit_begin(ed))) {

@@ -92,7 +92,7 @@ struct gmfs_group_lists;
  * @promised_states: how many more edits in progress may make
  * @promised_maps: map entries that edits in progress may take
  * @used_slots: entries of @extents in use
- * @promised_blocks: blocks that fills in progress will take
+ * @promised_blocks: blocks that parts of files lack that are held reserved, see reserve.c
  * @free_maps: unused entries of @maps
  * @nr_groups: entries of @groups
  * @full_groups: groups of which all blocks are free
@@ -144,13 +144,15 @@ struct gmfs_tables {
 /**
  * struct gmfs_extmap - the extents of one file, by offset
  * @tree: from ranges of blocks of the file to entries of the extent table
+ * @cover: from ranges of blocks of the file to the number of those who hold them reserved
  * @blocks: blocks that the file has, those that are truncated included
  *
  * gmfs_map_init() comes first. An empty map needs no memory. The structure stays where it is:
- * the nodes of the tree point to it.
+ * the nodes of the trees point to it.
  */
 struct gmfs_extmap {
 	struct maple_tree tree;
+	struct maple_tree cover;
 	u64 blocks;
 };
 
@@ -266,16 +268,18 @@ struct gmfs_edit {
  * @more: something else may fail after the fill, which is to be undone then
  * @at: block in the file where the next step begins
  * @missing: blocks that are to be allocated
+ * @uncovered: as many of them are not promised to the file, or will not be any more
  * @together: as far as no block of the file has memory from @at on
  * @splits: one extent without blocks becomes two, with blocks in between
  * @promise: states that are needed for that, or to undo the fill
  * @pending: there are pending extents
  *
- * The caller fills in the fields up to @more. gmfs_fill_count() and gmfs_fill_begin() may fail,
- * with nothing changed. After them gmfs_fill_step() is due until there is no more to do or it
- * fails, and then gmfs_fill_end(). If @pending is set, an edit from @from to @end is due that
- * commits or aborts, begun before the pool's lock is released after gmfs_fill_end(). Until then
- * the blocks are the file's, and marked.
+ * The caller fills in the fields up to @more. gmfs_fill_cover() and gmfs_fill_begin() may fail,
+ * with nothing changed; gmfs_fill_uncover() is due after the first one if the second one fails.
+ * After them gmfs_fill_step() is due until there is no more to do or it fails, and then
+ * gmfs_fill_uncover() and gmfs_fill_end(). If @pending is set, an edit from @from to @end is due
+ * that commits or aborts, begun before the pool's lock is released after gmfs_fill_end(). Until
+ * then the blocks are the file's, and marked.
  */
 struct gmfs_fill {
 	struct gmfs_tables *t;
@@ -286,6 +290,7 @@ struct gmfs_fill {
 	bool more;
 	u64 at;
 	u64 missing;
+	u64 uncovered;
 	u64 together;
 	bool splits;
 	bool pending;
@@ -378,6 +383,7 @@ struct gmfs_limits {
 	bool has_inodes;
 };
 
+u32 gmfs_blocks_free(const struct gmfs_tables *t);
 u32 gmfs_blocks_left(const struct gmfs_tables *t);
 u32 gmfs_inodes_left(const struct gmfs_tables *t);
 int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
@@ -391,13 +397,19 @@ void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run);
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
 
+/* reserve.c */
+int gmfs_cover(struct gmfs_extmap *map, u64 from, u64 end);
+void gmfs_uncover(struct gmfs_extmap *map, u64 from, u64 end);
+u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 from, u64 end);
+u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end);
+int gmfs_promise_blocks(struct gmfs_tables *t, u64 blocks);
+
 /* mapfill.c */
-int gmfs_fill_count(struct gmfs_fill *fill);
+int gmfs_fill_cover(struct gmfs_fill *fill);
 int gmfs_fill_begin(struct gmfs_fill *fill);
 int gmfs_fill_step(struct gmfs_fill *fill);
+void gmfs_fill_uncover(struct gmfs_fill *fill);
 void gmfs_fill_end(struct gmfs_fill *fill);
-u64 gmfs_fill_lend(struct gmfs_fill *fill, u64 logical, u64 count);
-void gmfs_fill_return(struct gmfs_fill *fill, u64 blocks);
 int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 		  u64 logical, u64 count);
 

@@ -9,7 +9,15 @@ bool engine_locked;
 /* What is in progress, and what of it is to be done under the lock next. */
 static struct gmfs_fill fill;
 static struct gmfs_edit ed;
-static enum { NOTHING, FILL_BEGIN, FILL_STEP, EDIT_BEGIN, EDIT_STEP } todo;
+static enum {
+	NOTHING,
+	FILL_BEGIN,
+	FILL_STEP,
+	FILL_UNCOVER,
+	FILL_END,
+	EDIT_BEGIN,
+	EDIT_STEP,
+} todo;
 
 static void engine_edit_new(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last)
 {
@@ -43,7 +51,7 @@ static int engine_fill_begin(struct pool *p, u32 file, u64 from, u64 end)
 	};
 	todo = FILL_BEGIN;
 	engine_locked = false;
-	return gmfs_fill_count(&fill);
+	return gmfs_fill_cover(&fill);
 }
 
 int engine_fill(struct pool *p, u32 file, u64 *at, u64 end)
@@ -66,6 +74,14 @@ int engine_fill(struct pool *p, u32 file, u64 *at, u64 end)
 		err = gmfs_fill_step(&fill);
 		if (err)
 			return min(err, 0);
+		todo = FILL_UNCOVER;
+		break;
+	case FILL_UNCOVER:
+		engine_locked = false;
+		gmfs_fill_uncover(&fill);
+		todo = FILL_END;
+		break;
+	case FILL_END:
 		gmfs_fill_end(&fill);
 		if (fill.pending)
 			engine_edit_new(p, file, GMFS_COMMIT, fill.from * GROUP, end * GROUP);

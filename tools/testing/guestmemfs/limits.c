@@ -56,6 +56,33 @@ static void size_limits_blocks(const void *arg)
 	pool_free(&p);
 }
 
+/* Nor can what is reserved be limited away, and a limit counts for reservations. */
+static void size_and_reservations(const void *arg)
+{
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, 10), 0);
+	CHECK_EQ(pool_reserve(&p, a, 5, 15), 0);
+	CHECK_EQ(limit_size(&p, 38 * MIB, 0, false), -EINVAL);
+	CHECK_EQ(p.t.max_blocks, 0);
+	CHECK_EQ(limit_size(&p, 40 * MIB, 0, false), 0);
+	CHECK_EQ(gmfs_blocks_free(&p.t), 10);
+	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
+	CHECK_EQ(pool_reserve(&p, a, 20, 1), -ENOSPC);
+	CHECK_EQ(limit_size(&p, 42 * MIB, 0, false), 0);
+	CHECK_EQ(pool_reserve(&p, a, 20, 2), -ENOSPC);
+	CHECK_EQ(pool_reserve(&p, a, 20, 1), 0);
+	pool_unreserve(&p, a, 20, 1);
+	pool_unreserve(&p, a, 5, 15);
+	CHECK_EQ(limit_size(&p, 20 * MIB, 0, false), 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
 struct size_case {
 	u64 size;
 	u32 percent;
@@ -182,6 +209,7 @@ void limits_tests(void)
 
 	TEST(size_limits_blocks);
 	TEST(size_is_set);
+	TEST(size_and_reservations);
 	TEST(inodes_are_limited);
 	for (i = 0; i < ARRAY_SIZE(amounts); i++)
 		test_add(amount_is_understood, &amounts[i], "amount '%s'", amounts[i].text);

@@ -158,6 +158,8 @@ int main(int argc, char **argv)
 	check_states_tests();
 	cmdline_tests();
 	limits_tests();
+	reserve_tests();
+	reserve_random_tests();
 	handover_tests();
 	golden_tests();
 	golden_states_tests();

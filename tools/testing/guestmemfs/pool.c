@@ -111,6 +111,43 @@ int pool_fill(struct pool *p, u32 file, u64 logical, u64 count)
 	return gmfs_map_fill(&p->t, &p->map[file], p->ino[file], logical, count);
 }
 
+int pool_reserve(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	u64 missing = gmfs_uncovered(&p->t, &p->map[file], logical, logical + count);
+	int err = gmfs_cover(&p->map[file], logical, logical + count);
+
+	if (err)
+		return err;
+	err = gmfs_promise_blocks(&p->t, missing);
+	if (err)
+		gmfs_uncover(&p->map[file], logical, logical + count);
+	return err;
+}
+
+void pool_unreserve(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	gmfs_uncover(&p->map[file], logical, logical + count);
+	p->t.promised_blocks -= gmfs_uncovered(&p->t, &p->map[file], logical, logical + count);
+}
+
+u32 pool_covers(const struct pool *p, u32 file)
+{
+	MA_STATE(mas, (struct maple_tree *)&p->map[file].cover, 0, 0);
+	unsigned long last = 0, holders = 0;
+	void *entry;
+	u32 nr = 0;
+
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		if (nr && mas.index == last + 1)
+			CHECK(xa_to_value(entry) != holders);
+		CHECK(mas.last < GMFS_MAX_LOGICAL);
+		holders = xa_to_value(entry);
+		last = mas.last;
+		nr++;
+	}
+	return nr;
+}
+
 int pool_punch(struct pool *p, u32 file, u64 logical, u64 count)
 {
 	return gmfs_map_edit(&p->t, &p->map[file], GMFS_PUNCH, logical, count);
@@ -242,16 +279,44 @@ static u32 pool_check_file(const struct pool *p, u32 file, u32 *states, u32 *mix
 	return nr;
 }
 
-/* And it is counted, and promised to nobody. */
+/* How many blocks of a file's covered parts have no memory. */
+static u64 pool_check_covers(const struct pool *p, u32 file)
+{
+	MA_STATE(mas, (struct maple_tree *)&p->map[file].cover, 0, 0);
+	u64 missing = 0, from, to;
+	void *entry, *slot;
+
+	pool_covers(p, file);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		MA_STATE(part, (struct maple_tree *)&p->map[file].tree, mas.index, mas.index);
+
+		missing += mas.last - mas.index + 1;
+		mas_for_each(&part, slot, mas.last) {
+			if (!(le32_to_cpu(p->t.extents[xa_to_value(slot)].flags) &
+			      GUESTMEMFS_EXTENT_ALLOCATED))
+				continue;
+			from = max(part.index, mas.index);
+			to = min(part.last, mas.last);
+			missing -= to - from + 1;
+		}
+	}
+	return missing;
+}
+
+/* And it is counted, and promised to nobody but those who hold parts of files reserved. */
 static void pool_check_states(const struct pool *p)
 {
 	u32 file, states = 0, mixed = 0;
+	u64 promised = 0;
 
-	for (file = 0; file < p->nr_files; file++)
+	for (file = 0; file < p->nr_files; file++) {
 		pool_check_file(p, file, &states, &mixed);
+		promised += pool_check_covers(p, file);
+	}
 	CHECK_EQ(p->t.nr_states, states);
 	CHECK_EQ(p->t.free_maps, p->t.nr_maps - 1 - mixed);
-	CHECK(!p->t.promised_blocks && !p->t.promised_states && !p->t.promised_maps);
+	CHECK_EQ(p->t.promised_blocks, promised);
+	CHECK(!p->t.promised_states && !p->t.promised_maps);
 }
 
 /* Files come in the order of their inodes, which pool_file() gives them. */

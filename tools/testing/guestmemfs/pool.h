@@ -44,6 +44,11 @@ u32 pool_dir(struct pool *p, u32 parent, const char *name);
 void pool_name(struct pool *p, u32 ino, u32 parent, const char *name);
 
 int pool_fill(struct pool *p, u32 file, u64 logical, u64 count);
+/* As a mapping of that part does, and its end. */
+int pool_reserve(struct pool *p, u32 file, u64 logical, u64 count);
+void pool_unreserve(struct pool *p, u32 file, u64 logical, u64 count);
+/* How many ranges of a file are held reserved, by another number of holders each. */
+u32 pool_covers(const struct pool *p, u32 file);
 int pool_punch(struct pool *p, u32 file, u64 logical, u64 count);
 int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count);
 int pool_ready(struct pool *p, u32 file, u64 logical, u64 count);

@@ -109,16 +109,17 @@ static struct gmfs_fill steps_fill(struct pool *p, u32 file, u64 from, u64 end)
 		.more	= true,
 	};
 
-	CHECK_EQ(gmfs_fill_count(&fill), 0);
+	CHECK_EQ(gmfs_fill_cover(&fill), 0);
 	CHECK_EQ(gmfs_fill_begin(&fill), 0);
 	return fill;
 }
 
-/* As the kernel does: nobody comes between the end of the fill and the begin of the edit. */
+/* As gmfs_file_filled() does: nothing comes between the end of the fill and the edit. */
 static void steps_undo(struct pool *p, u32 file, struct gmfs_fill *fill)
 {
 	struct gmfs_edit ed = pool_edit(p, file, GMFS_ABORT, fill->from * PAGES, fill->end * PAGES);
 
+	gmfs_fill_uncover(fill);
 	CHECK_EQ(gmfs_edit_count(&ed), 0);
 	gmfs_fill_end(fill);
 	CHECK_EQ(gmfs_edit_begin(&ed), 0);
@@ -150,34 +151,65 @@ static void states_are_kept_for_the_undoing(const void *arg)
 	pool_free(&p);
 }
 
-/* A fault where a fill has not come yet gets a block that was promised to the fill. */
-static void fills_lend_blocks(const void *arg)
+/* A fault where a fill has not come yet gets a block that is reserved for the fill. */
+static void faults_draw_on_fills(const void *arg)
 {
 	struct gmfs_fill fill;
 	struct pool p;
-	u64 lent;
-	u32 a;
+	u32 a, b;
 
 	(void)arg;
 	steps_pool(&p);
 	a = pool_file(&p);
+	b = pool_file(&p);
 	fill = steps_fill(&p, a, 0, 64);
 	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
+	CHECK_EQ(pool_fill(&p, b, 63, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, a, 70, 1), -ENOSPC);
-	CHECK_EQ(gmfs_fill_lend(&fill, 63, 2), 0);
-	lent = gmfs_fill_lend(&fill, 63, 1);
-	CHECK_EQ(lent, 1);
-	CHECK_EQ(gmfs_blocks_left(&p.t), 1);
-	gmfs_fill_return(&fill, lent);
-	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
-	CHECK_EQ(gmfs_fill_lend(&fill, 63, 1), 1);
+	CHECK_EQ(pool_fill(&p, a, 63, 2), -ENOSPC);
+	/* One that fails takes none. */
+	shim_allocations = 0;
+	shim_fail_from = 1;
+	CHECK_EQ(pool_fill(&p, a, 1, 1), -ENOMEM);
+	shim_fail_from = 0;
+	CHECK_EQ(p.t.promised_blocks, 64);
 	CHECK_EQ(pool_fill(&p, a, 63, 1), 0);
+	CHECK_EQ(p.t.promised_blocks, 63);
 	while (gmfs_fill_step(&fill))
 		;
+	CHECK_EQ(p.t.promised_blocks, 0);
 	steps_undo(&p, a, &fill);
 	/* What the fault got is not undone. */
 	CHECK_EQ(p.t.free_blocks, 63);
 	CHECK(pool_block(&p, a, 63) != GMFS_NO_BLOCK);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* The fill covers its part until it is undone, and nobody gets its blocks before that. */
+static void fills_that_fail_give_all_back(const void *arg)
+{
+	struct gmfs_fill fill;
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	steps_pool(&p);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_reserve(&p, a, 0, 10), 0);
+	fill = steps_fill(&p, a, 0, 60);
+	CHECK_EQ(gmfs_fill_step(&fill), 0);
+	CHECK_EQ(p.t.free_blocks, 4);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	CHECK_EQ(pool_fill(&p, b, 0, 5), -ENOSPC);
+	steps_undo(&p, a, &fill);
+	/* But for what a mapping holds. */
+	CHECK_EQ(p.t.free_blocks, 64);
+	CHECK_EQ(p.t.promised_blocks, 10);
+	CHECK_EQ(pool_fill(&p, b, 0, 55), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, b, 0, 54), 0);
+	pool_unreserve(&p, a, 0, 10);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -214,6 +246,7 @@ void steps_tests(void)
 	TEST(maps_are_not_stolen);
 	TEST(states_are_not_stolen);
 	TEST(states_are_kept_for_the_undoing);
-	TEST(fills_lend_blocks);
+	TEST(faults_draw_on_fills);
+	TEST(fills_that_fail_give_all_back);
 	TEST(largest_hole_is_counted);
 }

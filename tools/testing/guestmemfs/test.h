@@ -54,6 +54,8 @@ void maple_tests(void);
 void printed_tests(void);
 void random_tests(void);
 void replay_tests(void);
+void reserve_tests(void);
+void reserve_random_tests(void);
 void states_tests(void);
 void states_blocks_tests(void);
 void states_limits_tests(void);

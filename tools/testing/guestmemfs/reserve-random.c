@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Random reservations, fills, holes and conversions against a model that counts block by
+ * block, some of them without memory. The same ones on every run.
+ */
+#include <stdlib.h>
+
+#include <linux/xarray.h>
+
+#include "pool.h"
+
+#define MODEL_FILES	3
+#define MODEL_BLOCKS	120
+#define MODEL_STEPS	6000
+#define MODEL_LIMIT	200
+#define MODEL_PARTS	12
+
+struct part {
+	u64 from;
+	u64 to;
+};
+
+struct model_file {
+	bool has[MODEL_BLOCKS];
+	bool truncated[MODEL_BLOCKS];
+	bool pending[MODEL_BLOCKS];
+	u32 held[MODEL_BLOCKS];
+	struct part parts[MODEL_PARTS];
+	u32 nr_parts;
+	struct gmfs_fill fill;
+	bool filling;
+};
+
+struct model {
+	struct pool p;
+	struct model_file file[MODEL_FILES];
+	u64 seed;
+	u32 nospc;
+	u32 nomem;
+	u32 aborted;
+};
+
+static u32 model_used(const struct model *m)
+{
+	u32 used = 0, i, at;
+
+	for (i = 0; i < MODEL_FILES; i++)
+		for (at = 0; at < MODEL_BLOCKS; at++)
+			used += m->file[i].has[at];
+	return used;
+}
+
+static u32 model_promised(const struct model *m)
+{
+	u32 promised = 0, i, at;
+
+	for (i = 0; i < MODEL_FILES; i++)
+		for (at = 0; at < MODEL_BLOCKS; at++)
+			promised += m->file[i].held[at] && !m->file[i].has[at];
+	return promised;
+}
+
+/* What a part needs that is not promised to it. */
+static u32 model_needs(const struct model_file *f, u64 from, u64 to)
+{
+	u32 needs = 0;
+
+	for (; from < to; from++)
+		needs += !f->has[from] && !f->held[from];
+	return needs;
+}
+
+static bool model_fits(const struct model *m, const struct model_file *f, u64 from, u64 to)
+{
+	return model_used(m) + model_promised(m) + model_needs(f, from, to) <= MODEL_LIMIT;
+}
+
+static bool model_truncated(const struct model_file *f, u64 from, u64 to)
+{
+	for (; from < to; from++)
+		if (f->truncated[from])
+			return true;
+	return false;
+}
+
+static void model_compare(struct model *m)
+{
+	bool filling = false;
+	u32 i, at;
+
+	for (i = 0; i < MODEL_FILES; i++) {
+		struct model_file *f = &m->file[i];
+
+		for (at = 0; at < MODEL_BLOCKS; at++) {
+			void *held = mtree_load(&m->p.map[i].cover, at);
+
+			CHECK_EQ(held ? xa_to_value(held) : 0, f->held[at]);
+			CHECK_EQ(pool_block(&m->p, i, at) != GMFS_NO_BLOCK, f->has[at]);
+		}
+		pool_covers(&m->p, i);
+		filling |= f->filling;
+	}
+	CHECK_EQ(m->p.t.promised_blocks, model_promised(m));
+	CHECK_EQ(m->p.t.free_blocks, m->p.t.total_blocks - model_used(m));
+	CHECK(model_used(m) + model_promised(m) <= MODEL_LIMIT);
+	CHECK_EQ(gmfs_blocks_left(&m->p.t), MODEL_LIMIT - model_used(m) - model_promised(m));
+	if (!filling)
+		pool_check(&m->p);
+}
+
+/* An operation that needs no blocks has failed, or one that there are enough for. */
+static void model_failed(struct model *m, int err, bool fits)
+{
+	if (!fits && err == -ENOSPC) {
+		m->nospc++;
+		return;
+	}
+	CHECK(shim_fail_from);
+	CHECK_EQ(err, -ENOMEM);
+	m->nomem++;
+}
+
+static void model_hold(struct model_file *f, u64 from, u64 to, int more)
+{
+	for (; from < to; from++)
+		f->held[from] += more;
+}
+
+static void model_reserve(struct model *m, u32 i, u64 from, u64 to)
+{
+	struct model_file *f = &m->file[i];
+	bool fits = model_fits(m, f, from, to);
+	int err;
+
+	if (f->nr_parts == MODEL_PARTS)
+		return;
+	err = pool_reserve(&m->p, i, from, to - from);
+	if (err) {
+		model_failed(m, err, fits);
+		return;
+	}
+	CHECK(fits);
+	model_hold(f, from, to, 1);
+	f->parts[f->nr_parts++] = (struct part){ from, to };
+}
+
+static void model_unreserve(struct model *m, u32 i, u64 r)
+{
+	struct model_file *f = &m->file[i];
+	struct part part;
+
+	if (!f->nr_parts)
+		return;
+	part = f->parts[r % f->nr_parts];
+	f->parts[r % f->nr_parts] = f->parts[f->nr_parts - 1];
+	f->nr_parts--;
+	pool_unreserve(&m->p, i, part.from, part.to - part.from);
+	model_hold(f, part.from, part.to, -1);
+}
+
+/* As a fault does: what it gets of a fill in progress is the file's for good. */
+static void model_fault(struct model *m, u32 i, u64 from, u64 to)
+{
+	struct model_file *f = &m->file[i];
+	bool fits = model_fits(m, f, from, to);
+	int err;
+
+	if (model_truncated(f, from, to)) {
+		CHECK_EQ(pool_fill(&m->p, i, from, to - from), -EBUSY);
+		return;
+	}
+	err = pool_fill(&m->p, i, from, to - from);
+	if (err) {
+		model_failed(m, err, fits);
+		return;
+	}
+	CHECK(fits);
+	shim_fail_from = 0;
+	CHECK_EQ(gmfs_map_edit(&m->p.t, &m->p.map[i], GMFS_COMMIT, from, to - from), 0);
+	for (; from < to; from++) {
+		f->has[from] = true;
+		f->pending[from] = false;
+	}
+}
+
+static void model_fill_begin(struct model *m, u32 i, u64 from, u64 to)
+{
+	struct model_file *f = &m->file[i];
+	bool fits = model_fits(m, f, from, to);
+	int err;
+
+	f->fill = (struct gmfs_fill){
+		.t = &m->p.t, .map = &m->p.map[i], .ino = m->p.ino[i], .from = from, .end = to,
+		.more = to % 2,
+	};
+	err = gmfs_fill_cover(&f->fill);
+	if (err == -EBUSY) {
+		CHECK(model_truncated(f, from, to));
+		return;
+	}
+	if (!err) {
+		err = gmfs_fill_begin(&f->fill);
+		if (err)
+			gmfs_fill_uncover(&f->fill);
+	}
+	if (err) {
+		model_failed(m, err, fits);
+		return;
+	}
+	CHECK(fits);
+	model_hold(f, from, to, 1);
+	f->filling = true;
+}
+
+static void model_fill_end(struct model *m, u32 i, bool keep)
+{
+	struct model_file *f = &m->file[i];
+	u64 from = f->fill.from, to = f->fill.end, at;
+	int err = 0;
+
+	shim_fail_from = 0;
+	gmfs_fill_uncover(&f->fill);
+	gmfs_fill_end(&f->fill);
+	model_hold(f, from, to, -1);
+	f->filling = false;
+	/* If nothing is marked then all is there. */
+	keep |= !f->fill.pending;
+	if (f->fill.pending)
+		err = gmfs_map_edit(&m->p.t, &m->p.map[i], keep ? GMFS_COMMIT : GMFS_ABORT, from,
+				    to - from);
+	CHECK_EQ(err, 0);
+	for (at = from; at < to; at++) {
+		f->has[at] &= keep || !f->pending[at];
+		f->pending[at] = false;
+	}
+	m->aborted += !keep;
+}
+
+static void model_fill_step(struct model *m, u32 i, u64 r)
+{
+	struct model_file *f = &m->file[i];
+	int err = gmfs_fill_step(&f->fill);
+	u64 at;
+
+	for (at = f->fill.from; at < f->fill.end; at++) {
+		bool has = pool_block(&m->p, i, at) != GMFS_NO_BLOCK;
+
+		f->pending[at] |= has && !f->has[at];
+		f->has[at] = has;
+	}
+	if (err < 0) {
+		model_failed(m, err, true);
+		model_fill_end(m, i, false);
+	} else if (!err) {
+		model_fill_end(m, i, r % 3);
+	}
+}
+
+static void model_free(struct model *m, u32 i, u64 from, u64 to, bool truncate)
+{
+	struct model_file *f = &m->file[i];
+	int err = truncate ? pool_truncate(&m->p, i, from, to - from) :
+			     pool_punch(&m->p, i, from, to - from);
+
+	if (err) {
+		model_failed(m, err, true);
+		return;
+	}
+	for (; from < to; from++) {
+		f->truncated[from] |= truncate && f->has[from];
+		f->has[from] = f->truncated[from];
+	}
+}
+
+static void model_ready(struct model *m, u32 i, u64 from, u64 to)
+{
+	struct model_file *f = &m->file[i];
+	int err = pool_ready(&m->p, i, from, to - from);
+
+	if (err) {
+		model_failed(m, err, true);
+		return;
+	}
+	for (; from < to; from++) {
+		f->has[from] &= !f->truncated[from];
+		f->truncated[from] = false;
+	}
+}
+
+static void model_convert(struct model *m, u32 i, u64 from, u64 to, u64 r)
+{
+	int err = pool_convert(&m->p, i, from * GUESTMEMFS_BLOCK_PAGES + r % 2,
+			       to * GUESTMEMFS_BLOCK_PAGES, r / 2 % 2);
+
+	if (err == -EBUSY)
+		CHECK(model_truncated(&m->file[i], from, to));
+	else if (err)
+		model_failed(m, err, true);
+}
+
+static void model_step(struct model *m)
+{
+	u64 r = pool_random(&m->seed), rest = r >> 40;
+	u32 i = r % MODEL_FILES, what = (r >> 8) % 32;
+	u64 from = (r >> 16) % MODEL_BLOCKS;
+	u64 to = min(from + 1 + (r >> 24) % ((r >> 32) % 4 ? 10 : 100), (u64)MODEL_BLOCKS);
+
+	shim_allocations = 0;
+	shim_fail_from = (r >> 60) % 4 ? 0 : 1 + (r >> 56) % 2;
+	if (what < 6)
+		model_reserve(m, i, from, to);
+	else if (what < 11)
+		model_unreserve(m, i, rest);
+	else if (what < 16)
+		model_fault(m, i, from, min(to, from + 3));
+	else if (m->file[i].filling)
+		model_fill_step(m, i, rest);
+	else if (what < 20)
+		model_fill_begin(m, i, from, to);
+	else if (what < 27)
+		model_free(m, i, from, to, what == 26);
+	else if (what < 29)
+		model_ready(m, i, from, to);
+	else
+		model_convert(m, i, from, to, rest);
+	shim_fail_from = 0;
+}
+
+/* All that is left is given back, and nothing is promised to anybody. */
+static void model_end(struct model *m)
+{
+	u32 i;
+
+	for (i = 0; i < MODEL_FILES; i++) {
+		struct model_file *f = &m->file[i];
+
+		while (f->filling)
+			model_fill_step(m, i, 0);
+		while (f->nr_parts)
+			model_unreserve(m, i, 0);
+		CHECK_EQ(pool_covers(&m->p, i), 0);
+	}
+	model_compare(m);
+	CHECK_EQ(m->p.t.promised_blocks, 0);
+	CHECK(m->nospc > 100 && m->nomem > 20 && m->aborted > 10);
+}
+
+static const u64 model_seeds[] = { 1, 2, 3, 4 };
+
+static void model(const void *arg)
+{
+	const struct gmfs_limits limits = { .size = MODEL_LIMIT * 2 * MIB, .has_size = true };
+	struct model *m = calloc(1, sizeof(*m));
+	const char *why;
+	u32 i;
+
+	CHECK(m);
+	m->seed = *(const u64 *)arg;
+	pool_make_gib(&m->p, 1);
+	CHECK_EQ(gmfs_limits_set(&m->p.t, &limits, false, &why), 0);
+	for (i = 0; i < MODEL_FILES; i++)
+		pool_file(&m->p);
+	for (i = 0; i < MODEL_STEPS; i++) {
+		model_step(m);
+		model_compare(m);
+	}
+	model_end(m);
+	pool_free(&m->p);
+	free(m);
+}
+
+void reserve_random_tests(void)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(model_seeds); i++)
+		test_add(model, &model_seeds[i], "reservations: seed %llu",
+			 (unsigned long long)model_seeds[i]);
+}

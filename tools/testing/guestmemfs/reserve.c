@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks that are reserved for files: who gets them, who does not, and what is left of it.
+ */
+#include <stdlib.h>
+
+#include "pool.h"
+
+#define MANY	200
+
+/* A reservation is for its file alone, and what the file has already is not reserved again. */
+static void others_get_nothing(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 100, 50), 0);
+	CHECK_EQ(pool_reserve(&p, a, 0, 400), 0);
+	CHECK_EQ(p.t.promised_blocks, 350);
+	CHECK_EQ(gmfs_blocks_left(&p.t), GROUP - 400);
+	CHECK_EQ(gmfs_blocks_free(&p.t), GROUP - 50);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP - 399), -ENOSPC);
+	CHECK_EQ(pool_reserve(&p, b, 0, GROUP - 399), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP - 400), 0);
+	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
+	/* Nor the same file, elsewhere. */
+	CHECK_EQ(pool_fill(&p, a, 400, 1), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, a, 399, 2), -ENOSPC);
+	pool_check(&p);
+	CHECK_EQ(pool_fill(&p, a, 399, 1), 0);
+	CHECK_EQ(pool_fill(&p, a, 0, 400), 0);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	CHECK_EQ(p.t.free_blocks, 0);
+	pool_unreserve(&p, a, 0, 400);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* What two hold is counted once, and goes with the second one. */
+static void two_count_once(const void *arg)
+{
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	CHECK_EQ(pool_reserve(&p, a, 0, 300), 0);
+	CHECK_EQ(pool_reserve(&p, a, 200, 300), 0);
+	CHECK_EQ(p.t.promised_blocks, 500);
+	CHECK_EQ(pool_covers(&p, a), 3);
+	CHECK_EQ(pool_reserve(&p, a, 0, 500), 0);
+	CHECK_EQ(p.t.promised_blocks, 500);
+	pool_unreserve(&p, a, 0, 300);
+	CHECK_EQ(p.t.promised_blocks, 500);
+	pool_unreserve(&p, a, 0, 500);
+	CHECK_EQ(p.t.promised_blocks, 300);
+	CHECK_EQ(pool_covers(&p, a), 1);
+	pool_check(&p);
+	pool_unreserve(&p, a, 200, 300);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	CHECK_EQ(pool_covers(&p, a), 0);
+	pool_free(&p);
+}
+
+/* Side by side they are one range. */
+static void ranges_are_merged(const void *arg)
+{
+	struct pool p;
+	u32 a, i;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	for (i = 0; i < MANY; i++)
+		CHECK_EQ(pool_reserve(&p, a, i * 77 % MANY, 1), 0);
+	CHECK_EQ(pool_covers(&p, a), 1);
+	CHECK_EQ(p.t.promised_blocks, MANY);
+	for (i = 0; i < MANY; i++)
+		pool_unreserve(&p, a, i * 33 % MANY, 1);
+	CHECK_EQ(pool_covers(&p, a), 0);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	pool_free(&p);
+}
+
+/* What a hole frees stays with the file, and is another one's after the reservation. */
+static void punched_stays_promised(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	CHECK_EQ(pool_reserve(&p, a, 0, GROUP / 2), 0);
+	CHECK_EQ(pool_punch(&p, a, 0, GROUP), 0);
+	CHECK_EQ(p.t.promised_blocks, GROUP / 2);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP / 2 + 1), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP / 2), 0);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP / 2), 0);
+	/* Likewise what is freed later, for somebody holds it. */
+	CHECK_EQ(pool_truncate(&p, a, 0, GROUP / 2), 0);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	CHECK_EQ(pool_ready(&p, a, 0, GROUP / 2), 0);
+	CHECK_EQ(p.t.promised_blocks, GROUP / 2);
+	CHECK_EQ(pool_fill(&p, b, GROUP / 2, 1), -ENOSPC);
+	pool_unreserve(&p, a, 0, GROUP / 2);
+	CHECK_EQ(pool_fill(&p, b, GROUP / 2, GROUP / 2), 0);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* At the end of the largest file, and more than there is memory in the world. */
+static void edges(const void *arg)
+{
+	const u64 top = GMFS_MAX_LOGICAL;
+	struct pool p;
+	u32 a;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	CHECK_EQ(pool_reserve(&p, a, 0, top), -ENOSPC);
+	CHECK_EQ(pool_covers(&p, a), 0);
+	CHECK_EQ(pool_reserve(&p, a, top - GROUP, GROUP), 0);
+	CHECK_EQ(pool_reserve(&p, a, top - 1, 1), 0);
+	CHECK_EQ(pool_reserve(&p, a, 0, 1), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, a, top - GROUP, GROUP), 0);
+	CHECK_EQ(pool_reserve(&p, a, 0, 1), -ENOSPC);
+	CHECK_EQ(pool_reserve(&p, a, 7, 0), 0);
+	pool_unreserve(&p, a, 7, 0);
+	pool_unreserve(&p, a, top - 1, 1);
+	CHECK_EQ(pool_covers(&p, a), 1);
+	pool_unreserve(&p, a, top - GROUP, GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/*
+ * More ranges than are looked at under one hold of the pool's lock: a fill and a punch go from
+ * one piece to the next, and nothing is left in pieces.
+ */
+static void many_ranges(const void *arg)
+{
+	struct pool p;
+	u32 a, i;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	pool_size(&p, a, GROUP);
+	for (i = 0; i < MANY; i++)
+		CHECK_EQ(pool_reserve(&p, a, i * 2, 1), 0);
+	CHECK_EQ(pool_covers(&p, a), MANY);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	CHECK_EQ(pool_extents(&p, a), 1);
+	pool_check(&p);
+	CHECK_EQ(pool_punch(&p, a, 0, GROUP), 0);
+	CHECK_EQ(p.t.promised_blocks, MANY);
+	CHECK_EQ(pool_extents(&p, a), 0);
+	pool_check(&p);
+	for (i = 0; i < MANY; i++)
+		pool_unreserve(&p, a, i * 2, 1);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	pool_free(&p);
+}
+
+/* A fill that is in progress reserves what it needs, whatever mappings come and go. */
+static void fill_and_mappings(const void *arg)
+{
+	struct gmfs_fill fill = {};
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	fill = (struct gmfs_fill){
+		.t = &p.t, .map = &p.map[a], .ino = p.ino[a], .from = 0, .end = GROUP,
+	};
+	CHECK_EQ(pool_reserve(&p, a, 0, 100), 0);
+	CHECK_EQ(gmfs_fill_cover(&fill), 0);
+	CHECK_EQ(fill.missing, GROUP);
+	CHECK_EQ(fill.uncovered, GROUP - 100);
+	CHECK_EQ(gmfs_fill_begin(&fill), 0);
+	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
+	pool_unreserve(&p, a, 0, 100);
+	CHECK_EQ(pool_fill(&p, b, 0, 1), -ENOSPC);
+	/* A fault, and a mapping of what the fill has reserved already. */
+	CHECK_EQ(pool_fill(&p, a, 300, 1), 0);
+	CHECK_EQ(pool_reserve(&p, a, 200, 200), 0);
+	CHECK_EQ(p.t.promised_blocks, GROUP - 1);
+	/* It is given up. */
+	gmfs_fill_uncover(&fill);
+	gmfs_fill_end(&fill);
+	CHECK_EQ(p.t.promised_blocks, 199);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP - 199), -ENOSPC);
+	CHECK_EQ(gmfs_fill_cover(&fill), 0);
+	CHECK_EQ(gmfs_fill_begin(&fill), 0);
+	while (gmfs_fill_step(&fill) > 0)
+		;
+	CHECK_EQ(p.t.free_blocks, 0);
+	gmfs_fill_uncover(&fill);
+	gmfs_fill_end(&fill);
+	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_ABORT, 0, GROUP), 0);
+	CHECK_EQ(p.t.free_blocks, GROUP - 1);
+	CHECK_EQ(p.t.promised_blocks, 199);
+	/* And one that has no room. */
+	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
+	CHECK_EQ(gmfs_fill_cover(&fill), 0);
+	CHECK_EQ(gmfs_fill_begin(&fill), -ENOSPC);
+	gmfs_fill_uncover(&fill);
+	CHECK_EQ(pool_covers(&p, a), 1);
+	pool_unreserve(&p, a, 200, 200);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Every allocation of a reservation fails once. Returns how many there were. */
+static u32 reserve_failing(struct pool *p, u32 file, u64 from, u64 count)
+{
+	u32 covers = pool_covers(p, file), promised = p->t.promised_blocks, fail;
+	int err;
+
+	for (fail = 1; ; fail++) {
+		shim_allocations = 0;
+		shim_fail_from = fail;
+		err = pool_reserve(p, file, from, count);
+		shim_fail_from = 0;
+		if (!err)
+			return fail - 1;
+		CHECK_EQ(err, -ENOMEM);
+		CHECK_EQ(pool_covers(p, file), covers);
+		CHECK_EQ(p->t.promised_blocks, promised);
+		pool_check(p);
+	}
+}
+
+/* What cannot fail does not, whatever memory there is. */
+static void unreserve_failing(struct pool *p, u32 file, u64 from, u64 count)
+{
+	shim_allocations = 0;
+	shim_fail_from = 1;
+	pool_unreserve(p, file, from, count);
+	shim_fail_from = 0;
+}
+
+/* The reservation is there as a whole, or not at all. */
+static void without_memory(const void *arg)
+{
+	u32 a, i, failed = 0;
+	struct pool p;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	for (i = 0; i < MANY; i++)
+		CHECK_EQ(pool_reserve(&p, a, i * 2, 1), 0);
+	for (i = 0; i < MANY; i++) {
+		failed += reserve_failing(&p, a, i, MANY + i % 7);
+		if (i % 3)
+			unreserve_failing(&p, a, i, MANY + i % 7);
+		pool_check(&p);
+	}
+	CHECK(failed > 20);
+	for (i = 0; i < MANY; i++) {
+		unreserve_failing(&p, a, i * 2, 1);
+		if (i % 3 == 0)
+			unreserve_failing(&p, a, i, MANY + i % 7);
+	}
+	CHECK_EQ(pool_covers(&p, a), 0);
+	CHECK_EQ(p.t.promised_blocks, 0);
+	pool_free(&p);
+}
+
+void reserve_tests(void)
+{
+	TEST(others_get_nothing);
+	TEST(two_count_once);
+	TEST(ranges_are_merged);
+	TEST(punched_stays_promised);
+	TEST(edges);
+	TEST(many_ranges);
+	TEST(fill_and_mappings);
+	TEST(without_memory);
+}
