@@ -84,7 +84,7 @@ static void mmap_lock_is_not_held(struct kunit *test)
 	int i;
 
 	addr = kunit_vm_mmap(test, t->file, 0, GMFS_BLOCK_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_SHARED, 0);
+			     MAP_SHARED | MAP_NORESERVE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		freeze(&thawing, t);

@@ -59,7 +59,7 @@ static int open_file(const char *path)
 static uint64_t *map_file(int fd, unsigned long offset, unsigned long len)
 {
 	int prot = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR ? PROT_READ | PROT_WRITE : PROT_READ;
-	void *p = mmap(NULL, len, prot, MAP_SHARED, fd, offset);
+	void *p = mmap(NULL, len, prot, MAP_SHARED | MAP_NORESERVE, fd, offset);
 
 	if (p == MAP_FAILED)
 		err(1, "mmap of %lu bytes at %lu", len, offset);

@@ -129,12 +129,12 @@ TEST_F(leaves, hint)
 
 	ASSERT_NE(MAP_FAILED, area);
 	ASSERT_EQ(0, munmap(area, 3 * GIB));
-	p = mmap(area + 5 * PAGE, GIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	p = mmap(area + 5 * PAGE, GIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	EXPECT_EQ(area + GIB, p);
 	EXPECT_EQ(0, touch(p, GIB, GIB));
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with a hint");
 	/* The same wish again, where there is no room any more. */
-	p = mmap(area + 5 * PAGE, GIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	p = mmap(area + 5 * PAGE, GIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_NE(area + GIB, p);
 	EXPECT_EQ(0, (uintptr_t)p % GIB);

@@ -161,7 +161,7 @@ static int mark(char **w)
 
 	for (base = 0; base < len; base += window < step ? step : window) {
 		end = len - base < window ? len - base : window;
-		p = mmap(NULL, end, PROT_READ | PROT_WRITE, MAP_SHARED, fd, base);
+		p = mmap(NULL, end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, base);
 		if (p == MAP_FAILED)
 			return -1;
 		for (at = 0; at < end; at += step) {
@@ -256,7 +256,8 @@ uint64_t touched;
 /* entry FILE pud|pmd|pte: what maps its first byte, when a whole gigabyte is mapped. */
 static int entry_is(char **w)
 {
-	uint64_t *p = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, fd_of(w[1]), 0);
+	uint64_t *p = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+			   fd_of(w[1]), 0);
 	const char *is;
 
 	if (p == MAP_FAILED)

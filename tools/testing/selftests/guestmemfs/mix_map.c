@@ -183,7 +183,8 @@ enum mix_result do_map(struct mix *m)
 	}
 	note(m, "map file %u: %#lx-%#lx at %p, prot %d%s, size %#lx", nr_of(m, f), w->off,
 	     w->off + w->len, at, w->prot, populate ? ", populated" : "", f->size);
-	w->addr = mmap(at, w->len, w->prot, MAP_SHARED | (fixed ? MAP_FIXED : 0) |
+	/* The model knows no reservations. */
+	w->addr = mmap(at, w->len, w->prot, MAP_SHARED | MAP_NORESERVE | (fixed ? MAP_FIXED : 0) |
 		       (populate ? MAP_POPULATE : 0), f->fd, w->off);
 	if (w->addr == MAP_FAILED || (fixed && w->addr != at)) {
 		w->file = NULL;

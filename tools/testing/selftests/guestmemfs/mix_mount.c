@@ -47,7 +47,7 @@ static enum mix_result check_bytes(struct mix *m, struct mix_file *f, int fd)
 			continue;
 		at = i * m->block;
 		len = f->size - at < m->block ? (f->size - at + PAGE - 1) / PAGE * PAGE : m->block;
-		p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, at);
+		p = mmap(NULL, len, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, at);
 		if (p == MAP_FAILED)
 			return wrong(m, "mmap: %m");
 		result = touch_compare(m, f, at, p, len);

@@ -53,7 +53,7 @@ static const struct way_case way_cases[] = {
 
 static char *map_way(int fd, size_t len, enum way way, int prot)
 {
-	int flags = MAP_SHARED;
+	int flags = MAP_SHARED | MAP_NORESERVE;
 
 	if (way == WAY_MAP_POPULATE)
 		flags |= MAP_POPULATE;

@@ -87,7 +87,9 @@ static bool map_and_touch(unsigned int *state, int file, size_t displaced)
 
 	if (!area)
 		area = reserve(BIG_SIZE, GIB);
-	p = map_at(area + displaced, race.fds[file], 0, size);
+	/* Some reserve it, if there is room: the others get less then. */
+	p = race_random(state) % 8 ? map_at(area + displaced, race.fds[file], 0, size) :
+				     map_reserved_at(area + displaced, race.fds[file], 0, size);
 	for (i = 0; p != MAP_FAILED && i < 100 && !race_stopped(); i++) {
 		off_t at = random_offset(state, file);
 

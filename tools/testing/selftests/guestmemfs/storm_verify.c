@@ -32,7 +32,8 @@ static bool same_bytes(const char *path, int fd, const struct slot *s, unsigned 
 
 	if (pages > BLOCK_PAGES)
 		pages = BLOCK_PAGES;
-	p = mmap(NULL, pages * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, i * BLOCK_BYTES);
+	p = mmap(NULL, pages * PAGE_BYTES, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd,
+		 i * BLOCK_BYTES);
 	if (p == MAP_FAILED)
 		return differs("mmap of %s: %s", path, strerror(errno));
 	for (unsigned int n = 0; same && n < pages * words; n++) {

@@ -70,6 +70,7 @@ bool pool_setup(struct pool *p, int node)
 	if (mkdir(p->mnt, 0700) || pool_mount_at(node, p->mnt, 0) || statfs(p->mnt, &st))
 		return false;
 	p->free_blocks = st.f_bfree;
+	p->reserved_blocks = st.f_bfree - st.f_bavail;
 	p->free_inodes = st.f_ffree;
 	return !mkdir(p->dir, 0755);
 }
@@ -120,6 +121,8 @@ const char *pool_teardown(struct pool *p)
 		wrong = "no statfs";
 	else if (st.f_bfree != p->free_blocks)
 		wrong = "blocks are lost";
+	else if (st.f_bfree - st.f_bavail != p->reserved_blocks)
+		wrong = "blocks stay reserved";
 	else if (st.f_ffree != p->free_inodes)
 		wrong = "inodes are lost";
 	if (umount(p->mnt))
@@ -166,13 +169,27 @@ uint64_t file_sectors(int fd)
 	return fstat(fd, &st) ? UINT64_MAX : st.st_blocks;
 }
 
+/* Reserves nothing: a fault takes what is free, and many a file is larger than its pool. */
 void *map_file(int fd, off_t offset, size_t len)
+{
+	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, offset);
+}
+
+/* With a reservation of all that the file may come to have there. */
+void *map_reserved(int fd, off_t offset, size_t len)
 {
 	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
 }
 
-/* At this address, which the caller has reserved. */
+/* As map_file(), at this address, which the caller has reserved. */
 void *map_at(void *addr, int fd, off_t offset, size_t len)
+{
+	return mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+		    offset);
+}
+
+/* As map_reserved(), likewise. */
+void *map_reserved_at(void *addr, int fd, off_t offset, size_t len)
 {
 	return mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
 }

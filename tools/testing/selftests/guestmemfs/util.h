@@ -27,6 +27,7 @@
  * @mnt: where the pool is mounted
  * @dir: a directory in the pool, of the test's own
  * @free_blocks: free when the test began
+ * @reserved_blocks: of these reserved by others
  * @free_inodes: likewise
  */
 struct pool {
@@ -35,6 +36,7 @@ struct pool {
 	char mnt[80];
 	char dir[96];
 	uint64_t free_blocks;
+	uint64_t reserved_blocks;
 	uint64_t free_inodes;
 };
 
@@ -51,7 +53,9 @@ uint64_t file_sectors(int fd);
 const char *pool_path(const struct pool *p, const char *name);
 
 void *map_file(int fd, off_t offset, size_t len);
+void *map_reserved(int fd, off_t offset, size_t len);
 void *map_at(void *addr, int fd, off_t offset, size_t len);
+void *map_reserved_at(void *addr, int fd, off_t offset, size_t len);
 void *reserve(size_t len, size_t align);
 
 void catch_faults(void);
