@@ -266,7 +266,14 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 	}
 }
 
-static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
+/**
+ * guestmemfs_huge_fault - map what an access needs, in an entry of a size
+ * @vmf: the fault
+ * @order: size of the entry, as log2 of pages
+ *
+ * Return: VM_FAULT_*; VM_FAULT_FALLBACK if it takes a smaller entry.
+ */
+vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -278,7 +285,13 @@ static vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order
 	return ret;
 }
 
-static vm_fault_t guestmemfs_fault(struct vm_fault *vmf)
+/**
+ * guestmemfs_fault - map what an access needs, in an entry of a page
+ * @vmf: the fault
+ *
+ * Return: VM_FAULT_*.
+ */
+vm_fault_t guestmemfs_fault(struct vm_fault *vmf)
 {
 	return guestmemfs_huge_fault(vmf, 0);
 }
@@ -294,14 +307,23 @@ static unsigned long gmfs_bytes_mapped(struct vm_area_struct *vma, unsigned long
 	return (addr | ~args.addr_mask) + 1 - addr;
 }
 
-/*
- * MAP_POPULATE, mlock() and MADV_POPULATE_*: what the faults would do, one for
- * each entry. Zeroing takes a while, so that between entries others may have
- * the mmap_lock; and it is not held while a fault waits for the end of a kexec,
+/**
+ * guestmemfs_populate - do what the faults would do, one for each entry
+ * @vma: the VMA
+ * @start: first address
+ * @end: address after the last one
+ * @write: whether the faults are for writing
+ * @locked: cleared if mmap_lock was released; NULL if it may not be
+ *
+ * For MAP_POPULATE, mlock() and MADV_POPULATE_*. Zeroing takes a while, so that between entries
+ * others may have the mmap_lock; and it is not held while a fault waits for the end of a kexec,
  * or makes room for a larger entry.
+ *
+ * Return: how many pages are mapped from @start on, or an error; 0 only if it has released
+ * mmap_lock.
  */
-static long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start,
-				unsigned long end, bool write, int *locked)
+long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			 bool write, int *locked)
 {
 	unsigned int flags = (write ? FAULT_FLAG_WRITE : 0) |
 			     (locked ? FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE : 0);
@@ -337,12 +359,6 @@ static long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start,
 	return addr > start ? (min(addr, end) - start) >> PAGE_SHIFT : err;
 }
 
-const struct vm_operations_struct guestmemfs_vm_ops = {
-	.fault		= guestmemfs_fault,
-	.huge_fault	= guestmemfs_huge_fault,
-	.populate	= guestmemfs_populate,
-};
-
 /**
  * vma_is_guestmemfs - does a VMA map guest memory
  * @vma: the VMA
@@ -355,6 +371,6 @@ const struct vm_operations_struct guestmemfs_vm_ops = {
  */
 bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &guestmemfs_vm_ops;
+	return vma->vm_ops && vma->vm_ops->fault == guestmemfs_fault;
 }
 EXPORT_SYMBOL_GPL(vma_is_guestmemfs);

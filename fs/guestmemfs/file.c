@@ -4,10 +4,14 @@
  */
 #include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/refcount.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 
 #include <asm/guestmemfs.h>
 
@@ -32,6 +36,94 @@ loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence)
 	return generic_file_llseek(file, offset, whence);
 }
 
+/**
+ * struct gmfs_reservation - what is reserved for a mapping
+ * @users: VMAs that are the mapping or a part of it
+ * @from: first block in the file
+ * @end: block after the last one
+ */
+struct gmfs_reservation {
+	refcount_t users;
+	u64 from;
+	u64 end;
+};
+
+/* As far as a file may come to have blocks. An offset may be too large for any file. */
+static u64 gmfs_mapping_end(const struct file *file, pgoff_t end)
+{
+	u64 size = round_up(i_size_read(file_inode(file)), GMFS_BLOCK_SIZE);
+	u64 last = min_t(u64, DIV_ROUND_UP(end, GUESTMEMFS_BLOCK_PAGES), GMFS_MAX_LOGICAL);
+
+	/* Who cannot make the file larger reserves no more than the file can have. */
+	if (!(file->f_mode & FMODE_WRITE))
+		last = min(last, size >> GUESTMEMFS_BLOCK_SHIFT);
+	return last;
+}
+
+static int gmfs_reservation_mapped(unsigned long start, unsigned long end, pgoff_t pgoff,
+				   const struct file *file, void **vm_private_data)
+{
+	u64 from = pgoff / GUESTMEMFS_BLOCK_PAGES;
+	u64 to = gmfs_mapping_end(file, pgoff + ((end - start) >> PAGE_SHIFT));
+	struct gmfs_reservation *r;
+	int err;
+
+	if (from >= to)
+		return 0;
+	r = kmalloc_obj(*r, GFP_KERNEL_ACCOUNT);
+	if (!r)
+		return -ENOMEM;
+	refcount_set(&r->users, 1);
+	r->from = from;
+	r->end = to;
+	err = gmfs_file_reserve(file_inode(file), from, to);
+	if (err) {
+		kfree(r);
+		return -ENOMEM;
+	}
+	*vm_private_data = r;
+	return 0;
+}
+
+/* A VMA was split, or moved. */
+static void gmfs_reservation_open(struct vm_area_struct *vma)
+{
+	struct gmfs_reservation *r = vma->vm_private_data;
+
+	if (r)
+		refcount_inc(&r->users);
+}
+
+/*
+ * There is no reservation where the mapping failed for want of one. What is unmapped of a mapping
+ * stays reserved until the rest is: a VMA does not tell which part of it others have.
+ */
+static void gmfs_reservation_close(struct vm_area_struct *vma)
+{
+	struct gmfs_reservation *r = vma->vm_private_data;
+
+	if (!r || !refcount_dec_and_test(&r->users))
+		return;
+	gmfs_file_unreserve(file_inode(vma->vm_file), r->from, r->end);
+	kfree(r);
+}
+
+static const struct vm_operations_struct gmfs_vm_ops = {
+	.fault		= guestmemfs_fault,
+	.huge_fault	= guestmemfs_huge_fault,
+	.populate	= guestmemfs_populate,
+};
+
+/* Such a VMA is neither merged nor extended, since it is VM_PFNMAP. */
+static const struct vm_operations_struct gmfs_reserving_vm_ops = {
+	.open		= gmfs_reservation_open,
+	.close		= gmfs_reservation_close,
+	.mapped		= gmfs_reservation_mapped,
+	.fault		= guestmemfs_fault,
+	.huge_fault	= guestmemfs_huge_fault,
+	.populate	= guestmemfs_populate,
+};
+
 static int guestmemfs_mmap_prepare(struct vm_area_desc *desc)
 {
 	/*
@@ -47,7 +139,10 @@ static int guestmemfs_mmap_prepare(struct vm_area_desc *desc)
 	 */
 	vma_desc_set_flags(desc, VMA_PFNMAP_BIT, VMA_DONTEXPAND_BIT, VMA_DONTDUMP_BIT,
 			   VMA_DONTCOPY_BIT);
-	desc->vm_ops = &guestmemfs_vm_ops;
+	desc->vm_ops = &gmfs_vm_ops;
+	/* Where nothing can be allocated nothing is to be reserved. */
+	if (!vma_desc_test(desc, VMA_NORESERVE_BIT) && !sb_rdonly(file_inode(desc->file)->i_sb))
+		desc->vm_ops = &gmfs_reserving_vm_ops;
 	return 0;
 }
 

@@ -41,6 +41,14 @@
  * needs no lock for this: a mapping holds the file open, so that nothing is
  * mapped when the inode goes.
  *
+ * A shared mapping reserves blocks (gmfs_extmap.cover) when its VMA is made, with mmap_lock
+ * held for writing, and gives them back when its last VMA is closed, in munmap() or at the end
+ * of the mm. Both take map_lock for writing, which serialises them with fills, holes and
+ * evictions; gmfs_tables.promised_blocks is under gmfs_pool.lock. The VMA's file keeps the
+ * inode. A reservation is not preserved, so that neither waits for a thaw. A fill in steps
+ * covers its part likewise, from gmfs_fill_cover() to gmfs_fill_uncover(): a fault in that part
+ * takes one of the reserved blocks.
+ *
  * A table of page table entries is the mm's. One that a larger entry can replace
  * is freed by gmfs_retract() under mmap_lock, the VMA's lock and i_mmap_rwsem, all
  * for writing. The fault that calls it has let go of invalidate_lock before, does
@@ -125,7 +133,7 @@ struct gmfs_pool {
 
 /**
  * struct gmfs_inode - a file or directory in memory
- * @map_lock: guards what is in @map; may be taken in a fault
+ * @map_lock: guards what is in @map; may be taken in a fault, and when a VMA comes or goes
  * @map: the file's extents; a directory has none. Outlives the inode in gmfs_pool.leftovers
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
@@ -287,6 +295,8 @@ unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr
 
 /* space.c */
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
+int gmfs_file_reserve(struct inode *inode, u64 from, u64 end);
+void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end);
 int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
 void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
 int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
@@ -373,7 +383,10 @@ long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* fault.c */
-extern const struct vm_operations_struct guestmemfs_vm_ops;
+vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order);
+vm_fault_t guestmemfs_fault(struct vm_fault *vmf);
+long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			 bool write, int *locked);
 
 /* retract.c */
 vm_fault_t gmfs_retract(struct vm_fault *vmf, unsigned int order);

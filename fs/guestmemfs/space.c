@@ -79,6 +79,57 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	return err;
 }
 
+/**
+ * gmfs_file_reserve - reserve blocks for the holes of a part of a file
+ * @inode: the file
+ * @from: first block
+ * @end: block after the last one; up to the largest file at most
+ *
+ * Nothing of this is preserved, so that it is possible while the pool is frozen.
+ *
+ * Context: process context; mmap_lock may be held.
+ * Return: 0, or -ENOSPC or -ENOMEM with nothing reserved.
+ */
+int gmfs_file_reserve(struct inode *inode, u64 from, u64 end)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u64 missing;
+	int err;
+
+	guard(rwsem_write)(&gi->map_lock);
+	missing = gmfs_uncovered(&pool->tables, gi->map, from, end);
+	err = gmfs_cover(gi->map, from, end);
+	if (err)
+		return err;
+	scoped_guard(mutex, &pool->lock)
+		err = gmfs_promise_blocks(&pool->tables, missing);
+	if (err)
+		gmfs_uncover(gi->map, from, end);
+	return err;
+}
+
+/**
+ * gmfs_file_unreserve - undo gmfs_file_reserve()
+ * @inode: the file
+ * @from: as it was there
+ * @end: likewise
+ *
+ * Context: as gmfs_file_reserve().
+ */
+void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	u64 missing;
+
+	guard(rwsem_write)(&gi->map_lock);
+	gmfs_uncover(gi->map, from, end);
+	missing = gmfs_uncovered(&pool->tables, gi->map, from, end);
+	guard(mutex)(&pool->lock);
+	pool->tables.promised_blocks -= missing;
+}
+
 /* One hold of the locks. */
 static int gmfs_fill_some(struct inode *inode, struct gmfs_fill *fill)
 {

@@ -115,8 +115,8 @@ static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	buf->f_type = GUESTMEMFS_MAGIC;
 	buf->f_bsize = GMFS_BLOCK_SIZE;
 	buf->f_blocks = min(t->total_blocks, t->max_blocks ?: U32_MAX);
-	buf->f_bfree = gmfs_blocks_left(t);
-	buf->f_bavail = buf->f_bfree;
+	buf->f_bfree = gmfs_blocks_free(t);
+	buf->f_bavail = gmfs_blocks_left(t);
 	/* Entry 0 is nobody's. */
 	buf->f_files = min(t->nr_inodes - 1, t->max_inodes ?: U32_MAX);
 	buf->f_ffree = gmfs_inodes_left(t);

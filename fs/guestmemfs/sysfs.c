@@ -86,6 +86,17 @@ static ssize_t free_show(struct kobject *kobj, struct kobj_attribute *attr, char
 
 static struct kobj_attribute gmfs_attr_free = __ATTR_RO(free);
 
+static ssize_t reserved_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+
+	guard(mutex)(&pool->lock);
+	return sysfs_emit(buf, "%llu\n",
+			  (u64)pool->tables.promised_blocks << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_reserved = __ATTR_RO(reserved);
+
 static ssize_t largest_free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	u64 blocks = gmfs_largest_free(&gmfs_pool_of(kobj)->tables);
@@ -128,6 +139,7 @@ static struct kobj_attribute gmfs_attr_files = __ATTR_RO(files);
 /* Nobody has looked at the tables before they are mounted. */
 static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free.attr,
+	&gmfs_attr_reserved.attr,
 	&gmfs_attr_largest_free.attr,
 	&gmfs_attr_free_gigabytes.attr,
 	&gmfs_attr_inodes.attr,
