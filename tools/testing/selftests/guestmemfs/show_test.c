@@ -208,7 +208,7 @@ TEST_F(in_pool, statmount)
 
 static const char * const always[] = { "size", "metadata_size", "uuid", "kexecs", "refused" };
 static const char * const mounted[] = {
-	"free", "largest_free", "free_gigabytes", "inodes", "files",
+	"free", "reserved", "largest_free", "free_gigabytes", "inodes", "files",
 };
 
 /* No more and no less than is documented, a value and a newline each, to be read only. */
@@ -316,7 +316,14 @@ TEST_F(in_pool, sysfs_of_its_contents)
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, poke(p, 1));
 	EXPECT_EQ((st.f_bfree - 1) * BLOCK, sysfs_number(&self->p, "free"));
+	EXPECT_EQ(0, sysfs_number(&self->p, "reserved"));
 	munmap(p, BLOCK);
+	p = map_reserved(fd, 0, 3 * BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(2 * BLOCK, sysfs_number(&self->p, "reserved"));
+	EXPECT_EQ((st.f_bfree - 1) * BLOCK, sysfs_number(&self->p, "free"));
+	munmap(p, 3 * BLOCK);
+	EXPECT_EQ(0, sysfs_number(&self->p, "reserved"));
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	EXPECT_EQ(gigabytes, sysfs_number(&self->p, "free_gigabytes"));
 	EXPECT_EQ(largest, sysfs_number(&self->p, "largest_free"));
