@@ -11,24 +11,15 @@
 
 #include "internal.h"
 
-/* What the inode says of pages that nothing was converted of. */
-static bool gmfs_private_by_default(const struct inode *inode)
-{
-	const struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
-
-	return le32_to_cpu(READ_ONCE(t->inodes[inode->i_ino].flags)) & GUESTMEMFS_INODE_PRIVATE;
-}
-
 /**
- * gmfs_file_character - are the pages of an entry private or shared
+ * gmfs_file_is_private - is a page private
  * @inode: the file
- * @first: first page, a multiple of the entry's size
- * @order: the entry's size, as log2 of pages
+ * @page: the page
  *
  * Context: process context. Without invalidate_lock the answer may be of the past.
- * Return: the character of all of them, or %GMFS_MIXED.
+ * Return: true if it is, false if it is shared.
  */
-enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsigned int order)
+bool gmfs_file_is_private(struct inode *inode, pgoff_t page)
 {
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -36,12 +27,10 @@ enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsi
 
 	/* Nothing of the pool has ever been anything else. */
 	if (!READ_ONCE(t->states))
-		return GMFS_SHARED;
+		return false;
 	guard(rwsem_read)(&gi->map_lock);
-	if (order && !gmfs_map_uniform(t, gi->map, first, 1UL << order))
-		return GMFS_MIXED;
-	gmfs_map_state(t, gi->map, first, &state);
-	return state.converted != gmfs_private_by_default(inode) ? GMFS_PRIVATE : GMFS_SHARED;
+	gmfs_map_state(t, gi->map, page, &state);
+	return state.converted != gmfs_private_by_default(inode);
 }
 
 /**

@@ -27,6 +27,7 @@ void gmfs_map_init(struct gmfs_extmap *map)
 	mt_on_stack(map->tree);
 	mt_on_stack(map->cover);
 	map->blocks = 0;
+	map->hint = GMFS_NO_SLOT;
 }
 
 /**
@@ -38,6 +39,7 @@ void gmfs_map_destroy(struct gmfs_extmap *map)
 	__mt_destroy(&map->tree);
 	__mt_destroy(&map->cover);
 	map->blocks = 0;
+	map->hint = GMFS_NO_SLOT;
 }
 
 /**
@@ -89,6 +91,49 @@ void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 }
 
 /**
+ * gmfs_map_entry_found - gmfs_map_entry() without its hint, which it leaves for the next one
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @page: as for gmfs_map_entry()
+ * @orders: as for gmfs_map_entry()
+ * @entry: the answer
+ *
+ * Return: false if there is none.
+ */
+bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 page,
+			  unsigned long orders, struct gmfs_entry *entry)
+{
+	u64 logical, count;
+	struct gmfs_spot spot;
+
+	gmfs_map_spot(t, map, page / GUESTMEMFS_BLOCK_PAGES, &spot);
+	WRITE_ONCE(map->hint, spot.slot);
+	entry->flags = 0;
+	entry->converted = false;
+	if (spot.e) {
+		entry->flags = le32_to_cpu(spot.e->flags);
+		entry->converted = gmfs_extent_converted(t, spot.e, page % GUESTMEMFS_BLOCK_PAGES);
+		/* Of a mixed block each page is by itself. */
+		if (entry->flags & GUESTMEMFS_EXTENT_MIXED)
+			orders &= BIT(0);
+	}
+	for (; orders; orders &= ~BIT(entry->order)) {
+		gmfs_entry_at(entry, page, __fls(orders));
+		entry->block = GMFS_NO_BLOCK;
+		logical = entry->first / GUESTMEMFS_BLOCK_PAGES;
+		count = gmfs_entry_blocks(entry);
+		if (logical < spot.start || logical + count > spot.end)
+			continue;
+		if (!(entry->flags & GUESTMEMFS_EXTENT_ALLOCATED))
+			return true;
+		entry->block = le32_to_cpu(spot.e->block) + (logical - spot.start);
+		if (!(entry->block & (count - 1)))
+			return true;
+	}
+	return false;
+}
+
+/**
  * gmfs_map_store - let a part of a file be an extent, or a hole
  * @map: the file's extents
  * @start: first block in the file
@@ -102,6 +147,7 @@ int gmfs_map_store(struct gmfs_extmap *map, u64 start, u64 end, u32 slot, gfp_t 
 {
 	MA_STATE(mas, &map->tree, start, end - 1);
 
+	map->hint = GMFS_NO_SLOT;
 	return mas_store_gfp(&mas, slot == GMFS_NO_SLOT ? NULL : xa_mk_value(slot), gfp);
 }
 

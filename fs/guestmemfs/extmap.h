@@ -2,6 +2,8 @@
 #ifndef _GUESTMEMFS_EXTMAP_H
 #define _GUESTMEMFS_EXTMAP_H
 
+#include <linux/compiler.h>
+
 #include "tables.h"
 
 /*
@@ -45,6 +47,15 @@ static inline unsigned long *gmfs_mixed_bits(const struct gmfs_tables *t, u32 ma
 	return (unsigned long *)t->maps[map].bits;
 }
 
+/* Has a page of an extent's block not the character that its file begins with? */
+static inline bool gmfs_extent_converted(const struct gmfs_tables *t,
+					 const struct guestmemfs_extent *e, u32 page_in_block)
+{
+	if (e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_MIXED))
+		return test_bit(page_in_block, gmfs_mixed_bits(t, le32_to_cpu(e->map)));
+	return e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_CONVERTED);
+}
+
 #define GMFS_NO_SLOT		U32_MAX
 
 /* How many extents are changed before the pool's lock is released for others. */
@@ -75,6 +86,64 @@ void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at);
 void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at);
 bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
 		       const struct guestmemfs_extent *b);
+
+bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 page,
+			  unsigned long orders, struct gmfs_entry *entry);
+
+/*
+ * Most faults of a file are in the extent that the last one was in, and are served by the
+ * largest size that they are good with. The map is locked, so that a hint is of now.
+ */
+static inline bool gmfs_map_entry_again(const struct gmfs_tables *t, const struct gmfs_extmap *map,
+					struct gmfs_entry *entry)
+{
+	u32 slot = READ_ONCE(map->hint);
+	u64 count = gmfs_entry_blocks(entry), offset;
+	const struct guestmemfs_extent *e;
+
+	if (slot == GMFS_NO_SLOT)
+		return false;
+	e = &t->extents[slot];
+	entry->flags = le32_to_cpu(e->flags);
+	if ((entry->flags & (GUESTMEMFS_EXTENT_ALLOCATED | GUESTMEMFS_EXTENT_MIXED)) !=
+	    GUESTMEMFS_EXTENT_ALLOCATED)
+		return false;
+	offset = entry->first / GUESTMEMFS_BLOCK_PAGES - le64_to_cpu(e->logical);
+	if (offset >= le32_to_cpu(e->count) || le32_to_cpu(e->count) - offset < count)
+		return false;
+	entry->block = le32_to_cpu(e->block) + offset;
+	entry->converted = entry->flags & GUESTMEMFS_EXTENT_CONVERTED;
+	return !(entry->block & (count - 1));
+}
+
+/* The entry of a size that a page is in. */
+static inline void gmfs_entry_at(struct gmfs_entry *entry, u64 page, unsigned int order)
+{
+	entry->order = order;
+	entry->first = round_down(page, 1ULL << order);
+}
+
+/**
+ * gmfs_map_entry - the largest entry of a page table that can map a page
+ * @t: the pool's tables
+ * @map: the file's extents
+ * @page: page in the file, below %GMFS_MAX_PAGE
+ * @orders: sizes that are good, as log2 of pages: a bit for each, one at least
+ * @entry: the answer
+ *
+ * All of it is blocks in one piece, or all of it a hole, and its pages are all private or all
+ * shared. Takes the time of one look-up. May be called with the map locked for reading, by any
+ * number at once: each leaves the extent that it has found as a hint.
+ *
+ * Return: false if there is none, and not with %BIT(0) in @orders.
+ */
+static inline bool gmfs_map_entry(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 page,
+				  unsigned long orders, struct gmfs_entry *entry)
+{
+	gmfs_entry_at(entry, page, __fls(orders));
+	return gmfs_map_entry_again(t, map, entry) ||
+	       gmfs_map_entry_found(t, map, page, orders, entry);
+}
 
 /* states.c */
 bool gmfs_slots_fit(const struct gmfs_tables *t);

@@ -16,17 +16,23 @@
 #include "internal.h"
 
 /**
- * struct gmfs_fault - what a fault is about
- * @inode: the file
- * @order: size of the page table entry, as log2 of pages
- * @pgoff: first page in the file that it covers
- * @blocked: a table of smaller entries is where the entry would be
+ * enum gmfs_fault_end - how a try to serve a fault ends
+ * @GMFS_FAULT_INSERTED: with what the page table said to the entry
+ * @GMFS_FAULT_REFUSED: no entry of this size can be
+ * @GMFS_FAULT_AGAIN: somebody waits for invalidate_lock, and blocks are still to be zeroed
+ * @GMFS_FAULT_TABLE: a table of smaller entries is in the place of the entry
+ * @GMFS_FAULT_FROZEN: it takes blocks, and a kexec has begun
+ * @GMFS_FAULT_KILLED: by a fatal signal
+ * @GMFS_FAULT_NO_MEMORY: the kernel has no memory for its own structures
  */
-struct gmfs_fault {
-	struct inode *inode;
-	unsigned int order;
-	pgoff_t pgoff;
-	bool blocked;
+enum gmfs_fault_end {
+	GMFS_FAULT_INSERTED,
+	GMFS_FAULT_REFUSED,
+	GMFS_FAULT_AGAIN,
+	GMFS_FAULT_TABLE,
+	GMFS_FAULT_FROZEN,
+	GMFS_FAULT_KILLED,
+	GMFS_FAULT_NO_MEMORY,
 };
 
 /* May the fault let go of its lock, and come again? */
@@ -36,58 +42,14 @@ static bool gmfs_fault_may_unlock(const struct vm_fault *vmf)
 	       !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
 }
 
-/* Does an entry of this order around the address fit into VMA and file? */
-static bool gmfs_fault_fits(const struct vm_fault *vmf, struct gmfs_fault *f)
+/* Has the VMA room for an entry of this order, aligned as in the file? */
+static __always_inline bool gmfs_fault_fits(const struct vm_fault *vmf, unsigned int order)
 {
-	unsigned long size = PAGE_SIZE << f->order;
+	unsigned long size = PAGE_SIZE << order;
 	unsigned long addr = ALIGN_DOWN(vmf->address, size);
-	pgoff_t end = DIV_ROUND_UP(i_size_read(f->inode), PAGE_SIZE);
 
-	if (addr < vmf->vma->vm_start || addr + size > vmf->vma->vm_end)
-		return false;
-	f->pgoff = vmf->pgoff - ((vmf->address - addr) >> PAGE_SHIFT);
-	return IS_ALIGNED(f->pgoff, 1UL << f->order) && f->pgoff + (1UL << f->order) <= end;
-}
-
-/* The blocks behind an entry all of whose pages are the host's to see. */
-static int gmfs_fault_blocks(struct gmfs_fault *f, struct gmfs_run *run)
-{
-	switch (gmfs_file_character(f->inode, f->pgoff, f->order)) {
-	case GMFS_PRIVATE:
-		return -EFAULT;
-	case GMFS_MIXED:
-		return -EAGAIN;
-	default:
-		return gmfs_file_entry(f->inode, f->pgoff, f->order, run);
-	}
-}
-
-static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_fault *f,
-				    const struct gmfs_run *run)
-{
-	struct gmfs_pool *pool = GUESTMEMFS_SB(f->inode->i_sb);
-	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, run->block));
-
-	/* There is no page that would keep a wrong frame out of a guest's reach. */
-	if (WARN_ON_ONCE(run->block == GMFS_NO_BLOCK))
-		return VM_FAULT_SIGBUS;
-	/*
-	 * Never for writing: nobody wants to be told of the first write to a page, so
-	 * entries are writable by vm_page_prot wherever the VMA is. Soft-dirty tracking
-	 * leaves VM_PFNMAP out. With true, an entry that another thread made smaller would
-	 * be warned about.
-	 */
-	switch (f->order) {
-#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
-	case PUD_ORDER:
-		return vmf_insert_pfn_pud(vmf, pfn, false);
-#endif
-	case PMD_ORDER:
-		return vmf_insert_pfn_pmd(vmf, pfn, false);
-	default:
-		return vmf_insert_pfn(vmf->vma, vmf->address,
-				      pfn + f->pgoff % GUESTMEMFS_BLOCK_PAGES);
-	}
+	return addr >= vmf->vma->vm_start && addr + size <= vmf->vma->vm_end &&
+	       IS_ALIGNED(PHYS_PFN(vmf->address) ^ vmf->pgoff, 1UL << order);
 }
 
 /* Does the mm take entries of this size? */
@@ -101,11 +63,13 @@ static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
 }
 
-/* Has the page table a table of smaller entries in the place of the entry? */
-static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int order)
+/* Has the page table a table of smaller entries in the place of an entry of this size? */
+static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int asked, unsigned int order)
 {
 	pmd_t pmd;
 
+	if (order == asked)
+		return false;
 	/* The fault has come down to an entry of it. */
 	if (order > PMD_ORDER)
 		return true;
@@ -113,86 +77,109 @@ static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int order)
 	return pmd_present(pmd) && !pmd_leaf(pmd);
 }
 
-/*
- * The mm asks for the largest entry only where its page table has nothing, and
- * it asked before the lock was taken. So look again: what was in parts may be
- * one now. With blocks and zeroes, so that the larger entry is certain to come
- * once the table has made room, and tables do not go in vain.
- *
- * Returns 1 if there is one, with @f and @run changed to it, 0 if there is none, or the
- * errors that end the fault, or this try of it, whatever the size of the entry.
- */
-static int gmfs_fault_larger(const struct vm_fault *vmf, struct gmfs_fault *f,
-			     struct gmfs_run *run)
+/* May an entry serve a fault that is larger than what the mm asks for now? */
+static bool gmfs_fault_may_grow(const struct vm_fault *vmf, unsigned int asked, unsigned int order)
 {
-	static const unsigned int orders[] = { PUD_ORDER, PMD_ORDER };
-	int i, err;
+	if (!gmfs_fault_fits(vmf, order))
+		return false;
+	if (gmfs_fault_blocked(vmf, asked, order) && !gmfs_fault_may_unlock(vmf))
+		return false;
+	return gmfs_fault_allowed(vmf, order);
+}
 
-	for (i = 0; i < ARRAY_SIZE(orders) && orders[i] > f->order; i++) {
-		struct gmfs_fault larger = {
-			.inode		= f->inode,
-			.order		= orders[i],
-			.blocked	= gmfs_fault_blocked(vmf, orders[i]),
-		};
-		struct gmfs_run all;
+/*
+ * The sizes of entries that may serve a fault. The mm asks for the largest one only where its
+ * page table has nothing, and it asked before invalidate_lock was taken. So those are among
+ * them that are larger than what it asks for now: what was in parts may be one since.
+ */
+static unsigned long gmfs_fault_orders(const struct vm_fault *vmf, unsigned int asked)
+{
+	unsigned long orders = BIT(asked);
 
-		if (larger.blocked && !gmfs_fault_may_unlock(vmf))
-			continue;
-		if (!gmfs_fault_allowed(vmf, orders[i]) || !gmfs_fault_fits(vmf, &larger))
-			continue;
-		err = gmfs_fault_blocks(&larger, &all);
-		if (err == -EINTR || err == -EINPROGRESS)
-			return err;
-		/* What is known of the smaller entry is still needed if this is none. */
-		if (err)
-			continue;
-		*f = larger;
-		*run = all;
-		return 1;
+	if (asked < PMD_ORDER && gmfs_fault_may_grow(vmf, asked, PMD_ORDER))
+		orders |= BIT(PMD_ORDER);
+	if (asked < PUD_ORDER && gmfs_fault_may_grow(vmf, asked, PUD_ORDER))
+		orders |= BIT(PUD_ORDER);
+	return orders;
+}
+
+static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_pool *pool,
+				    const struct gmfs_entry *entry)
+{
+	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, entry->block));
+
+	/*
+	 * Not for writing: nobody wants to be told of the first write to a page, so entries are
+	 * writable by vm_page_prot wherever the VMA is. Soft-dirty tracking leaves VM_PFNMAP out.
+	 */
+	switch (entry->order) {
+#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
+	case PUD_ORDER:
+		return vmf_insert_pfn_pud(vmf, pfn, false);
+#endif
+	case PMD_ORDER:
+		return vmf_insert_pfn_pmd(vmf, pfn, false);
+	default:
+		return vmf_insert_pfn(vmf->vma, vmf->address,
+				      pfn + entry->first % GUESTMEMFS_BLOCK_PAGES);
 	}
-	return 0;
 }
 
-/* The blocks, zeroed, for the largest entry that can be: @f becomes that one. */
-static int gmfs_fault_find(const struct vm_fault *vmf, struct gmfs_fault *f, struct gmfs_run *run)
+static enum gmfs_fault_end gmfs_fault_error(int err)
 {
-	blkcnt_t blocks = READ_ONCE(f->inode->i_blocks);
-	int err;
-
-	/* Under invalidate_lock: a truncation has not begun, or is through. */
-	if (!gmfs_fault_fits(vmf, f))
-		return -EFAULT;
-	err = gmfs_fault_larger(vmf, f, run);
-	if (err)
-		return min(err, 0);
-	err = gmfs_fault_blocks(f, run);
-	/* Was it the last block that a larger entry lacked? */
-	if (!err && READ_ONCE(f->inode->i_blocks) != blocks)
-		err = gmfs_fault_larger(vmf, f, run);
-	return min(err, 0);
+	switch (err) {
+	case -EINPROGRESS:
+		return GMFS_FAULT_AGAIN;
+	case -EBUSY:
+		return GMFS_FAULT_FROZEN;
+	case -EINTR:
+		return GMFS_FAULT_KILLED;
+	case -ENOMEM:
+		return GMFS_FAULT_NO_MEMORY;
+	default:
+		return GMFS_FAULT_REFUSED;
+	}
 }
 
 /*
- * Enters what the fault is to be served with into the page table, in one hold of
- * invalidate_lock. An entry that a table is in the way of is left to gmfs_retract().
+ * In one hold of invalidate_lock: the entry, with blocks and zeroes, and then the page table. An
+ * entry that a table is in the way of is complete, too, when gmfs_retract() is left to make
+ * room for it, so that it is certain to come and the table does not go in vain.
  */
-static int gmfs_fault_try(struct vm_fault *vmf, struct gmfs_fault *f, vm_fault_t *ret)
+static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode *inode,
+					     unsigned int asked, unsigned long orders,
+					     struct gmfs_entry *entry, vm_fault_t *ret)
 {
-	struct rw_semaphore *lock = &f->inode->i_mapping->invalidate_lock;
-	struct gmfs_run run;
 	int err;
+
+	/* A truncation has not begun, or is through. */
+	orders = gmfs_file_orders(inode, vmf->pgoff, orders);
+	if (!orders)
+		return GMFS_FAULT_REFUSED;
+	err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
+	if (err)
+		return gmfs_fault_error(err);
+	if (gmfs_fault_blocked(vmf, asked, entry->order))
+		return GMFS_FAULT_TABLE;
+	*ret = gmfs_fault_insert(vmf, GUESTMEMFS_SB(inode->i_sb), entry);
+	return GMFS_FAULT_INSERTED;
+}
+
+static enum gmfs_fault_end gmfs_fault_try(struct vm_fault *vmf, struct inode *inode,
+					  unsigned int asked, struct gmfs_entry *entry,
+					  vm_fault_t *ret)
+{
+	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
+	unsigned long orders = gmfs_fault_orders(vmf, asked);
+	enum gmfs_fault_end end;
 
 	do {
-		err = down_read_killable(lock);
-		if (err)
-			return err;
-		err = gmfs_fault_find(vmf, f, &run);
-		if (!err && !f->blocked)
-			*ret = gmfs_fault_insert(vmf, f, &run);
+		if (down_read_killable(lock))
+			return GMFS_FAULT_KILLED;
+		end = gmfs_fault_locked(vmf, inode, asked, orders, entry, ret);
 		up_read(lock);
-		/* Some blocks have been zeroed, and somebody waits for the lock. */
-	} while (err == -EINPROGRESS);
-	return err;
+	} while (end == GMFS_FAULT_AGAIN);
+	return end;
 }
 
 /*
@@ -239,28 +226,29 @@ static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
 	return !pud_none(pudp_get(vmf->pud));
 }
 
+/* VM_FAULT_RETRY has one meaning: the fault's lock was released, and the access is repeated. */
 static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 				      unsigned int order)
 {
-	struct gmfs_fault f = {
-		.inode = inode,
-		.order = order,
-	};
 	vm_fault_t ret = VM_FAULT_SIGBUS;
+	struct gmfs_entry entry;
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return VM_FAULT_FALLBACK;
-	if (order && gmfs_fault_present(vmf, order))
+	if (order && (gmfs_fault_present(vmf, order) || !gmfs_fault_fits(vmf, order)))
 		return VM_FAULT_FALLBACK;
-	switch (gmfs_fault_try(vmf, &f, &ret)) {
-	case 0:
-		return f.blocked ? gmfs_retract(vmf, f.order) : ret;
-	case -EINTR:
-		return gmfs_fault_killed(vmf);
-	case -EBUSY:
+	switch (gmfs_fault_try(vmf, inode, order, &entry, &ret)) {
+	case GMFS_FAULT_INSERTED:
+		return ret;
+	case GMFS_FAULT_TABLE:
+		return gmfs_retract(vmf, entry.order);
+	case GMFS_FAULT_FROZEN:
 		return gmfs_fault_frozen(vmf, GUESTMEMFS_SB(inode->i_sb));
-	case -ENOMEM:
+	case GMFS_FAULT_KILLED:
+		return gmfs_fault_killed(vmf);
+	case GMFS_FAULT_NO_MEMORY:
 		return VM_FAULT_OOM;
+	case GMFS_FAULT_REFUSED:
 	default:
 		return order ? VM_FAULT_FALLBACK : VM_FAULT_SIGBUS;
 	}

@@ -168,32 +168,20 @@ static void gmfs_gmem_unbind(struct file *file, struct gmem_binding *b)
 /* The largest entry that can map a page, and what is behind it. */
 static int gmfs_gmem_entry(struct inode *inode, pgoff_t index, unsigned long *pfn, int *order)
 {
-	static const int orders[] = { PUD_ORDER, PMD_ORDER, 0 };
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	int i, err = -EFAULT;
+	unsigned long orders = gmfs_file_orders(inode, index, GMFS_ALL_ORDERS);
+	struct gmfs_entry entry;
+	int err;
 
-	if (index >= end)
+	if (!orders)
 		return -EFAULT;
-	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		pgoff_t first = round_down(index, 1UL << orders[i]);
-		struct gmfs_run run;
-
-		if (orders[i] && (first + (1UL << orders[i]) > end ||
-				  gmfs_file_character(inode, first, orders[i]) == GMFS_MIXED))
-			continue;
-		err = gmfs_file_entry(inode, first, orders[i], &run);
-		if (err < 0) {
-			if (err == -EAGAIN)
-				continue;
-			break;
-		}
-		*pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, run.block)) +
-		       (orders[i] ? index - first : index % GUESTMEMFS_BLOCK_PAGES);
-		*order = orders[i];
-		return 0;
-	}
-	return err;
+	err = gmfs_file_entry(inode, index, orders, false, &entry);
+	if (err)
+		return err;
+	*pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, entry.block)) +
+	       (index - round_down(entry.first, GUESTMEMFS_BLOCK_PAGES));
+	*order = entry.order;
+	return 0;
 }
 
 static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pfn, int *order)
@@ -223,7 +211,7 @@ static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pf
 
 static bool gmfs_gmem_is_private(struct file *file, pgoff_t index)
 {
-	return gmfs_file_character(file_inode(file), index, 0) == GMFS_PRIVATE;
+	return gmfs_file_is_private(file_inode(file), index);
 }
 
 static const struct gmem_provider_ops gmfs_gmem_provider_ops = {

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/pgtable.h>
 #include <linux/rwsem.h>
 #include <linux/uuid.h>
 
@@ -156,18 +157,6 @@ struct gmfs_inode {
 };
 
 /**
- * enum gmfs_character - who may see a page
- * @GMFS_SHARED: guest and host
- * @GMFS_PRIVATE: the guest
- * @GMFS_MIXED: of an entry, some of its pages are shared and some private
- */
-enum gmfs_character {
-	GMFS_SHARED,
-	GMFS_PRIVATE,
-	GMFS_MIXED,
-};
-
-/**
  * struct gmfs_pin - a part of a file that somebody holds
  * @node: in gmfs_inode.pins
  * @file: the file, with a reference
@@ -189,6 +178,46 @@ static inline struct gmfs_inode *GUESTMEMFS_I(const struct inode *inode)
 static inline struct gmfs_pool *GUESTMEMFS_SB(const struct super_block *sb)
 {
 	return sb->s_fs_info;
+}
+
+/**
+ * gmfs_private_by_default - what pages are that were not converted
+ * @inode: the file
+ *
+ * Context: any; with invalidate_lock it does not change.
+ * Return: whether they are private.
+ */
+static inline bool gmfs_private_by_default(const struct inode *inode)
+{
+	const struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+
+	return le32_to_cpu(READ_ONCE(t->inodes[inode->i_ino].flags)) & GUESTMEMFS_INODE_PRIVATE;
+}
+
+/* What an entry of a page table may be, as log2 of pages: a bit for each. */
+#define GMFS_ALL_ORDERS	(BIT(PUD_ORDER) | BIT(PMD_ORDER) | BIT(0))
+
+/**
+ * gmfs_file_orders - how large an entry of a page table a file has room for
+ * @inode: the file
+ * @page: a page that it is to map
+ * @orders: sizes that are good otherwise: some of %GMFS_ALL_ORDERS
+ *
+ * Return: those of them that end with the file or before, 0 behind its end.
+ */
+static inline unsigned long gmfs_file_orders(const struct inode *inode, pgoff_t page,
+					     unsigned long orders)
+{
+	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
+
+	while (orders) {
+		unsigned long largest = BIT(__fls(orders));
+
+		if ((page | (largest - 1)) < end)
+			break;
+		orders &= ~largest;
+	}
+	return orders;
 }
 
 /* The number of the hop after @hops; 0 is the number of none. */
@@ -299,8 +328,8 @@ int gmfs_file_reserve(struct inode *inode, u64 from, u64 end);
 void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end);
 int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
 void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
-int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
-		    struct gmfs_run *run);
+int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
+		    struct gmfs_entry *entry);
 void gmfs_update_blocks(struct inode *inode);
 
 /* cut.c */
@@ -319,7 +348,7 @@ loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
 int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
 
 /* convert.c */
-enum gmfs_character gmfs_file_character(struct inode *inode, pgoff_t first, unsigned int order);
+bool gmfs_file_is_private(struct inode *inode, pgoff_t page);
 bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private);
 int gmfs_choose_character(struct inode *inode, bool private);
 void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/guestmemfs.h>
 
+#include "extmap.h"
 #include "internal.h"
 
 /* The same for programs of 32 bits, which come by compat_ptr_ioctl(). */
@@ -86,26 +87,16 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 /* How large the entries are that can map the page, if it has a frame. */
 static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
 {
-	static const int orders[] = { PUD_ORDER, PMD_ORDER };
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	pgoff_t end = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
-	struct gmfs_run run;
-	int i;
+	unsigned long orders = gmfs_file_orders(inode, page, GMFS_ALL_ORDERS);
+	struct gmfs_entry entry;
 
-	for (i = 0; i < ARRAY_SIZE(orders); i++) {
-		pgoff_t size = 1UL << orders[i], first = round_down(page, size);
-		u64 blocks = size / GUESTMEMFS_BLOCK_PAGES;
-
-		if (first + size > end ||
-		    gmfs_file_character(inode, first, orders[i]) == GMFS_MIXED)
-			continue;
-		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(t, gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
-		if (run.block != GMFS_NO_BLOCK && run.count >= blocks && !(run.block % blocks))
-			return orders[i];
-	}
-	return 0;
+	if (!orders)
+		return 0;
+	guard(rwsem_read)(&gi->map_lock);
+	gmfs_map_entry(t, gi->map, page, orders, &entry);
+	return entry.block == GMFS_NO_BLOCK ? 0 : entry.order;
 }
 
 static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs_get_state *arg)
@@ -127,7 +118,7 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	arg->state = (state.allocated ? GUESTMEMFS_STATE_ALLOCATED : 0) |
 		     (state.truncated ? GUESTMEMFS_STATE_TRUNCATING : 0) |
 		     (pin && pin->first <= page ? GUESTMEMFS_STATE_HELD : 0);
-	if (gmfs_file_character(inode, page, 0) == GMFS_PRIVATE)
+	if (gmfs_file_is_private(inode, page))
 		arg->state |= GUESTMEMFS_STATE_PRIVATE;
 	arg->length = (u64)(last - page) << PAGE_SHIFT;
 	arg->order = state.truncated ? 0 : gmfs_state_order(inode, page);

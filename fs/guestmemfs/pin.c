@@ -41,7 +41,7 @@ static int gmfs_pin_prepare(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
 	u64 end = DIV_ROUND_UP(last, GUESTMEMFS_BLOCK_PAGES);
-	struct gmfs_run run;
+	struct gmfs_entry entry;
 	int err = 0;
 
 	if (first >= last || last > DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
@@ -49,7 +49,8 @@ static int gmfs_pin_prepare(struct inode *inode, pgoff_t first, pgoff_t last)
 	if (!gmfs_file_is(inode, first, last, false))
 		return -EFAULT;
 	for (; !err && logical < end; logical++)
-		err = gmfs_file_entry(inode, logical * GUESTMEMFS_BLOCK_PAGES, 0, &run);
+		err = gmfs_file_entry(inode, logical * GUESTMEMFS_BLOCK_PAGES, BIT(0), false,
+				      &entry);
 	return err;
 }
 

@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
+#include <linux/unroll.h>
 
 #include <trace/events/guestmemfs.h>
 
@@ -256,7 +257,7 @@ void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep)
  * A fault needs blocks of a fill that is in progress: they stay, whatever becomes of it. If
  * they have a character so does all of the extent: in pieces it could not be undone.
  */
-static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count, struct gmfs_run *run)
+static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -267,10 +268,10 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count, struct g
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
-	gmfs_map_lookup(&pool->tables, gi->map, logical, run);
-	if (run->flags & GMFS_EXTENT_PENDING) {
-		gmfs_map_spot(&pool->tables, gi->map, logical, &spot);
-		if (run->flags & GMFS_EXTENT_CHARACTER) {
+	gmfs_map_spot(&pool->tables, gi->map, logical, &spot);
+	/* Another fault may have been here. */
+	if (spot.e && spot.e->flags & cpu_to_le32(GMFS_EXTENT_PENDING)) {
+		if (spot.e->flags & cpu_to_le32(GMFS_EXTENT_CHARACTER)) {
 			logical = spot.start;
 			count = spot.end - spot.start;
 		}
@@ -281,65 +282,99 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count, struct g
 	return err;
 }
 
-/* Can an entry of @count blocks map the begin of a run? */
-static bool gmfs_run_serves(const struct gmfs_run *run, u64 count)
+/* What was truncated, and held by nobody any more, is a hole that may be a part of an entry. */
+static void gmfs_entry_settle(struct inode *inode, pgoff_t page, unsigned int order)
 {
-	return run->block != GMFS_NO_BLOCK && run->count >= count && run->block % count == 0;
+	u64 first = round_down(page, 1UL << order) / GUESTMEMFS_BLOCK_PAGES;
+
+	gmfs_pin_settle(inode, first,
+			first + max(1UL, (1UL << order) / GUESTMEMFS_BLOCK_PAGES));
+}
+
+/* Gives an entry blocks that stay. Returns 1 if that was not so: then look at it again. */
+static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entry)
+{
+	u64 logical = entry->first / GUESTMEMFS_BLOCK_PAGES;
+	u64 count = gmfs_entry_blocks(entry);
+
+	if (entry->flags & GUESTMEMFS_EXTENT_TRUNCATED)
+		return -EFAULT;
+	if (entry->block == GMFS_NO_BLOCK)
+		return gmfs_file_allocate(inode, logical, count, count > 1) ?: 1;
+	if (entry->flags & GMFS_EXTENT_PENDING)
+		return gmfs_file_claim(inode, logical, count) ?: 1;
+	return 0;
+}
+
+/* Most faults find nothing to zero, and see so in a word, or in those of a whole group. */
+static bool gmfs_entry_zeroed(const unsigned long *unzeroed, const struct gmfs_entry *entry)
+{
+	const unsigned long *word = unzeroed + entry->block / BITS_PER_LONG;
+	unsigned long any = 0;
+	int i;
+
+	if (entry->order <= PMD_ORDER)
+		return !test_bit(entry->block, unzeroed);
+	/* A bit that is cleared meanwhile may be seen or not. */
+	unrolled_full
+	for (i = 0; i < GUESTMEMFS_GROUP_BLOCKS / BITS_PER_LONG; i++)
+		any |= data_race(word[i]);
+	return !any;
+}
+
+static int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
+{
+	if (!gmfs_entry_zeroed(GUESTMEMFS_SB(inode->i_sb)->tables.unzeroed, entry))
+		return gmfs_zero_blocks(inode, entry->block, gmfs_entry_blocks(entry));
+	/* As in gmfs_zero_blocks(). */
+	smp_rmb();
+	return 0;
 }
 
 /**
- * gmfs_file_entry - the blocks behind a page table entry, allocated if need be
+ * gmfs_file_entry - the largest entry of a page table that can map a page, with its blocks
  * @inode: the file; its invalidate_lock is held
- * @first: first page of the entry, a multiple of its size
- * @order: its size, as log2 of pages; less than a block's is one of its pages
- * @run: the answer
+ * @page: the page
+ * @orders: sizes that are good, as log2 of pages: a bit for each
+ * @shared: the host is to use it: its pages have to be shared
+ * @entry: the answer
  *
- * A whole group is taken when there is one to take; one put together from
- * pieces could not be mapped as one. The blocks are zeroed where they have to be.
+ * Which entry it is to be is found in one look at the extents, before anything is done for it.
+ * Then holes are filled, a whole group by one that is free, for one put together from pieces
+ * could not be mapped as one; the extents are looked at again, since these may be the blocks
+ * that a larger entry lacked; and blocks are zeroed that have to be. What turns out not to
+ * be possible in that size, is done in the next smaller one.
  *
- * Return: 0; -EAGAIN if the blocks are not one aligned run, or would take too long to zero
- * for a task with a signal pending: a smaller entry may do; -EFAULT if they are being
- * truncated; -EINPROGRESS if invalidate_lock is to be released and the call repeated; or what
- * gmfs_file_allocate() and gmfs_zero_blocks() say. An entry of one block at the most gets
- * neither -EAGAIN nor -EINPROGRESS.
+ * Return: 0; -EAGAIN if there is no entry of these sizes, and not with %BIT(0) among them; -EFAULT
+ * if the page is being truncated, or private and not to be; -EINPROGRESS if invalidate_lock is to
+ * be released and the call repeated, and not for entries up to a block; or what
+ * gmfs_file_allocate() and gmfs_zero_blocks() say.
  */
-int gmfs_file_entry(struct inode *inode, pgoff_t first, unsigned int order,
-		    struct gmfs_run *run)
+int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
+		    struct gmfs_entry *entry)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
-	u64 count = max(1UL, (1UL << order) / GUESTMEMFS_BLOCK_PAGES);
+	bool found;
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
-	scoped_guard(rwsem_read, &gi->map_lock)
-		gmfs_map_lookup(&pool->tables, gi->map, logical, run);
-	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED || run->count < count) {
-		gmfs_pin_settle(inode, logical, logical + count);
+	if (READ_ONCE(gi->truncating))
+		gmfs_entry_settle(inode, page, __fls(orders));
+	while (orders) {
 		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, gi->map, logical, run);
-	}
-	if (run->block == GMFS_NO_BLOCK) {
-		if (count > 1 && run->count < count)
-			return -EAGAIN;
-		err = gmfs_file_allocate(inode, logical, count, count > 1);
-		if (err)
+			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
+		if (!found)
+			break;
+		if (shared && entry->converted != gmfs_private_by_default(inode))
+			return -EFAULT;
+		err = gmfs_entry_prepare(inode, entry);
+		if (!err)
+			err = gmfs_entry_zero(inode, entry);
+		if (err == -EAGAIN || (err == -ENOMEM && entry->order))
+			orders &= BIT(entry->order) - 1;
+		else if (err <= 0)
 			return err;
-		scoped_guard(rwsem_read, &gi->map_lock)
-			gmfs_map_lookup(&pool->tables, gi->map, logical, run);
 	}
-	if (run->flags & GUESTMEMFS_EXTENT_TRUNCATED)
-		return -EFAULT;
-	if (!gmfs_run_serves(run, count))
-		return -EAGAIN;
-	if (run->flags & GMFS_EXTENT_PENDING) {
-		err = gmfs_file_claim(inode, logical, count, run);
-		if (err)
-			return err;
-		/* Another fault may have claimed a part of it, which is now an extent by itself. */
-		if (!gmfs_run_serves(run, count))
-			return -EAGAIN;
-	}
-	return gmfs_zero_blocks(inode, run->block, count);
+	return -EAGAIN;
 }

@@ -132,11 +132,10 @@ static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap 
 	flags = le32_to_cpu(spot.e->flags);
 	s->allocated = flags & GUESTMEMFS_EXTENT_ALLOCATED;
 	s->truncated = flags & GUESTMEMFS_EXTENT_TRUNCATED;
-	s->converted = flags & GUESTMEMFS_EXTENT_CONVERTED;
+	s->converted = gmfs_extent_converted(t, spot.e, in_block);
 	if (!(flags & GUESTMEMFS_EXTENT_MIXED))
 		return;
 	bits = gmfs_mixed_bits(t, le32_to_cpu(spot.e->map));
-	s->converted = test_bit(in_block, bits);
 	s->end = page - in_block +
 		 (s->converted ? find_next_zero_bit(bits, GUESTMEMFS_BLOCK_PAGES, in_block) :
 				 find_next_bit(bits, GUESTMEMFS_BLOCK_PAGES, in_block));
@@ -166,32 +165,6 @@ void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, 
 			return;
 		s->end = next.end;
 	}
-}
-
-/**
- * gmfs_map_uniform - are pages all converted, or all not
- * @t: the pool's tables
- * @map: the file's extents
- * @page: first page in the file
- * @nr: number of pages, not 0
- *
- * Takes time by the number of extents that these pages have.
- *
- * Return: whether they are.
- */
-bool gmfs_map_uniform(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
-		      u64 nr)
-{
-	struct gmfs_state first, next;
-	u64 at;
-
-	gmfs_state_at(t, map, page, &first);
-	for (at = first.end; at < page + nr; at = next.end) {
-		gmfs_state_at(t, map, at, &next);
-		if (next.converted != first.converted)
-			return false;
-	}
-	return true;
 }
 
 /**

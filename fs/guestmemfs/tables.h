@@ -146,6 +146,8 @@ struct gmfs_tables {
  * @tree: from ranges of blocks of the file to entries of the extent table
  * @cover: from ranges of blocks of the file to the number of those who hold them reserved
  * @blocks: blocks that the file has, those that are truncated included
+ * @hint: the extent that gmfs_map_entry() has found last, %U32_MAX for none. Whoever changes the
+ *	tree, and so has the map alone, clears it; those who only look may set it
  *
  * gmfs_map_init() comes first. An empty map needs no memory. The structure stays where it is:
  * the nodes of the trees point to it.
@@ -154,6 +156,7 @@ struct gmfs_extmap {
 	struct maple_tree tree;
 	struct maple_tree cover;
 	u64 blocks;
+	u32 hint;
 };
 
 /**
@@ -172,6 +175,28 @@ struct gmfs_run {
 	u32 flags;
 	u32 map;
 };
+
+/**
+ * struct gmfs_entry - what one entry of a page table can map
+ * @first: its first page in the file
+ * @order: its size, as log2 of pages
+ * @block: the first of its blocks in the pool, %GMFS_NO_BLOCK if it is a hole
+ * @flags: as in struct gmfs_run
+ * @converted: its pages have not the character that the file begins with
+ */
+struct gmfs_entry {
+	u64 first;
+	unsigned int order;
+	u32 block;
+	u32 flags;
+	bool converted;
+};
+
+/* How many blocks an entry has a part of. */
+static inline u64 gmfs_entry_blocks(const struct gmfs_entry *entry)
+{
+	return max(1ULL, (1ULL << entry->order) / GUESTMEMFS_BLOCK_PAGES);
+}
 
 /**
  * struct gmfs_state - an answer of gmfs_map_state()
@@ -425,8 +450,6 @@ int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op o
 /* states.c */
 void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		    struct gmfs_state *s);
-bool gmfs_map_uniform(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
-		      u64 nr);
 
 /* format.c */
 int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size);

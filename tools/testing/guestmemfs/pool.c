@@ -210,6 +210,20 @@ u32 pool_slot(const struct pool *p, u32 file, u32 index)
 	FAIL("file %u has fewer extents", file);
 }
 
+bool pool_alike(const struct pool *p, u32 file, u64 page, u64 nr)
+{
+	struct gmfs_state first, next;
+	u64 at;
+
+	gmfs_map_state(&p->t, &p->map[file], page, &first);
+	for (at = first.end; at < page + nr; at = next.end) {
+		gmfs_map_state(&p->t, &p->map[file], at, &next);
+		if (next.converted != first.converted)
+			return false;
+	}
+	return true;
+}
+
 u32 pool_block(struct pool *p, u32 file, u64 logical)
 {
 	struct gmfs_run run;

@@ -62,6 +62,8 @@ struct gmfs_edit pool_edit(struct pool *p, u32 file, enum gmfs_op op, u64 first,
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted);
 /* The pool's block of a file's block, or GMFS_NO_BLOCK. */
 u32 pool_block(struct pool *p, u32 file, u64 logical);
+/* Are pages all converted, or all not? */
+bool pool_alike(const struct pool *p, u32 file, u64 page, u64 nr);
 /* gmfs_check() accepts the tables and finds the extents that the maps have. */
 void pool_check(struct pool *p);
 /* What recount() finds of groups of blocks alone: there need be no extents. */

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "../../../fs/guestmemfs/extmap.h"
 #include "pool.h"
 
 #define MODEL_FILES	4
@@ -124,25 +125,59 @@ static void model_compare(struct model *m, u32 file)
 		CHECK_EQ(test_bit(i, m->p.t.unzeroed), m->unzeroed[i]);
 }
 
-/* Aligned parts of any size are of one kind if and only if the model says so. */
-static void model_compare_uniform(struct model *m, u32 file)
-{
-	const struct model_file *f = &m->file[file];
-	u64 r = pool_random(&m->seed);
-	u64 nr = 1ULL << (r % 19), page = round_down((r >> 8) % (MODEL_PAGES - nr), nr), end;
-	bool first = test_bit(page, f->converted);
-
-	end = first ? find_next_zero_bit(f->converted, page + nr, page) :
-		      find_next_bit(f->converted, page + nr, page);
-	CHECK_EQ(gmfs_map_uniform(&m->p.t, &m->p.map[file], page, nr), end >= page + nr);
-}
-
 static bool model_any_truncated(const struct model_file *f, u64 from, u64 to)
 {
 	for (; from < to; from++)
 		if (f->truncated[from])
 			return true;
 	return false;
+}
+
+/* Can one entry map a part of a file, of which nothing is truncated? */
+static bool model_serves(const struct model *m, const struct model_file *f, u64 page, u32 order)
+{
+	u64 first = round_down(page, 1ULL << order), block = first / PAGES, i;
+	u64 count = max(1ULL, (1ULL << order) / PAGES);
+	u32 character = model_character(f, block);
+
+	if (order && character == GUESTMEMFS_EXTENT_MIXED)
+		return false;
+	for (i = 1; i < count; i++) {
+		u32 next = f->block[block] == GMFS_NO_BLOCK ? GMFS_NO_BLOCK : f->block[block] + i;
+
+		if (f->block[block + i] != next || model_character(f, block + i) != character)
+			return false;
+	}
+	if (f->block[block] == GMFS_NO_BLOCK)
+		return true;
+	return f->block[block] % count == 0 &&
+	       gmfs_block_range(&m->p.t, f->block[block]) ==
+	       gmfs_block_range(&m->p.t, f->block[block + count - 1]);
+}
+
+/* The largest of some sizes that an entry can have is the one that the model says. */
+static void model_compare_entry(struct model *m, u32 file)
+{
+	const struct model_file *f = &m->file[file];
+	u64 r = pool_random(&m->seed), page = r % round_down(MODEL_PAGES, GROUP * PAGES);
+	/* A page, a block, and all up to a group. */
+	unsigned long orders = ((r >> 32) & 0x7fe01) ?: BIT(0), left = orders;
+	struct gmfs_entry entry;
+	u64 block = round_down(page / PAGES, GROUP);
+	bool found;
+
+	if (model_any_truncated(f, block, block + GROUP))
+		return;
+	while (left && !model_serves(m, f, page, __fls(left)))
+		left &= ~BIT(__fls(left));
+	found = gmfs_map_entry(&m->p.t, &m->p.map[file], page, orders, &entry);
+	CHECK_EQ(found, !!left);
+	if (!found)
+		return;
+	CHECK_EQ(entry.order, __fls(left));
+	CHECK_EQ(entry.first, round_down(page, 1ULL << entry.order));
+	CHECK_EQ(entry.block, f->block[entry.first / PAGES]);
+	CHECK_EQ(entry.converted, test_bit(page, f->converted));
 }
 
 enum model_op { FILL, PUNCH, TRUNCATE, READY, CONVERT };
@@ -330,6 +365,7 @@ static void model_step(struct model *m)
 	u64 size = (r >> 16) % 4 ? 24 : 900;
 	u64 from = (r >> 20) % MODEL_BLOCKS;
 	u64 to = min(from + 1 + (r >> 40) % size, (u64)MODEL_BLOCKS);
+	u32 i;
 
 	/* Now and then whole groups. */
 	if ((r >> 60) < 3)
@@ -355,7 +391,8 @@ static void model_step(struct model *m)
 	else if (what > 60)
 		model_kexec(m, what == 63);
 	model_compare(m, file);
-	model_compare_uniform(m, file);
+	for (i = 0; i < 8; i++)
+		model_compare_entry(m, file);
 	model_check(m);
 }
 

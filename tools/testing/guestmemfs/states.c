@@ -60,14 +60,14 @@ static void convert_and_back(const void *arg)
 		CHECK_EQ(pool_extents(&p, a), block && block < GROUP - 1 ? 3 : 2);
 		states_run_is(&p, a, block, 1, ALLOCATED | MIXED);
 		states_page_is(&p, a, page, page + 1, ALLOCATED | CONVERTED);
-		CHECK(!gmfs_map_uniform(&p.t, &p.map[a], 0, PAGES_GIB));
-		CHECK(gmfs_map_uniform(&p.t, &p.map[a], page, 1));
+		CHECK(!pool_alike(&p, a, 0, PAGES_GIB));
+		CHECK(pool_alike(&p, a, page, 1));
 		CHECK_EQ(p.t.free_maps, free_maps - 1);
 		pool_check(&p);
 		CHECK_EQ(pool_convert(&p, a, page, page + 1, false), 0);
 		CHECK_EQ(pool_extents(&p, a), 1);
 		states_run_is(&p, a, 0, GROUP, ALLOCATED);
-		CHECK(gmfs_map_uniform(&p.t, &p.map[a], 0, PAGES_GIB));
+		CHECK(pool_alike(&p, a, 0, PAGES_GIB));
 		CHECK_EQ(p.t.free_maps, free_maps);
 		pool_check(&p);
 	}
@@ -218,12 +218,12 @@ static void states_of_a_file(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 102, 48), 0);
 	CHECK_EQ(pool_fill(&p, a, 152, 48), 0);
 	states_page_is(&p, a, 100 * PAGES, 202 * PAGES, ALLOCATED);
-	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 64 * PAGES, 256 * PAGES));
-	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 6 * PAGES, 2 * PAGES));
-	CHECK(!gmfs_map_uniform(&p.t, &p.map[a], 10 * PAGES, PAGES));
-	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 10 * PAGES + 96, 4));
-	CHECK(!gmfs_map_uniform(&p.t, &p.map[a], 10 * PAGES + 96, 8));
-	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 4 * PAGES, 4 * PAGES));
+	CHECK(pool_alike(&p, a, 64 * PAGES, 256 * PAGES));
+	CHECK(pool_alike(&p, a, 6 * PAGES, 2 * PAGES));
+	CHECK(!pool_alike(&p, a, 10 * PAGES, PAGES));
+	CHECK(pool_alike(&p, a, 10 * PAGES + 96, 4));
+	CHECK(!pool_alike(&p, a, 10 * PAGES + 96, 8));
+	CHECK(pool_alike(&p, a, 4 * PAGES, 4 * PAGES));
 	CHECK_EQ(p.map[a].blocks, 106);
 	pool_check(&p);
 	pool_free(&p);
@@ -245,7 +245,7 @@ static void state_is_bounded(const void *arg)
 	gmfs_map_state(&p.t, &p.map[a], 0, &s);
 	CHECK_EQ(s.end, GROUP * PAGES);
 	states_page_is(&p, a, s.end, 700 * PAGES, ALLOCATED | TRUNCATED);
-	CHECK(gmfs_map_uniform(&p.t, &p.map[a], 0, PAGES_GIB));
+	CHECK(pool_alike(&p, a, 0, PAGES_GIB));
 	pool_check(&p);
 	pool_free(&p);
 }

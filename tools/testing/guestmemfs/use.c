@@ -155,7 +155,7 @@ static void use_convert(struct pool *p, u32 file, u64 first, u64 last, bool conv
 		CHECK(err == -ENOSPC || err == -EBUSY || (shim_fail_from && err == -ENOMEM));
 		return;
 	}
-	CHECK(gmfs_map_uniform(&p->t, &p->map[file], first, last - first));
+	CHECK(pool_alike(p, file, first, last - first));
 	for (; first < last; first = s.end) {
 		gmfs_map_state(&p->t, &p->map[file], first, &s);
 		CHECK(s.end > first && s.converted == converted && !s.truncated);
