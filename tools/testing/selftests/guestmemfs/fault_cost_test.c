@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instructions of a page fault on memory that is present, beside hugetlbfs. On a machine
+ * whose clock goes on by a nanosecond with each instruction; see the VM test.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "leaves.h"
+
+/* A file is mapped this often, each time with as many faults as it has entries. */
+#define ROUNDS	8
+#define MAX_FAULTS	256
+#define GROUP_BLOCKS	((int)(GIB / BLOCK))
+
+static long now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
+	return ts.tv_sec * 1000000000L + ts.tv_nsec;
+}
+
+static long cost_of_store(char *p)
+{
+	long start = now();
+
+	__atomic_store_n(p, 1, __ATOMIC_RELAXED);
+	return now() - start;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return *(const long *)a < *(const long *)b ? -1 : *(const long *)a > *(const long *)b;
+}
+
+/*
+ * The median of all faults, so that neither those count that allocate a page table nor those
+ * that an interrupt came into. Less what it costs without a fault. Returns 0 without a mapping.
+ */
+static long cost_of_fault(int fd, size_t size, size_t step, int prot)
+{
+	/* Keeps the page tables above the entries. */
+	char *area = mmap(NULL, 4 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			  -1, 0);
+	char *at = (char *)(((uintptr_t)area + GIB - 1) & -GIB);
+	long costs[MAX_FAULTS], idle;
+	int i, nr = 0;
+
+	if (area == MAP_FAILED)
+		return 0;
+	for (i = 0; i < ROUNDS; i++) {
+		char *p = mmap(at, size, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+		size_t offset;
+
+		if (p == MAP_FAILED)
+			return 0;
+		for (offset = 0; offset < size && nr < MAX_FAULTS; offset += step)
+			costs[nr++] = cost_of_store(p + offset);
+		idle = cost_of_store(p);
+	}
+	munmap(area, 4 * GIB);
+	qsort(costs, nr, sizeof(*costs), compare);
+	return costs[nr / 2] - idle;
+}
+
+/* Pages of this size, all of them there. Returns -1 if the machine has not enough. */
+static int hugetlb_file(size_t size, unsigned int flags)
+{
+	int fd = memfd_create("hugetlb", MFD_HUGETLB | flags);
+	char *p;
+
+	if (fd < 0 || ftruncate(fd, size))
+		return -1;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (p == MAP_FAILED)
+		return -1;
+	munmap(p, size);
+	return fd;
+}
+
+static void compare_faults(struct __test_metadata *_metadata, struct pool *p, size_t size,
+			   size_t step, unsigned int flags)
+{
+	int fd = file_make(p, "file", size), huge = hugetlb_file(size, flags);
+	long ours, theirs;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_GE(huge, 0);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, size));
+	ours = cost_of_fault(fd, size, step, PROT_READ | PROT_WRITE);
+	theirs = cost_of_fault(huge, size, step, PROT_READ | PROT_WRITE);
+	ASSERT_LT(0, ours);
+	ASSERT_LT(0, theirs);
+	TH_LOG("a fault of %zu MiB: %ld instructions, %ld with hugetlbfs", step / MIB, ours,
+	       theirs);
+	EXPECT_LE(ours, theirs);
+	close(huge);
+	close(fd);
+	EXPECT_EQ(0, unlink(pool_path(p, "file")));
+}
+
+/* Too small for an entry of 1 GiB. */
+TEST_F(in_pool, fault_of_a_block)
+{
+	compare_faults(_metadata, &self->p, 32 * BLOCK, BLOCK, MFD_HUGE_2MB);
+}
+
+TEST_F(in_pool, fault_of_a_gigabyte)
+{
+	compare_faults(_metadata, &self->p, GIB, GIB, MFD_HUGE_1GB);
+}
+
+/*
+ * A gigabyte that is mapped by blocks, since one was missing, is in one piece again: what the
+ * fault costs that brings the large entry back, beside the faults for the blocks.
+ */
+TEST_F(in_pool, large_entry_comes_back)
+{
+	char *area = mmap(NULL, 2 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			  -1, 0);
+	char *at = (char *)(((uintptr_t)area + GIB - 1) & -GIB);
+	int fd = file_make(&self->p, "file", GIB);
+	long blocks = 0, large;
+	size_t offset;
+
+	ASSERT_NE(MAP_FAILED, area);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, GIB));
+	ASSERT_EQ(at, mmap(at, GIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0));
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BLOCK));
+	for (offset = BLOCK; offset < GIB; offset += BLOCK)
+		blocks += cost_of_store(at + offset);
+	EXPECT_LEAVES(at, GIB, 0, GROUP_BLOCKS - 1, 0, "without a block");
+	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
+	large = cost_of_store(at);
+	EXPECT_LEAVES(at, GIB, 1, 0, 0, "with it");
+	TH_LOG("a large entry comes back: %ld instructions, with %d faults before: %ld", large,
+	       GROUP_BLOCKS - 1, blocks);
+	/* What it saves is more than it costs, once the entries have to be made once more. */
+	EXPECT_LT(large, blocks);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
