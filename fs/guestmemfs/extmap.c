@@ -107,7 +107,10 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 	struct gmfs_spot spot;
 
 	gmfs_map_spot(t, map, page / GUESTMEMFS_BLOCK_PAGES, &spot);
-	WRITE_ONCE(map->hint, spot.slot);
+	/* A line that all faults read: only for a hint that gmfs_map_entry_again() can use. */
+	if (spot.e && gmfs_extent_allocated(spot.e) &&
+	    !(spot.e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_MIXED)))
+		WRITE_ONCE(map->hint, spot.slot);
 	entry->flags = 0;
 	entry->converted = false;
 	if (spot.e) {

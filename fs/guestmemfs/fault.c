@@ -154,15 +154,20 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 
 	/* A truncation has not begun, or is through. */
 	orders = gmfs_file_orders(inode, vmf->pgoff, orders);
-	if (!orders)
-		return GMFS_FAULT_REFUSED;
-	err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
-	if (err)
-		return gmfs_fault_error(err);
-	if (gmfs_fault_blocked(vmf, asked, entry->order))
-		return GMFS_FAULT_TABLE;
-	*ret = gmfs_fault_insert(vmf, GUESTMEMFS_SB(inode->i_sb), entry);
-	return GMFS_FAULT_INSERTED;
+	while (orders) {
+		err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
+		if (err)
+			return gmfs_fault_error(err);
+		if (!gmfs_fault_blocked(vmf, asked, entry->order)) {
+			*ret = gmfs_fault_insert(vmf, GUESTMEMFS_SB(inode->i_sb), entry);
+			return GMFS_FAULT_INSERTED;
+		}
+		if (gmfs_fault_may_unlock(vmf))
+			return GMFS_FAULT_TABLE;
+		/* Another fault has made the table since gmfs_fault_orders(): it has to stay. */
+		orders &= BIT(entry->order) - 1;
+	}
+	return GMFS_FAULT_REFUSED;
 }
 
 static enum gmfs_fault_end gmfs_fault_try(struct vm_fault *vmf, struct inode *inode,
@@ -233,7 +238,8 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct gmfs_entry entry;
 
-	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
+	if (order > PMD_ORDER &&
+	    !(IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && arch_guestmemfs_maps_pud()))
 		return VM_FAULT_FALLBACK;
 	if (order && (gmfs_fault_present(vmf, order) || !gmfs_fault_fits(vmf, order)))
 		return VM_FAULT_FALLBACK;

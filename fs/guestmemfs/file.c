@@ -79,7 +79,7 @@ static int gmfs_reservation_mapped(unsigned long start, unsigned long end, pgoff
 	err = gmfs_file_reserve(file_inode(file), from, to);
 	if (err) {
 		kfree(r);
-		return -ENOMEM;
+		return err == -EINTR ? err : -ENOMEM;
 	}
 	*vm_private_data = r;
 	return 0;

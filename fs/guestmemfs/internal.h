@@ -43,8 +43,9 @@
  * mapped when the inode goes.
  *
  * A shared mapping reserves blocks (gmfs_extmap.cover) when its VMA is made, with mmap_lock
- * held for writing, and gives them back when its last VMA is closed, in munmap() or at the end
- * of the mm. Both take map_lock for writing, which serialises them with fills, holes and
+ * held for writing, and gives them back when its last VMA is closed: in munmap(), which may
+ * have only the read lock of mmap_lock by then, so that the mm's faults run beside it, or at the
+ * end of the mm. Both take map_lock for writing, which serialises them with fills, holes and
  * evictions; gmfs_tables.promised_blocks is under gmfs_pool.lock. The VMA's file keeps the
  * inode. A reservation is not preserved, so that neither waits for a thaw. A fill in steps
  * covers its part likewise, from gmfs_fill_cover() to gmfs_fill_uncover(): a fault in that part

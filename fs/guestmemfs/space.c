@@ -89,7 +89,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
  * Nothing of this is preserved, so that it is possible while the pool is frozen.
  *
  * Context: process context; mmap_lock may be held.
- * Return: 0, or -ENOSPC or -ENOMEM with nothing reserved.
+ * Return: 0, or -ENOSPC, -ENOMEM, or -EINTR at a fatal signal, with nothing reserved.
  */
 int gmfs_file_reserve(struct inode *inode, u64 from, u64 end)
 {
@@ -98,15 +98,18 @@ int gmfs_file_reserve(struct inode *inode, u64 from, u64 end)
 	u64 missing;
 	int err;
 
-	guard(rwsem_write)(&gi->map_lock);
+	if (down_write_killable(&gi->map_lock))
+		return -EINTR;
 	missing = gmfs_uncovered(&pool->tables, gi->map, from, end);
 	err = gmfs_cover(gi->map, from, end);
 	if (err)
-		return err;
+		goto out;
 	scoped_guard(mutex, &pool->lock)
 		err = gmfs_promise_blocks(&pool->tables, missing);
 	if (err)
 		gmfs_uncover(gi->map, from, end);
+out:
+	up_write(&gi->map_lock);
 	return err;
 }
 
@@ -282,6 +285,12 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 	return err;
 }
 
+/* Is it as large as can be, and nothing of it truncated? */
+static bool gmfs_entry_is_settled(const struct gmfs_entry *entry, unsigned long orders)
+{
+	return entry->order == __fls(orders) && !(entry->flags & GUESTMEMFS_EXTENT_TRUNCATED);
+}
+
 /* What was truncated, and held by nobody any more, is a hole that may be a part of an entry. */
 static void gmfs_entry_settle(struct inode *inode, pgoff_t page, unsigned int order)
 {
@@ -355,15 +364,19 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	bool found;
+	bool settled = false, found;
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
-	if (READ_ONCE(gi->truncating))
-		gmfs_entry_settle(inode, page, __fls(orders));
 	while (orders) {
 		scoped_guard(rwsem_read, &gi->map_lock)
 			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
+		if (READ_ONCE(gi->truncating) && !settled &&
+		    !(found && gmfs_entry_is_settled(entry, orders))) {
+			gmfs_entry_settle(inode, page, __fls(orders));
+			settled = true;
+			continue;
+		}
 		if (!found)
 			break;
 		if (shared && entry->converted != gmfs_private_by_default(inode))
