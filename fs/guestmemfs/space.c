@@ -324,9 +324,9 @@ static bool gmfs_entry_zeroed(const unsigned long *unzeroed, const struct gmfs_e
 
 	if (entry->order <= PMD_ORDER)
 		return !test_bit(entry->block, unzeroed);
-	/* A bit that is cleared meanwhile may be seen or not. */
 	unrolled_full
 	for (i = 0; i < GUESTMEMFS_GROUP_BLOCKS / BITS_PER_LONG; i++)
+		/* A bit that is cleared meanwhile may be seen set or clear. */
 		any |= data_race(word[i]);
 	return !any;
 }
