@@ -17,6 +17,7 @@
 
 #include <asm/guestmemfs.h>
 
+#include "boot.h"
 #include "internal.h"
 #include "room.h"
 
@@ -28,81 +29,11 @@
 /* Part of it below 4 GiB, for old devices and what else has to be there. */
 #define GMFS_HOST_LOW		SZ_1G
 
-LIST_HEAD(gmfs_pools);
-
-char *gmfs_cmdline __initdata;
-/* Room for an amount and a discard for each node. */
-struct gmfs_request gmfs_requests[2 * MAX_NUMNODES] __initdata;
-u32 gmfs_nr_requests __initdata;
-
-static int __init gmfs_early_param(char *arg)
-{
-	gmfs_cmdline = arg ?: "";
-	return 0;
-}
-early_param("guestmemfs", gmfs_early_param);
-
-/**
- * gmfs_pool_new - describe a pool that has no memory yet
- * @node: NUMA node
- *
- * Return: the pool, or NULL with a line in the log.
- */
-struct gmfs_pool * __init gmfs_pool_new(int node)
-{
-	struct gmfs_pool *pool = memblock_alloc(sizeof(*pool), SMP_CACHE_BYTES);
-
-	if (!pool) {
-		pr_err("node %d: no memory to describe a pool\n", node);
-		return NULL;
-	}
-	pool->node = node;
-	INIT_LIST_HEAD(&pool->held);
-	INIT_LIST_HEAD(&pool->leftovers);
-	init_rwsem(&pool->changes);
-	mutex_init(&pool->lock);
-	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
-		mutex_init(&pool->zero_locks[i]);
-	return pool;
-}
-
 static int __init gmfs_cmp_ranges(const void *a, const void *b)
 {
 	const struct gmfs_range *x = a, *y = b;
 
 	return x->base < y->base ? -1 : 1;
-}
-
-/**
- * gmfs_pool_add - make a pool known
- * @pool: the pool, with the memory that it will have for ever
- */
-void __init gmfs_pool_add(struct gmfs_pool *pool)
-{
-	u64 bytes = 0;
-
-	for (u32 i = 0; i < pool->nr_ranges; i++)
-		bytes += pool->ranges[i].size;
-	list_add_tail(&pool->list, &gmfs_pools);
-	pr_info("node %d: %llu MiB in %u ranges %s, %llu KiB of metadata\n", pool->node,
-		bytes >> 20, pool->nr_ranges, pool->hops ? "handed over" : "taken",
-		pool->meta_size >> 10);
-}
-
-/**
- * gmfs_pool_hide - take a pool's memory out of what the firmware calls RAM
- * @pool: the pool
- *
- * Return: false if there is no room to say so.
- */
-bool __init gmfs_pool_hide(const struct gmfs_pool *pool)
-{
-	bool hidden = !pool->meta_size ||
-		      arch_guestmemfs_hide(pool->meta_base, pool->meta_size);
-
-	for (u32 i = 0; i < pool->nr_ranges; i++)
-		hidden &= arch_guestmemfs_hide(pool->ranges[i].base, pool->ranges[i].size);
-	return hidden;
 }
 
 /* Below here nothing is taken. Of the machine as it was before anything was. */
@@ -336,16 +267,6 @@ static void __init gmfs_carve_fresh(void)
 	gmfs_room_done();
 }
 
-static void __init gmfs_parse(void)
-{
-	if (!gmfs_cmdline || !gmfs_cmdline_parse(gmfs_cmdline, gmfs_requests,
-						 ARRAY_SIZE(gmfs_requests), &gmfs_nr_requests))
-		return;
-	pr_err("cannot understand guestmemfs=%s, %s\n", gmfs_cmdline,
-	       is_kho_boot() ? "ignored" : "no pools");
-	gmfs_nr_requests = 0;
-}
-
 static bool gmfs_handover_unread __initdata;
 
 /**
@@ -372,7 +293,7 @@ void __init guestmemfs_early_revive(void)
 	gmfs_handover_begin_boot();
 	if (is_kdump_kernel() || !is_kho_boot())
 		return;
-	gmfs_parse();
+	gmfs_requests_parse();
 	gmfs_revive();
 }
 
@@ -390,6 +311,6 @@ void __init guestmemfs_early_reserve(void)
 		return;
 	if (gmfs_handover_unread)
 		pr_err("KHO cannot read what the kernel before has handed over: if it had pools, they are lost with all guests\n");
-	gmfs_parse();
+	gmfs_requests_parse();
 	gmfs_carve_fresh();
 }

@@ -117,7 +117,7 @@ static int gmfs_cut_begin(struct gmfs_cut *cut, struct gmfs_edit *ed)
 	if (err)
 		return err;
 	guard(mutex)(&pool->lock);
-	if (cut->takes && gmfs_inode_preserved(pool, cut->inode->i_ino))
+	if (cut->takes && gmfs_inode_in_session(pool, cut->inode->i_ino))
 		return -EBUSY;
 	return gmfs_edit_begin(ed);
 }

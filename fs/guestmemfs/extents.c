@@ -111,3 +111,22 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 	/* 1: there is no more room. */
 	return min(err, 0);
 }
+
+/**
+ * guestmemfs_llseek - move the file position
+ * @file: the file
+ * @offset: where to
+ * @whence: SEEK_*; SEEK_DATA and SEEK_HOLE as well
+ *
+ * Return: the new position or an error.
+ */
+loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct inode *inode = file_inode(file);
+
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		offset = gmfs_file_seek(inode, offset, whence);
+		return offset < 0 ? offset : vfs_setpos(file, offset, inode->i_sb->s_maxbytes);
+	}
+	return generic_file_llseek(file, offset, whence);
+}

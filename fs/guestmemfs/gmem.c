@@ -18,8 +18,13 @@
 #include <uapi/linux/guestmemfs.h>
 #include <uapi/linux/kvm.h>
 
+#include "bindings.h"
+#include "gmem.h"
 #include "internal.h"
+#include "ioctl.h"
 
+/* The same for programs of 32 bits, which come by compat_ptr_ioctl(). */
+static_assert(sizeof(struct guestmemfs_create_gmem) == 16);
 /* A VMM may pass the flags that it has for KVM_CREATE_GUEST_MEMFD. */
 static_assert(GUESTMEMFS_GMEM_MMAP == GUEST_MEMFD_FLAG_MMAP);
 static_assert(GUESTMEMFS_GMEM_INIT_SHARED == GUEST_MEMFD_FLAG_INIT_SHARED);
@@ -38,84 +43,6 @@ struct gmfs_gmem {
 	u64 vm_id;
 	u32 flags;
 };
-
-static bool gmfs_binding_touches(const struct gmem_binding *b, pgoff_t first, pgoff_t last)
-{
-	return b->start < last && first < b->end;
-}
-
-/**
- * gmfs_gmem_invalidate_begin - unmap a part of a file from all guests
- * @inode: the file; its invalidate_lock is held exclusively until
- *	gmfs_gmem_invalidate_end() of the same part
- * @first: first page
- * @last: page after the last one
- */
-void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
-{
-	struct gmem_binding *b;
-
-	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
-	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
-		if (gmfs_binding_touches(b, first, last))
-			b->ops->invalidate_begin(b, first, last);
-}
-
-/**
- * gmfs_gmem_invalidate_end - guests may map a part of a file again
- * @inode: the file
- * @first: first page
- * @last: page after the last one
- */
-void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
-{
-	struct gmem_binding *b;
-
-	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
-	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
-		if (gmfs_binding_touches(b, first, last))
-			b->ops->invalidate_end(b, first, last);
-}
-
-/* Can two guests use what is private in both bindings? Those of one machine are one guest. */
-static bool gmfs_bindings_contest(const struct gmem_binding *a, const struct gmem_binding *b)
-{
-	return a->uses_private && b->uses_private && a->vm_id != b->vm_id;
-}
-
-/**
- * gmfs_gmem_contested - could a part of a file be private to more than one guest
- * @inode: the file; its invalidate_lock is held
- * @first: first page
- * @last: page after the last one
- * @page: the answer: the first page of it that two machines have bound
- *
- * Bindings are in the order of their first pages, and those of one machine do not overlap,
- * as one that has private memory has one address space. So the one that ends last of those
- * before tells: if it is of the same machine, what else goes that far was met before.
- *
- * Return: true if there is such a page.
- */
-bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page)
-{
-	const struct gmem_binding *b, *longest = NULL;
-
-	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
-	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node) {
-		if (b->start >= last)
-			break;
-		if (!b->uses_private || !gmfs_binding_touches(b, first, last))
-			continue;
-		if (longest && gmfs_bindings_contest(longest, b) &&
-		    max(b->start, first) < longest->end) {
-			*page = max(b->start, first);
-			return true;
-		}
-		if (!longest || b->end > longest->end)
-			longest = b;
-	}
-	return false;
-}
 
 /* May it stand beside one that is there, of which it touches a part? */
 static bool gmfs_binding_fits(struct inode *inode, const struct gmem_binding *b,
@@ -227,7 +154,7 @@ static int guestmemfs_gmem_mmap_prepare(struct vm_area_desc *desc)
 
 	if (!(gmem->flags & GUESTMEMFS_GMEM_MMAP))
 		return -ENODEV;
-	return guestmemfs_file_operations.mmap_prepare(desc);
+	return guestmemfs_mmap_prepare(desc);
 }
 
 static int guestmemfs_gmem_release(struct inode *inode, struct file *file)
@@ -291,16 +218,7 @@ struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
 	}
 	return new;
 }
-
-/**
- * gmfs_gmem_create - %GUESTMEMFS_IOC_CREATE_GMEM
- * @file: the file
- * @vm_fd: the virtual machine's descriptor
- * @flags: GUESTMEMFS_GMEM_*, known ones only
- *
- * Return: the new descriptor, or an error that the uapi header lists.
- */
-int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
+static int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
 {
 	const fmode_t access = FMODE_READ | FMODE_WRITE;
 	struct file *new;
@@ -336,6 +254,26 @@ err_file:
 err_fd:
 	put_unused_fd(fd);
 	return err;
+}
+
+/**
+ * gmfs_gmem_ioctl_create - %GUESTMEMFS_IOC_CREATE_GMEM
+ * @file: the file
+ * @uarg: its argument
+ *
+ * Return: the new descriptor, or an error that the uapi header lists.
+ */
+long gmfs_gmem_ioctl_create(struct file *file, const void __user *uarg)
+{
+	struct guestmemfs_create_gmem arg;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags & ~(GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP) || arg.reserved)
+		return -EINVAL;
+	return gmfs_gmem_create(file, arg.vm_fd, arg.flags);
 }
 
 const struct file_operations gmfs_gmem_file_operations = {

@@ -9,6 +9,7 @@
 #include "internal.h"
 
 static struct kmem_cache *gmfs_inode_cache;
+static const struct gmfs_inode_kinds *gmfs_kinds;
 
 static void gmfs_inode_init_once(void *obj)
 {
@@ -20,11 +21,13 @@ static void gmfs_inode_init_once(void *obj)
 
 /**
  * gmfs_inode_cache_init - make the slab cache
+ * @kinds: the operations of inodes, for ever
  *
  * Return: 0 or -ENOMEM.
  */
-int __init gmfs_inode_cache_init(void)
+int __init gmfs_inode_cache_init(const struct gmfs_inode_kinds *kinds)
 {
+	gmfs_kinds = kinds;
 	gmfs_inode_cache = kmem_cache_create("guestmemfs_inode", sizeof(struct gmfs_inode), 0,
 					     SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,
 					     gmfs_inode_init_once);
@@ -69,26 +72,15 @@ static struct gmfs_extmap *gmfs_map_new(void)
 	return map;
 }
 
-/**
- * gmfs_map_free - free the memory of a file's map
- * @map: the map, NULL if the inode never had one; the tables keep the extents
- */
-void gmfs_map_free(struct gmfs_extmap *map)
-{
-	if (map)
-		gmfs_map_destroy(map);
-	kfree(map);
-}
-
 static void gmfs_inode_set_ops(struct inode *inode)
 {
 	if (S_ISDIR(inode->i_mode)) {
-		inode->i_op = &guestmemfs_dir_inode_operations;
-		inode->i_fop = &guestmemfs_dir_operations;
+		inode->i_op = gmfs_kinds->dir_inode;
+		inode->i_fop = gmfs_kinds->dir;
 		simple_offset_init(&GUESTMEMFS_I(inode)->offsets);
 	} else {
-		inode->i_op = &guestmemfs_file_inode_operations;
-		inode->i_fop = &guestmemfs_file_operations;
+		inode->i_op = gmfs_kinds->file_inode;
+		inode->i_fop = gmfs_kinds->file;
 	}
 }
 
@@ -129,76 +121,6 @@ struct inode *gmfs_inode_get(struct super_block *sb, u32 ino)
 	gmfs_inode_set_ops(inode);
 	lockdep_annotate_inode_mutex_key(inode);
 	return inode;
-}
-
-/**
- * gmfs_inode_store - write a VFS inode to its entry in the inode table
- * @inode: the inode
- *
- * All but name and parent, which are dir.c's.
- *
- * Context: between gmfs_pool_begin() and gmfs_pool_end().
- */
-void gmfs_inode_store(struct inode *inode)
-{
-	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	struct guestmemfs_inode *di = &pool->tables.inodes[inode->i_ino];
-	const struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-
-	lockdep_assert_held(&pool->lock);
-	di->mode = cpu_to_le32(inode->i_mode);
-	di->uid = cpu_to_le32(i_uid_read(inode));
-	di->gid = cpu_to_le32(i_gid_read(inode));
-	di->size = cpu_to_le64(S_ISREG(inode->i_mode) ? i_size_read(inode) : 0);
-	di->atime = cpu_to_le64(inode_get_atime_sec(inode));
-	di->mtime = cpu_to_le64(inode_get_mtime_sec(inode));
-	di->ctime = cpu_to_le64(inode_get_ctime_sec(inode));
-	di->btime = cpu_to_le64(gi->btime.tv_sec);
-	di->atime_nsec = cpu_to_le32(inode_get_atime_nsec(inode));
-	di->mtime_nsec = cpu_to_le32(inode_get_mtime_nsec(inode));
-	di->ctime_nsec = cpu_to_le32(inode_get_ctime_nsec(inode));
-	di->btime_nsec = cpu_to_le32(gi->btime.tv_nsec);
-}
-
-/**
- * guestmemfs_dirty_inode - the VFS has changed times
- * @inode: the inode
- * @flags: I_DIRTY_*
- *
- * Changes of everything else are stored where they are made. After a kexec
- * has begun times are no longer kept.
- */
-void guestmemfs_dirty_inode(struct inode *inode, int flags)
-{
-	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-
-	if (gmfs_pool_begin(pool))
-		return;
-	gmfs_inode_store(inode);
-	gmfs_pool_end(pool);
-}
-
-/**
- * guestmemfs_update_time - a file or directory was used
- * @inode: the inode
- * @type: which times
- * @flags: IOCB_NOWAIT
- *
- * They are stored at once, with lazytime, too: there is no writeback to wait for.
- *
- * Return: 0, or -EAGAIN with IOCB_NOWAIT.
- */
-int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags)
-{
-	int dirty;
-
-	/* The table's lock is a mutex. */
-	if (flags & IOCB_NOWAIT)
-		return -EAGAIN;
-	dirty = inode_update_time(inode, type, flags);
-	if (dirty > 0)
-		guestmemfs_dirty_inode(inode, dirty);
-	return min(dirty, 0);
 }
 
 /**
@@ -267,54 +189,4 @@ void gmfs_let_go(struct gmfs_pool *pool)
 
 	while ((inode = gmfs_unhold(pool, NULL)))
 		iput(inode);
-}
-
-/**
- * guestmemfs_setattr - chmod, chown, utimes, truncate
- * @idmap: idmap of the mount
- * @dentry: the file or directory
- * @attr: what to change
- *
- * Return: 0; what setattr_prepare() or gmfs_file_resize() says, or -EBUSY (a kexec has
- * begun), with nothing changed.
- */
-int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
-{
-	struct inode *inode = d_inode(dentry);
-	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	int err;
-
-	err = setattr_prepare(idmap, dentry, attr);
-	if (err)
-		return err;
-	if (attr->ia_valid & ATTR_SIZE)
-		return gmfs_file_resize(idmap, inode, attr->ia_size, attr);
-	err = gmfs_pool_begin(pool);
-	if (err)
-		return err;
-	setattr_copy(idmap, inode, attr);
-	gmfs_inode_store(inode);
-	gmfs_pool_end(pool);
-	return 0;
-}
-
-/**
- * guestmemfs_getattr - stat
- * @idmap: idmap of the mount
- * @path: the file or directory
- * @stat: the answer
- * @request_mask: STATX_* wanted
- * @query_flags: AT_STATX_*
- *
- * Return: 0.
- */
-int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
-		       u32 request_mask, unsigned int query_flags)
-{
-	struct inode *inode = d_inode(path->dentry);
-
-	generic_fillattr(idmap, request_mask, inode, stat);
-	stat->btime = GUESTMEMFS_I(inode)->btime;
-	stat->result_mask |= STATX_BTIME;
-	return 0;
 }

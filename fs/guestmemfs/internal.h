@@ -9,7 +9,7 @@
 #include <linux/rwsem.h>
 #include <linux/uuid.h>
 
-#include "tables.h"
+#include "tables/tables.h"
 
 /**
  * DOC: Locks and lifetimes
@@ -221,32 +221,51 @@ static inline unsigned long gmfs_file_orders(const struct inode *inode, pgoff_t 
 	return orders;
 }
 
+/**
+ * struct gmfs_inode_kinds - the operations of inodes
+ * @dir_inode: i_op of a directory
+ * @dir: i_fop of a directory
+ * @file_inode: i_op of a file
+ * @file: i_fop of a file
+ *
+ * super.c has them, for inode.c, which the files that define them call.
+ */
+struct gmfs_inode_kinds {
+	const struct inode_operations *dir_inode;
+	const struct file_operations *dir;
+	const struct inode_operations *file_inode;
+	const struct file_operations *file;
+};
+
 /* The number of the hop after @hops; 0 is the number of none. */
 static inline u32 gmfs_next_hop(u32 hops)
 {
 	return hops == U32_MAX ? 1 : hops + 1;
 }
 
-/* carve.c */
+/* Prototypes by room, from the lowest one up: a file calls what is above it in this list. */
+
+/* pools.c */
 extern struct list_head gmfs_pools;
-extern char *gmfs_cmdline;
-extern struct gmfs_request gmfs_requests[];
-extern u32 gmfs_nr_requests;
 struct gmfs_pool * __init gmfs_pool_new(int node);
 void __init gmfs_pool_add(struct gmfs_pool *pool);
 bool __init gmfs_pool_hide(const struct gmfs_pool *pool);
-
-/* revive.c */
-extern void *gmfs_unread_blob;
-extern size_t gmfs_unread_size;
-extern bool gmfs_unread_lost;
-void __init gmfs_revive(void);
-
-/* pool.c */
 struct gmfs_pool *gmfs_pool_find(int node);
 struct gmfs_pool *gmfs_pool_only(void);
 int gmfs_pool_names(char *buf, size_t size);
+
+/* trace.c */
+void gmfs_trace_blocks(const struct gmfs_pool *pool, u32 ino, u32 free);
+
+/* session.c */
+bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino);
+bool gmfs_inode_in_session(const struct gmfs_pool *pool, u32 ino);
+void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino);
+bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino);
+
+/* pool.c */
 int gmfs_pool_begin(struct gmfs_pool *pool);
+void gmfs_pool_end(struct gmfs_pool *pool);
 void gmfs_pool_wait(const struct gmfs_pool *pool);
 int gmfs_change_begin(struct gmfs_pool *pool);
 void gmfs_change_end(struct gmfs_pool *pool);
@@ -254,53 +273,9 @@ bool gmfs_pool_edit_step(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed);
 void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed);
 void gmfs_pool_freeze(struct gmfs_pool *pool);
 void gmfs_pool_thaw(struct gmfs_pool *pool);
+void gmfs_map_free(struct gmfs_extmap *map);
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
 void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way);
-void gmfs_pool_end(struct gmfs_pool *pool);
-
-/* zero.c */
-void *gmfs_vmap(u64 phys, size_t len);
-void gmfs_vunmap(void *va, size_t len);
-int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
-
-/* inode.c */
-int __init gmfs_inode_cache_init(void);
-struct inode *guestmemfs_alloc_inode(struct super_block *sb);
-void guestmemfs_free_inode(struct inode *inode);
-struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
-void gmfs_map_free(struct gmfs_extmap *map);
-void gmfs_inode_store(struct inode *inode);
-void guestmemfs_dirty_inode(struct inode *inode, int flags);
-int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags);
-void guestmemfs_evict_inode(struct inode *inode);
-void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
-struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi);
-void gmfs_let_go(struct gmfs_pool *pool);
-int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
-int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
-		       u32 request_mask, unsigned int query_flags);
-
-/* sysfs.c */
-int gmfs_sysfs_mounted(struct gmfs_pool *pool);
-void gmfs_sysfs_unmounted(struct gmfs_pool *pool);
-
-/* trace.c */
-void gmfs_trace_blocks(const struct gmfs_pool *pool, u32 ino, u32 free);
-
-/* super.c */
-struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool);
-
-/* dir.c */
-extern const struct inode_operations guestmemfs_dir_inode_operations;
-
-/* readdir.c */
-extern const struct file_operations guestmemfs_dir_operations;
-
-/* export.c */
-extern const struct export_operations guestmemfs_export_operations;
-
-/* load.c */
-int gmfs_load(struct super_block *sb, struct fs_context *fc);
 
 /* kho.c */
 extern void *gmfs_outgoing_blob;
@@ -311,67 +286,27 @@ const char *gmfs_handover_off(void);
 const char *gmfs_handover_format(void);
 void gmfs_handover_warn(const struct gmfs_pool *pool);
 
-/* luo.c */
-bool gmfs_inode_preserved(const struct gmfs_pool *pool, u32 ino);
-bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino);
+/* zero.c */
+void *gmfs_vmap(u64 phys, size_t len);
+void gmfs_vunmap(void *va, size_t len);
+int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
 
-/* file.c */
-extern const struct file_operations guestmemfs_file_operations;
-extern const struct inode_operations guestmemfs_file_inode_operations;
-loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence);
-unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,
-					   unsigned long len, unsigned long pgoff,
-					   unsigned long flags);
-
-/* space.c */
-int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
-int gmfs_file_reserve(struct inode *inode, u64 from, u64 end);
-void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end);
-int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
-void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
-int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
-		    struct gmfs_entry *entry);
+/* store.c */
 void gmfs_update_blocks(struct inode *inode);
+void gmfs_inode_store(struct inode *inode);
+void guestmemfs_dirty_inode(struct inode *inode, int flags);
+int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags);
 
-/* cut.c */
-int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
-		   const struct iattr *attr);
-int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
-		     const struct iattr *attr);
-int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end);
-int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
-
-/* fallocate.c */
-long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
-
-/* extents.c */
-loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
-int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
-
-/* convert.c */
-bool gmfs_file_is_private(struct inode *inode, pgoff_t page);
-bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private);
-int gmfs_choose_character(struct inode *inode, bool private);
-void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);
-int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);
-
-/* pin.c */
+/* held.c */
 struct gmfs_pin *gmfs_first_pin(struct inode *inode, pgoff_t first, pgoff_t last);
 void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end);
 void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end);
-int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
-void gmfs_unpin_pages(struct gmfs_pin *pin);
 
-/* gmem.c */
+/* bindings.c */
 #ifdef CONFIG_GMEM_PROVIDER
-extern const struct file_operations gmfs_gmem_file_operations;
 void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last);
 void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last);
 bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page);
-int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags);
-bool gmfs_is_gmem(const struct file *file);
-u32 gmfs_gmem_flags(const struct file *file);
-struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags);
 #else
 static inline void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
 {
@@ -386,39 +321,96 @@ static inline bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff
 {
 	return false;
 }
-
-static inline int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
-{
-	return -EOPNOTSUPP;
-}
-
-static inline bool gmfs_is_gmem(const struct file *file)
-{
-	return false;
-}
-
-static inline u32 gmfs_gmem_flags(const struct file *file)
-{
-	return 0;
-}
-
-static inline struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
-{
-	return ERR_PTR(-EOPNOTSUPP);
-}
 #endif
 
-/* ioctl.c */
-long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+/* character.c */
+bool gmfs_file_is_private(struct inode *inode, pgoff_t page);
+bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private);
+int gmfs_choose_character(struct inode *inode, bool private);
+void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);
+
+/* space.c */
+int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
+int gmfs_file_reserve(struct inode *inode, u64 from, u64 end);
+void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end);
+int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
+void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
+int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
+		    struct gmfs_entry *entry);
+
+/* cut.c */
+int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		   const struct iattr *attr);
+int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
+		     const struct iattr *attr);
+int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end);
+int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
+
+/* convert.c */
+int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);
+
+/* pin.c */
+int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
+void gmfs_unpin_pages(struct gmfs_pin *pin);
+
+/* fallocate.c */
+long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
+
+/* extents.c */
+loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
+int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
+loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence);
 
 /* fault.c */
 vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order);
 vm_fault_t guestmemfs_fault(struct vm_fault *vmf);
+
+/* populate.c */
 long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start, unsigned long end,
 			 bool write, int *locked);
 
-/* retract.c */
-vm_fault_t gmfs_retract(struct vm_fault *vmf, unsigned int order);
+/* mmap.c */
+int guestmemfs_mmap_prepare(struct vm_area_desc *desc);
+unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,
+					   unsigned long len, unsigned long pgoff,
+					   unsigned long flags);
+
+/* attr.c */
+int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
+int guestmemfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+		       u32 request_mask, unsigned int query_flags);
+
+/* inode.c */
+int __init gmfs_inode_cache_init(const struct gmfs_inode_kinds *kinds);
+struct inode *guestmemfs_alloc_inode(struct super_block *sb);
+void guestmemfs_free_inode(struct inode *inode);
+struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
+void guestmemfs_evict_inode(struct inode *inode);
+void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
+struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi);
+void gmfs_let_go(struct gmfs_pool *pool);
+
+/* file.c */
+extern const struct file_operations guestmemfs_file_operations;
+extern const struct inode_operations guestmemfs_file_inode_operations;
+
+/* dir.c */
+extern const struct inode_operations guestmemfs_dir_inode_operations;
+
+/* readdir.c */
+extern const struct file_operations guestmemfs_dir_operations;
+
+/* export.c */
+extern const struct export_operations guestmemfs_export_operations;
+
+/* load.c */
+int gmfs_load(struct super_block *sb, struct fs_context *fc);
+
+/* sysfs.c */
+int gmfs_sysfs_mounted(struct gmfs_pool *pool);
+void gmfs_sysfs_unmounted(struct gmfs_pool *pool);
+
+/* super.c */
+struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool);
 
 #endif /* _GUESTMEMFS_INTERNAL_H */

@@ -9,11 +9,11 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/guestmemfs.h>
 
-#include "extmap.h"
+#include "tables/extmap.h"
 #include "internal.h"
+#include "ioctl.h"
 
 /* The same for programs of 32 bits, which come by compat_ptr_ioctl(). */
-static_assert(sizeof(struct guestmemfs_create_gmem) == 16);
 static_assert(sizeof(struct guestmemfs_set_attributes) == 40);
 static_assert(offsetof(struct guestmemfs_set_attributes, offset) == 8);
 static_assert(offsetof(struct guestmemfs_set_attributes, error_offset) == 32);
@@ -21,8 +21,17 @@ static_assert(sizeof(struct guestmemfs_get_state) == 40);
 static_assert(offsetof(struct guestmemfs_get_state, offset) == 8);
 static_assert(offsetof(struct guestmemfs_get_state, order) == 32);
 
-/* Of @ksize bytes, of which @min have been there since the first version. */
-static int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
+/**
+ * gmfs_ioctl_get - copy the argument of an ioctl from user space
+ * @arg: where to
+ * @ksize: bytes of the structure that this kernel knows
+ * @min: bytes of it that the first version had
+ * @uarg: the argument, which begins with its size
+ *
+ * Return: 0; -EFAULT, -EINVAL (too small), or -E2BIG (fields that this kernel does not know are
+ * not zero).
+ */
+int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
 {
 	u32 size;
 
@@ -33,19 +42,6 @@ static int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user
 	if (size > PAGE_SIZE)
 		return -E2BIG;
 	return copy_struct_from_user(arg, ksize, uarg, size);
-}
-
-static long gmfs_ioctl_create_gmem(struct file *file, const void __user *uarg)
-{
-	struct guestmemfs_create_gmem arg;
-	int err;
-
-	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
-	if (err)
-		return err;
-	if (arg.flags & ~(GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP) || arg.reserved)
-		return -EINVAL;
-	return gmfs_gmem_create(file, arg.vm_fd, arg.flags);
 }
 
 static bool gmfs_attributes_valid(const struct guestmemfs_set_attributes *arg)
@@ -124,7 +120,14 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	arg->order = state.truncated ? 0 : gmfs_state_order(inode, page);
 }
 
-static long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
+/**
+ * gmfs_ioctl_get_state - %GUESTMEMFS_IOC_GET_STATE
+ * @file: the file, or a descriptor for a hypervisor
+ * @uarg: its argument
+ *
+ * Return: 0, or an error that the uapi header lists.
+ */
+long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
 {
 	struct inode *inode = file_inode(file);
 	struct guestmemfs_get_state arg;
@@ -146,32 +149,6 @@ static long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
 	if (!err && copy_to_user(uarg, &arg, min(arg.size, sizeof(arg))))
 		err = -EFAULT;
 	return err;
-}
-
-/* The size is in the structure, not in the command. */
-static unsigned int gmfs_ioctl_nr(unsigned int cmd)
-{
-	return _IOC_TYPE(cmd) == GUESTMEMFS_IOC_MAGIC ? _IOC_NR(cmd) : UINT_MAX;
-}
-
-/**
- * guestmemfs_ioctl - ioctls of a file
- * @file: the file
- * @cmd: GUESTMEMFS_IOC_*
- * @arg: a pointer to its argument
- *
- * Return: what the uapi header says; -ENOTTY for those of others.
- */
-long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
-{
-	switch (gmfs_ioctl_nr(cmd)) {
-	case _IOC_NR(GUESTMEMFS_IOC_CREATE_GMEM):
-		return gmfs_ioctl_create_gmem(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
-		return gmfs_ioctl_get_state(file, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
 }
 
 /**

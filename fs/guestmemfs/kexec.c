@@ -14,6 +14,7 @@
 #include <linux/stat.h>
 #include <linux/stringify.h>
 
+#include "boot.h"
 #include "internal.h"
 
 /* The command line wanted KHO, whatever became of it. */

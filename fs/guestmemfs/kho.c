@@ -12,6 +12,7 @@
 #include <linux/string.h>
 #include <linux/suspend.h>
 
+#include "boot.h"
 #include "internal.h"
 
 /* What the next kernel gets; NULL if nothing. */

@@ -164,7 +164,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 	if (S_ISDIR(inode->i_mode))
 		inc_nlink(d_inode(parent));
 	d_make_persistent(dentry, inode);
-	if (gmfs_inode_preserved(GUESTMEMFS_SB(l->sb), ino))
+	if (gmfs_inode_in_session(GUESTMEMFS_SB(l->sb), ino))
 		gmfs_hold(GUESTMEMFS_SB(l->sb), inode);
 	/* From here on it is the tree that holds it. */
 	l->dentries[ino] = dentry;
@@ -215,7 +215,7 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 			continue;
 		if (!gmfs_load_is_orphan(l, ino))
 			err = gmfs_load_with_parents(l, ino);
-		else if (gmfs_inode_preserved(GUESTMEMFS_SB(l->sb), ino))
+		else if (gmfs_inode_in_session(GUESTMEMFS_SB(l->sb), ino))
 			err = gmfs_load_orphan(l, ino);
 	}
 	return err;

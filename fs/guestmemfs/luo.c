@@ -92,61 +92,8 @@
 
 #include <trace/events/guestmemfs.h>
 
+#include "gmem.h"
 #include "internal.h"
-
-/* The kernel before has preserved it, and its session may still be open. */
-static bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino)
-{
-	u32 preserved = le32_to_cpu(pool->tables.inodes[ino].preserved);
-
-	return preserved && preserved == pool->hops;
-}
-
-/**
- * gmfs_inode_preserved - is the file in a session, of this kernel or the last
- * @pool: the pool
- * @ino: an entry of the inode table in use
- *
- * Context: gmfs_pool.lock is held.
- * Return: true if nothing may be taken out of it.
- */
-bool gmfs_inode_preserved(const struct gmfs_pool *pool, u32 ino)
-{
-	u32 preserved = le32_to_cpu(pool->tables.inodes[ino].preserved);
-
-	return gmfs_inode_incoming(pool, ino) || preserved == gmfs_next_hop(pool->hops);
-}
-
-static void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino)
-{
-	struct guestmemfs_inode *di = &pool->tables.inodes[ino];
-
-	di->preserved = 0;
-	di->preserved_access = 0;
-	di->preserved_pos = 0;
-}
-
-/**
- * gmfs_inode_forget_sessions - drop what is left of sessions that are no more
- * @pool: the pool
- * @ino: an entry of the inode table in use
- *
- * With live update off no session can be asked for. What has a name is found by that. What
- * has none may be all there is of a guest, whose owner did not mean to lose it by an option
- * of the next kernel's command line.
- *
- * Context: at mount; gmfs_pool.lock is held.
- * Return: true if the file stays preserved in this kernel.
- */
-bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino)
-{
-	bool orphan = pool->tables.inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
-
-	if (gmfs_inode_incoming(pool, ino) && (orphan || liveupdate_enabled()))
-		return true;
-	gmfs_inode_unpreserve(pool, ino);
-	return false;
-}
 
 /* The pool and inode number that a session has kept, as far as it can be them. */
 static struct gmfs_pool *gmfs_luo_find(u64 handle, u32 *ino)
@@ -196,7 +143,7 @@ static int gmfs_luo_preserve(struct liveupdate_file_op_args *args)
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
-	if (gmfs_inode_preserved(pool, inode->i_ino)) {
+	if (gmfs_inode_in_session(pool, inode->i_ino)) {
 		err = -EBUSY;
 	} else {
 		di->preserved_access = cpu_to_le16(gmfs_luo_access(args->file));

@@ -5,8 +5,6 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
-#include <linux/export.h>
-#include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
@@ -17,51 +15,6 @@
 #include <asm/guestmemfs.h>
 
 #include "internal.h"
-
-/**
- * gmfs_pool_find - the pool of a node
- * @node: NUMA node
- *
- * Return: the pool, which stays for ever, or NULL.
- */
-struct gmfs_pool *gmfs_pool_find(int node)
-{
-	struct gmfs_pool *pool;
-
-	list_for_each_entry(pool, &gmfs_pools, list)
-		if (pool->node == node)
-			return pool;
-	return NULL;
-}
-
-/**
- * gmfs_pool_only - the pool that is meant when no node is named
- *
- * Return: the pool if there is exactly one, else NULL.
- */
-struct gmfs_pool *gmfs_pool_only(void)
-{
-	return list_is_singular(&gmfs_pools) ?
-	       list_first_entry(&gmfs_pools, struct gmfs_pool, list) : NULL;
-}
-
-/**
- * gmfs_pool_names - list the nodes that have pools, for a message
- * @buf: where to
- * @size: room there
- *
- * Return: how many there are.
- */
-int gmfs_pool_names(char *buf, size_t size)
-{
-	struct gmfs_pool *pool;
-	int nr = 0, len = 0;
-
-	*buf = '\0';
-	list_for_each_entry(pool, &gmfs_pools, list)
-		len += scnprintf(buf + len, size - len, "%s%d", nr++ ? "," : "", pool->node);
-	return nr;
-}
 
 /**
  * gmfs_pool_begin - begin to change a pool's tables
@@ -182,6 +135,16 @@ void gmfs_pool_freeze(struct gmfs_pool *pool)
 		WRITE_ONCE(pool->frozen, pool->frozen + 1);
 	up_write(&pool->changes);
 }
+/**
+ * gmfs_map_free - free the memory of a file's map
+ * @map: the map, NULL if the inode never had one; the tables keep the extents
+ */
+void gmfs_map_free(struct gmfs_extmap *map)
+{
+	if (map)
+		gmfs_map_destroy(map);
+	kfree(map);
+}
 
 /**
  * struct gmfs_leftover - an inode that went while its pool was frozen
@@ -217,7 +180,7 @@ static bool gmfs_keep_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap 
 	struct gmfs_leftover *left;
 
 	guard(mutex)(&pool->lock);
-	if (gmfs_inode_preserved(pool, ino))
+	if (gmfs_inode_in_session(pool, ino))
 		return true;
 	if (!pool->frozen)
 		return false;
@@ -325,47 +288,6 @@ static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
 	}
 	return first;
 }
-
-static bool gmfs_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
-{
-	return a < b ? b - a < a_size && b_size : a - b < b_size && a_size;
-}
-
-/**
- * guestmemfs_has_range - does some of a range belong to a pool
- * @start: physical address
- * @size: bytes
- *
- * Context: any; what pools there are does not change after early boot.
- * Return: true for guest memory and metadata, also of a pool that is refused.
- */
-bool guestmemfs_has_range(phys_addr_t start, u64 size)
-{
-	struct gmfs_pool *pool;
-
-	list_for_each_entry(pool, &gmfs_pools, list) {
-		if (gmfs_overlaps(start, size, pool->meta_base, pool->meta_size))
-			return true;
-		for (u32 i = 0; i < pool->nr_ranges; i++)
-			if (gmfs_overlaps(start, size, pool->ranges[i].base,
-					  pool->ranges[i].size))
-				return true;
-	}
-	return false;
-}
-
-/**
- * guestmemfs_has_memory - does an address belong to a pool
- * @phys: physical address
- *
- * Context: as guestmemfs_has_range().
- * Return: true for guest memory and metadata, also of a pool that is refused.
- */
-bool guestmemfs_has_memory(phys_addr_t phys)
-{
-	return guestmemfs_has_range(phys, 1);
-}
-EXPORT_SYMBOL_GPL(guestmemfs_has_memory);
 
 /* For a pool that is new, or whose contents are thrown away. */
 static const char * __init gmfs_make_meta(struct gmfs_pool *pool)

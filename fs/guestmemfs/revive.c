@@ -16,6 +16,7 @@
 
 #include <asm/guestmemfs.h>
 
+#include "boot.h"
 #include "internal.h"
 
 /* More than KHO can allocate in one piece is no blob; this bounds all reads. */

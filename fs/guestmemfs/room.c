@@ -16,7 +16,7 @@
 
 #include <asm/guestmemfs.h>
 
-#include "early.h"
+#include "tables/early.h"
 #include "internal.h"
 #include "room.h"
 

@@ -2,7 +2,6 @@
 /*
  * A file's space: what it has, and how it gets more.
  */
-#include <linux/blk_types.h>
 #include <linux/fs.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
@@ -12,21 +11,8 @@
 
 #include <trace/events/guestmemfs.h>
 
-#include "extmap.h"
+#include "tables/extmap.h"
 #include "internal.h"
-
-/**
- * gmfs_update_blocks - make st_blocks true again
- * @inode: an inode; its map_lock is held, or nobody else has it yet
- */
-void gmfs_update_blocks(struct inode *inode)
-{
-	u64 blocks = GUESTMEMFS_I(inode)->map->blocks;
-
-	spin_lock(&inode->i_lock);
-	inode->i_blocks = blocks << (GUESTMEMFS_BLOCK_SHIFT - SECTOR_SHIFT);
-	spin_unlock(&inode->i_lock);
-}
 
 /* With both locks held. */
 static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole)

@@ -346,11 +346,18 @@ struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool)
 	return w.mnt;
 }
 
+static const struct gmfs_inode_kinds gmfs_inode_kinds = {
+	.dir_inode	= &guestmemfs_dir_inode_operations,
+	.dir		= &guestmemfs_dir_operations,
+	.file_inode	= &guestmemfs_file_inode_operations,
+	.file		= &guestmemfs_file_operations,
+};
+
 static int __init guestmemfs_init(void)
 {
 	int err;
 
-	err = gmfs_inode_cache_init();
+	err = gmfs_inode_cache_init(&gmfs_inode_kinds);
 	return err ? err : register_filesystem(&guestmemfs_fs_type);
 }
 fs_initcall(guestmemfs_init);

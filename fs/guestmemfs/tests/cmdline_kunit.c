@@ -5,7 +5,7 @@
 #include <kunit/test.h>
 #include <linux/sizes.h>
 
-#include "../tables.h"
+#include "../tables/tables.h"
 
 struct gmfs_cmdline_case {
 	const char *arg;

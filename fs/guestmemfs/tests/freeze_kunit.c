@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 #include <linux/workqueue.h>
 
+#include "../gmem.h"
 #include "file.h"
 
 /**

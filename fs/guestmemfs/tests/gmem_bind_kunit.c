@@ -7,6 +7,7 @@
 #include <linux/gmem_provider.h>
 #include <linux/prandom.h>
 
+#include "../gmem.h"
 #include "file.h"
 
 #define PAGES		((pgoff_t)GUESTMEMFS_BLOCK_PAGES)

@@ -8,6 +8,7 @@
 #include <linux/file.h>
 #include <linux/gmem_provider.h>
 
+#include "../gmem.h"
 #include "file.h"
 
 #define PAGES		((pgoff_t)GUESTMEMFS_BLOCK_PAGES)

@@ -10,6 +10,7 @@
 #include <linux/gmem_provider.h>
 #include <linux/slab.h>
 
+#include "../gmem.h"
 #include "file.h"
 
 #define SIZE	((loff_t)GMFS_TEST_FILE_BLOCKS * GMFS_BLOCK_SIZE)

@@ -5,7 +5,7 @@
 #include <kunit/test.h>
 #include <linux/sizes.h>
 
-#include "../tables.h"
+#include "../tables/tables.h"
 
 #define GMFS_TEST_META_BASE	SZ_4M
 #define GMFS_TEST_FILES		3

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "../../../fs/guestmemfs/tables.h"
+#include "../../../fs/guestmemfs/tables/tables.h"
 
 /*
  * Both print what there is, however damaged, and return whether it is well

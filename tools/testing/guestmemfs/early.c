@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "../../../fs/guestmemfs/early.h"
+#include "../../../fs/guestmemfs/tables/early.h"
 #include "pool.h"
 
 struct spread {

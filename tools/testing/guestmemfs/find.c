@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "../../../fs/guestmemfs/alloc.h"
+#include "../../../fs/guestmemfs/tables/groups.h"
 #include "pool.h"
 
 static bool is_free(const struct gmfs_tables *t, u32 block)

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "../../../fs/guestmemfs/alloc.h"
+#include "../../../fs/guestmemfs/tables/groups.h"
 #include "pool.h"
 
 /* Groups of a file that could be mapped by 1 GiB. */

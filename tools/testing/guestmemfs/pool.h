@@ -8,7 +8,7 @@
 #include <linux/stat.h>
 #include <linux/string.h>
 
-#include "../../../fs/guestmemfs/tables.h"
+#include "../../../fs/guestmemfs/tables/tables.h"
 #include "test.h"
 
 #define MIB		0x100000ULL

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "../../../fs/guestmemfs/alloc.h"
+#include "../../../fs/guestmemfs/tables/groups.h"
 #include "pool.h"
 
 static bool ids_bit(const struct gmfs_ids *ids, u32 level, u32 at)

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "../../../fs/guestmemfs/extmap.h"
+#include "../../../fs/guestmemfs/tables/extmap.h"
 #include "pool.h"
 
 #define MODEL_FILES	4

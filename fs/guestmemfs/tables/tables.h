@@ -96,7 +96,7 @@ struct gmfs_group_lists;
  * @free_maps: unused entries of @maps
  * @nr_groups: entries of @groups
  * @full_groups: groups of which all blocks are free
- * @groups: what is known of the groups of blocks, see alloc.h
+ * @groups: what is known of the groups of blocks, see groups.h
  * @group_lists: those that have free blocks, by how many of them are in one run
  *
  * The counts are copies made when the superblock was checked, and are what
@@ -369,20 +369,30 @@ u32 gmfs_ids_first(const struct gmfs_ids *ids);
 void gmfs_ids_take(struct gmfs_ids *ids, u32 id);
 void gmfs_ids_drop(struct gmfs_ids *ids, u32 id);
 
-/* alloc.c */
-void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count);
-int gmfs_alloc_init(struct gmfs_tables *t);
-void gmfs_alloc_exit(struct gmfs_tables *t);
+/* memory.c */
+void *gmfs_calloc(size_t n, size_t size);
+
+/* ranges.c */
+u64 gmfs_range_blocks(const struct guestmemfs_range *r);
 const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block);
 u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block);
 u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
+
+/* blocks.c */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block);
+
+/* entries.c */
 u32 gmfs_extent_slot(struct gmfs_tables *t);
 void gmfs_extent_drop(struct gmfs_tables *t, u32 slot);
 int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino);
 void gmfs_inode_free(struct gmfs_tables *t, u32 ino);
+
+/* alloc.c */
+int gmfs_alloc_init(struct gmfs_tables *t);
+void gmfs_alloc_exit(struct gmfs_tables *t);
 
 /* groups.c */
 void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
@@ -420,7 +430,6 @@ void gmfs_map_destroy(struct gmfs_extmap *map);
 int gmfs_map_insert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 slot);
 void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run);
-void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
 
 /* reserve.c */
 int gmfs_cover(struct gmfs_extmap *map, u64 from, u64 end);
@@ -444,6 +453,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed);
 bool gmfs_edit_step(struct gmfs_edit *ed);
 void gmfs_edit_end(struct gmfs_edit *ed);
 int gmfs_edit_all(struct gmfs_edit *ed);
+void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
 int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op op, u64 logical,
 		  u64 count);
 
@@ -461,7 +471,6 @@ void gmfs_feature_states(struct gmfs_tables *t);
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
 
 /* check.c */
-void *gmfs_calloc(size_t n, size_t size);
 int gmfs_check(const struct gmfs_tables *t, struct gmfs_index *index,
 	       struct gmfs_complaint *c);
 void gmfs_index_free(struct gmfs_index *index);

@@ -145,14 +145,17 @@ static inline bool gmfs_map_entry(const struct gmfs_tables *t, struct gmfs_extma
 	       gmfs_map_entry_found(t, map, page, orders, entry);
 }
 
-/* states.c */
+/* entries.c */
 bool gmfs_slots_fit(const struct gmfs_tables *t);
-void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps);
+void gmfs_entries_init(struct gmfs_tables *t);
 bool gmfs_states_fit(const struct gmfs_tables *t, u64 more);
-u32 gmfs_convert_flags(const struct gmfs_tables *t, const struct guestmemfs_extent *e, u32 low,
-		       u32 high, bool converted);
+void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps);
 u32 gmfs_mixed_take(struct gmfs_tables *t);
 void gmfs_mixed_drop(struct gmfs_tables *t, u32 map);
 void gmfs_states_init(struct gmfs_tables *t);
+
+/* states.c */
+u32 gmfs_convert_flags(const struct gmfs_tables *t, const struct guestmemfs_extent *e, u32 low,
+		       u32 high, bool converted);
 
 #endif /* _GUESTMEMFS_EXTMAP_H */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef _GUESTMEMFS_ALLOC_H
-#define _GUESTMEMFS_ALLOC_H
+#ifndef _GUESTMEMFS_GROUPS_H
+#define _GUESTMEMFS_GROUPS_H
 
 #include "tables.h"
 
 /*
- * What alloc.c and groups.c share: what is known of the groups of blocks, and
+ * What alloc.c, blocks.c and groups.c share: what is known of the groups of blocks, and
  * the lists that those with free blocks are in.
  */
 
@@ -70,4 +70,4 @@ u32 gmfs_group_end(const struct gmfs_tables *t, u32 group);
 u32 gmfs_groups_find(const struct gmfs_tables *t, u32 list, u32 want, u32 *block);
 u32 gmfs_groups_largest(const struct gmfs_tables *t, u32 list, u32 want, u32 *block);
 
-#endif /* _GUESTMEMFS_ALLOC_H */
+#endif /* _GUESTMEMFS_GROUPS_H */

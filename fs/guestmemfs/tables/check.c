@@ -15,40 +15,6 @@
 
 #include "check.h"
 
-/**
- * gmfs_calloc - zeroed memory for as many entries as a table may have
- * @n: number of entries, not 0
- * @size: bytes of each
- *
- * kvcalloc() takes more than INT_MAX bytes for somebody's mistake, and warns. The
- * format allows for 2^31 extents and inodes: four times as much, and more.
- *
- * Return: what is to be given to kvfree(), or NULL.
- */
-void *gmfs_calloc(size_t n, size_t size)
-{
-	if (n > INT_MAX / size)
-		return __vcalloc(n, size, GFP_KERNEL | __GFP_NOWARN);
-	return kvcalloc(n, size, GFP_KERNEL);
-}
-
-/**
- * gmfs_bad - note what is wrong
- * @k: the check
- * @table: name of the table, for people
- * @entry: index in it
- * @what: what is wrong with it
- *
- * Return: -EUCLEAN.
- */
-int gmfs_bad(struct gmfs_checker *k, const char *table, u64 entry, const char *what)
-{
-	k->c->table = table;
-	k->c->entry = entry;
-	k->c->what = what;
-	return -EUCLEAN;
-}
-
 static bool gmfs_is_dir(const struct guestmemfs_inode *di)
 {
 	return S_ISDIR(le32_to_cpu(di->mode));

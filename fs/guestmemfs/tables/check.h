@@ -2,6 +2,8 @@
 #ifndef _GUESTMEMFS_CHECK_H
 #define _GUESTMEMFS_CHECK_H
 
+#include <linux/errno.h>
+
 #include "tables.h"
 
 /**
@@ -20,9 +22,22 @@ struct gmfs_checker {
 	u32 used_maps;
 };
 
-/* check.c */
-int gmfs_bad(struct gmfs_checker *k, const char *table, u64 entry, const char *what);
-
+/**
+ * gmfs_bad - note what is wrong
+ * @k: the check
+ * @table: name of the table, for people
+ * @entry: index in it
+ * @what: what is wrong with it
+ *
+ * Return: -EUCLEAN.
+ */
+static inline int gmfs_bad(struct gmfs_checker *k, const char *table, u64 entry, const char *what)
+{
+	k->c->table = table;
+	k->c->entry = entry;
+	k->c->what = what;
+	return -EUCLEAN;
+}
 /* check_space.c */
 int gmfs_check_space(struct gmfs_checker *k, struct gmfs_index *index);
 

@@ -16,7 +16,7 @@
 #include <linux/minmax.h>
 #include <linux/slab.h>
 
-#include "alloc.h"
+#include "groups.h"
 
 /**
  * gmfs_group_end - where the blocks of a group end

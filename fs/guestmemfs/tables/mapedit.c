@@ -477,3 +477,25 @@ int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op o
 
 	return gmfs_edit_all(&ed);
 }
+
+/**
+ * gmfs_map_clear - give back all blocks of a file
+ * @t: the pool's tables
+ * @map: the file's extents
+ *
+ * And all that is known of its offsets: their character, and what is truncated, which nobody
+ * may hold any more. Needs no memory and cannot fail.
+ */
+void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map)
+{
+	struct gmfs_edit ed = {
+		.t	= t,
+		.map	= map,
+		.op	= GMFS_CLEAR,
+		.last	= GMFS_MAX_PAGE,
+	};
+
+	while (gmfs_edit_step(&ed))
+		;
+	gmfs_map_destroy(map);
+}

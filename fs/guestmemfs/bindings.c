@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memslots that a file is bound to: unmapped from guests before their pages change or go. gmem.c
+ * binds them.
+ */
+#include <linux/fs.h>
+#include <linux/gmem_provider.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+
+#include "bindings.h"
+#include "internal.h"
+
+/**
+ * gmfs_gmem_invalidate_begin - unmap a part of a file from all guests
+ * @inode: the file; its invalidate_lock is held exclusively until
+ *	gmfs_gmem_invalidate_end() of the same part
+ * @first: first page
+ * @last: page after the last one
+ */
+void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct gmem_binding *b;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
+		if (gmfs_binding_touches(b, first, last))
+			b->ops->invalidate_begin(b, first, last);
+}
+
+/**
+ * gmfs_gmem_invalidate_end - guests may map a part of a file again
+ * @inode: the file
+ * @first: first page
+ * @last: page after the last one
+ */
+void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct gmem_binding *b;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
+		if (gmfs_binding_touches(b, first, last))
+			b->ops->invalidate_end(b, first, last);
+}
+
+/**
+ * gmfs_gmem_contested - could a part of a file be private to more than one guest
+ * @inode: the file; its invalidate_lock is held
+ * @first: first page
+ * @last: page after the last one
+ * @page: the answer: the first page of it that two machines have bound
+ *
+ * Bindings are in the order of their first pages, and those of one machine do not overlap,
+ * as one that has private memory has one address space. So the one that ends last of those
+ * before tells: if it is of the same machine, what else goes that far was met before.
+ *
+ * Return: true if there is such a page.
+ */
+bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page)
+{
+	const struct gmem_binding *b, *longest = NULL;
+
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node) {
+		if (b->start >= last)
+			break;
+		if (!b->uses_private || !gmfs_binding_touches(b, first, last))
+			continue;
+		if (longest && gmfs_bindings_contest(longest, b) &&
+		    max(b->start, first) < longest->end) {
+			*page = max(b->start, first);
+			return true;
+		}
+		if (!longest || b->end > longest->end)
+			longest = b;
+	}
+	return false;
+}

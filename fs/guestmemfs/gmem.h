@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_GMEM_H
+#define _GUESTMEMFS_GMEM_H
+
+#include <linux/err.h>
+#include <linux/fs.h>
+
+/* Descriptors for hypervisors, gmem.c: what file.c and luo.c know of them. */
+
+#ifdef CONFIG_GMEM_PROVIDER
+extern const struct file_operations gmfs_gmem_file_operations;
+long gmfs_gmem_ioctl_create(struct file *file, const void __user *uarg);
+bool gmfs_is_gmem(const struct file *file);
+u32 gmfs_gmem_flags(const struct file *file);
+struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags);
+#else
+static inline long gmfs_gmem_ioctl_create(struct file *file, const void __user *uarg)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline bool gmfs_is_gmem(const struct file *file)
+{
+	return false;
+}
+
+static inline u32 gmfs_gmem_flags(const struct file *file)
+{
+	return 0;
+}
+
+static inline struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+#endif
+
+#endif /* _GUESTMEMFS_GMEM_H */

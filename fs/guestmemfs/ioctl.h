@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_IOCTL_H
+#define _GUESTMEMFS_IOCTL_H
+
+#include <linux/fs.h>
+#include <linux/ioctl.h>
+#include <linux/limits.h>
+#include <uapi/linux/guestmemfs.h>
+
+/* What ioctl.c, file.c and gmem.c share. */
+
+/* The size is in the structure, not in the command. */
+static inline unsigned int gmfs_ioctl_nr(unsigned int cmd)
+{
+	return _IOC_TYPE(cmd) == GUESTMEMFS_IOC_MAGIC ? _IOC_NR(cmd) : UINT_MAX;
+}
+
+int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg);
+long gmfs_ioctl_get_state(struct file *file, void __user *uarg);
+long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+#endif /* _GUESTMEMFS_IOCTL_H */

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pools of the machine: a list that early boot makes and that never changes after that.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/export.h>
+#include <linux/guestmemfs.h>
+#include <linux/init.h>
+#include <linux/kernel.h>
+#include <linux/memblock.h>
+
+#include <asm/guestmemfs.h>
+
+#include "internal.h"
+
+LIST_HEAD(gmfs_pools);
+
+/**
+ * gmfs_pool_new - describe a pool that has no memory yet
+ * @node: NUMA node
+ *
+ * Return: the pool, or NULL with a line in the log.
+ */
+struct gmfs_pool * __init gmfs_pool_new(int node)
+{
+	struct gmfs_pool *pool = memblock_alloc(sizeof(*pool), SMP_CACHE_BYTES);
+
+	if (!pool) {
+		pr_err("node %d: no memory to describe a pool\n", node);
+		return NULL;
+	}
+	pool->node = node;
+	INIT_LIST_HEAD(&pool->held);
+	INIT_LIST_HEAD(&pool->leftovers);
+	init_rwsem(&pool->changes);
+	mutex_init(&pool->lock);
+	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
+		mutex_init(&pool->zero_locks[i]);
+	return pool;
+}
+
+/**
+ * gmfs_pool_add - make a pool known
+ * @pool: the pool, with the memory that it will have for ever
+ */
+void __init gmfs_pool_add(struct gmfs_pool *pool)
+{
+	u64 bytes = 0;
+
+	for (u32 i = 0; i < pool->nr_ranges; i++)
+		bytes += pool->ranges[i].size;
+	list_add_tail(&pool->list, &gmfs_pools);
+	pr_info("node %d: %llu MiB in %u ranges %s, %llu KiB of metadata\n", pool->node,
+		bytes >> 20, pool->nr_ranges, pool->hops ? "handed over" : "taken",
+		pool->meta_size >> 10);
+}
+
+/**
+ * gmfs_pool_hide - take a pool's memory out of what the firmware calls RAM
+ * @pool: the pool
+ *
+ * Return: false if there is no room to say so.
+ */
+bool __init gmfs_pool_hide(const struct gmfs_pool *pool)
+{
+	bool hidden = !pool->meta_size ||
+		      arch_guestmemfs_hide(pool->meta_base, pool->meta_size);
+
+	for (u32 i = 0; i < pool->nr_ranges; i++)
+		hidden &= arch_guestmemfs_hide(pool->ranges[i].base, pool->ranges[i].size);
+	return hidden;
+}
+
+/**
+ * gmfs_pool_find - the pool of a node
+ * @node: NUMA node
+ *
+ * Return: the pool, which stays for ever, or NULL.
+ */
+struct gmfs_pool *gmfs_pool_find(int node)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		if (pool->node == node)
+			return pool;
+	return NULL;
+}
+
+/**
+ * gmfs_pool_only - the pool that is meant when no node is named
+ *
+ * Return: the pool if there is exactly one, else NULL.
+ */
+struct gmfs_pool *gmfs_pool_only(void)
+{
+	return list_is_singular(&gmfs_pools) ?
+	       list_first_entry(&gmfs_pools, struct gmfs_pool, list) : NULL;
+}
+
+/**
+ * gmfs_pool_names - list the nodes that have pools, for a message
+ * @buf: where to
+ * @size: room there
+ *
+ * Return: how many there are.
+ */
+int gmfs_pool_names(char *buf, size_t size)
+{
+	struct gmfs_pool *pool;
+	int nr = 0, len = 0;
+
+	*buf = '\0';
+	list_for_each_entry(pool, &gmfs_pools, list)
+		len += scnprintf(buf + len, size - len, "%s%d", nr++ ? "," : "", pool->node);
+	return nr;
+}
+
+static bool gmfs_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
+{
+	return a < b ? b - a < a_size && b_size : a - b < b_size && a_size;
+}
+
+/**
+ * guestmemfs_has_range - does some of a range belong to a pool
+ * @start: physical address
+ * @size: bytes
+ *
+ * Context: any; what pools there are does not change after early boot.
+ * Return: true for guest memory and metadata, also of a pool that is refused.
+ */
+bool guestmemfs_has_range(phys_addr_t start, u64 size)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		if (gmfs_overlaps(start, size, pool->meta_base, pool->meta_size))
+			return true;
+		for (u32 i = 0; i < pool->nr_ranges; i++)
+			if (gmfs_overlaps(start, size, pool->ranges[i].base,
+					  pool->ranges[i].size))
+				return true;
+	}
+	return false;
+}
+
+/**
+ * guestmemfs_has_memory - does an address belong to a pool
+ * @phys: physical address
+ *
+ * Context: as guestmemfs_has_range().
+ * Return: true for guest memory and metadata, also of a pool that is refused.
+ */
+bool guestmemfs_has_memory(phys_addr_t phys)
+{
+	return guestmemfs_has_range(phys, 1);
+}
+EXPORT_SYMBOL_GPL(guestmemfs_has_memory);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is free in a pool, learnt at mount and forgotten at unmount: blocks.c, groups.c and
+ * entries.c keep it up to date in between.
+ */
+#include <linux/errno.h>
+
+#include "extmap.h"
+#include "groups.h"
+
+static void gmfs_alloc_count_blocks(struct gmfs_tables *t)
+{
+	u32 i;
+
+	t->total_blocks = 0;
+	for (i = 0; i < t->nr_ranges; i++)
+		t->total_blocks += gmfs_range_blocks(&t->ranges[i]);
+	t->free_blocks = 0;
+	for (i = 0; i < t->nr_groups; i++)
+		t->free_blocks += t->groups[i].nr_free;
+}
+
+/**
+ * gmfs_alloc_init - learn what is free
+ * @t: tables that gmfs_check() has accepted
+ *
+ * Whose the blocks are that are taken is then to be said with gmfs_claim(), so that what is
+ * missing in a group of a file goes there.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_alloc_init(struct gmfs_tables *t)
+{
+	if (gmfs_groups_init(t) || gmfs_ids_init(&t->inode_ids, t->nr_inodes) ||
+	    gmfs_ids_init(&t->extent_ids, t->nr_extents) ||
+	    gmfs_ids_init(&t->map_ids, t->nr_maps)) {
+		gmfs_alloc_exit(t);
+		return -ENOMEM;
+	}
+	gmfs_alloc_count_blocks(t);
+	gmfs_entries_init(t);
+	gmfs_states_init(t);
+	return 0;
+}
+
+/**
+ * gmfs_alloc_exit - free what gmfs_alloc_init() allocated
+ * @t: the pool's tables
+ */
+void gmfs_alloc_exit(struct gmfs_tables *t)
+{
+	gmfs_groups_exit(t);
+	gmfs_ids_exit(&t->inode_ids);
+	gmfs_ids_exit(&t->extent_ids);
+	gmfs_ids_exit(&t->map_ids);
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Free and taken entries of the inode table, of the extent table and of the map table.
+ *
+ * The tables are those that gmfs_check() has accepted, and the caller serialises all
+ * functions. Each of them fails before it has changed anything.
+ */
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include "extmap.h"
+
+/**
+ * gmfs_slots_fit - are there entries of the extent table for one more step
+ * @t: the pool's tables
+ *
+ * Return: true unless a bound is broken somewhere.
+ */
+bool gmfs_slots_fit(const struct gmfs_tables *t)
+{
+	return t->nr_extents - t->used_slots >= GMFS_SPARE_EXTENTS / 8;
+}
+
+/**
+ * gmfs_extent_slot - take an entry of the extent table
+ * @t: the pool's tables
+ *
+ * There always is one: a block has one extent at the most, gmfs_states_fit() leaves an entry for
+ * each that has none, and there are %GMFS_SPARE_EXTENTS more. gmfs_slots_fit() is asked before
+ * a change begins.
+ *
+ * Return: index of the entry, which is all zero.
+ */
+u32 gmfs_extent_slot(struct gmfs_tables *t)
+{
+	u32 slot = gmfs_ids_first(&t->extent_ids);
+
+	gmfs_ids_take(&t->extent_ids, slot);
+	t->used_slots++;
+	if (slot >= le32_to_cpu(t->super->live.used_extents))
+		t->super->live.used_extents = cpu_to_le32(slot + 1);
+	memset(&t->extents[slot], 0, sizeof(t->extents[slot]));
+	return slot;
+}
+
+/**
+ * gmfs_extent_drop - give an entry of the extent table back
+ * @t: the pool's tables
+ * @slot: index of the entry
+ */
+void gmfs_extent_drop(struct gmfs_tables *t, u32 slot)
+{
+	memset(&t->extents[slot], 0, sizeof(t->extents[slot]));
+	gmfs_ids_drop(&t->extent_ids, slot);
+	t->used_slots--;
+}
+
+/**
+ * gmfs_inode_alloc - take an entry of the inode table
+ * @t: the pool's tables
+ * @mode: file type and permissions, not 0
+ * @ino: the answer
+ *
+ * The entry is all zero but for its mode and its generation, which is one
+ * that this entry never had before.
+ *
+ * Return: 0 or -ENOSPC.
+ */
+int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino)
+{
+	u32 used = le32_to_cpu(t->super->live.used_inodes);
+	struct guestmemfs_inode *di;
+	u32 generation = 0, slot;
+
+	if (!gmfs_inodes_left(t))
+		return -ENOSPC;
+	slot = gmfs_ids_first(&t->inode_ids);
+	gmfs_ids_take(&t->inode_ids, slot);
+	di = &t->inodes[slot];
+	if (slot < used)
+		generation = le32_to_cpu(di->generation);
+	else
+		t->super->live.used_inodes = cpu_to_le32(slot + 1);
+	memset(di, 0, sizeof(*di));
+	di->generation = cpu_to_le32(generation + 1);
+	di->mode = cpu_to_le32(mode);
+	t->free_inodes--;
+	*ino = slot;
+	return 0;
+}
+
+/**
+ * gmfs_inode_free - give an entry of the inode table back
+ * @t: the pool's tables
+ * @ino: the entry; it has no extents any more
+ */
+void gmfs_inode_free(struct gmfs_tables *t, u32 ino)
+{
+	struct guestmemfs_inode *di = &t->inodes[ino];
+	__le32 generation = di->generation;
+
+	memset(di, 0, sizeof(*di));
+	di->generation = generation;
+	gmfs_ids_drop(&t->inode_ids, ino);
+	t->free_inodes++;
+}
+
+/**
+ * gmfs_entries_init - count the entries of the inode table and the extent table
+ * @t: tables that gmfs_check() has accepted
+ *
+ * Entries behind the superblock's used_inodes and used_extents have never been in use.
+ */
+void gmfs_entries_init(struct gmfs_tables *t)
+{
+	u32 inodes = le32_to_cpu(t->super->live.used_inodes);
+	u32 extents = le32_to_cpu(t->super->live.used_extents), i;
+
+	t->free_inodes = t->nr_inodes - GUESTMEMFS_ROOT_INO;
+	/* Entry 0 is nobody's. */
+	gmfs_ids_take(&t->inode_ids, 0);
+	for (i = GUESTMEMFS_ROOT_INO; i < inodes; i++) {
+		if (!t->inodes[i].mode)
+			continue;
+		gmfs_ids_take(&t->inode_ids, i);
+		t->free_inodes--;
+	}
+	t->used_slots = 0;
+	for (i = 0; i < extents; i++) {
+		if (!t->extents[i].ino)
+			continue;
+		gmfs_ids_take(&t->extent_ids, i);
+		t->used_slots++;
+	}
+}
+
+/**
+ * gmfs_states_fit - is there room for more extents without blocks
+ * @t: the pool's tables
+ * @more: how many
+ *
+ * Return: whether there is.
+ */
+bool gmfs_states_fit(const struct gmfs_tables *t, u64 more)
+{
+	return t->nr_states + t->promised_states + more <= gmfs_states_max(t, t->total_blocks);
+}
+
+/**
+ * gmfs_promise_update - promise what a change still needs
+ * @t: the pool's tables
+ * @p: the promise, with what the change has done so far
+ * @states: how many more states there may be after the change than before
+ * @maps: likewise for map entries
+ */
+void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps)
+{
+	u32 need_states = max(max(states, 0) - p->done_states, 0);
+	u32 need_maps = max(max(maps, 0) - p->done_maps, 0);
+
+	t->promised_states += need_states - p->states;
+	t->promised_maps += need_maps - p->maps;
+	p->states = need_states;
+	p->maps = need_maps;
+}
+
+static bool gmfs_mixed_is_free(const struct gmfs_tables *t, u32 map)
+{
+	return !memchr_inv(t->maps[map].bits, 0, sizeof(t->maps[map].bits));
+}
+
+/**
+ * gmfs_mixed_take - take an entry of the map table
+ * @t: the pool's tables, with a free one
+ *
+ * Return: index of the entry. It is all zero, and taken as soon as it is not.
+ */
+u32 gmfs_mixed_take(struct gmfs_tables *t)
+{
+	u32 used = le32_to_cpu(t->super->live.used_maps);
+	u32 map = gmfs_ids_first(&t->map_ids);
+
+	gmfs_ids_take(&t->map_ids, map);
+	/* Entry 0 is nobody's, but must be free like the others. */
+	if (!used)
+		memset(&t->maps[0], 0, sizeof(t->maps[0]));
+	if (map >= used)
+		t->super->live.used_maps = cpu_to_le32(map + 1);
+	memset(&t->maps[map], 0, sizeof(t->maps[map]));
+	t->free_maps--;
+	return map;
+}
+
+/**
+ * gmfs_mixed_drop - give an entry of the map table back
+ * @t: the pool's tables
+ * @map: index of the entry
+ */
+void gmfs_mixed_drop(struct gmfs_tables *t, u32 map)
+{
+	memset(&t->maps[map], 0, sizeof(t->maps[map]));
+	gmfs_ids_drop(&t->map_ids, map);
+	t->free_maps++;
+}
+
+/**
+ * gmfs_states_init - count states and map entries
+ * @t: tables that gmfs_check() has accepted
+ */
+void gmfs_states_init(struct gmfs_tables *t)
+{
+	u32 extents = le32_to_cpu(t->super->live.used_extents);
+	u32 maps = le32_to_cpu(t->super->live.used_maps), i;
+
+	t->nr_states = 0;
+	t->free_maps = t->nr_maps - 1;
+	gmfs_ids_take(&t->map_ids, 0);
+	if (!t->states)
+		return;
+	for (i = 0; i < extents; i++)
+		if (t->extents[i].ino)
+			t->nr_states += gmfs_is_state(le32_to_cpu(t->extents[i].flags));
+	for (i = 1; i < maps; i++) {
+		if (gmfs_mixed_is_free(t, i))
+			continue;
+		gmfs_ids_take(&t->map_ids, i);
+		t->free_maps--;
+	}
+}

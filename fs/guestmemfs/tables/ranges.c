@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The physical ranges of a pool: which one a block is in, and where that is.
+ */
+#include "tables.h"
+
+/**
+ * gmfs_range_blocks - number of blocks of a physical range
+ * @r: its entry in the range table
+ *
+ * Return: how many.
+ */
+u64 gmfs_range_blocks(const struct guestmemfs_range *r)
+{
+	return le64_to_cpu(r->size) >> GUESTMEMFS_BLOCK_SHIFT;
+}
+
+/**
+ * gmfs_block_range - the physical range of a block
+ * @t: the pool's tables
+ * @block: number of a block that exists
+ *
+ * Return: its entry in the range table.
+ */
+const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block)
+{
+	u32 i;
+
+	for (i = t->nr_ranges; i > 0; i--)
+		if (block >= le32_to_cpu(t->ranges[i - 1].first_block))
+			return &t->ranges[i - 1];
+	return NULL;
+}
+
+/**
+ * gmfs_block_range_end - where the physical range of a block ends
+ * @t: the pool's tables
+ * @block: number of a block that exists
+ *
+ * Return: the block number after the last one of the range.
+ */
+u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block)
+{
+	const struct guestmemfs_range *r = gmfs_block_range(t, block);
+
+	return le32_to_cpu(r->first_block) + gmfs_range_blocks(r);
+}
+
+/**
+ * gmfs_block_phys - physical address of a block
+ * @t: the pool's tables
+ * @block: number of a block that exists
+ *
+ * Return: the address in bytes.
+ */
+u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block)
+{
+	const struct guestmemfs_range *r = gmfs_block_range(t, block);
+	u64 nr = block - le32_to_cpu(r->first_block);
+
+	return le64_to_cpu(r->base) + (nr << GUESTMEMFS_BLOCK_SHIFT);
+}
