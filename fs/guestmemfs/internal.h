@@ -12,7 +12,7 @@
 #include "tables/tables.h"
 
 /**
- * DOC: Locks and lifetimes
+ * DOC: Locks
  *
  * Order, outermost first::
  *
@@ -26,63 +26,134 @@
  *             the registry's lock of gmem_provider.c
  *         gmfs_pool.zero_locks[]
  *
- * A frame has no reference count. It belongs to a file from the moment that
- * gmfs_fill_step() enters its block into the extent table until
- * gmfs_edit_step() takes it out again. Those who reach it
- * through a page table do so under invalidate_lock, shared: a fault looks the
- * block up, zeroes it and enters it into the page table without letting go.
- * Those who take it away hold invalidate_lock exclusively, unmap it from all
- * page tables first (MMU notifiers tell KVM), and free the block after that.
- * A fault that comes before is undone by the unmapping, one that comes after
- * finds a hole. A hypervisor that has bound the file asks for the block under
- * the same lock, shared, and enters it after that: it is told of the beginning
- * and of the end of every change, and asks again if there was one in between.
- * Converting a page between shared and private is such a change. What somebody
- * holds beyond page tables (gmfs_inode.pins) is freed when he lets go. Eviction
- * needs no lock for this: a mapping holds the file open, so that nothing is
- * mapped when the inode goes.
+ * i_rwsem serialises changes of a file's size and of its blocks by system calls, and holds off
+ * conversions, which take it shared, while fallocate() allocates.
  *
- * A shared mapping reserves blocks (gmfs_extmap.cover) when its VMA is made, with mmap_lock
- * held for writing, and gives them back when its last VMA is closed: in munmap(), which may
- * have only the read lock of mmap_lock by then, so that the mm's faults run beside it, or at the
- * end of the mm. Both take map_lock for writing, which serialises them with fills, holes and
- * evictions; gmfs_tables.promised_blocks is under gmfs_pool.lock. The VMA's file keeps the
- * inode. A reservation is not preserved, so that neither waits for a thaw. A fill in steps
- * covers its part likewise, from gmfs_fill_cover() to gmfs_fill_uncover(): a fault in that part
- * takes one of the reserved blocks.
+ * invalidate_lock protects the frames of a file. A fault, a KVM page fault and a new pin hold it
+ * shared from the look-up of a block until the block is in a page table or in gmfs_inode.pins.
+ * Punching, shrinking and converting hold it exclusively.
  *
- * A table of page table entries is the mm's. One that a larger entry can replace
- * is freed by gmfs_retract() under mmap_lock, the VMA's lock and i_mmap_rwsem, all
- * for writing. The fault that calls it has let go of invalidate_lock before, does
- * so of its own lock then, and comes again: it knows nothing any more.
+ * map_lock protects gmfs_inode.map. Faults that fill holes of one file hold it exclusively;
+ * mmap() and munmap() take it inside mmap_lock, for reservations.
  *
- * Who has a number and a generation (file handles, sessions) finds the inode in the
- * inode hash, where it is from the moment that it is whole until it is evicted. Its entry
- * in the inode table is free only after that, so that a number is nobody else's while
- * somebody has the inode.
- *
- * All changes of the tables are made under gmfs_pool.lock. It is held for a bounded piece of
+ * gmfs_pool.lock serialises all changes of the pool's tables. It is held for a bounded piece of
  * work, between gmfs_pool_begin() and gmfs_pool_end(). A change that takes longer is made in
- * steps, with the lock released in between, from gmfs_change_begin() to gmfs_change_end(): a
- * freeze waits for it. Extents that fallocate() has allocated so far are pending until it has
- * got all: a fault in one of them makes it an ordinary extent, and all the others are free
- * again if fallocate() fails, under invalidate_lock like all that is freed. Whoever converts
- * pages holds i_rwsem shared, so that their character does not change meanwhile. When the
- * machine is about to kexec, gmfs_pool.frozen is raised under both locks, and after that
- * nothing changes but bits of the unzeroed table. System calls that would change something get
- * -EBUSY. A fault that needs blocks releases mmap_lock or the VMA's lock and waits for
- * the thaw or a signal; one that may not release its lock returns with nothing mapped and
- * is repeated, and so is a guest's fault on memory bound by descriptor. Two freeze a
- * pool: the Live Update Orchestrator, once for each of the pool's descriptors
- * that it preserves, and the reboot notifier, which comes after it. The first
- * one thaws what it has frozen when the kexec is called off; after the second
- * one there is no way back.
+ * steps, from gmfs_change_begin() to gmfs_change_end(), and releases gmfs_pool.lock between two
+ * steps; gmfs_pool.changes, which such a change holds shared, makes a freeze wait for its end.
  *
- * A file that a session preserves keeps its blocks. What says so is in the
- * inode table, so that the next kernel knows before anybody asks it for the
- * file, and knows when the session was never asked for: it is a number of the
- * hop, and is no longer believed after one more. Until then the inode is kept
- * in memory by @held, without a name too.
+ * A freeze raises gmfs_pool.frozen under gmfs_pool.changes and gmfs_pool.lock. After that
+ * gmfs_pool_begin() is -EBUSY, and only these change the metadata: bits of the unzeroed table,
+ * and guestmemfs_inode.preserved_pos, which gmfs_luo_freeze() writes for each descriptor of a
+ * session. A page fault that needs blocks releases mmap_lock or the VMA's lock and waits for the
+ * thaw or for a signal. A page fault that may not release its lock returns with nothing mapped
+ * and is repeated, and so is a guest's fault on memory bound by descriptor. The reboot notifier
+ * freezes every pool and never thaws it. Before that the Live Update Orchestrator may freeze a
+ * pool once for each descriptor that it preserves, and thaws it if the kexec is called off.
+ */
+
+/**
+ * DOC: Life of a frame
+ *
+ * A frame has no struct page and no reference count. Its block is in one of these states::
+ *
+ *            gmfs_fill_step()              gmfs_edit_step(GMFS_COMMIT), or a fault:
+ *            for fallocate()               gmfs_file_claim()
+ *      free ------------------> PENDING -----------------------------> allocated
+ *       ^ |                        |                                     |  |  |
+ *       | | gmfs_map_fill()        | GMFS_ABORT: fallocate() fails       |  |  |
+ *       | +------------------------|------------------------------------>+  |  |
+ *       |     for a fault          v                                        |  |
+ *       +<--------------------------------- GMFS_PUNCH: no pin in the part  |  |
+ *       +<--------------------------------- GMFS_CLEAR: inode without name -+  |
+ *       |                                                                      |
+ *       +<------------ TRUNCATED <-------- GMFS_TRUNCATE: pins in the part ----+
+ *         GMFS_READY: the last pin has gone (gmfs_pin_free_blocks()),
+ *         or another kernel mounts the pool (gmfs_load_map())
+ *
+ * A block becomes free in gmfs_release() alone, which marks it in the unzeroed table, and is
+ * zeroed before the next mapping of it: by gmfs_zero_blocks(), in a fault or for fallocate().
+ *
+ * Users of a frame, and how each of them loses it:
+ *
+ * Page tables of processes
+ *   A fault looks the block up, zeroes it and enters it in one hold of invalidate_lock, shared.
+ *   gmfs_cut_unmapped(), gmfs_convert() and gmfs_choose_character() hold invalidate_lock
+ *   exclusively and unmap the pages (MMU notifiers tell KVM) before the block is free or private.
+ *   A fault before that is undone by the unmapping, and a fault after that finds a hole.
+ *
+ * Guests that have bound the file by a descriptor
+ *   KVM asks for the frame under invalidate_lock, shared, and enters it later.
+ *   gmfs_gmem_invalidate_begin() unmaps it from guests and gmfs_gmem_invalidate_end() lets them
+ *   fault again; if a change began between KVM's question and its entry, KVM asks again.
+ *
+ * DMA pins (gmfs_inode.pins)
+ *   A pin is not taken away. A page with a pin does not become private, and its block becomes
+ *   TRUNCATED instead of free. No fault finds a TRUNCATED block, so the last unpin, or a fault
+ *   that is in need of the place (gmfs_pin_settle()), may free it with invalidate_lock shared.
+ *   A pin holds the file open.
+ *
+ * Eviction needs no lock: a mapping, a descriptor and a pin hold the file open, so that nobody
+ * has a frame of an inode that is evicted.
+ */
+
+/**
+ * DOC: Life of an entry of the inode table
+ *
+ * ::
+ *
+ *   free --gmfs_entry_alloc()--> orphan --gmfs_place(): create, link--> named
+ *    ^                             | ^                                    |
+ *    |                             | +--------- gmfs_unplace(): unlink ---+
+ *    |  gmfs_free_inode_now():     |
+ *    |  the inode is evicted       |
+ *    +<----------------------------+
+ *    |                             |  the same in a frozen pool
+ *    |                             v
+ *    +<--gmfs_pool_thaw()------ leftover (gmfs_pool.leftovers)
+ *
+ * The inode of a named or orphaned entry is in memory from mount to unmount, or until it is
+ * evicted. Another kernel finds an orphan or a leftover as an orphan that nobody has open, and
+ * frees it at mount: gmfs_load_free_orphans().
+ *
+ * Beside that, guestmemfs_inode.preserved says whether a session has the file. It has the number
+ * of the kexec that the session crosses::
+ *
+ *   0 --gmfs_luo_preserve()--> hops + 1    in a session of this kernel; gmfs_luo_unpreserve()
+ *                                 |        makes it 0
+ *                                 | kexec: the pool's hops grow by one
+ *                                 v
+ *                               hops       in a session of the last kernel, until
+ *                                 |        gmfs_luo_finish() makes it 0
+ *                                 | kexec
+ *                                 v
+ *                               hops - 1   stale: gmfs_inode_forget_sessions() makes it 0
+ *                                          at mount
+ *
+ * gmfs_inode_in_session() is true in the first two of these, and gmfs_inode_incoming() in the
+ * second: nothing is taken out of the file then, and an orphan is not freed. Between mount and
+ * finish gmfs_hold() keeps the inode of the second one in memory (gmfs_pool.held), for the
+ * session to find it.
+ *
+ * The inode hash has an inode from the moment that it is complete until it is evicted; file
+ * handles and sessions find it there by number and generation. The entry is free only after the
+ * eviction, so that no other file gets the number while somebody has the inode.
+ */
+
+/**
+ * DOC: Reservations and page tables
+ *
+ * A shared mapping reserves blocks (gmfs_extmap.cover) in mmap(), with mmap_lock held for
+ * writing, and returns them when its last VMA is closed: at the end of the mm, or in munmap(),
+ * which may have downgraded mmap_lock by then, so that faults of the mm run beside it. Both take
+ * map_lock for writing, against fills, holes and evictions; gmfs_tables.promised_blocks is
+ * under gmfs_pool.lock. The VMA's file holds the inode. A reservation is not preserved, so that
+ * neither has to wait for a thaw. A fill in steps covers its part likewise, from
+ * gmfs_fill_cover() to gmfs_fill_uncover(): a fault in that part takes a reserved block.
+ *
+ * A table of page table entries belongs to the mm. gmfs_retract() frees a table that one larger
+ * entry can replace, under mmap_lock, the VMA's lock and i_mmap_rwsem, all for writing. The fault
+ * that calls gmfs_retract() has released invalidate_lock before. gmfs_retract() releases the
+ * fault's own lock, and the fault is repeated from its beginning.
  */
 
 #define GMFS_ZERO_LOCKS		64
