@@ -436,10 +436,6 @@ loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence);
 vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order);
 vm_fault_t guestmemfs_fault(struct vm_fault *vmf);
 
-/* populate.c */
-long guestmemfs_populate(struct vm_area_struct *vma, unsigned long start, unsigned long end,
-			 bool write, int *locked);
-
 /* mmap.c */
 int guestmemfs_mmap_prepare(struct vm_area_desc *desc);
 unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,

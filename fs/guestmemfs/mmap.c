@@ -90,7 +90,6 @@ static void gmfs_reservation_close(struct vm_area_struct *vma)
 static const struct vm_operations_struct gmfs_vm_ops = {
 	.fault		= guestmemfs_fault,
 	.huge_fault	= guestmemfs_huge_fault,
-	.populate	= guestmemfs_populate,
 };
 
 /* Such a VMA is neither merged nor extended, since it is VM_PFNMAP. */
@@ -100,7 +99,6 @@ static const struct vm_operations_struct gmfs_reserving_vm_ops = {
 	.mapped		= gmfs_reservation_mapped,
 	.fault		= guestmemfs_fault,
 	.huge_fault	= guestmemfs_huge_fault,
-	.populate	= guestmemfs_populate,
 };
 
 /**
@@ -122,8 +120,8 @@ int guestmemfs_mmap_prepare(struct vm_area_desc *desc)
 	 * Nobody can take a reference on what has no struct page; a core dump
 	 * is no place for a guest, and a forked child has no use for it.
 	 */
-	vma_desc_set_flags(desc, VMA_PFNMAP_BIT, VMA_DONTEXPAND_BIT, VMA_DONTDUMP_BIT,
-			   VMA_DONTCOPY_BIT);
+	vma_desc_set_flags(desc, VMA_PFNMAP_BIT, VMA_REFAULT_BIT, VMA_DONTEXPAND_BIT,
+			   VMA_DONTDUMP_BIT, VMA_DONTCOPY_BIT);
 	desc->vm_ops = &gmfs_vm_ops;
 	/* Where nothing can be allocated nothing is to be reserved. */
 	if (!vma_desc_test(desc, VMA_NORESERVE_BIT) && !sb_rdonly(file_inode(desc->file)->i_sb))

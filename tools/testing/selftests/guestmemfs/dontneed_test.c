@@ -145,7 +145,7 @@ TEST_F(in_pool, locked)
 	EXPECT_EQ(EINVAL, ERR(madvise(p, 2 * BLOCK, MADV_FREE)));
 }
 
-/* Another mapping of page frames, which has no ->populate(); NULL if there is none. */
+/* Another mapping of page frames, which is not VM_REFAULT; NULL if there is none. */
 static char *find_vvar(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
