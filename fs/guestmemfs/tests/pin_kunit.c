@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Who holds frames, and what becomes of those that are punched out of the file meanwhile. What
- * user space sees of it is tested in tools/testing/selftests/guestmemfs/gmem_pin_test.c.
+ * user space sees of it is tested in tools/testing/selftests/guestmemfs/kvm/gmem_pin_test.c.
  */
 #include <linux/blk_types.h>
 #include <linux/file.h>

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "harness.h"
-#include "luo.h"
+#include "../liveupdate/luo.h"
 #include "util.h"
 
 #define TRACING		"/sys/kernel/tracing"

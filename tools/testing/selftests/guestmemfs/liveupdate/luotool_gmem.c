@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "counter.h"
-#include "gmem.h"
+#include "../kvm/counter.h"
+#include "../kvm/gmem.h"
 #include "luotool.h"
 
 #define MAX_VMS	8
