@@ -5,7 +5,7 @@
 #include "harness.h"
 #include "util.h"
 
-/* For tests that need one pool and do not care which: the first one. */
+/* For tests that need one pool and work with any: the pool of the first node that has one. */
 FIXTURE(in_pool)
 {
 	int nodes[MAX_POOLS];

@@ -5,8 +5,8 @@
 #include "kselftest_harness.h"
 
 /*
- * Seconds that a test may take. What makes it long is an emulated machine, perhaps with a debug
- * kernel, whose host has other things to do as well.
+ * Seconds that a test may take. The limit is for an emulated machine with a debug kernel, on a host
+ * that has other work to do.
  */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	300

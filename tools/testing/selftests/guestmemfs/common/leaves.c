@@ -23,7 +23,9 @@ static void count_line(const char *line, unsigned long bytes, struct leaves *l)
 		l->read_only += nr;
 }
 
-/* The kernel prints neighbours that are alike in one line. */
+/*
+ * The kernel prints adjacent entries of the same kind as one line, so a line may count as several.
+ */
 bool count_leaves(const void *p, size_t len, struct leaves *l)
 {
 	unsigned long from = (uintptr_t)p, to = (from + len + PAGE - 1) & ~(PAGE - 1), start, end;
@@ -46,8 +48,8 @@ bool count_leaves(const void *p, size_t len, struct leaves *l)
 }
 
 /*
- * One access in each step brings all entries that are large enough. Returns how
- * many could not be had.
+ * Writes a byte in each step, which makes all entries of that size or larger. Returns how many of
+ * the writes got a signal.
  */
 int touch(void *p, size_t len, size_t step)
 {
@@ -59,7 +61,7 @@ int touch(void *p, size_t len, size_t step)
 	return bad;
 }
 
-/* Likewise, without writing. */
+/* Like touch(), but reads the bytes. */
 int look(const void *p, size_t len, size_t step)
 {
 	size_t i;

@@ -6,16 +6,16 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Those of the process that reads it. */
+/* The page tables of the process that reads this file. */
 #define LEAVES	"/sys/kernel/debug/page_tables/current_kernel"
 
 /**
- * struct leaves - page table entries of a mapping that lead to memory
- * @pud: of 1 GiB
- * @pmd: of 2 MiB
- * @pte: of 4 KiB
- * @uncached: those of them that are not plain write-back
- * @read_only: those of them that are not writable
+ * struct leaves - counts of the page table entries of a mapping that lead to memory
+ * @pud: entries of 1 GiB
+ * @pmd: entries of 2 MiB
+ * @pte: entries of 4 KiB
+ * @uncached: entries of any size that are not plain write-back
+ * @read_only: entries of any size that are not writable
  */
 struct leaves {
 	unsigned long pud;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whatever walks the page tables of a process and is not meant to change them: what monitoring
- * reads of a VMM, and system calls that ask.
+ * Ways to walk the page tables of a process that must not change them: files in /proc that
+ * monitoring reads of a VMM, and system calls that ask about a mapping.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -17,7 +17,7 @@
 #include "looks.h"
 #include "util.h"
 
-/* Pages that move_pages() is asked about. */
+/* The number of pages that move_pages() is asked about. */
 #define NR_ASKED	16
 
 static bool read_all(const char *path)
@@ -86,7 +86,7 @@ static bool scan_pagemap(char *p, size_t len)
 	return right;
 }
 
-/* Forgets what was referenced. */
+/* Clears the referenced bits of this process. */
 static bool forget_refs(const char *what)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY);
@@ -115,7 +115,7 @@ static bool ask_mincore(char *p, size_t len)
 	return right;
 }
 
-/* Where the pages are. */
+/* Asks move_pages() for the nodes of the pages. */
 static bool ask_move_pages(char *p, size_t len)
 {
 	void *pages[NR_ASKED];
@@ -126,7 +126,7 @@ static bool ask_move_pages(char *p, size_t len)
 	return !syscall(SYS_move_pages, 0, NR_ASKED, pages, NULL, status, 0);
 }
 
-/* Are all pages where the policy has them? */
+/* Asks mbind() whether all pages are on the nodes that the policy names. */
 static bool ask_mbind(char *p, size_t len)
 {
 	return !syscall(SYS_mbind, p, len, MPOL_DEFAULT, NULL, 0, MPOL_MF_STRICT);
@@ -152,7 +152,7 @@ const struct look looks[NR_LOOKS] = {
 	{ "mbind, strict, to move",	ask_mbind_to_move },
 };
 
-/* A line of /proc/vmstat, -1 if there is none. */
+/* Returns the value of a line of /proc/vmstat, -1 if there is no such line. */
 long vm_event(const char *name)
 {
 	FILE *f = fopen("/proc/vmstat", "r");

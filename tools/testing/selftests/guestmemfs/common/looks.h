@@ -8,7 +8,7 @@
 /**
  * struct look - a way to look at the page tables of this process
  * @name: for the log
- * @at: looks at a mapping, or at all of them; false if that fails
+ * @at: looks at this mapping, or at all mappings of the process; returns false on failure
  */
 struct look {
 	const char *name;

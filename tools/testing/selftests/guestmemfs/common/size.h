@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the tools are given as a number, with K, M, G, T or nothing behind it. */
+/* Parses a size on the command line of a tool: a number, with K, M, G, T or nothing after it. */
 static inline bool parse_size(const char *text, unsigned long *n)
 {
 	static const char units[] = "KMGT";

@@ -7,16 +7,16 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Somebody, with a second group besides the own one; and who is nobody to them. */
+/* An unprivileged user with a second group, and the ID of another user, who is in neither group. */
 #define USER	1000
 #define GROUP	1000
 #define SECOND	2000
 #define OTHER	3000
 
 /*
- * The process goes on as somebody else, and may come back: nothing is forked for each line
- * of a table. The harness runs a test in a process of its own, so that one that ends early
- * leaves no user behind.
+ * Changes the effective IDs of the process, which can change them back: a table of cases needs no
+ * fork for each line. The harness runs each test in its own process, so that a test that ends early
+ * does not leave its IDs to the next one.
  */
 static inline bool become(uid_t uid, gid_t gid, gid_t second)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the tests of guestmemfs share.
+ * Code that the tests of all folders use: pools, files, mappings, faults.
  */
 #include <fcntl.h>
 #include <ftw.h>
@@ -18,7 +18,7 @@
 
 #include "util.h"
 
-/* Mounts a pool; a negative node asks for the only one. */
+/* Mounts the pool of a node. A negative node mounts without node=, for a machine with one pool. */
 int pool_mount_at(int node, const char *path, unsigned long flags)
 {
 	char options[32] = "";
@@ -28,7 +28,7 @@ int pool_mount_at(int node, const char *path, unsigned long flags)
 	return mount("guestmemfs", path, "guestmemfs", flags, options);
 }
 
-/* The nodes that have a pool, ascending. Returns how many. */
+/* Stores the nodes that have a pool, in ascending order. Returns their number. */
 int pool_nodes(int *nodes)
 {
 	char path[] = "/tmp/guestmemfs-XXXXXX";
@@ -39,7 +39,10 @@ int pool_nodes(int *nodes)
 	for (node = 0; node < MAX_POOLS; node++) {
 		char sysfs[64];
 
-		/* Not a question about a node that does not exist: each is answered in the log. */
+		/*
+		 * Skip nodes that do not exist: the kernel logs each mount of a pool that is not
+		 * there.
+		 */
 		snprintf(sysfs, sizeof(sysfs), "/sys/devices/system/node/node%d", node);
 		if (access(sysfs, F_OK) || pool_mount_at(node, path, 0))
 			continue;
@@ -88,7 +91,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-/* Unmounts what a failed test has left mounted over the pool or beside it. */
+/* Unmounts all that a failed test has left mounted over the pool or beside it. */
 static void unmount_rest(const struct pool *p)
 {
 	char line[4096], last[4096], dir[4096];
@@ -107,7 +110,7 @@ static void unmount_rest(const struct pool *p)
 }
 
 /*
- * Removes all that the test has made. Returns what is wrong with the pool
+ * Removes all files that the test has made. Returns a description of what is wrong with the pool
  * after that, or NULL.
  */
 const char *pool_teardown(struct pool *p)
@@ -132,7 +135,7 @@ const char *pool_teardown(struct pool *p)
 	return wrong;
 }
 
-/* A path in the test's directory; valid until the call after the next one. */
+/* Returns a path in the test's directory, valid until the second call after this one. */
 const char *pool_path(const struct pool *p, const char *name)
 {
 	static char paths[2][4096];
@@ -143,14 +146,14 @@ const char *pool_path(const struct pool *p, const char *name)
 	return paths[which];
 }
 
-/* A directory beside the test's own mount, to mount something there. */
+/* Makes a directory beside the test's own mount, as a mount point. */
 int pool_place(const struct pool *p, char *path, size_t room)
 {
 	snprintf(path, room, "%s/other", p->base);
 	return mkdir(path, 0700);
 }
 
-/* A new file of a size. */
+/* Makes a new file of this size. */
 int file_make(const struct pool *p, const char *name, off_t size)
 {
 	int fd = open(pool_path(p, name), O_RDWR | O_CREAT | O_EXCL, 0644);
@@ -169,32 +172,32 @@ uint64_t file_sectors(int fd)
 	return fstat(fd, &st) ? UINT64_MAX : st.st_blocks;
 }
 
-/* Reserves nothing: a fault takes what is free, and many a file is larger than its pool. */
+/* Maps without a reservation: a fault takes free blocks, and a file may be larger than its pool. */
 void *map_file(int fd, off_t offset, size_t len)
 {
 	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, offset);
 }
 
-/* With a reservation of all that the file may come to have there. */
+/* Maps with a reservation of all blocks that the file may have in this range. */
 void *map_reserved(int fd, off_t offset, size_t len)
 {
 	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
 }
 
-/* As map_file(), at this address, which the caller has reserved. */
+/* Like map_file(), at this address, which the caller has reserved. */
 void *map_at(void *addr, int fd, off_t offset, size_t len)
 {
 	return mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
 		    offset);
 }
 
-/* As map_reserved(), likewise. */
+/* Like map_reserved(), at this address, which the caller has reserved. */
 void *map_reserved_at(void *addr, int fd, off_t offset, size_t len)
 {
 	return mmap(addr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
 }
 
-/* An aligned area of address space, with @align bytes of room behind it. */
+/* Reserves an aligned area of address space, with @align unused bytes after it. */
 void *reserve(size_t len, size_t align)
 {
 	char *p = mmap(NULL, len + 2 * align, PROT_NONE,
@@ -210,7 +213,7 @@ static __thread int fault_expected;
 
 static void expect_fault(int yes)
 {
-	/* Not before or after the access, from where the compiler stands. */
+	/* The fences keep the compiler from moving the store across the access. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	__atomic_store_n(&fault_expected, yes, __ATOMIC_SEQ_CST);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -220,11 +223,14 @@ static void on_fault(int sig)
 {
 	if (__atomic_load_n(&fault_expected, __ATOMIC_SEQ_CST))
 		siglongjmp(fault_jump, sig);
-	/* Nobody expects it: the instruction runs again and ends the test. */
+	/*
+	 * No fault is expected here: with the default action the instruction faults again and ends
+	 * the test.
+	 */
 	signal(sig, SIG_DFL);
 }
 
-/* From here on peek() and poke() of this process report faults. */
+/* Makes peek() and poke() of this process report faults from now on. */
 void catch_faults(void)
 {
 	struct sigaction action = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
@@ -233,7 +239,7 @@ void catch_faults(void)
 	sigaction(SIGSEGV, &action, NULL);
 }
 
-/* Reads a byte. Returns it, or FAULT() of the signal that came instead. */
+/* Reads a byte. Returns the byte, or FAULT() of the signal that the read got. */
 int peek(const void *p)
 {
 	int value, sig = sigsetjmp(fault_jump, 0);
@@ -248,7 +254,7 @@ int peek(const void *p)
 	return value;
 }
 
-/* Writes a byte. Returns 0, or FAULT() of the signal that came instead. */
+/* Writes a byte. Returns 0, or FAULT() of the signal that the write got. */
 int poke(void *p, unsigned char value)
 {
 	int sig = sigsetjmp(fault_jump, 0);
@@ -263,7 +269,7 @@ int poke(void *p, unsigned char value)
 	return 0;
 }
 
-/* How many faults this process has had. */
+/* Returns the number of page faults that this process has had. */
 long nr_faults(void)
 {
 	struct rusage usage;
@@ -271,13 +277,13 @@ long nr_faults(void)
 	return getrusage(RUSAGE_SELF, &usage) ? -1 : usage.ru_minflt + usage.ru_majflt;
 }
 
-/* How many it takes to look at each block, all of which are there; -1 if one is not. */
+/* Returns how many faults it takes to read each block, -1 if a read gets a signal. */
 long faults_of(const void *p, size_t len)
 {
 	long before;
 	size_t i;
 
-	/* What the code itself needs is there before it counts. */
+	/* Run this code once before the count begins, so that its own pages are present. */
 	peek(p);
 	nr_faults();
 	before = nr_faults();
@@ -287,7 +293,7 @@ long faults_of(const void *p, size_t len)
 	return nr_faults() - before;
 }
 
-/* Every word depends on its place, so that exchanged blocks are noticed. */
+/* Fills a range with words that depend on their place, so that exchanged blocks are noticed. */
 void fill(void *p, size_t len, uint64_t seed)
 {
 	uint64_t *word = p;

@@ -17,18 +17,18 @@
 
 #define MAX_POOLS	64
 
-/* The errno of a call that says -1 when it fails, 0 if it did not. */
+/* The errno of a call that returns -1 on failure, 0 if it has succeeded. */
 #define ERR(call)	((long)(call) == -1 ? errno : 0)
 
 /**
- * struct pool - a pool, mounted for a test
+ * struct pool - a pool that is mounted for a test
  * @node: its NUMA node
  * @base: a directory of the test's own, where it may mount things
  * @mnt: where the pool is mounted
  * @dir: a directory in the pool, of the test's own
- * @free_blocks: free when the test began
- * @reserved_blocks: of these reserved by others
- * @free_inodes: likewise
+ * @free_blocks: free blocks when the test began
+ * @reserved_blocks: those of them that others had reserved
+ * @free_inodes: free inodes when the test began
  */
 struct pool {
 	int node;

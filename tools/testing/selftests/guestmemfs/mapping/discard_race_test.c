@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One mapping that several threads touch, take out of the page tables with MADV_DONTNEED, and
- * punch holes into, for RACE_SECONDS. A thread must not reach a block of the file after it was
- * punched out and given to another file, and the kernel must not find a bad entry (the log).
+ * Several threads access one mapping, remove it from the page tables with MADV_DONTNEED, and punch
+ * holes into its file, for RACE_SECONDS. A thread must not reach a block of the file after the
+ * block was punched out and given to another file, and the kernel must not find a bad entry: the
+ * test machine checks the log.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -16,11 +17,11 @@
 #define SECONDS		"8"
 #define MORE_SECONDS	200
 #define SIZE		GIB
-/* What goes to the other file and comes back. */
+/* The offset of the block that is punched out, given to the other file, and allocated again. */
 #define VICTIM		(7 * BLOCK)
 #define SHARED_TAG	0x41
 #define OTHER_TAG	0x99
-/* A byte in each of the first pages of a block is written. */
+/* Threads write one byte in each of this many pages of a block. */
 #define NR_PLACES	8
 
 static char *map;
@@ -53,13 +54,13 @@ static void touch(unsigned int *state)
 	char *p;
 	int value;
 
-	/* Mostly the block that another file may have now. */
+	/* Prefer the block that the other file may have now. */
 	if (next_random(state) % 4)
 		block = VICTIM;
 	p = map + block + next_random(state) % NR_PLACES * PAGE;
 	poke(p, SHARED_TAG);
 	value = peek(p);
-	/* SIGBUS while the other file has the only free block, or zero after a punch. */
+	/* The value is SIGBUS while the other file has the only free block, or 0 after a punch. */
 	if (value > 0 && value != SHARED_TAG)
 		is_wrong("a byte of the shared file", value);
 }
@@ -82,7 +83,10 @@ static void discard_some(unsigned int *state)
 		is_wrong("MADV_DONTNEED of a part", errno);
 }
 
-/* All pages that others write to through the shared file are this one's for the moment. */
+/*
+ * The other file now has the block that the shared file has lost: no byte of it may be written
+ * through the mapping of the shared file.
+ */
 static void use_other(void)
 {
 	char *p = map_file(other, 0, BLOCK);
@@ -106,7 +110,10 @@ static void use_other(void)
 	munmap(p, BLOCK);
 }
 
-/* The pool has no other free block: a fault in the hole gets this one, or SIGBUS. */
+/*
+ * Moves the block to the other file and back. The pool has no other free block: a fault in the hole
+ * gets this block, or SIGBUS.
+ */
 static void exchange(unsigned int *state)
 {
 	usleep(next_random(state) % 40000);
@@ -118,7 +125,7 @@ static void exchange(unsigned int *state)
 		if (fallocate(other, PUNCH, 0, BLOCK))
 			is_wrong("punching the other file", errno);
 	}
-	/* And all is one gigabyte again. */
+	/* Fill the hole, so that the gigabyte can have one entry again. */
 	if (fallocate(shared, 0, VICTIM, BLOCK))
 		is_wrong("filling the hole", errno);
 }

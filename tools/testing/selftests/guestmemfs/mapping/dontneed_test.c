@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How VMMs give memory of a guest back: a hole in the file, and MADV_DONTNEED of the mapping.
+ * The ways in which VMMs give a guest's memory back: a hole in the file, and MADV_DONTNEED on the
+ * mapping.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -18,7 +19,7 @@
 #define MADV_DONTNEED_LOCKED	24
 #endif
 
-/* By QEMU for virtio-mem, a balloon, free page reporting, and before a post-copy. */
+/* QEMU does both for virtio-mem, for a balloon, for free page reporting, and before a post-copy. */
 TEST_F(in_pool, two_steps)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -31,13 +32,13 @@ TEST_F(in_pool, two_steps)
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(self->p.free_blocks - 2, pool_free_blocks(&self->p));
 	EXPECT_TRUE(is_filled(p, BLOCK, 1));
-	/* A page, as a balloon does. */
+	/* A hole of one page, as a balloon makes it. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, PAGE, PAGE));
 	EXPECT_EQ(0, ERR(madvise(p + PAGE, PAGE, MADV_DONTNEED)));
 	EXPECT_TRUE(is_filled(p, PAGE, 1));
 	EXPECT_TRUE(is_zero(p + PAGE, PAGE));
 	EXPECT_NE(0, peek(p + 2 * PAGE));
-	/* And the guest wants it again. */
+	/* The guest uses the memory again. */
 	EXPECT_EQ(0, poke(p + BLOCK, 1));
 	EXPECT_TRUE(is_zero(p + 2 * BLOCK, BLOCK));
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
@@ -48,12 +49,12 @@ struct range_case {
 	const char *what;
 	size_t from;
 	size_t len;
-	unsigned long pud;	/* left */
+	unsigned long pud;	/* entries that are left */
 	unsigned long pmd;
 	unsigned long pte;
 };
 
-/* Of a gigabyte, three blocks and four pages, each of which has its entry. */
+/* The mapping has entries for a gigabyte, for three blocks and for four pages. */
 static const struct range_case range_cases[] = {
 	{ "all of it",			0,		SIZE,		0, 0, 0 },
 	{ "the first gigabyte",		0,		GIB,		0, 3, 4 },
@@ -95,7 +96,10 @@ static int dontneed_by_pidfd(char *p, size_t len)
 
 static int (*const ways[])(char *p, size_t len) = { dontneed, dontneed_locked, dontneed_by_pidfd };
 
-/* Entries that are in the range as a whole go, the others stay; bytes are the file's. */
+/*
+ * MADV_DONTNEED removes the entries that are wholly in the range and keeps all others. The bytes of
+ * the file do not change.
+ */
 TEST_F(in_pool, entries)
 {
 	int fd = file_make(&self->p, "file", SIZE), i;
@@ -127,7 +131,7 @@ TEST_F(in_pool, entries)
 	EXPECT_EQ(SIZE / BLOCK + 1, file_sectors(fd) / BLOCK_SECTORS);
 }
 
-/* Where memory is locked nothing is counted as locked, so there is nothing in the way. */
+/* Guest memory is never counted as locked, so MADV_DONTNEED also works on a locked mapping. */
 TEST_F(in_pool, locked)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
@@ -141,11 +145,11 @@ TEST_F(in_pool, locked)
 	EXPECT_EQ(0, dontneed(p, 2 * BLOCK));
 	EXPECT_EQ(0, dontneed_locked(p, 2 * BLOCK));
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
-	/* Which is for memory without a file. */
+	/* MADV_FREE is for memory without a file. */
 	EXPECT_EQ(EINVAL, ERR(madvise(p, 2 * BLOCK, MADV_FREE)));
 }
 
-/* Another mapping of page frames, which is not VM_REFAULT; NULL if there is none. */
+/* Another mapping of page frames, which is not VM_REFAULT; NULL if the machine has none. */
 static char *find_vvar(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -167,7 +171,7 @@ TEST(without_populate)
 	if (!vvar)
 		SKIP(return, "no [vvar_vclock]");
 	err = dontneed(vvar, PAGE);
-	/* Some kernels seal it. */
+	/* Some kernels seal the vvar mapping. */
 	EXPECT_TRUE(err == EINVAL || err == EPERM);
 	EXPECT_EQ(err, dontneed_locked(vvar, PAGE));
 }

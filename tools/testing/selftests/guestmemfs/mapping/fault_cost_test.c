@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Instructions of a page fault on memory that is present, beside hugetlbfs. On a machine
- * whose clock goes on by a nanosecond with each instruction; see the VM test.
+ * Counts the instructions of a page fault on memory that is present, and compares them with
+ * hugetlbfs. It needs a machine whose clock advances by a nanosecond with each instruction, see the
+ * VM test fault-cost.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #include "fixture.h"
 #include "leaves.h"
 
-/* A file is mapped this often, each time with as many faults as it has entries. */
+/* A file is mapped ROUNDS times, each time with as many faults as it has entries. */
 #define ROUNDS	8
 #define MAX_FAULTS	256
 #define GROUP_BLOCKS	((int)(GIB / BLOCK))
@@ -41,12 +42,12 @@ static int compare(const void *a, const void *b)
 }
 
 /*
- * The median of all faults, so that neither those count that allocate a page table nor those
- * that an interrupt came into. Less what it costs without a fault. Returns 0 without a mapping.
+ * Returns the median of all faults, so that faults that allocate a page table or are interrupted do
+ * not count, minus the cost of an access without a fault. Returns 0 if nothing was mapped.
  */
 static long cost_of_fault(int fd, size_t size, size_t step, int prot)
 {
-	/* Keeps the page tables above the entries. */
+	/* The reservation keeps the page tables above the entries between two mappings. */
 	char *area = mmap(NULL, 4 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			  -1, 0);
 	char *at = (char *)(((uintptr_t)area + GIB - 1) & -GIB);
@@ -70,7 +71,7 @@ static long cost_of_fault(int fd, size_t size, size_t step, int prot)
 	return costs[nr / 2] - idle;
 }
 
-/* Pages of this size, all of them there. Returns -1 if the machine has not enough. */
+/* Makes a hugetlbfs file with all of its pages allocated. Returns -1 if the machine has too few. */
 static int hugetlb_file(size_t size, unsigned int flags)
 {
 	int fd = memfd_create("hugetlb", MFD_HUGETLB | flags);
@@ -106,7 +107,7 @@ static void compare_faults(struct __test_metadata *_metadata, struct pool *p, si
 	EXPECT_EQ(0, unlink(pool_path(p, "file")));
 }
 
-/* Too small for an entry of 1 GiB. */
+/* The file is too small for an entry of 1 GiB. */
 TEST_F(in_pool, fault_of_a_block)
 {
 	compare_faults(_metadata, &self->p, 32 * BLOCK, BLOCK, MFD_HUGE_2MB);
@@ -118,8 +119,8 @@ TEST_F(in_pool, fault_of_a_gigabyte)
 }
 
 /*
- * A gigabyte that is mapped by blocks, since one was missing, is in one piece again: what the
- * fault costs that brings the large entry back, beside the faults for the blocks.
+ * A gigabyte was mapped by blocks, because one block was missing, and is complete again. Compares
+ * the cost of the fault that makes the large entry with the cost of the faults for the blocks.
  */
 TEST_F(in_pool, large_entry_comes_back)
 {
@@ -143,7 +144,7 @@ TEST_F(in_pool, large_entry_comes_back)
 	EXPECT_LEAVES(at, GIB, 1, 0, 0, "with it");
 	TH_LOG("a large entry comes back: %ld instructions, with %d faults before: %ld", large,
 	       GROUP_BLOCKS - 1, blocks);
-	/* What it saves is more than it costs, once the entries have to be made once more. */
+	/* The large entry must cost less than the faults that it saves the next time. */
 	EXPECT_LT(large, blocks);
 	close(fd);
 }

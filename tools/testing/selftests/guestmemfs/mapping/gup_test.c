@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory has no struct page, so nobody can hold on to a frame of it.
- * Here is what becomes of a process that asks the kernel to do so.
+ * Guest memory has no struct page, so no page of it can be pinned. These tests do what would make
+ * the kernel pin a page, and check the errors.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -13,12 +13,12 @@
 
 #include "fixture.h"
 
-/* Bytes of direct I/O. */
+/* The size of the direct I/O in bytes. */
 #define IO		(16 * PAGE)
 
 /*
- * A file of these bytes in the current directory, read and written without a
- * copy; -1 where no file can be. A tmpfs accepts O_DIRECT and copies.
+ * Makes a file with these bytes in the current directory, which is read and written without a copy.
+ * Returns -1 if that is not possible. A tmpfs accepts O_DIRECT but copies.
  */
 static int file_direct(const char *bytes, size_t len)
 {
@@ -31,7 +31,7 @@ static int file_direct(const char *bytes, size_t len)
 	fd = mkostemp(path, O_DIRECT);
 	if (fd < 0)
 		return -1;
-	/* This, and reading it back, shows that ordinary memory can be used. */
+	/* This write, and the read later, show that direct I/O works with ordinary memory. */
 	if (write(fd, bytes, len) != len) {
 		close(fd);
 		fd = -1;
@@ -62,10 +62,10 @@ TEST_F(in_pool, direct_io)
 	EXPECT_EQ(EFAULT, ERR(pwrite(direct, guest, IO, 0)));
 	EXPECT_EQ(EFAULT, ERR(pread(direct, guest, IO, 0)));
 	EXPECT_EQ(EFAULT, ERR(pread(direct, guest + PAGE, PAGE, 0)));
-	/* Where nothing was touched yet, and a block would have to be taken for it. */
+	/* The same in a hole, for which a block would have to be allocated. */
 	EXPECT_EQ(EFAULT, ERR(pread(direct, guest + BLOCK, IO, 0)));
 	EXPECT_TRUE(is_zero(guest + BLOCK, BLOCK));
-	/* What comes before it at most, and nothing of it. */
+	/* Direct I/O may transfer the bytes of ordinary memory before guest memory, and no more. */
 	both[1].iov_base = guest;
 	both[1].iov_len = PAGE;
 	EXPECT_GE((ssize_t)PAGE, pwritev(direct, both, 2, 0));
@@ -74,13 +74,13 @@ TEST_F(in_pool, direct_io)
 	memset(host, 0, IO);
 	ASSERT_EQ(IO, pread(direct, host, IO, 0));
 	EXPECT_TRUE(is_filled(host, IO, 1));
-	/* Nothing holds the memory. */
+	/* Nothing has pinned the memory: its blocks can be freed. */
 	munmap(guest, 2 * BLOCK);
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* Do plain reads and writes of files in the current directory go past the page cache? */
+/* Do read() and write() without O_DIRECT bypass the page cache in the current directory? */
 static bool is_uncached(void)
 {
 	char line[512], dir[256], type[32], options[256], here[256];
@@ -96,7 +96,10 @@ static bool is_uncached(void)
 		if (sscanf(line, "%*s %255s %31s %255s", dir, type, options) != 3)
 			continue;
 		len = strlen(dir);
-		/* The mount with the longest path, and the last one there. */
+		/*
+		 * Use the mount with the longest matching path, and of several on one path the
+		 * last.
+		 */
 		if (strncmp(here, dir, len) || len < found ||
 		    (here[len] && here[len] != '/' && len > 1))
 			continue;
@@ -122,7 +125,7 @@ static const struct io_case io_cases[] = {
 	{ "a vector",				IO,	0,		true },
 };
 
-/* The errno of a read or write of all of it, 0 if it was done. */
+/* Reads or writes all of it. Returns 0 or an errno. */
 static int io(int fd, bool write, char *p, const struct io_case *c)
 {
 	struct iovec v[2] = { { p, c->len / 2 }, { p + c->len / 2, c->len - c->len / 2 } };
@@ -135,7 +138,10 @@ static int io(int fd, bool write, char *p, const struct io_case *c)
 	return n == c->len ? 0 : n < 0 ? errno : -1;
 }
 
-/* Plain reads and writes need no page where the kernel copies, and one where it does not. */
+/*
+ * Without O_DIRECT, read() and write() work on filesystems that copy, and fail on filesystems that
+ * need the page.
+ */
 TEST_F(in_pool, plain_io)
 {
 	int uncached = open("plain", O_RDWR | O_CREAT | O_TRUNC, 0600), i, dir;
@@ -163,7 +169,7 @@ TEST_F(in_pool, plain_io)
 			EXPECT_TRUE(is_filled(guest, BLOCK, 2));
 		}
 	}
-	/* Nothing of it came to the file. */
+	/* The failed writes have changed nothing in the file. */
 	memset(host, 0, IO);
 	ASSERT_EQ(IO, pread(uncached, host, IO, 0));
 	EXPECT_TRUE(is_filled(host, IO, 1));
@@ -183,8 +189,8 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
 }
 
 /*
- * One that is shared between processes is found by its page: there is none.
- * One of a process is found by its address.
+ * The kernel identifies a futex that is shared between processes by its page, and guest memory has
+ * none. It identifies a private futex by its address.
  */
 TEST_F(in_pool, futex)
 {
@@ -205,7 +211,7 @@ TEST_F(in_pool, futex)
 	EXPECT_EQ(0, futex(guest, FUTEX_WAKE_PRIVATE, 1, NULL));
 	EXPECT_EQ(ETIMEDOUT, ERR(futex(guest, FUTEX_WAIT_PRIVATE, 0, &soon)));
 	EXPECT_EQ(EAGAIN, ERR(futex(guest, FUTEX_WAIT_PRIVATE, 1, &soon)));
-	/* The kernel writes to it, where there was nothing before. */
+	/* The kernel writes to the futex word, and allocates the block for that. */
 	EXPECT_EQ(0, futex(hole, FUTEX_LOCK_PI_PRIVATE, 0, NULL));
 	EXPECT_EQ(gettid(), *hole);
 	EXPECT_EQ(0, futex(hole, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL));

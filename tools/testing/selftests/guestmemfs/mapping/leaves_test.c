@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How large the page table entries of mappings are, and that they are
- * write-back. Counted in the page tables themselves, as debugfs shows those
- * of the process that reads it, not inferred from anything else.
+ * The sizes of the page table entries of mappings, and that all entries are write-back. The entries
+ * are counted in the page tables, which debugfs shows of the process that reads the file, and not
+ * inferred from anything else.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -41,7 +41,7 @@ FIXTURE_TEARDOWN_PARENT(leaves)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-/* The page tables really show memory as it is: ordinary memory as a check. */
+/* Checks with ordinary memory that the debugfs file shows entries as they are. */
 TEST_F(leaves, counting_works)
 {
 	char *p = reserve(2 * BLOCK, BLOCK);
@@ -64,9 +64,9 @@ TEST_F(leaves, counting_works)
 struct leaves_case {
 	const char *what;
 	off_t size;		/* of the file */
-	off_t offset;		/* where the mapping starts */
+	off_t offset;		/* start of the mapping in the file */
 	size_t displaced;	/* from a 1 GiB boundary, by MAP_FIXED; 0: the kernel chooses */
-	size_t step;		/* from one touched byte to the next */
+	size_t step;		/* distance between touched bytes */
 	unsigned long pud;
 	unsigned long pmd;
 	unsigned long pte;
@@ -121,7 +121,7 @@ TEST_F(leaves, sizes)
 	}
 }
 
-/* An address that is asked for, and is not aligned, is a wish. */
+/* An address without MAP_FIXED that is not aligned is only a hint. */
 TEST_F(leaves, hint)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -133,7 +133,10 @@ TEST_F(leaves, hint)
 	EXPECT_EQ(area + GIB, p);
 	EXPECT_EQ(0, touch(p, GIB, GIB));
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB with a hint");
-	/* The same wish again, where there is no room any more. */
+	/*
+	 * The same hint again: the aligned address is in use now, and the kernel has to choose
+	 * another one.
+	 */
 	p = mmap(area + 5 * PAGE, GIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_NE(area + GIB, p);
@@ -155,13 +158,13 @@ TEST_F(leaves, fallocated)
 	EXPECT_LEAVES(p, GIB + BLOCK, 1, 1, 0, "1 GiB + 2 MiB, allocated before, only read");
 }
 
-/* Blocks around a hole, touched but for the hole. */
+/* Writes to all blocks of the gigabyte but the hole. */
 static int touch_around(char *p, size_t hole)
 {
 	return touch(p, hole, BLOCK) + touch(p + hole + BLOCK, GIB - hole - BLOCK, BLOCK);
 }
 
-/* A hole in a gigabyte costs it its entry, until it is filled again. */
+/* A gigabyte with a hole loses its 1 GiB entry until the hole is filled. */
 TEST_F(leaves, punched)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
@@ -171,7 +174,7 @@ TEST_F(leaves, punched)
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, touch(p, GIB, GIB));
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB before the hole");
-	/* It is filled by touching it, and by fallocate(). */
+	/* One round fills the hole by a fault, the other one by fallocate(). */
 	for (i = 0; i < 2; i++) {
 		p[GIB - 1] = i + 2;
 		ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
@@ -185,7 +188,7 @@ TEST_F(leaves, punched)
 		EXPECT_EQ(1, peek(p + hole - BLOCK));
 		EXPECT_EQ(i + 2, peek(p + GIB - 1));
 	}
-	/* A gigabyte without any block gets one in one piece, as when it was new. */
+	/* After all blocks were punched, the next fault makes a 1 GiB entry again. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
 	EXPECT_EQ(0, touch_around(p, hole));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, GIB));
@@ -195,7 +198,7 @@ TEST_F(leaves, punched)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* The end of the file in the middle of a mapped gigabyte. */
+/* A file is truncated in the middle of a mapped gigabyte. */
 TEST_F(leaves, truncated)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -219,7 +222,7 @@ TEST_F(leaves, truncated)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* Where the large entry does not fit, small ones stay. */
+/* If a 1 GiB entry does not fit a mapping, that mapping keeps its small entries. */
 TEST_F(leaves, two_mappings)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -241,13 +244,15 @@ TEST_F(leaves, two_mappings)
 	EXPECT_LEAVES(q, GIB, 0, 512, 0, "1 GiB, 2 MiB off, as before");
 	EXPECT_EQ(0, poke(q + GIB - 1, 8));
 	EXPECT_EQ(8, peek(p + GIB - 1));
-	/* Tables are the mapping's own: what is beside it has entries in others. */
+	/*
+	 * Each mapping has its own page tables, so removing one mapping does not change the other.
+	 */
 	munmap(p, GIB);
 	EXPECT_EQ(7, peek(q + hole));
 	EXPECT_LEAVES(q, GIB, 0, 512, 0, "when the other one is gone");
 }
 
-/* A gigabyte whose protection differs in places. */
+/* A gigabyte of which parts have different protection. */
 TEST_F(leaves, split_by_mprotect)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -282,7 +287,7 @@ static const struct cut_case cut_cases[] = {
 	{ GIB / 2,		GIB / 2 },
 };
 
-/* Cuts out of a mapped gigabyte: the rest stays mapped, with what is in it. */
+/* Removes a part of a mapped gigabyte: the rest stays mapped, with its contents. */
 TEST_F(leaves, cut)
 {
 	int fd = file_make(&self->p, "file", GIB), i;
@@ -301,7 +306,10 @@ TEST_F(leaves, cut)
 		if (after < GIB)
 			p[after] = i + 1;
 		EXPECT_LEAVES(p, GIB, 1, 0, 0, "1 GiB before the cut");
-		/* By unmapping, and by mapping something else over it. */
+		/*
+		 * Rounds take turns: one unmaps the part, the other one maps something else over
+		 * it.
+		 */
 		if (i % 2) {
 			ASSERT_EQ(0, munmap(p + c->from, c->len));
 			EXPECT_EQ(FAULT(SIGSEGV), peek(p + c->from));
@@ -328,8 +336,8 @@ struct move_case {
 	size_t displaced;
 	size_t from;
 	size_t len;
-	unsigned long pud;	/* before anything is touched there */
-	unsigned long pmd;	/* after the first and the last byte have been */
+	unsigned long pud;	/* before any access there */
+	unsigned long pmd;	/* after an access to the first and the last byte */
 	unsigned long pte;
 };
 
@@ -383,7 +391,7 @@ TEST_F(leaves, no_huge_pages_wanted)
 	EXPECT_EQ(0, touch(p, 2 * BLOCK, PAGE));
 	EXPECT_LEAVES(p, 2 * BLOCK, 0, 1, 512, "4 MiB, MADV_NOHUGEPAGE for half of it");
 	munmap(p, 2 * BLOCK);
-	/* Until they are wanted again. */
+	/* MADV_HUGEPAGE allows large entries again. */
 	p = map_file(fd, 0, 2 * BLOCK);
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));

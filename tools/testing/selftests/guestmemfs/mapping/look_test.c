@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Looking changes nothing: whoever reads of a VMM in /proc, or asks about a mapping, takes no
- * entry out of the page tables, and none out of KVM's.
+ * Looking at page tables must not change them: reading the files of a VMM in /proc, or asking about
+ * a mapping, removes no entry from its page tables and none from KVM's.
  */
 #include <fcntl.h>
 
@@ -46,13 +46,13 @@ TEST_F(in_pool, keeps_entries)
 			TH_LOG("%s splits", looks[i].name);
 		EXPECT_LEAVES(p, SIZE, 1, 2, 1, looks[i].name);
 	}
-	/* What does split an entry is counted. */
+	/* A real split of an entry is counted in /proc/vmstat. */
 	puds = vm_event("thp_split_pud");
 	ASSERT_EQ(0, mprotect(p + PAGE, PAGE, PROT_READ));
 	EXPECT_EQ(puds + 1, vm_event("thp_split_pud"));
 }
 
-/* Protection of a whole gigabyte, and back. */
+/* A change of the protection of a whole gigabyte and back keeps its entry. */
 TEST_F(in_pool, keeps_protected)
 {
 	char *p;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings of guestmemfs files: which there are, what they show, and what
- * happens to them when the file changes.
+ * Mappings of guestmemfs files: which mappings are possible, what they contain, and how they follow
+ * changes of the file.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -52,7 +52,7 @@ TEST_F(in_pool, read_only)
 	EXPECT_EQ(1, q[0]);
 }
 
-/* Protection may come and go; contents stay, and so do their frames. */
+/* mprotect() changes neither the contents nor the frames of a mapping. */
 TEST_F(in_pool, mprotect)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -66,7 +66,7 @@ TEST_F(in_pool, mprotect)
 	ASSERT_EQ(0, mprotect(p, 4 * BLOCK, PROT_READ));
 	EXPECT_EQ(FAULT(SIGSEGV), poke(p, 1));
 	EXPECT_TRUE(is_filled(p, 4 * BLOCK, 4));
-	/* A part of a huge page, which splits it. */
+	/* A change of a part of a large entry splits the entry. */
 	ASSERT_EQ(0, mprotect(p + BLOCK + PAGE, PAGE, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(0, poke(p + BLOCK + PAGE, p[BLOCK + PAGE]));
 	EXPECT_EQ(FAULT(SIGSEGV), poke(p + BLOCK, 1));
@@ -80,8 +80,8 @@ TEST_F(in_pool, mprotect)
 
 struct end_case {
 	off_t size;
-	off_t good;		/* last byte that is there */
-	off_t bad;		/* first one that is not */
+	off_t good;		/* last byte that can be accessed */
+	off_t bad;		/* first byte that gets SIGBUS */
 };
 
 static const struct end_case end_cases[] = {
@@ -93,7 +93,7 @@ static const struct end_case end_cases[] = {
 	{ 2 * BLOCK - 1,	2 * BLOCK - 1,		2 * BLOCK },
 };
 
-/* A mapping may be longer than the file; what is behind the end is not there. */
+/* A mapping may be longer than the file; accesses after the end of the file get SIGBUS. */
 TEST_F(in_pool, past_the_end)
 {
 	int i;
@@ -110,7 +110,7 @@ TEST_F(in_pool, past_the_end)
 		EXPECT_EQ(0, poke(p + c->good, 1));
 		EXPECT_EQ(FAULT(SIGBUS), poke(p + c->bad, 1));
 		EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * BLOCK - 1));
-		/* And it is, once the file is longer. */
+		/* The same byte can be accessed once the file is longer. */
 		ASSERT_EQ(0, ftruncate(fd, 3 * BLOCK));
 		EXPECT_EQ(0, peek(p + c->bad));
 		EXPECT_EQ(0, peek(p + 3 * BLOCK - 1));
@@ -121,7 +121,7 @@ TEST_F(in_pool, past_the_end)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* All of the mapping behind the file, from the start. */
+/* The whole mapping is after the end of the file from the start. */
 TEST_F(in_pool, wholly_past_the_end)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
@@ -136,7 +136,7 @@ static const off_t truncate_sizes[] = {
 	0, 1, PAGE, BLOCK, BLOCK + PAGE + 1, 2 * BLOCK, GIB, GIB - BLOCK, GIB + BLOCK - PAGE,
 };
 
-/* Shrinking takes memory away from those who have it mapped, of every size. */
+/* A truncation removes the blocks from all mappings, whatever the size of the entries. */
 TEST_F_TIMEOUT(in_pool, truncated_while_mapped, 600)
 {
 	const size_t len = GIB + 2 * BLOCK;
@@ -207,7 +207,7 @@ TEST_F(in_pool, outlives_name_and_descriptor)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* Mapped by one who forks, it is not mapped in the child. */
+/* A child does not inherit the mapping of its parent. */
 TEST_F(in_pool, not_inherited)
 {
 	int fd = file_make(&self->p, "file", BLOCK), status;
@@ -236,7 +236,7 @@ TEST_F(in_pool, mremap)
 	EXPECT_EQ(EFAULT, ERR(mremap(p, 4 * BLOCK, 8 * BLOCK, MREMAP_MAYMOVE)));
 	EXPECT_EQ(EFAULT, ERR(mremap(p, 4 * BLOCK, 4 * BLOCK + PAGE, 0)));
 	EXPECT_TRUE(is_filled(p, 4 * BLOCK, 1));
-	/* It may shrink, and move, to where no huge page fits as well. */
+	/* The mapping may also shrink, or move to an address at which no large entry fits. */
 	q = mremap(p, 4 * BLOCK, 2 * BLOCK, 0);
 	EXPECT_EQ(p, q);
 	EXPECT_EQ(FAULT(SIGSEGV), peek(p + 2 * BLOCK));
@@ -257,7 +257,7 @@ struct advice_case {
 
 #define ADVICE(advice, err) { advice, #advice, err }
 
-/* What a VMM tells the kernel about guest memory, and what it answers. */
+/* Each advice that a VMM may give with madvise() for guest memory, and its result. */
 static const struct advice_case advice_cases[] = {
 	ADVICE(MADV_HUGEPAGE,		0),
 	ADVICE(MADV_NOHUGEPAGE,		0),
@@ -292,7 +292,7 @@ TEST_F(in_pool, madvise)
 		const struct advice_case *c = &advice_cases[i];
 
 		err = ERR(madvise(p, 2 * BLOCK, c->advice));
-		/* Some exist only in kernels that are configured for them. */
+		/* Some advice is known only to kernels with the configuration for it. */
 		if (c->advice == MADV_MERGEABLE || c->advice == MADV_UNMERGEABLE) {
 			EXPECT_TRUE(!err || err == EINVAL);
 		} else {
@@ -304,7 +304,7 @@ TEST_F(in_pool, madvise)
 	}
 }
 
-/* How a balloon gives memory back. */
+/* MADV_REMOVE, by which a balloon gives memory back. */
 TEST_F(in_pool, madvise_remove)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -315,14 +315,14 @@ TEST_F(in_pool, madvise_remove)
 	ASSERT_EQ(0, madvise(p + BLOCK, 2 * BLOCK, MADV_REMOVE));
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_TRUE(is_zero(p + BLOCK, 2 * BLOCK));
-	/* Less than a block is zeroed and stays. */
+	/* A part of a block is zeroed and stays allocated. */
 	ASSERT_EQ(0, madvise(p, PAGE, MADV_REMOVE));
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_TRUE(is_zero(p, PAGE));
 	EXPECT_NE(0, peek(p + PAGE));
 }
 
-/* Guest memory is never swapped; for what locking fills see populate_test. */
+/* Guest memory is never swapped. populate_test checks which blocks mlock() allocates. */
 TEST_F(in_pool, locked)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
@@ -343,7 +343,10 @@ TEST_F(in_pool, two_views)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
-	/* One with large pages, one with small ones, from the middle. */
+	/*
+	 * The first mapping has a large entry. The second one starts in the middle of the block and
+	 * has small entries.
+	 */
 	unsigned char *area = reserve(BLOCK, BLOCK), *q;
 	size_t i;
 
@@ -358,7 +361,7 @@ TEST_F(in_pool, two_views)
 		EXPECT_EQ(0xee, p[3 * PAGE + i + i / PAGE]);
 }
 
-/* Blocks that come one by one, where all of them together could have one entry. */
+/* Blocks are allocated one at a time in a range in which one entry of 1 GiB would fit. */
 TEST_F(in_pool, one_by_one)
 {
 	static const size_t there[] = { 0, 3, GIB / BLOCK - 1 }, blocks[] = { 1, 9, 5, 2, 300 };
@@ -384,7 +387,7 @@ TEST_F(in_pool, one_by_one)
 	}
 }
 
-/* Whoever serves faults of guest memory, it is not userfaultfd. */
+/* userfaultfd cannot be registered for guest memory, which has other means to serve faults. */
 TEST_F(in_pool, userfaultfd_is_refused)
 {
 	struct uffdio_api api = { .api = UFFD_API };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where VMMs put their guest's memory, that the host's setting of huge pages is about other
- * memory, and that a file is no memfd.
+ * The addresses at which VMMs map guest memory, the setting of transparent huge pages, which does
+ * not affect guest memory, and seals, which only memfds have.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -11,7 +11,9 @@
 
 #define RW	(PROT_READ | PROT_WRITE)
 
-/* As QEMU does: a reservation, the file at an aligned address in it, a guard page. */
+/*
+ * Maps the file as QEMU does: at an aligned address in a reserved area, with a guard page after it.
+ */
 static char *map_as_qemu(int fd, size_t len, size_t align)
 {
 	size_t total = len + align;
@@ -28,7 +30,7 @@ static char *map_as_qemu(int fd, size_t len, size_t align)
 	return p;
 }
 
-/* As large entries as where the kernel chooses, if the VMM asks for that alignment. */
+/* Entries are as large as at an address that the kernel chooses, if the VMM aligns the address. */
 TEST_F(in_pool, as_vmms_map)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -38,7 +40,7 @@ TEST_F(in_pool, as_vmms_map)
 	if (self->p.free_blocks < GIB / BLOCK)
 		SKIP(return, "the pool is too small");
 	ASSERT_EQ(0, fallocate(fd, 0, 0, GIB));
-	/* Without a wish, as Cloud Hypervisor does. */
+	/* Cloud Hypervisor passes no address. */
 	p = mmap(NULL, GIB, RW, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, (uintptr_t)p % BLOCK);
@@ -54,7 +56,7 @@ TEST_F(in_pool, as_vmms_map)
 	q = map_as_qemu(fd, GIB, BLOCK);
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_LE(faults_of(q, GIB), GIB / BLOCK + 4);
-	/* Nothing is mapped over what is there, if that is asked for. */
+	/* MAP_FIXED_NOREPLACE does not replace a mapping. */
 	EXPECT_EQ(EEXIST, ERR(mmap(q, BLOCK, RW, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)));
 	EXPECT_EQ(1, q[GIB - 1]);
 }
@@ -71,13 +73,15 @@ static bool write_setting(const char *text)
 	return done;
 }
 
-/* The one in brackets. */
+/* Reads the value in brackets. */
 static bool read_setting(char *setting)
 {
 	FILE *file = fopen(THP, "r");
 	bool done = file && fscanf(file, "%*[^[][%15[a-z]", setting) == 1;
 
-	/* The first of them has nothing before it. */
+	/*
+	 * The first value has no text before its bracket, so that the format above does not match.
+	 */
 	if (file && !done) {
 		rewind(file);
 		done = fscanf(file, "[%15[a-z]", setting) == 1;
@@ -87,7 +91,7 @@ static bool read_setting(char *setting)
 	return done;
 }
 
-/* A block is one entry, with each of the settings: there is nothing to be gained otherwise. */
+/* A block has one entry with each setting: guest memory does not depend on it. */
 TEST_F(in_pool, host_without_huge_pages)
 {
 	static const char * const settings[] = { "never", "madvise", "always" };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Populating beside threads that map, unmap and truncate: they get at the lock,
- * and nobody gets at what is gone. And what is left of it when its process is killed.
+ * Populating while other threads map, unmap and truncate: they get the mmap_lock in between, and no
+ * thread reaches memory that was freed. Also checks what remains of an allocation whose process was
+ * killed.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -34,7 +35,7 @@ static bool stopped(struct rival *r)
 	return __atomic_load_n(&r->stop, __ATOMIC_RELAXED);
 }
 
-/* Wants the lock that populating has. */
+/* Maps and unmaps, which needs the mmap_lock that populating holds. */
 static void *map_and_unmap(void *arg)
 {
 	struct rival *r = arg;
@@ -48,7 +49,7 @@ static void *map_and_unmap(void *arg)
 	return NULL;
 }
 
-/* It gets it in between, not only before and after. */
+/* The other thread gets the mmap_lock during populating and not only before and after it. */
 TEST_F(in_pool, beside_others)
 {
 	struct rival r = {};
@@ -93,7 +94,7 @@ static void *cut_and_grow(void *arg)
 	return (void *)bad;
 }
 
-/* And over the area itself something else may come to be mapped. */
+/* Replaces the populated area itself by another mapping. */
 static void *map_over(void *arg)
 {
 	struct rival *r = arg;
@@ -152,8 +153,8 @@ static int take_populate(int fd)
 struct taking {
 	const char *what;
 	int (*run)(int fd);
-	bool there;	/* the blocks are, before, and are full of something */
-	bool whole;	/* all of it or none */
+	bool there;	/* the blocks are allocated before, and have a pattern in them */
+	bool whole;	/* all blocks are allocated or none */
 };
 
 static const struct taking takings[] = {
@@ -162,7 +163,7 @@ static const struct taking takings[] = {
 	{ "populate",		take_populate,	false,	false },
 };
 
-/* Has it begun? Blocks come, or the time changes, before any of them is zeroed. */
+/* Has the call begun? The number of blocks or the change time changes before a block is zeroed. */
 static bool begun(int fd, const struct stat *before)
 {
 	struct stat st;
@@ -172,7 +173,10 @@ static bool begun(int fd, const struct stat *before)
 	       st.st_mtim.tv_nsec != before->st_mtim.tv_nsec;
 }
 
-/* What was allocated stays, and is zero whether that was done yet or not. */
+/*
+ * Blocks that were allocated before the kill stay allocated, and are zero, even if they had not
+ * been zeroed by then.
+ */
 TEST_F(in_pool, killed)
 {
 	struct stat before;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory in advance: who asks for it has it, in as few entries as faults
- * would make, or is told why not.
+ * Populating guest memory in advance: it allocates all blocks with as few entries as faults would
+ * make, or reports why it cannot.
  */
 #include <fcntl.h>
 #include <linux/mman.h>
@@ -78,7 +78,7 @@ static int take_way(char *p, size_t len, enum way way)
 	}
 }
 
-/* What counts as locked of this process, in KiB. */
+/* Returns how much memory of this process is counted as locked, in KiB. */
 static long locked_kib(void)
 {
 	FILE *status = fopen("/proc/self/status", "r");
@@ -112,7 +112,7 @@ TEST_F(in_pool, ways)
 			TH_LOG("%s", c->what);
 		EXPECT_EQ(0, locked_kib())
 			TH_LOG("%s", c->what);
-		/* On x86 what can be written can be read. */
+		/* On x86 a mapping that is writable is readable. */
 		if (c->prot != PROT_NONE) {
 			faults = faults_of(p, LEN);
 			EXPECT_GE(faults, c->filled ? 0 : NR - 1)
@@ -128,7 +128,7 @@ TEST_F(in_pool, ways)
 	}
 }
 
-/* A gigabyte takes as many entries as there are blocks at most, not one for each page. */
+/* Populating a gigabyte takes at most a fault for each block, and not one for each page. */
 TEST_F(in_pool, by_entries)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -151,7 +151,7 @@ TEST_F(in_pool, by_entries)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* Small entries that are there do not make small ones of all that comes after them. */
+/* Existing small entries do not make populating use small entries after them. */
 TEST_F(in_pool, by_larger_entries)
 {
 	int fd = file_make(&self->p, "file", LEN);
@@ -171,7 +171,7 @@ TEST_F(in_pool, by_larger_entries)
 		EXPECT_EQ(i + 1, peek(p + i * BLOCK));
 }
 
-/* Nor what a protection key forbids. */
+/* Populating does not write where a protection key forbids it. */
 TEST_F(in_pool, protection_key)
 {
 	int fd = file_make(&self->p, "file", BLOCK), key = pkey_alloc(0, PKEY_DISABLE_WRITE);
@@ -193,7 +193,7 @@ TEST_F(in_pool, protection_key)
 	pkey_free(key);
 }
 
-/* What is there already stays as it is, and only the part that is named is filled. */
+/* Populating does not change blocks that are allocated, and fills only the given range. */
 TEST_F(in_pool, a_part)
 {
 	int fd = file_make(&self->p, "file", LEN);
@@ -209,7 +209,7 @@ TEST_F(in_pool, a_part)
 	EXPECT_EQ(BLOCK * 7, lseek(fd, BLOCK * 4, SEEK_HOLE));
 }
 
-/* From ordinary memory into guest memory and out again, in one call. */
+/* One call populates ordinary memory, guest memory, and ordinary memory again. */
 TEST_F(in_pool, several_mappings)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK), two = file_make(&self->p, "two", BLOCK);
@@ -222,7 +222,7 @@ TEST_F(in_pool, several_mappings)
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(two));
 	EXPECT_LT(faults_of(area, 7 * BLOCK), 4);
-	/* With a hole in between it goes as far as that. */
+	/* With an unmapped hole in the range, populating stops there. */
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	ASSERT_EQ(0, ftruncate(fd, 4 * BLOCK));
 	ASSERT_EQ(0, munmap(area + 3 * BLOCK, BLOCK));
@@ -230,7 +230,9 @@ TEST_F(in_pool, several_mappings)
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 }
 
-/* Where a fault would be SIGBUS it is an error, with what comes before it in place. */
+/*
+ * Populating fails where an access would get SIGBUS, and keeps what it has populated before that.
+ */
 TEST_F(in_pool, beyond_the_end)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK + PAGE);
@@ -243,7 +245,7 @@ TEST_F(in_pool, beyond_the_end)
 	EXPECT_EQ(0, madvise(p, 2 * BLOCK + PAGE, MADV_POPULATE_WRITE));
 	EXPECT_EQ(3 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(ENOMEM, ERR(mlock(p, 4 * BLOCK)));
-	/* mmap() does not tell. */
+	/* mmap() with MAP_POPULATE does not report the error. */
 	q = mmap(NULL, 4 * BLOCK, RW, MAP_SHARED | MAP_POPULATE, fd, 0);
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_LT(faults_of(q, 2 * BLOCK), 2);
@@ -264,7 +266,7 @@ TEST_F(in_pool, full)
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * BLOCK));
 }
 
-/* Less than the gigabyte that it could have in one piece, were it not for the mount. */
+/* The limit of the mount leaves fewer blocks than a gigabyte, although the pool has more. */
 TEST_F(in_pool, full_by_the_mount)
 {
 	int fd = file_make(&self->p, "file", GIB);
@@ -284,7 +286,7 @@ TEST_F(in_pool, full_by_the_mount)
 	EXPECT_EQ(0, madvise(p, 4 * BLOCK, MADV_POPULATE_WRITE));
 }
 
-/* What a process is to have locked when it touches it is not filled before. */
+/* mlockall() with MCL_ONFAULT does not populate new mappings. */
 TEST_F(in_pool, mlockall)
 {
 	int fd = file_make(&self->p, "file", LEN), status;
@@ -305,7 +307,9 @@ TEST_F(in_pool, mlockall)
 			_exit(3);
 		if (mlockall(MCL_CURRENT) || file_sectors(fd) != NR * BLOCK_SECTORS)
 			_exit(4);
-		/* As with hugetlbfs, MCL_ONFAULT for what is there already is not heeded. */
+		/*
+		 * As with hugetlbfs, MCL_CURRENT populates existing mappings even with MCL_ONFAULT.
+		 */
 		if (ftruncate(fd, 0) || ftruncate(fd, LEN) || mlockall(MCL_CURRENT | MCL_ONFAULT))
 			_exit(5);
 		_exit(file_sectors(fd) == NR * BLOCK_SECTORS ? 0 : 6);
@@ -315,7 +319,7 @@ TEST_F(in_pool, mlockall)
 	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
-/* More than a process may lock, it may not populate so either. */
+/* A process cannot populate more with mlock() than it may lock. */
 TEST_F(in_pool, limit)
 {
 	const struct rlimit limit = { BLOCK, BLOCK };
@@ -331,7 +335,10 @@ TEST_F(in_pool, limit)
 		p = map_file(fd, 0, LEN);
 		if (p == MAP_FAILED || ERR(mlock(p, LEN)) != ENOMEM || file_sectors(fd))
 			_exit(2);
-		/* What it has had does not count. */
+		/*
+		 * Guest memory is not counted as locked: the calls below lock more than the limit
+		 * in sum.
+		 */
 		if (mlock(p, BLOCK) || mlock(p + BLOCK, BLOCK) || mlock(p + 2 * BLOCK, BLOCK))
 			_exit(3);
 		_exit(file_sectors(fd) == 3 * BLOCK_SECTORS ? 0 : 4);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a shared mapping without MAP_NORESERVE reserves: for whom, how long, and who is told.
+ * The reservation of a shared mapping without MAP_NORESERVE: which file it is for, how long it
+ * lasts, and where it is shown.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -17,7 +18,7 @@
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define RW	(PROT_READ | PROT_WRITE)
-/* Blocks that are left in the pool, by a limit of the mount. */
+/* The number of free blocks that the limit of the mount leaves. */
 #define LEFT	32UL
 /* Files end at 2^32 blocks. */
 #define LIMIT	((off_t)BLOCK << 32)
@@ -26,7 +27,7 @@ FIXTURE(reserve)
 {
 	int nr;
 	struct pool p;
-	uint64_t used;		/* blocks, by others */
+	uint64_t used;		/* blocks used by other files */
 };
 
 static int limit_blocks(const struct pool *p, uint64_t blocks)
@@ -62,7 +63,7 @@ FIXTURE_TEARDOWN_PARENT(reserve)
 	EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-/* In blocks, as sysfs has it; all ones if it does not say the same as statfs(). */
+/* Returns the reserved blocks that sysfs shows, UINT64_MAX if statfs() disagrees. */
 static uint64_t nr_reserved(const struct pool *p)
 {
 	char path[64];
@@ -83,7 +84,7 @@ static uint64_t nr_reserved(const struct pool *p)
 	return bytes / BLOCK;
 }
 
-/* How many blocks of a mapping can be written to. */
+/* Returns how many blocks of a mapping can be written to. */
 static size_t pokes(char *p, size_t blocks)
 {
 	size_t i, nr = 0;
@@ -112,7 +113,7 @@ TEST_F(reserve, more_than_there_is)
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	EXPECT_EQ(LEFT, st.f_bfree);
 	EXPECT_EQ(0, st.f_bavail);
-	/* A page of a block is a block. */
+	/* A mapping of one page reserves a block. */
 	EXPECT_EQ(ENOMEM, ERR(map_reserved(fd, LEFT * BLOCK, PAGE)));
 	munmap(p, LEFT * BLOCK);
 	EXPECT_EQ(0, nr_reserved(&self->p));
@@ -121,7 +122,7 @@ TEST_F(reserve, more_than_there_is)
 	EXPECT_EQ(0, nr_reserved(&self->p));
 	EXPECT_EQ(LEFT, pokes(p, LEFT + 1));
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + LEFT * BLOCK));
-	/* What the file has need not be reserved. */
+	/* Blocks that the file has need no reservation. */
 	p = map_reserved(fd, 0, LEFT * BLOCK);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, nr_reserved(&self->p));
@@ -150,7 +151,7 @@ TEST_F(reserve, two_count_once)
 	EXPECT_EQ(0, nr_reserved(&self->p));
 }
 
-/* It is for the file alone, by whatever means that or others take memory. */
+/* A reservation is for one file, no matter by which call that file or another one allocates. */
 TEST_F(reserve, not_for_others)
 {
 	int fd = file_make(&self->p, "file", 20 * BLOCK);
@@ -164,7 +165,9 @@ TEST_F(reserve, not_for_others)
 	EXPECT_EQ(0, fallocate(other, 0, 0, (LEFT - 21) * BLOCK));
 	EXPECT_EQ(0, poke(q + (LEFT - 21) * BLOCK, 1));
 	EXPECT_EQ(FAULT(SIGBUS), poke(q + (LEFT - 20) * BLOCK, 1));
-	/* Behind the mapping the file is like any other. */
+	/*
+	 * After the end of the mapping, the file has no reservation and competes with other files.
+	 */
 	EXPECT_EQ(ENOSPC, ERR(fallocate(fd, 0, 0, 21 * BLOCK)));
 	EXPECT_EQ(20, nr_reserved(&self->p));
 	EXPECT_EQ(0, fallocate(fd, 0, 0, 10 * BLOCK));
@@ -192,7 +195,7 @@ static int truncate_and_grow(int fd, char *p)
 	return ftruncate(fd, 10 * BLOCK) || ftruncate(fd, 20 * BLOCK) ? -1 : 0;
 }
 
-/* What is taken out of the file stays reserved for it as long as it is mapped. */
+/* A block that is removed from the file stays reserved as long as it is mapped. */
 TEST_F(reserve, holes)
 {
 	static int (* const ways[])(int fd, char *p) = { punch, madvise_remove, truncate_and_grow };
@@ -217,7 +220,7 @@ TEST_F(reserve, holes)
 	EXPECT_EQ(0, fallocate(other, 0, 0, (LEFT - 10) * BLOCK));
 }
 
-/* A mapping that is in pieces, or elsewhere, is still one, and all of it stays reserved. */
+/* A mapping keeps its whole reservation while it is split, moved or unmapped in part. */
 TEST_F(reserve, pieces)
 {
 	int fd = file_make(&self->p, "file", 20 * BLOCK);
@@ -244,7 +247,7 @@ TEST_F(reserve, pieces)
 	EXPECT_EQ(0, nr_reserved(&self->p));
 }
 
-/* The mapping that goes gives back before the one that comes reserves. */
+/* MAP_FIXED releases the reservation of the old mapping before it reserves for the new one. */
 TEST_F(reserve, mapped_over)
 {
 	int fd = file_make(&self->p, "file", LEFT * BLOCK);
@@ -257,14 +260,14 @@ TEST_F(reserve, mapped_over)
 	EXPECT_EQ(LEFT, nr_reserved(&self->p));
 	EXPECT_EQ(0, poke(p, 1));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(other));
-	/* One that fails leaves nothing of itself. */
+	/* If mmap() fails, the reservation is released. */
 	EXPECT_EQ(ENOMEM, ERR(map_reserved_at(p, fd, 0, LEFT * BLOCK)));
 	EXPECT_EQ(0, nr_reserved(&self->p));
 	ASSERT_EQ(p, map_at(p, fd, 0, LEFT * BLOCK));
 	EXPECT_EQ(0, nr_reserved(&self->p));
 }
 
-/* Mappings are not copied, and go with their process. */
+/* fork() does not copy a reservation, and the exit of a process releases it. */
 TEST_F(reserve, processes)
 {
 	int fd = file_make(&self->p, "file", LEFT * BLOCK), status, i;
@@ -299,14 +302,17 @@ TEST_F(reserve, processes)
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_EQ(0, nr_reserved(&self->p));
 	}
-	/* These four, once more. */
+	/* The four blocks of the first mapping are reserved again after a punch. */
 	ASSERT_EQ(0, punch(fd, NULL));
 	EXPECT_EQ(4, nr_reserved(&self->p));
 	munmap(p, 4 * BLOCK);
 	EXPECT_EQ(0, nr_reserved(&self->p));
 }
 
-/* Who can make the file grow reserves what it may have then; others what it has room for. */
+/*
+ * A mapping by a descriptor that can make the file grow reserves blocks after the end of the file.
+ * A mapping by a read-only descriptor reserves only up to the end.
+ */
 TEST_F(reserve, behind_the_end)
 {
 	int fd = file_make(&self->p, "file", BLOCK + PAGE);
@@ -329,7 +335,7 @@ TEST_F(reserve, behind_the_end)
 	q = mmap(NULL, BLOCK, PROT_READ, MAP_SHARED, readable, 5 * BLOCK);
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_EQ(0, nr_reserved(&self->p));
-	/* Nothing can be behind the largest file. */
+	/* A file cannot be larger than 2^32 blocks, so blocks after that are not reserved. */
 	p = map_reserved(fd, LIMIT - BLOCK, 2 * LEFT * BLOCK);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(1, nr_reserved(&self->p));
@@ -358,7 +364,10 @@ TEST_F(reserve, read_only_filesystem)
 	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, NULL));
 }
 
-/* What is reserved cannot be limited away, and a mapping keeps it when the name goes. */
+/*
+ * A lower limit of the mount than the reserved blocks is refused. A mapping keeps its reservation
+ * when the file is unlinked.
+ */
 TEST_F(reserve, limits_and_names)
 {
 	int fd = file_make(&self->p, "file", LEFT * BLOCK);
@@ -379,7 +388,7 @@ TEST_F(reserve, limits_and_names)
 	EXPECT_EQ(20, pool_free_blocks(&self->p));
 }
 
-/* A whole gigabyte that is reserved is one entry, though nothing else is left. */
+/* A reserved gigabyte gets one entry, even if the pool has no other free block. */
 TEST_F(reserve, gigabyte)
 {
 	const uint64_t blocks = GIB / BLOCK;

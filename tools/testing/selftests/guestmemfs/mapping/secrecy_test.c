@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory is there for those who map it, and for nobody else: not for
- * root, and not for the kernel on behalf of somebody.
+ * Only the processes that map guest memory can reach it: root cannot, and the kernel cannot on
+ * behalf of another process.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -19,7 +19,7 @@
 #include "util.h"
 
 #define MAX_RANGES	256
-/* Pools are made of sections, so that no part of the memory map remains. */
+/* Pools consist of whole memory sections, so that their part of the memory map can be left out. */
 #define SECTION		(128 * MIB)
 
 struct phys_range {
@@ -64,7 +64,7 @@ static bool overlap(const struct phys_range *r, uint64_t start, uint64_t end)
 	return r->start < end && start < r->end;
 }
 
-/* The memory of files; a pool's metadata lies in ordinary memory. */
+/* Only the memory of files is checked: a pool's metadata is in ordinary memory. */
 FIXTURE_SETUP(secrecy)
 {
 	int nodes[MAX_POOLS], i;
@@ -90,7 +90,7 @@ FIXTURE_TEARDOWN_PARENT(secrecy)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-/* Made at run time, so that it is nowhere else than where it is put. */
+/* Makes the marker at run time, so that it is in memory only where it was written to. */
 static void make_marker(char *marker, size_t len, unsigned char key)
 {
 	size_t i;
@@ -106,7 +106,7 @@ static bool holds(const char *buf, size_t len, unsigned char key)
 
 	make_marker(marker, sizeof(marker), key);
 	found = memmem(buf, len, marker, sizeof(marker));
-	/* Not on the stack either when the core is dumped. */
+	/* The marker must not be on the stack when the core is dumped. */
 	memset(marker, 0, sizeof(marker));
 	return found;
 }
@@ -114,7 +114,7 @@ static bool holds(const char *buf, size_t len, unsigned char key)
 #define GUEST_KEY	0x9d
 #define HOST_KEY	0x4b
 
-/* All of a file, with the marker at the start of each of its pages. */
+/* Maps a file of guest memory, with the marker at the start of each page. */
 static char *guest_memory(const struct pool *p, size_t len)
 {
 	int fd = file_make(p, "guest", len);
@@ -129,7 +129,7 @@ static char *guest_memory(const struct pool *p, size_t len)
 	return m;
 }
 
-/* The same calls work on ordinary memory, or their refusal would say nothing. */
+/* The same calls succeed with ordinary memory, which shows that their arguments are right. */
 TEST_F(secrecy, other_processes)
 {
 	char *guest = guest_memory(&self->p, BLOCK), host[32] = "host", buf[32] = "";
@@ -193,7 +193,7 @@ static int register_buffer(int ring, void *p, size_t len)
 	return err;
 }
 
-/* Nobody can hold on to guest memory: neither for a moment nor for long. */
+/* No interface that pins pages accepts guest memory, neither short-term nor long-term pins. */
 TEST_F(secrecy, pinning)
 {
 	char *guest = guest_memory(&self->p, BLOCK);
@@ -214,12 +214,12 @@ TEST_F(secrecy, pinning)
 	ring = syscall(SYS_io_uring_setup, 1, &params);
 	if (ring < 0)
 		SKIP(return, "no io_uring");
-	/* Not the page in the pipe, which could not be moved out of KHO's scratch areas. */
+	/* Do not register the page in the pipe: it cannot be moved out of KHO's scratch areas. */
 	EXPECT_EQ(0, register_buffer(ring, host + PAGE, PAGE));
 	EXPECT_EQ(EFAULT, register_buffer(ring, guest, PAGE));
 }
 
-/* What a process copies itself, by its own mapping, is its own affair. */
+/* A process can copy guest memory through its own mapping. */
 TEST_F(secrecy, copying_of_ones_own)
 {
 	char *guest = guest_memory(&self->p, BLOCK), buf[PAGE] = "";
@@ -234,7 +234,7 @@ TEST_F(secrecy, copying_of_ones_own)
 	EXPECT_FALSE(holds(buf, PAGE, GUEST_KEY));
 }
 
-/* The pools are in /proc/iomem, whole, and nobody takes them for free memory. */
+/* /proc/iomem lists all memory of the pools, none of it as System RAM. */
 TEST_F(secrecy, iomem)
 {
 	uint64_t claimed = 0, wanted = 0;
@@ -262,7 +262,7 @@ TEST_F(secrecy, iomem)
 	EXPECT_EQ(wanted, claimed);
 }
 
-/* The address of the nth block of all ranges, 0 after the last one. */
+/* Returns the address of the nth block of all ranges, 0 after the last block. */
 static uint64_t nth_block(const struct phys_range *r, int nr, uint64_t n)
 {
 	for (; nr > 0; nr--, r++) {
@@ -285,7 +285,9 @@ TEST_F(secrecy, dev_mem)
 	ASSERT_NE(NULL, guest);
 	if (mem < 0)
 		SKIP(return, "no /dev/mem");
-	/* The BIOS can be read, so that a refusal is about what is refused. */
+	/*
+	 * The BIOS area can be read, so that a failed read below is a refusal and no general error.
+	 */
 	EXPECT_EQ(16, pread(mem, buf, 16, 0xffff0));
 	for (i = 0; (at = nth_block(self->ranges, self->nr_ranges, i)); i++) {
 		void *p;
@@ -311,8 +313,8 @@ static bool is_ram(const struct elf64_phdr *h)
 }
 
 /*
- * Finds the direct map in /proc/kcore. Returns what to add to a physical
- * address to get the virtual one there; 0 if there is none.
+ * Finds the direct map in /proc/kcore. Returns the offset from a physical to a virtual address in
+ * it, 0 if it was not found.
  */
 static uint64_t find_direct_map(int kcore, struct elf64_phdr *ram)
 {
@@ -326,7 +328,10 @@ static uint64_t find_direct_map(int kcore, struct elf64_phdr *ram)
 	for (i = 0; i < ehdr.e_phnum; i++) {
 		if (pread(kcore, &h, sizeof(h), ehdr.e_phoff + i * sizeof(h)) != sizeof(h))
 			return 0;
-		/* The kernel's text has a physical address, too. */
+		/*
+		 * The segment of the kernel's text has a physical address too, so skip it by its
+		 * virtual address.
+		 */
 		if (is_ram(&h) && h.p_vaddr < 0xffffffff80000000 && h.p_memsz > ram->p_filesz)
 			*ram = h;
 	}
@@ -362,7 +367,7 @@ TEST_F(secrecy, kcore)
 		}
 	}
 	EXPECT_GT(ram_headers, 0);
-	/* What is not in the headers can be asked for all the same. */
+	/* /proc/kcore serves addresses that none of its headers covers, so try those, too. */
 	EXPECT_EQ(PAGE, pread(kcore, buf, PAGE, ram.p_offset));
 	for (i = 0; (at = nth_block(self->ranges, self->nr_ranges, i)); i++) {
 		ssize_t len = pread(kcore, buf, PAGE, ram.p_offset + (at - ram.p_paddr));
@@ -373,7 +378,10 @@ TEST_F(secrecy, kcore)
 	free(buf);
 }
 
-/* There is no struct page to say anything about a frame. */
+/*
+ * Frames of guest memory have no struct page, so /proc/kpageflags and /proc/kpagecount show
+ * nothing.
+ */
 TEST_F(secrecy, no_struct_pages)
 {
 	int flags = open("/proc/kpageflags", O_RDONLY), count = open("/proc/kpagecount", O_RDONLY);
@@ -382,7 +390,7 @@ TEST_F(secrecy, no_struct_pages)
 
 	if (flags < 0 || count < 0)
 		SKIP(return, "no /proc/kpageflags");
-	/* There is one of the kernel's own code, and it says something. */
+	/* The kernel's code has struct pages, whose flags are shown: the file works. */
 	for (i = 0; i < self->nr_iomem && strcmp(self->iomem[i].name, "Kernel code"); i++)
 		;
 	ASSERT_LT(i, self->nr_iomem);
@@ -390,7 +398,7 @@ TEST_F(secrecy, no_struct_pages)
 	EXPECT_NE(0, value);
 	for (i = 0; (at = nth_block(self->ranges, self->nr_ranges, i)); i++) {
 		pfn = at / PAGE;
-		/* Beyond the last page of ordinary memory the file just ends. */
+		/* After the last page of ordinary memory the file ends, and the read returns 0. */
 		if (pread(flags, &value, 8, pfn * 8) == 8)
 			pages += value != 0;
 		if (pread(count, &value, 8, pfn * 8) == 8)
@@ -400,7 +408,10 @@ TEST_F(secrecy, no_struct_pages)
 	EXPECT_EQ(0, counted);
 }
 
-/* Not even to root: where a file is, FIEMAP tells, and whose page it is nobody does. */
+/*
+ * pagemap shows no frame numbers of guest memory, not even to root. FIEMAP alone shows where a file
+ * is.
+ */
 TEST_F(secrecy, pagemap)
 {
 	char *guest = guest_memory(&self->p, 2 * BLOCK), *host = malloc(2 * PAGE);
@@ -415,7 +426,9 @@ TEST_F(secrecy, pagemap)
 	EXPECT_EQ(1, value >> 63);
 	for (i = 0; i < 2 * BLOCK / PAGE; i++) {
 		ASSERT_EQ(8, pread(pagemap, &value, 8, ((uintptr_t)guest / PAGE + i) * 8));
-		/* All pages of a mapping count as soft-dirty, where that is tracked. */
+		/*
+		 * All pages of the mapping are reported as soft-dirty, if the kernel tracks that.
+		 */
 		told += (value & ~0x80000000000000UL) != 0;
 	}
 	EXPECT_EQ(0, told);
@@ -440,7 +453,7 @@ TEST_F(secrecy, mapping_flags)
 		if (sscanf(line, "Rss: %lu", &rss) == 1 || strncmp(line, "VmFlags:", 8))
 			continue;
 		found = true;
-		/* Pure page frames; not copied, not expanded, not dumped. */
+		/* The flags of VM_PFNMAP, VM_DONTCOPY, VM_DONTEXPAND and VM_DONTDUMP. */
 		EXPECT_NE(NULL, strstr(line, " pf"));
 		EXPECT_NE(NULL, strstr(line, " dc"));
 		EXPECT_NE(NULL, strstr(line, " de"));
@@ -465,7 +478,7 @@ static int dump_core(const struct pool *p)
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	char *guest, *host;
 
-	/* All kinds of memory that there are. */
+	/* Include all kinds of memory in the core dump. */
 	if (chdir(p->base) || setrlimit(RLIMIT_CORE, &unlimited) ||
 	    write_line("/proc/self/coredump_filter", "0x1ff"))
 		return 1;

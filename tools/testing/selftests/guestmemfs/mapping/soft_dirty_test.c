@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Soft-dirty tracking ("4" written to clear_refs) of a process that maps guest memory: the
- * mapping takes no part. It is as writable, and its entries as large, as before, and all of
- * its pages are reported as dirty.
+ * Soft-dirty tracking ("4" written to clear_refs) of a process that maps guest memory does not
+ * affect that mapping: it stays writable, its entries keep their size, and all of its pages are
+ * reported as dirty.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static bool is_soft_dirty(const void *p)
 	return entry & SOFT_DIRTY;
 }
 
-/* Does this kernel track at all? Ordinary memory is clean after it, until it is written to. */
+/* Does this kernel track? Ordinary memory must be clean after the start, until a write. */
 static bool tracks(void)
 {
 	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -50,7 +50,7 @@ static bool tracks(void)
 	return clean && is_soft_dirty(p);
 }
 
-/* What goes on for ever is killed by an alarm. */
+/* Runs the function in a child process; an alarm ends it if it does not return. */
 static int in_child(void (*run)(char *p, size_t len), char *p, size_t len)
 {
 	pid_t pid = fork();
@@ -81,7 +81,7 @@ static void store_to_fresh(char *p, size_t len)
 	struct leaves l;
 	int from_kernel;
 
-	/* Mappings are not inherited. */
+	/* The child does not inherit the mapping, so it maps the file itself. */
 	p = map_file(file, 0, len);
 	if (p == MAP_FAILED || !begin_tracking())
 		_exit(1);
@@ -97,7 +97,7 @@ static void store_to_fresh(char *p, size_t len)
 		_exit(4);
 }
 
-/* Blocks that nobody has touched before it began. */
+/* Tracking begins before the blocks are allocated. */
 TEST_F(in_pool, fresh)
 {
 	file = file_make(&self->p, "file", 3 * BLOCK);
@@ -116,7 +116,7 @@ static void store_to_gigabyte(char *p, size_t len)
 		_exit(1);
 	if (!begin_tracking())
 		_exit(2);
-	/* First it is only read. */
+	/* Read the page before anything is written. */
 	load(p + PAGE);
 	for (at = 0; at < len; at += BLOCK)
 		store(p + at);

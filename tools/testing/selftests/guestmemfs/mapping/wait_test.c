@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Signals that come while memory is zeroed, and other users of a file that is being
- * allocated. A killed task ends, also when the kernel itself has touched the memory, and a
- * task that was only interrupted handles the signal at once.
+ * Signals during the zeroing of memory, and access to a file while another task allocates its
+ * blocks. A killed task ends, even if the kernel itself accesses the memory for it, and an
+ * interrupted task runs its signal handler at once.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -28,21 +28,21 @@ static int64_t now(void)
 	return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-/* The kernel stores: tmpfs looks for no signal on the way. */
+/* The kernel stores to the mapping: read() of a tmpfs file does not check for signals meanwhile. */
 static void by_read(char *p, size_t len, int other)
 {
 	if (read(other, p, len) != (ssize_t)len)
 		_exit(1);
 }
 
-/* The kernel loads. */
+/* The kernel loads from the mapping. */
 static void by_write(char *p, size_t len, int other)
 {
 	if (write(other, p, len) != (ssize_t)len)
 		_exit(1);
 }
 
-/* The kernel stores, and cannot release the lock that it has taken for the fault. */
+/* The kernel stores to the mapping; a futex operation cannot drop mmap_lock for the fault. */
 static void by_futex(char *p, size_t len, int other)
 {
 	static uint32_t word;
@@ -76,7 +76,7 @@ static const struct way ways[] = {
 	{ "a futex",	by_futex },
 };
 
-/* It maps the file itself, and touches all of it. */
+/* Starts a child that maps the file and touches all of it. */
 static pid_t start_touching(const struct way *way, int fd, size_t len)
 {
 	int other = memfd_create("other", 0);
@@ -120,7 +120,7 @@ static void kill_while_zeroing(struct __test_metadata *_metadata, const struct p
 	dead = has_died(pid, &status);
 	printf("# %s of %zu MiB: %s\n", way->what, len / MIB, dead ? "killed" : "does not die");
 	EXPECT_TRUE(dead);
-	/* What it waits for. */
+	/* Allocate the memory that the child is waiting for, so that it can end. */
 	if (!dead && !fallocate(fd, 0, 0, len))
 		waitpid(pid, &status, 0);
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -128,7 +128,7 @@ static void kill_while_zeroing(struct __test_metadata *_metadata, const struct p
 	unlink(pool_path(p, "file"));
 }
 
-/* In blocks of 2 MiB, each of its own fault, and in one fault for a gigabyte. */
+/* Sizes below use a fault for each block of 2 MiB, or one fault for a gigabyte. */
 TEST_F(in_pool, killed)
 {
 	int i;
@@ -149,7 +149,7 @@ static void note_time(int sig)
 	__atomic_store_n(&handled, now(), __ATOMIC_RELAXED);
 }
 
-/* How long one store to a gigabyte takes that has to be zeroed first. */
+/* Returns how long the first store to a gigabyte takes, which zeroes all of it. */
 static int64_t first_store(const struct pool *p)
 {
 	int fd = file_make(p, "file", GIB);
@@ -166,7 +166,7 @@ static int64_t first_store(const struct pool *p)
 	return end - begin;
 }
 
-/* The handler of a signal does not wait until a gigabyte is zeroed. */
+/* A signal handler runs before the gigabyte is zeroed completely. */
 TEST_F(in_pool, interrupted)
 {
 	struct itimerval timer = {};
@@ -205,7 +205,7 @@ static void *allocate(void *arg)
 	return NULL;
 }
 
-/* While fallocate() zeroes, the file and its directory are anybody's to change. */
+/* While fallocate() zeroes blocks, other tasks can change the file and its directory. */
 TEST_F(in_pool, nobody_waits_for_fallocate)
 {
 	struct allocation a = { .fd = file_make(&self->p, "file", GIB) };
