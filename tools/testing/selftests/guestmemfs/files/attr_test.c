@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attributes of files and directories of guestmemfs: who changes which of them, and what
- * changes them besides.
+ * Attributes of files and directories of guestmemfs: which users may change them, and which
+ * operations change them as a side effect.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -34,7 +34,7 @@ static gid_t gid_of(const struct pool *p, const char *name)
 	return stat(pool_path(p, name), &st) ? -1 : st.st_gid;
 }
 
-/* Runs @check as a user who is nobody else. Returns what it returns, or -1. */
+/* Runs @check as an unprivileged user. Returns the result of @check, or -1. */
 static int as_user(const struct pool *p, int (*check)(const struct pool *p))
 {
 	int status;
@@ -65,7 +65,10 @@ TEST_F(in_pool, umask)
 	EXPECT_EQ(S_IFREG | 0640, mode_of(&self->p, "node"));
 }
 
-/* What is made in such a directory is of its group, and a directory is one, too. */
+/*
+ * New files in a set-group-ID directory get the group of the directory, and new directories get the
+ * set-group-ID bit, too.
+ */
 TEST_F(in_pool, setgid_directory)
 {
 	struct stat st;
@@ -112,13 +115,13 @@ static int changes_own_file(const struct pool *p)
 		return 7;
 	if (mode_of(p, "own") != (S_IFREG | 0777))
 		return 8;
-	/* Without execution by the group it is no promise about whom it runs as. */
+	/* The set-group-ID bit of a file that its group cannot execute is not cleared. */
 	if (fchmod(fd, 02767) || fchown(fd, 1000, 1000))
 		return 9;
 	return mode_of(p, "own") == (S_IFREG | 02767) ? 0 : 10;
 }
 
-/* Who changes a file does not leave one behind that runs as somebody else. */
+/* Operations that change a file clear its set-user-ID and set-group-ID bits. */
 TEST_F(in_pool, setuid_is_cleared)
 {
 	EXPECT_EQ(0, as_user(&self->p, changes_own_file));
@@ -139,7 +142,7 @@ static int changes_what_is_not_his(const struct pool *p)
 		return 4;
 	if (ERR(truncate(path, 0)) != EACCES)
 		return 5;
-	/* The directory is sticky. */
+	/* The directory has the sticky bit. */
 	if (ERR(unlink(path)) != EPERM)
 		return 6;
 	if (ERR(rename(path, pool_path(p, "new"))) != EPERM)
@@ -150,7 +153,7 @@ static int changes_what_is_not_his(const struct pool *p)
 	path = pool_path(p, "own");
 	if (ERR(chown(path, 0, -1)) != EPERM || ERR(chown(path, -1, 4321)) != EPERM)
 		return 9;
-	/* He is not in the group of this one, which he may not run things as. */
+	/* The user is not in the group of this file, so chmod() clears its set-group-ID bit. */
 	if (chmod(pool_path(p, "given"), 02755) || mode_of(p, "given") != (S_IFREG | 0755))
 		return 10;
 	return rename(pool_path(p, "own"), pool_path(p, "new")) || unlink(pool_path(p, "new")) ?
@@ -165,7 +168,7 @@ TEST_F(in_pool, not_the_owner)
 	EXPECT_EQ(0, as_user(&self->p, changes_what_is_not_his));
 }
 
-/* As where there are none: no file is immutable, append-only or whatever else. */
+/* As in other filesystems without inode flags, no file can be made immutable or append-only. */
 TEST_F(in_pool, inode_flags_are_refused)
 {
 	static const char * const names[] = { "file", "dir" };
@@ -199,7 +202,7 @@ static int64_t nsec(struct timespec t)
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* Which of a name's times an operation changes: 'a', 'm', 'c'. */
+/* Returns which times of a file an operation has changed: 'a', 'm', 'c'. */
 static const char *changed(const struct pool *p, const char *name, const struct stat *before)
 {
 	static char which[4];
@@ -218,7 +221,7 @@ static const char *changed(const struct pool *p, const char *name, const struct 
 	return which;
 }
 
-/* Takes the times of the directory and of a file in it, after the clock has gone on. */
+/* Waits until the clock has advanced, and stores the times of the directory and of a file in it. */
 static void look(const struct pool *p, struct stat *dir, struct stat *file)
 {
 	usleep(20000);
@@ -258,7 +261,7 @@ TEST_F(in_pool, which_times_change)
 	ASSERT_EQ(0, rmdir(pool_path(&self->p, "sub")));
 	EXPECT_STREQ("mc", changed(&self->p, ".", &dir));
 	EXPECT_STREQ("", changed(&self->p, "file", &file));
-	/* What fails changes nothing. */
+	/* An operation that fails changes no times. */
 	look(&self->p, &dir, &file);
 	EXPECT_EQ(EEXIST, ERR(mkdir(pool_path(&self->p, "file"), 0700)));
 	EXPECT_EQ(ENOTDIR, ERR(rmdir(pool_path(&self->p, "file"))));
@@ -272,7 +275,7 @@ TEST_F(in_pool, which_times_change)
 	close(fd);
 }
 
-/* There is no writeback that times could wait for. */
+/* lazytime delays nothing, because guestmemfs has no writeback. */
 TEST_F(in_pool, times_are_kept_with_lazytime)
 {
 	const struct timespec old[2] = { { 1, 0 }, { 1, 0 } };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reading directories of guestmemfs: kinds and numbers of what is in them, positions
- * that stay where they are. name_test has many names, vm/tests/names more than that.
+ * Reading directories of guestmemfs: types and inode numbers of the entries, and positions, which
+ * stay valid. name_test reads directories with many names, vm/tests/names with more.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #define NAMES	300
 
-/* What getdents64() said of a directory. */
+/* The entries that getdents64() has returned. */
 struct listing {
 	struct {
 		char name[24];
@@ -25,7 +25,7 @@ struct listing {
 	int nr;
 };
 
-/* Adds what comes next, all of it or one buffer full. */
+/* Adds the next entries: all of them, or one buffer full. */
 static int read_more(int dir, struct listing *l, bool all)
 {
 	char buf[512];
@@ -124,7 +124,10 @@ TEST_F(in_pool, kinds_and_numbers)
 	close(dir);
 }
 
-/* One goes on where one was, whatever has come and gone before and behind that. */
+/*
+ * Reading continues at a stored position, no matter which entries were added or removed before and
+ * after it.
+ */
 TEST_F(in_pool, positions)
 {
 	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), other, i, at;
@@ -140,14 +143,17 @@ TEST_F(in_pool, positions)
 		for (i = 0; i < rest.nr; i++)
 			EXPECT_STREQ(all.entry[at + 1 + i].name, rest.entry[i].name);
 	}
-	/* They are the directory's, and not of the one who has opened it. */
+	/* A position is valid for each descriptor of the directory. */
 	other = open(self->p.dir, O_RDONLY | O_DIRECTORY);
 	ASSERT_EQ(all.entry[99].next, lseek(other, all.entry[99].next, SEEK_SET));
 	ASSERT_EQ(0, read_on(other, &rest));
 	EXPECT_EQ(all.nr - 100, rest.nr);
 	EXPECT_STREQ(all.entry[100].name, rest.entry[0].name);
 	close(other);
-	/* Of three in a row that are files, the second goes. The first says where. */
+	/*
+	 * Find two files in a row, at @at and @at + 1, and remove the second. Reading from the
+	 * position of the first one continues with the entry after both.
+	 */
 	for (at = 2; !(all.entry[at].type == DT_REG && all.entry[at + 1].type == DT_REG); at++)
 		;
 	ASSERT_EQ(0, unlink(pool_path(&self->p, all.entry[at + 1].name)));
@@ -158,7 +164,7 @@ TEST_F(in_pool, positions)
 	EXPECT_STREQ(all.entry[at + 2].name, rest.entry[0].name);
 	EXPECT_EQ(-1, find(&rest, all.entry[at + 1].name));
 	EXPECT_EQ(-1, find(&rest, all.entry[at].name));
-	/* What is new at the time of a rewind is there after it, and once. */
+	/* After a rewind, the new file is listed, once. */
 	ASSERT_EQ(0, lseek(dir, 0, SEEK_SET));
 	ASSERT_EQ(0, read_on(dir, &rest));
 	EXPECT_EQ(all.nr, rest.nr);
@@ -167,7 +173,7 @@ TEST_F(in_pool, positions)
 	close(dir);
 }
 
-/* What is next goes, and there is nothing behind it. */
+/* Removes the next entry, which is the last one. */
 TEST_F(in_pool, last_one_goes)
 {
 	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
@@ -186,7 +192,7 @@ TEST_F(in_pool, last_one_goes)
 
 struct meanwhile {
 	unsigned int flags;
-	/* Which ones, of those that have been read (up) and have not (down). */
+	/* The files that are renamed: the nth one already read (n > 0) or not read yet (n < 0). */
 	int from, to;
 };
 
@@ -195,7 +201,7 @@ static const struct meanwhile meanwhiles[] = {
 	{ RENAME_EXCHANGE,	-1,	1 },
 	{ RENAME_EXCHANGE,	1,	2 },
 	{ RENAME_EXCHANGE,	-1,	-2 },
-	{ 0,			1,	0 },	/* 0: to a name that was not there */
+	{ 0,			1,	0 },	/* to 0: a new name */
 	{ 0,			-1,	0 },
 	{ 0,			1,	2 },
 	{ 0,			-1,	-2 },
@@ -203,7 +209,7 @@ static const struct meanwhile meanwhiles[] = {
 	{ 0,			-1,	1 },
 };
 
-/* The nth file before what comes next, or behind it. */
+/* Returns the name of the nth file before or after the next entry. */
 static const char *chosen(const struct listing *all, int next, int which)
 {
 	int step = which > 0 ? -1 : 1, at = next + step, n = abs(which);
@@ -216,8 +222,8 @@ static const char *chosen(const struct listing *all, int next, int which)
 }
 
 /*
- * Entries are renamed between two reads, and the one that comes next then goes: those
- * that nobody touched are listed once, each, whatever the order of things has become.
+ * Renames files between two reads, and then removes the next entry: each entry that was not changed
+ * is listed once, although the order of the entries has changed.
  */
 TEST_F(in_pool, renamed_while_read)
 {
@@ -251,7 +257,7 @@ TEST_F(in_pool, renamed_while_read)
 				TH_LOG("case %d, entry %d of %d, %d were read", k, i, all.nr, next);
 		}
 		EXPECT_EQ(-1, find(&seen, all.entry[next].name));
-		/* What only gets another name is listed by one of the two. */
+		/* A file with a new name is listed under the old name or under the new one. */
 		if (!m->to)
 			EXPECT_NE(find(&seen, from) < 0, find(&seen, "fresh") < 0);
 		unlink(pool_path(&self->p, "fresh"));
@@ -259,7 +265,7 @@ TEST_F(in_pool, renamed_while_read)
 	}
 }
 
-/* Who gives another name to each entry that is listed, and the old one again, comes to an end. */
+/* A loop that renames each entry that it reads, and renames it back, comes to an end. */
 TEST_F(in_pool, renamed_as_read)
 {
 	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY), i, done = 0;
@@ -284,7 +290,7 @@ TEST_F(in_pool, renamed_as_read)
 	close(dir);
 }
 
-/* As of every directory that is gone: one can look for a place in it, and read nothing. */
+/* As in other filesystems, a directory that was removed allows lseek(), and has no entries. */
 TEST_F(in_pool, gone_while_read)
 {
 	static struct listing l;

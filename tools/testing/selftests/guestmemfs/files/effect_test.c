@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an operation in guestmemfs changes besides what it is for: times and link counts of
- * all that takes part in it, as seen and as kept; and nothing of anything when it fails.
+ * Side effects of an operation in guestmemfs: the times and link counts of all files and
+ * directories that are involved, before and after a remount. An operation that fails changes none
+ * of them.
  */
 #include <fcntl.h>
 #include <ftw.h>
@@ -17,13 +18,16 @@
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define KEEP	FALLOC_FL_KEEP_SIZE
 
-/* What there is before each operation; looked at by descriptors, since names change. */
+/*
+ * The files and directories that exist before each operation. They are checked by descriptor,
+ * because names change.
+ */
 enum {
 	DIR_D,
 	DIR_E,
-	FILE_F,		/* of a block */
+	FILE_F,		/* with one block */
 	FILE_O,
-	SUB,		/* with something in it */
+	SUB,		/* with an entry */
 	EMPTY,
 	NR_ITEMS,
 };
@@ -181,12 +185,12 @@ struct effect {
 	const char *name;
 	enum op op;
 	int err;
-	/* Of each of the items: which of the times of access, modification, change are new. */
+	/* For each item, the times that change: access (a), modification (m), change (c). */
 	const char *times[NR_ITEMS];
 	nlink_t links[NR_ITEMS];
 };
 
-/* Of what fails, and of what changes nothing. */
+/* An operation that fails, or changes nothing. */
 #define NOTHING(op, err)	{ #op, op, err, { "", "", "", "", "", "" }, { 3, 3, 1, 1, 2, 2 } }
 #define EFFECT(op, d, e, f, o, s, m, ...)					\
 	{ #op, op, 0, { d, e, f, o, s, m }, { __VA_ARGS__ } }
@@ -323,7 +327,10 @@ static void run_one(struct __test_metadata *_metadata, const struct pool *p, uns
 
 static int nr_kept;
 
-/* Before anybody has read the directory. */
+/*
+ * Compares an inode after a remount with what it was, before the directory is read, which changes
+ * times.
+ */
 static int look(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	unsigned int i, k;
@@ -354,7 +361,7 @@ TEST_F(in_pool, effects)
 	umask(022);
 	for (i = 0; i < ARRAY_SIZE(effects); i++)
 		ASSERT_TRUE(make_tree(&self->p, i));
-	/* So that the clock has gone on. */
+	/* Let the clock advance. */
 	usleep(50000);
 	for (i = 0; i < ARRAY_SIZE(effects); i++)
 		run_one(_metadata, &self->p, i);

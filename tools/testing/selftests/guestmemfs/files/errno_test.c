@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Calls that take a path, against what can be wrong with it: each gives the errno that
- * POSIX and Linux have for it, and nothing has changed after it. What is of one call alone
- * is in the other tests.
+ * Calls with a path and the errors of each, as POSIX and Linux define them, with nothing changed
+ * afterwards. Errors of one call alone are in the other tests.
  */
 #include <fcntl.h>
 #include <ftw.h>
@@ -16,10 +15,10 @@
 
 #include "fixture.h"
 
-static const char *valid;	/* a file that can be renamed, a name that can be made */
+static const char *valid;	/* a file that can be renamed */
 static const char *fresh;
 
-/* Returns an errno, and closes what was opened. */
+/* Closes the descriptor, if there is one. Returns the errno. */
 static int opened(int fd)
 {
 	int err = ERR(fd);
@@ -81,8 +80,8 @@ static int op_getxattr(const char *p)
 #define OK	0
 
 /*
- * What each of them gives for a name that is not there, for a file, an empty directory, one
- * that is not empty, one that something is mounted on, and at the end of a path "." and "..".
+ * The errno of a call for a name that does not exist, for a file, an empty directory, a directory
+ * with entries, a mount point, and for paths that end in "." and "..".
  */
 struct op {
 	const char *name;
@@ -120,11 +119,11 @@ static const struct op ops[] = {
 	OP(symlink,	EPERM,	EEXIST,	EEXIST,	EEXIST,	EEXIST,	EEXIST,	EEXIST),
 };
 
-/* The same with a slash behind the name, and where nothing can be written. */
+/* The errno with a slash after the name, and on a read-only filesystem or mount. */
 struct other {
 	const char *name;
 	int (*run)(const char *path);
-	int slash[3];		/* no such name, a file, an empty directory */
+	int slash[3];		/* for no such name, a file, an empty directory */
 	int read_only[3];
 };
 
@@ -163,7 +162,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-/* All that the calls need; what they have left behind is gone. */
+/* Removes what the calls have left, and makes the files and directories that they need. */
 static bool set_up(const struct pool *p)
 {
 	static char names[2][160];
@@ -180,7 +179,7 @@ static bool set_up(const struct pool *p)
 	    mknod(pool_path(p, "t/full/x"), S_IFREG | 0644, 0) ||
 	    mknod(pool_path(p, "t/file"), S_IFREG | 0644, 0) || mknod(valid, S_IFREG | 0644, 0))
 		return false;
-	/* Not the root of the pool: that would stay as the calls below have made it. */
+	/* Do not mount the root of the pool: it would keep the changes of the calls below. */
 	return !mount(pool_path(p, "t/full"), pool_path(p, "t/mounted"), NULL, MS_BIND, NULL);
 }
 
@@ -223,7 +222,7 @@ TEST_F(in_pool, slashes)
 	umount2(pool_path(&self->p, "t/mounted"), MNT_DETACH);
 }
 
-/* As a whole, and by this mount of it alone. Of what is there already, that comes first. */
+/* The filesystem is read-only, or this mount alone. EEXIST of a name comes before EROFS. */
 TEST_F(in_pool, read_only)
 {
 	static const char * const names[] = { "none", "file", "empty" };
@@ -252,7 +251,7 @@ TEST_F(in_pool, read_only)
 	EXPECT_EQ(0, memcmp(&before.st_ctim, &st.st_ctim, sizeof(st.st_ctim)));
 }
 
-/* What is wrong with the path itself is the same for all. */
+/* Errors of the path itself are the same for all calls. */
 TEST_F(in_pool, paths)
 {
 	char long_name[NAME_MAX + 2], long_path[PATH_MAX + 100], path[PATH_MAX];
@@ -289,7 +288,7 @@ TEST_F(in_pool, paths)
 	umount2(pool_path(&self->p, "t/mounted"), MNT_DETACH);
 }
 
-/* As somebody else: each without search permission on the way to it. */
+/* All calls as another user, without search permission for a directory of the path. */
 TEST_F(in_pool, no_way_to_it)
 {
 	unsigned int i;
@@ -311,7 +310,7 @@ TEST_F(in_pool, no_way_to_it)
 		if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
 		    setresuid(1000, 1000, 1000))
 			_exit(200);
-		/* It is that directory, and no other one on the way. */
+		/* The user can reach "t": of the path only t/full has no search permission. */
 		if (access(valid, W_OK))
 			_exit(201);
 		for (i = 0; i < ARRAY_SIZE(ops); i++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * FALLOC_FL_ZERO_RANGE and FIEMAP on guestmemfs: what is zeroed keeps its memory, and where
- * that is can be seen.
+ * FALLOC_FL_ZERO_RANGE and FIEMAP on guestmemfs: zeroed blocks stay allocated, and FIEMAP shows
+ * their addresses.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -36,7 +36,7 @@ static int all_extents(int fd, union extents *e)
 	return get_extents(fd, e, 0, FIEMAP_MAX_OFFSET, EXTENTS);
 }
 
-/* Is it memory of a pool? */
+/* Does /proc/iomem show this range as memory of a pool? */
 static bool in_iomem(uint64_t phys, uint64_t len)
 {
 	FILE *iomem = fopen("/proc/iomem", "r");
@@ -55,10 +55,10 @@ static bool in_iomem(uint64_t phys, uint64_t len)
 
 struct zero_case {
 	int mode;
-	off_t size;	/* of the file before, all of it written */
+	off_t size;	/* of the file before, filled with a pattern */
 	off_t from;
 	off_t to;
-	off_t after;	/* size */
+	off_t after;	/* size after */
 	unsigned int blocks;
 };
 
@@ -75,7 +75,7 @@ static const struct zero_case zero_cases[] = {
 	{ ZERO,		2 * BLOCK,	BLOCK,		4 * BLOCK,	4 * BLOCK,	4 },
 	{ ZERO,		2 * BLOCK,	2 * BLOCK,	2 * BLOCK + 1,	2 * BLOCK + 1,	3 },
 	{ ZERO,		2 * BLOCK,	6 * BLOCK + 9,	7 * BLOCK + 9,	7 * BLOCK + 9,	4 },
-	/* The end is inside a block, and there are bytes of before behind it. */
+	/* The end is inside a block, and old bytes are after it. */
 	{ ZERO,		BLOCK + 100,	6 * BLOCK + 9,	7 * BLOCK + 9,	7 * BLOCK + 9,	4 },
 	{ ZERO,		BLOCK + 100,	BLOCK + 200,	BLOCK + 300,	BLOCK + 300,	2 },
 	{ ZERO,		BLOCK + 100,	BLOCK + 50,	BLOCK + 300,	BLOCK + 300,	2 },
@@ -101,7 +101,10 @@ TEST_F(in_pool, zero_range)
 		int fd = file_make(&self->p, "file", c->size);
 
 		ASSERT_EQ(p, map_at(p, fd, 0, 8 * BLOCK));
-		/* To the end of the last page: what is behind the end is not to be seen again. */
+		/*
+		 * Fill up to the end of the last page: the bytes after the end of the file must be
+		 * zero when the file grows.
+		 */
 		fill(p, before, i);
 		memset(want, 0, 8 * BLOCK);
 		fill(want, before, i);
@@ -167,7 +170,7 @@ TEST_F(in_pool, zero_range_fails)
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 }
 
-/* Others see the zeroes where they have it mapped, and it is the same memory. */
+/* Other mappings of the file see the zeroes, and FIEMAP shows the same addresses. */
 TEST_F(in_pool, zeroed_in_place)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -193,7 +196,7 @@ struct size_case {
 	unsigned int blocks;	/* that are left */
 };
 
-/* Of a file of two blocks, with five more from the seventh on. */
+/* The file has two blocks up to its size, and five more after it, from the seventh block on. */
 static const struct size_case size_cases[] = {
 	{ 2 * BLOCK + 1,	7 },
 	{ 4 * BLOCK,		7 },
@@ -207,8 +210,8 @@ static const struct size_case size_cases[] = {
 };
 
 /*
- * What is allocated behind the end stays while a file grows, and goes when it shrinks, or is
- * truncated to the size that it has.
+ * Blocks after the end of the file stay allocated while the file grows. They are freed when it
+ * shrinks or is truncated to its own size.
  */
 TEST_F(in_pool, beyond_the_end)
 {
@@ -227,7 +230,9 @@ TEST_F(in_pool, beyond_the_end)
 		EXPECT_EQ(c->blocks * BLOCK_SECTORS, file_sectors(fd))
 			TH_LOG("size %ld", c->size);
 		EXPECT_EQ(self->p.free_blocks - c->blocks, pool_free_blocks(&self->p));
-		/* They are not to be reached before the file is as large, and zero then. */
+		/*
+		 * The blocks cannot be accessed before the file is large enough, and are zero then.
+		 */
 		p = map_file(fd, 6 * BLOCK, BLOCK);
 		ASSERT_NE(MAP_FAILED, p);
 		EXPECT_EQ(c->size > (off_t)(6 * BLOCK) ? 0 : FAULT(SIGBUS), peek(p));
@@ -267,7 +272,7 @@ TEST_F(in_pool, fiemap)
 	ASSERT_EQ(0, fallocate(fd, 0, 6 * BLOCK, 1));
 	ASSERT_EQ(0, fallocate(fd, KEEP, 10 * BLOCK, BLOCK));
 	ASSERT_EQ(0, all_extents(fd, &e));
-	/* Three pieces of the file, if each of them is in one piece. */
+	/* The file has three allocated ranges, each of which may be in several pieces. */
 	ASSERT_GE(e.map.fm_mapped_extents, 3);
 	ASSERT_LE(e.map.fm_mapped_extents, 5);
 	at = BLOCK;
@@ -287,7 +292,7 @@ TEST_F(in_pool, fiemap)
 		blocks += x->fe_length / BLOCK;
 	}
 	EXPECT_EQ(5, blocks);
-	/* No other file is there. */
+	/* The blocks of another file do not overlap with this one's. */
 	other = file_make(&self->p, "other", 0);
 	ASSERT_EQ(0, fallocate(other, 0, 0, BLOCK));
 	ASSERT_EQ(0, all_extents(other, &o));
@@ -311,7 +316,7 @@ TEST_F(in_pool, fiemap_of_a_part)
 	ASSERT_EQ(0, fallocate(fd, 0, BLOCK, BLOCK));
 	ASSERT_EQ(0, fallocate(fd, 0, 3 * BLOCK, 2 * BLOCK));
 	ASSERT_EQ(0, all_extents(fd, &all));
-	/* How many there are, without room for any. */
+	/* With fm_extent_count of 0, FIEMAP returns the number of extents. */
 	ASSERT_EQ(0, get_extents(fd, &e, 0, FIEMAP_MAX_OFFSET, 0));
 	EXPECT_EQ(all.map.fm_mapped_extents, e.map.fm_mapped_extents);
 	ASSERT_EQ(0, get_extents(fd, &e, 0, FIEMAP_MAX_OFFSET, 1));
@@ -319,14 +324,17 @@ TEST_F(in_pool, fiemap_of_a_part)
 	EXPECT_EQ(0, memcmp(&all.map.fm_extents[0], &e.map.fm_extents[0],
 			    sizeof(struct fiemap_extent)));
 	EXPECT_EQ(0, e.map.fm_extents[0].fe_flags & FIEMAP_EXTENT_LAST);
-	/* Nothing in front of the first one, in a hole, and behind the last one. */
+	/* There are no extents before the first one, in a hole, and after the last one. */
 	ASSERT_EQ(0, get_extents(fd, &e, 0, BLOCK, EXTENTS));
 	EXPECT_EQ(0, e.map.fm_mapped_extents);
 	ASSERT_EQ(0, get_extents(fd, &e, 2 * BLOCK, BLOCK, EXTENTS));
 	EXPECT_EQ(0, e.map.fm_mapped_extents);
 	ASSERT_EQ(0, get_extents(fd, &e, 5 * BLOCK, FIEMAP_MAX_OFFSET, EXTENTS));
 	EXPECT_EQ(0, e.map.fm_mapped_extents);
-	/* One that is not the file's last; then the last one, from inside. */
+	/*
+	 * The first extent is not FIEMAP_EXTENT_LAST. The last one is found from an offset inside
+	 * it.
+	 */
 	ASSERT_EQ(0, get_extents(fd, &e, BLOCK, BLOCK, EXTENTS));
 	EXPECT_TRUE(e.map.fm_mapped_extents == 1 && !e.map.fm_extents[0].fe_flags);
 	ASSERT_EQ(0, get_extents(fd, &e, 4 * BLOCK + 1, 1, EXTENTS));
@@ -346,7 +354,7 @@ TEST_F(in_pool, fiemap_of_a_part)
 	EXPECT_EQ(EOPNOTSUPP, ERR(get_extents(fd, &e, 0, 1, EXTENTS)));
 }
 
-/* The answer goes into the file itself, which has to be allocated for that. */
+/* The result of FIEMAP is written to the file itself, which allocates a block. */
 TEST_F(in_pool, fiemap_into_itself)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -355,7 +363,7 @@ TEST_F(in_pool, fiemap_into_itself)
 
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, fallocate(fd, 0, 3 * BLOCK, BLOCK));
-	/* The extents begin in a block that is not there yet. */
+	/* The array of extents begins in a block that is not allocated yet. */
 	map = (struct fiemap *)(p + BLOCK - sizeof(*map));
 	map->fm_length = FIEMAP_MAX_OFFSET;
 	map->fm_extent_count = EXTENTS;
@@ -365,7 +373,7 @@ TEST_F(in_pool, fiemap_into_itself)
 	EXPECT_NE(0, map->fm_extents[0].fe_physical);
 }
 
-/* Where in the machine it is, is for root to know, and what of it is side by side. */
+/* Only root sees physical addresses, and which blocks are adjacent. */
 TEST_F(in_pool, fiemap_without_privilege)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), status;
@@ -373,7 +381,7 @@ TEST_F(in_pool, fiemap_without_privilege)
 	union extents e;
 	pid_t pid;
 
-	/* The other file's blocks go before and behind the first one. */
+	/* The allocation is in turns, so that blocks of the two files are adjacent. */
 	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
 	ASSERT_EQ(0, fallocate(other, 0, 0, BLOCK));
 	ASSERT_EQ(0, fallocate(other, 0, BLOCK, BLOCK));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files of guestmemfs: what can be done with them, what is refused, what is
- * kept.
+ * Files of guestmemfs: the operations that are possible, the operations that are refused, and the
+ * attributes that are kept.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -40,7 +40,7 @@ TEST_F(in_pool, create)
 	close(fd);
 }
 
-/* O_TRUNC frees, as truncate does. */
+/* O_TRUNC frees the blocks, like truncate(). */
 TEST_F(in_pool, truncate_on_open)
 {
 	int fd = file_make(&self->p, "file", 0);
@@ -68,7 +68,7 @@ TEST_F(in_pool, unlinked_while_open)
 	p[5] = 55;
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
 	EXPECT_EQ(ENOENT, ERR(open(pool_path(&self->p, "file"), O_RDWR)));
-	/* Its name is free, its blocks are not. */
+	/* The name can be used again, while the blocks stay allocated for the mapping. */
 	again = file_make(&self->p, "file", BLOCK);
 	ASSERT_GE(again, 0);
 	EXPECT_EQ(55, p[5]);
@@ -90,7 +90,7 @@ TEST_F(in_pool, unlinked_while_open)
 		TH_LOG("%s", #call);					\
 } while (0)
 
-/* Guest memory is mapped, never copied by the kernel. */
+/* Guest memory can only be mapped: the kernel never copies it. */
 TEST_F(in_pool, read_and_write_are_refused)
 {
 	char buf[64] = "";
@@ -121,7 +121,7 @@ TEST_F(in_pool, read_and_write_are_refused)
 	REFUSED(EINVAL, open(pool_path(&self->p, "file"), O_RDWR | O_DIRECT));
 	REFUSED(EOPNOTSUPP, ioctl(other, FICLONE, fd));
 	REFUSED(ENOTTY, ioctl(fd, _IO('x', 200)));
-	/* Advice is taken by doing nothing. None of all this has left anything behind. */
+	/* readahead() and fadvise() succeed and do nothing. No call has allocated a block. */
 	EXPECT_EQ(0, readahead(fd, 0, PAGE));
 	EXPECT_EQ(0, posix_fadvise(fd, 0, BLOCK, POSIX_FADV_WILLNEED));
 	EXPECT_EQ(0, file_sectors(fd));
@@ -136,7 +136,7 @@ TEST_F(in_pool, lease)
 	const char *path = pool_path(&self->p, "file");
 	int fd = file_make(&self->p, "file", 0);
 
-	/* That somebody wants it broken is told by a signal. */
+	/* SIGIO tells the holder of a lease that another task wants it broken. */
 	signal(SIGIO, SIG_IGN);
 	ASSERT_EQ(0, fcntl(fd, F_SETLEASE, F_WRLCK));
 	EXPECT_EQ(F_WRLCK, fcntl(fd, F_GETLEASE));
@@ -145,7 +145,7 @@ TEST_F(in_pool, lease)
 	EXPECT_LE(0, open(path, O_RDONLY | O_NONBLOCK));
 }
 
-/* A limit of the process on the size of files: the errno, and the signal. */
+/* RLIMIT_FSIZE limits the size of files: calls fail with EFBIG and send SIGXFSZ. */
 TEST_F(in_pool, limit_on_file_size)
 {
 	const struct rlimit limit = { 2 * BLOCK, RLIM_INFINITY };
@@ -166,7 +166,7 @@ TEST_F(in_pool, limit_on_file_size)
 	ASSERT_EQ(0, fstat(fd, &st));
 	EXPECT_EQ(BLOCK, st.st_size);
 	EXPECT_EQ(0, st.st_blocks);
-	/* Up to the limit, and what leaves the size as it is. */
+	/* Calls succeed up to the limit, and also if they do not change the size. */
 	EXPECT_EQ(0, ftruncate(fd, 2 * BLOCK));
 	EXPECT_EQ(0, fallocate(fd, 0, 2 * BLOCK - 1, 1));
 	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 2 * BLOCK, 1));
@@ -193,7 +193,7 @@ TEST_F(in_pool, kinds_that_do_not_exist)
 	EXPECT_EQ(0, flistxattr(fd, buf, sizeof(buf)));
 	EXPECT_EQ(ENOENT, ERR(access(pool_path(&self->p, "new"), F_OK)));
 	close(fd);
-	/* A plain file by mknod is a file like others. */
+	/* mknod() can make an ordinary file. */
 	EXPECT_EQ(0, mknod(pool_path(&self->p, "new"), S_IFREG | 0600, 0));
 }
 
@@ -262,7 +262,7 @@ TEST_F(in_pool, permissions)
 	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
-/* st_blocks is what a file really has, whoever allocated or freed it. */
+/* st_blocks counts the blocks of the file, no matter which call has allocated or freed them. */
 TEST_F(in_pool, blocks_are_true)
 {
 	int fd = file_make(&self->p, "file", 16 * BLOCK);
@@ -295,7 +295,7 @@ TEST_F(in_pool, blocks_are_true)
 	close(fd);
 }
 
-/* Where times change, and where they must not. */
+/* Operations that change the times of a file, and operations that must not. */
 TEST_F(in_pool, times_change)
 {
 	const struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
@@ -325,7 +325,7 @@ TEST_F(in_pool, times_change)
 struct seek_case {
 	off_t offset;
 	int whence;
-	off_t result;		/* or minus errno */
+	off_t result;		/* or negative errno */
 };
 
 TEST_F(in_pool, seek)
@@ -356,7 +356,10 @@ TEST_F(in_pool, seek)
 
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, fallocate(fd, 0, 2 * BLOCK, 2 * BLOCK));
-	/* By another call, from another place, and still one piece of data. */
+	/*
+	 * The next blocks are allocated by other calls, and are adjacent data for lseek() all the
+	 * same.
+	 */
 	ASSERT_EQ(0, fallocate(fd, 0, 4 * BLOCK, 1));
 	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 8 * BLOCK, 3 * BLOCK));
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the VM tests need beside a shell, since files on guestmemfs have no
- * read() and no write(): fills files with a pattern and checks it, holds them,
- * and describes them.
+ * The tool of the VM tests for files on guestmemfs, which have no read() and no write() for a shell
+ * to use. It fills files with a pattern and checks it, keeps them open, and describes them.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -38,13 +37,13 @@ static unsigned long parse(const char *text)
 	return n;
 }
 
-/* Each word of a pattern tells where it belongs; seed 0 means zeroes. */
+/* Each word of a pattern depends on its index. Seed 0 is zeroes. */
 static uint64_t word(uint64_t seed, uint64_t index)
 {
 	return seed ? (index + seed * 0x100000001b3) * 0x9e3779b97f4a7c15 : 0;
 }
 
-/* For reading and writing, unless the mount is for reading. */
+/* Opens a file for reading and writing, on a read-only mount for reading. */
 static int open_file(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -98,7 +97,7 @@ static int pattern(char **argv)
 		return 0;
 	puts("holding");
 	fflush(stdout);
-	/* The same bytes again and again, until the machine goes. */
+	/* "hold" writes the same bytes again and again, until the machine stops. */
 	for (;;)
 		fill(p, seed, offset, len);
 }
@@ -114,8 +113,8 @@ static int space(char **argv)
 }
 
 /*
- * orphan FILE|DIRECTORY LENGTH: with blocks, and open until the machine goes; unlinked, or in
- * the directory without a name from the beginning.
+ * orphan FILE|DIRECTORY LENGTH: keeps an allocated file without a name open until the machine
+ * stops. FILE is unlinked; in DIRECTORY the file is made with O_TMPFILE.
  */
 static int orphan(char **argv)
 {
@@ -158,7 +157,7 @@ union handle {
 	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 };
 
-/* What finds a file again without its path, as hexadecimal digits. */
+/* Prints the handle of a file in hexadecimal digits. */
 static void print_handle(const char *path)
 {
 	union handle handle = { .h.handle_bytes = MAX_HANDLE_SZ };
@@ -171,7 +170,7 @@ static void print_handle(const char *path)
 		printf("%02x", handle.h.f_handle[i]);
 }
 
-/* All that is to be kept of a file, on a line. */
+/* Prints on one line all attributes of a file that must be kept. */
 static void describe(const char *path)
 {
 	struct statx s;
@@ -206,7 +205,7 @@ static int not_dots(const struct dirent *d)
 	return strcmp(d->d_name, ".") && strcmp(d->d_name, "..");
 }
 
-/* Calls @each for all below @dir and for itself, in the order of names. */
+/* Calls @each for @dir and all files and directories below it, sorted by name. */
 static void walk(const char *dir, void (*each)(const char *path))
 {
 	struct dirent **list;
@@ -240,7 +239,7 @@ static void count_sectors(const char *path)
 	inodes++;
 }
 
-/* df DIR: what is free and what the files have make up the whole pool. */
+/* df DIR: checks that free blocks and the blocks of all files are the whole pool. */
 static int df(char **argv)
 {
 	struct statvfs s;
@@ -255,7 +254,7 @@ static int df(char **argv)
 	       s.f_ffree + inodes != s.f_files;
 }
 
-/* handle FILE: as open_handle takes it. */
+/* handle FILE: prints the handle, as open_handle takes it. */
 static int handle(char **argv)
 {
 	print_handle(argv[2]);
@@ -263,7 +262,7 @@ static int handle(char **argv)
 	return 0;
 }
 
-/* open_handle DIR HANDLE: which file it is, by the mount that DIR is on. */
+/* open_handle DIR HANDLE: opens the file by its handle on the mount of DIR, and describes it. */
 static int open_handle(char **argv)
 {
 	int dir = open(argv[2], O_RDONLY | O_DIRECTORY), fd, used;
@@ -283,7 +282,7 @@ static int open_handle(char **argv)
 	return 0;
 }
 
-/* many DIR COUNT: that many files in it. */
+/* many DIR COUNT: makes COUNT files in DIR. */
 static int many(char **argv)
 {
 	int dir = open(argv[2], O_RDONLY | O_DIRECTORY);
@@ -304,10 +303,10 @@ static int list(char **argv)
 	return 0;
 }
 
-/* So that looking is not optimised away. */
+/* The bytes that are read go here, so that the compiler keeps the reads. */
 char touched;
 
-/* leaves FILE: how the page tables map it, as counts of their entries. */
+/* leaves FILE: maps the file, touches it, and counts its page table entries by size. */
 static int leaves(char **argv)
 {
 	int fd = open_file(argv[2]);
@@ -343,7 +342,7 @@ static int leaves(char **argv)
 	return 0;
 }
 
-/* core: the physical ranges that the kernel that crashed left to be read. */
+/* core: prints the physical ranges that the crashed kernel has left in /proc/vmcore. */
 static int core(char **argv)
 {
 	int fd = open("/proc/vmcore", O_RDONLY);
@@ -361,7 +360,7 @@ static int core(char **argv)
 	return 0;
 }
 
-/* tsc: a clock that a kexec does not stop. */
+/* tsc: prints the time stamp counter, which continues across a kexec. */
 static int tsc(char **argv)
 {
 	printf("%llu\n", __rdtsc());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * File handles of guestmemfs: they find a file whatever its name is, for as long as
- * it is the same file of the same pool. vm/tests/names takes them across kexec.
+ * File handles of guestmemfs: a handle finds a file regardless of its name, as long as it is the
+ * same file of the same pool. vm/tests/names uses handles across a kexec.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -81,12 +81,15 @@ TEST_F(in_pool, finds_a_file_without_its_name)
 	EXPECT_EQ(77, p[7]);
 	munmap(p, BLOCK);
 	close(again);
-	/* It has its name: it can be unlinked and is gone. */
+	/* The file has a name again: it can be unlinked, and its handle is stale then. */
 	EXPECT_EQ(0, unlink(pool_path(&self->p, "dir/other")));
 	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
 }
 
-/* The next file gets the same number, and is another one. */
+/*
+ * A new file may reuse the inode number of an old one, with another generation, so that the old
+ * handle does not find it.
+ */
 TEST_F(in_pool, generations)
 {
 	union handle first, second;
@@ -115,7 +118,10 @@ TEST_F(in_pool, generations)
 	}
 }
 
-/* As elsewhere: while somebody has it open, and no longer. Its number stays taken. */
+/*
+ * As in other filesystems, the handle of an unlinked file works as long as the file is open. Until
+ * then, its inode number is not reused.
+ */
 TEST_F(in_pool, unlinked_and_open)
 {
 	int fd = file_make(&self->p, "file", 0), again, other;
@@ -135,7 +141,7 @@ TEST_F(in_pool, unlinked_and_open)
 	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
 }
 
-/* A mapping has it open as well. */
+/* A mapping keeps an unlinked file like an open descriptor. */
 TEST_F(in_pool, unlinked_and_mapped)
 {
 	int fd = file_make(&self->p, "file", BLOCK), other;
@@ -154,14 +160,14 @@ TEST_F(in_pool, unlinked_and_mapped)
 	close(fd);
 	munmap(p, BLOCK);
 	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &handle, O_RDONLY)));
-	/* The lowest one that is free. */
+	/* A new file gets the lowest free inode number. */
 	fd = file_make(&self->p, "file", 0);
 	EXPECT_EQ(ino, ino_of(fd));
 	close(fd);
 	close(other);
 }
 
-/* One that never had a name, and gets one. */
+/* A file that is made without a name, and gets one later. */
 TEST_F(in_pool, nameless)
 {
 	int fd = open(self->p.dir, O_TMPFILE | O_RDWR, 0600), again;
@@ -180,7 +186,7 @@ TEST_F(in_pool, nameless)
 			    AT_SYMLINK_FOLLOW));
 	again = handle_open(self->p.mnt, &handle, O_RDWR);
 	EXPECT_EQ(ino_of(fd), ino_of(again));
-	/* By its name, now. */
+	/* The path of the descriptor has the new name. */
 	snprintf(from, sizeof(from), "/proc/self/fd/%d", again);
 	EXPECT_LT(0, readlink(from, path, sizeof(path) - 1));
 	EXPECT_STREQ(pool_path(&self->p, "name"), path);
@@ -222,7 +228,7 @@ TEST_F(in_pool, directories)
 	EXPECT_NE(0, memcmp(&handle, &root, sizeof(root)));
 }
 
-/* A handle that is wrong anywhere finds nothing, and no other file. */
+/* A handle with a wrong byte or length finds no file, in particular no other file. */
 TEST_F(in_pool, wrong_handles)
 {
 	union handle good, bad;
@@ -236,7 +242,10 @@ TEST_F(in_pool, wrong_handles)
 		EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)))
 			TH_LOG("byte %d", i);
 	}
-	/* Some filesystems take 0 for any generation: the last four bytes. */
+	/*
+	 * The last four bytes are the generation; some filesystems accept any file for generation
+	 * 0.
+	 */
 	bad = good;
 	memset(bad.h.f_handle + FID_BYTES - 4, 0, 4);
 	EXPECT_EQ(ESTALE, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
@@ -250,7 +259,7 @@ TEST_F(in_pool, wrong_handles)
 	EXPECT_EQ(EINVAL, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
 	bad.h.handle_bytes = MAX_HANDLE_SZ + 1;
 	EXPECT_EQ(EINVAL, ERR(handle_open(self->p.mnt, &bad, O_RDONLY)));
-	/* On another filesystem it says nothing. */
+	/* The handle is stale on a filesystem of another type. */
 	EXPECT_EQ(ESTALE, ERR(handle_open("/dev/shm", &good, O_RDONLY)));
 	i = handle_open(self->p.mnt, &good, O_RDONLY);
 	EXPECT_GE(i, 0);
@@ -266,7 +275,7 @@ TEST_F(in_pool, of_another_pool)
 		SKIP(return, "one pool only");
 	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
 	ASSERT_EQ(0, pool_mount_at(self->nodes[1], path, 0));
-	/* Both have a root of the same number and generation. */
+	/* The roots of both pools have the same inode number and generation. */
 	ASSERT_EQ(0, handle_get(self->p.mnt, &handle, 0));
 	EXPECT_EQ(ESTALE, ERR(handle_open(path, &handle, O_RDONLY)));
 	EXPECT_EQ(0, umount(path));
@@ -286,11 +295,14 @@ TEST_F(in_pool, room_and_flags)
 	}
 	EXPECT_EQ(0, handle_get(self->p.dir, &fid, AT_HANDLE_FID));
 	EXPECT_EQ(0, memcmp(handle.h.f_handle, fid.h.f_handle, FID_BYTES));
-	/* With the parent in it, which is for exports with a check of subtrees. */
+	/*
+	 * A connectable handle has the parent in it, for NFS exports with subtree checks.
+	 * guestmemfs has none.
+	 */
 	EXPECT_EQ(EOPNOTSUPP, ERR(handle_get(self->p.dir, &fid, AT_HANDLE_CONNECTABLE)));
 }
 
-/* Whoever sees the name has a handle that finds the file, at once. */
+/* As soon as a name can be seen, the file can be found by its handle. */
 TEST_F(in_pool, as_soon_as_the_name)
 {
 	union handle handle;
@@ -325,7 +337,10 @@ TEST_F(in_pool, as_soon_as_the_name)
 	EXPECT_EQ(0, WEXITSTATUS(status));
 }
 
-/* Handles pass by all directories: they are for those who rule the machine. */
+/*
+ * Opening by handle needs CAP_DAC_READ_SEARCH in the initial user namespace, because it bypasses
+ * the permissions of directories.
+ */
 TEST_F(in_pool, not_for_everybody)
 {
 	union handle handle;
@@ -344,7 +359,10 @@ TEST_F(in_pool, not_for_everybody)
 				_exit(200);
 			if (handle_get(self->p.dir, &handle, 0))
 				_exit(201);
-			/* Of a directory, which others let root of a namespace open. */
+			/*
+			 * Other filesystems allow this to the root of a user namespace for a
+			 * directory.
+			 */
 			_exit(ERR(handle_open(self->p.mnt, &handle, O_RDONLY | O_DIRECTORY)));
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));

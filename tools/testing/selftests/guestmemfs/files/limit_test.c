@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Limits of a mount of guestmemfs: size= and nr_inodes=.
+ * Limits of a guestmemfs mount: size= and nr_inodes=.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -16,8 +16,8 @@ FIXTURE(limit)
 {
 	int nr;
 	struct pool p;
-	uint64_t used;		/* blocks, by others */
-	uint64_t inodes;	/* in use, likewise */
+	uint64_t used;		/* blocks used by other files */
+	uint64_t inodes;	/* inodes in use by others */
 	uint64_t total;
 };
 
@@ -37,7 +37,7 @@ FIXTURE_SETUP(limit)
 	self->nr = pool_nodes(nodes);
 	if (!self->nr)
 		SKIP(return, "no pool on this machine");
-	/* The one with the least memory, as a rule. */
+	/* Use the pool of the last node, which has the least memory on most test machines. */
 	ASSERT_TRUE(pool_setup(&self->p, nodes[self->nr - 1]));
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	self->total = st.f_blocks;
@@ -75,7 +75,7 @@ TEST_F(limit, size)
 	EXPECT_EQ(0, lseek(fd, 0, SEEK_END));
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 3 * BLOCK));
 	EXPECT_EQ(1, pool_free_blocks(&self->p));
-	/* A fault wants a gigabyte if it can have one, and takes what is left. */
+	/* A fault that could allocate a gigabyte allocates the blocks that the limit leaves. */
 	p = map_file(other, 0, GIB);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, poke(p, 1));
@@ -84,14 +84,14 @@ TEST_F(limit, size)
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
 	EXPECT_EQ(ENOSPC, ERR(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 4 * BLOCK)));
 	EXPECT_EQ(3 * BLOCK, lseek(fd, 0, SEEK_END));
-	/* What goes can be had again. */
+	/* Blocks that are freed can be allocated again. */
 	ASSERT_EQ(0, ftruncate(fd, 2 * BLOCK));
 	EXPECT_EQ(0, poke(p + BLOCK, 1));
-	/* Less than is used cannot be asked for, and changes nothing. */
+	/* A limit below the blocks in use is refused, and changes nothing. */
 	EXPECT_EQ(EINVAL, ERR(limit_blocks(&self->p, self->used + 3)));
 	EXPECT_EQ(EINVAL, ERR(remount(&self->p, "size=%lu", 1)));
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
-	/* More can, and part of a block counts as one. */
+	/* A higher limit is accepted, and rounded up to whole blocks. */
 	ASSERT_EQ(0, remount(&self->p, "size=%lu", (self->used + 5) * BLOCK - 4095));
 	EXPECT_EQ(1, pool_free_blocks(&self->p));
 	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, NULL));
@@ -111,14 +111,14 @@ TEST_F(limit, percent)
 	EXPECT_EQ(self->p.free_blocks, st.f_bfree);
 	if (self->used > self->total / 2)
 		SKIP(return, "more than half of the pool is in use");
-	/* Rounded down: a pool has a multiple of 64 blocks. */
+	/* Percentages are rounded down to blocks; the blocks of a pool are a multiple of 64. */
 	ASSERT_EQ(0, remount(&self->p, "size=%lu%%", 51));
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	EXPECT_EQ(self->total * 51 / 100, st.f_blocks);
 	ASSERT_EQ(0, remount(&self->p, "size=%lu%%", 50));
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	EXPECT_EQ(self->total / 2, st.f_blocks);
-	/* More than there is, is no more than there is. */
+	/* A limit above the size of the pool is the size of the pool. */
 	ASSERT_EQ(0, limit_blocks(&self->p, 2 * self->total));
 	ASSERT_EQ(0, statfs(self->p.mnt, &st));
 	EXPECT_EQ(self->total, st.f_blocks);
@@ -175,7 +175,7 @@ static const struct value_case value_cases[] = {
 	{ "nr_inodes=",			EINVAL },
 	{ "nr_inodes=-1",		EINVAL },
 	{ "nr_inodes=50%",		EINVAL },
-	{ "nr_inodes=1",		EINVAL },	/* root and this directory */
+	{ "nr_inodes=1",		EINVAL },	/* root and this directory are two */
 	{ "nr_inodes=1M",		0 },
 	{ "nr_inodes=18446744073709551615", 0 },
 	{ "nr_blocks=5",		EINVAL },
@@ -193,7 +193,7 @@ TEST_F(limit, values)
 	}
 }
 
-/* One filesystem has one limit, whoever mounts it. */
+/* All mounts of a pool share one limit. */
 TEST_F(limit, second_mount)
 {
 	char path[128], options[64], other[64];
@@ -203,7 +203,7 @@ TEST_F(limit, second_mount)
 	snprintf(other, sizeof(other), "node=%d,size=%luk", self->p.node,
 		 (self->used + 9) * (BLOCK / KIB));
 	ASSERT_EQ(0, pool_place(&self->p, path, sizeof(path)));
-	/* Nobody has said anything yet. */
+	/* No mount has set a limit yet, so this mount may set one. */
 	ASSERT_EQ(0, mount("x", path, "guestmemfs", 0, options));
 	EXPECT_EQ(8, pool_free_blocks(&self->p));
 	ASSERT_EQ(0, umount(path));
@@ -233,7 +233,7 @@ TEST_F(limit, second_mount_of_inodes)
 	ASSERT_EQ(0, umount(path));
 }
 
-/* They are of the mount, not of the pool. */
+/* Limits end with the last unmount; they are not stored in the pool. */
 TEST_F(limit, gone_with_the_mount)
 {
 	char options[64];
@@ -254,7 +254,7 @@ TEST_F(limit, gone_with_the_mount)
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
 }
 
-/* There is an inode for each block: it is the blocks that run out. */
+/* A pool has at least one inode for each block, so that blocks run out first. */
 TEST_F(limit, full_of_small_files)
 {
 	uint64_t blocks = self->p.free_blocks, i;
@@ -288,7 +288,7 @@ TEST_F(limit, full_of_small_files)
 		munmap(p, BLOCK);
 		close(fd);
 	}
-	/* The one that has none gets that of one that goes. */
+	/* The file without a block can allocate the block of a file that is removed. */
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "f3")));
 	snprintf(name, sizeof(name), "f%lu", (unsigned long)blocks);
 	fd = open(pool_path(&self->p, name), O_RDWR);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mounting pools of guestmemfs: which options, by whom, and what a mount is.
+ * Mounting pools of guestmemfs: options, privileges, and properties of a mount.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -70,7 +70,7 @@ TEST_F(in_pool, without_node)
 		EXPECT_EQ(0, umount(path));
 }
 
-/* What a person who asked for a pool that is not there gets to read. */
+/* The message for a mount of a pool that does not exist. */
 TEST_F(in_pool, message)
 {
 	char said[512] = "";
@@ -124,7 +124,7 @@ TEST_F(in_pool, pools_are_separate)
 	EXPECT_EQ(0, umount(path));
 }
 
-/* In a mount namespace of its own, ruled by its user: still not the machine's. */
+/* The root of a user namespace cannot mount a pool in its own mount namespace. */
 TEST_F(in_pool, not_in_a_user_namespace)
 {
 	int status;
@@ -134,7 +134,7 @@ TEST_F(in_pool, not_in_a_user_namespace)
 	if (!pid) {
 		if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
 			_exit(200);
-		/* It can mount, but not this. */
+		/* It can mount a tmpfs, but no pool. */
 		if (mount("t", "/tmp", "tmpfs", 0, NULL))
 			_exit(201);
 		_exit(ERR(pool_mount_at(self->p.node, "/tmp", 0)));
@@ -160,7 +160,7 @@ TEST_F(in_pool, not_by_a_user)
 	EXPECT_EQ(EPERM, WEXITSTATUS(status));
 }
 
-/* A program in guest memory is the guest's, and does not run on the host. */
+/* Programs cannot be executed from guest memory: mounts are always noexec. */
 TEST_F(in_pool, noexec)
 {
 	static const char script[] = "#!/bin/true\n";
@@ -216,7 +216,7 @@ TEST_F(in_pool, read_only)
 	p = mmap(NULL, 2 * BLOCK, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(77, peek(p));
-	/* Nothing is allocated for a reader of such a mount. */
+	/* Reading a hole on a read-only filesystem allocates nothing. */
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
 	munmap(p, 2 * BLOCK);
@@ -224,7 +224,7 @@ TEST_F(in_pool, read_only)
 	ASSERT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, NULL));
 }
 
-/* A mount that is read-only of a filesystem that is not: its readers allocate, too. */
+/* On a read-only mount of a filesystem that is writable, reading a hole does allocate. */
 TEST_F(in_pool, read_only_here)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK);
@@ -278,13 +278,16 @@ TEST_F(in_pool, statfs)
 	EXPECT_EQ(BLOCK, before.f_bsize);
 	EXPECT_EQ(BLOCK, before.f_frsize);
 	EXPECT_EQ(255, before.f_namelen);
-	/* Pools are whole sections of 128 MiB. */
+	/* Pools consist of sections of 128 MiB, so their blocks are a multiple of 64. */
 	EXPECT_GT(before.f_blocks, 0);
 	EXPECT_EQ(0, before.f_blocks % 64);
 	EXPECT_LE(before.f_bfree, before.f_blocks);
 	EXPECT_EQ(before.f_bfree, before.f_bavail);
 	EXPECT_LT(before.f_ffree, before.f_files);
-	/* One of them is the root directory; small pools have as many as a larger one. */
+	/*
+	 * f_files includes the root directory. A small pool has a minimum of 16382 inodes besides
+	 * it.
+	 */
 	EXPECT_GE(before.f_files, before.f_blocks + 1022 + 1);
 	if (before.f_blocks < 8 * GIB / BLOCK)
 		EXPECT_EQ(16382 + 1, before.f_files);
@@ -306,7 +309,7 @@ TEST_F(in_pool, statfs)
 	EXPECT_EQ(0, memcmp(&before.f_fsid, &after.f_fsid, sizeof(before.f_fsid)));
 }
 
-/* What is mapped cannot be unmounted, and is not lost when it is detached. */
+/* A pool with a mapped file cannot be unmounted, and a lazy unmount keeps the mapping. */
 TEST_F(in_pool, busy_while_mapped)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
@@ -333,7 +336,7 @@ TEST_F(in_pool, busy_while_mapped)
 	EXPECT_EQ(0, pool_remount(&self->p));
 }
 
-/* Mounts, allocates and unmounts for some seconds. Returns an errno. */
+/* Mounts, allocates and unmounts for five seconds. Returns an errno. */
 static int mount_again_and_again(int node, const char *path)
 {
 	time_t end = time(NULL) + 5;
@@ -352,7 +355,9 @@ static int mount_again_and_again(int node, const char *path)
 	return err;
 }
 
-/* The last unmount takes down what it had, and not what the next mount has made. */
+/*
+ * Unmounts race with mounts: the end of one superblock must not remove what the next one has made.
+ */
 TEST_F(in_pool, unmount_against_mount)
 {
 	char path[128];
@@ -385,7 +390,9 @@ TEST_F(in_pool, files_are_kept)
 
 	ASSERT_EQ(0, mkdir(pool_path(&self->p, "a"), 0711));
 	ASSERT_EQ(0, mkdir(pool_path(&self->p, "a/b"), 0700));
-	/* Names in an order in which a child's inode comes before its parent's. */
+	/*
+	 * Make a tree in which the inode of a file has a lower number than that of its directory.
+	 */
 	fd = file_make(&self->p, "early", 5 * BLOCK + 4567);
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, mkdir(pool_path(&self->p, "late"), 0700));

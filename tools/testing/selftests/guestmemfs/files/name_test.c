@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Names in guestmemfs: rename with its flags, long names, many names.
+ * Names in guestmemfs: renameat2() with its flags, long names, many names.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ FIXTURE_SETUP(name)
 	self->nr = pool_nodes(nodes);
 	if (!self->nr)
 		SKIP(return, "no pool on this machine");
-	/* The one with the fewest inodes, as a rule. */
+	/* Use the pool of the last node, which has the fewest inodes on most test machines. */
 	ASSERT_TRUE(pool_setup(&self->p, nodes[self->nr - 1]));
 }
 
@@ -44,7 +44,7 @@ static int do_rename(const struct pool *p, const char *from, const char *to, uns
 		       flags);
 }
 
-/* The size of a file tells which one it is; -1: no such name, -2: a directory. */
+/* Returns the size of a file, which identifies it; -1: no such name, -2: a directory. */
 static long which(const struct pool *p, const char *name)
 {
 	struct stat st;
@@ -61,7 +61,7 @@ struct rename_case {
 	int err;
 };
 
-/* One after the other, in this tree: f1, f2, empty/, full/{f3,sub/}. */
+/* Run one after the other in this tree: f1, f2, empty/, full/{f3,sub/}. */
 static const struct rename_case rename_cases[] = {
 	{ "none",	"new",		0,			ENOENT },
 	{ "f1",		"none/new",	0,			ENOENT },
@@ -103,7 +103,7 @@ TEST_F(name, rename)
 		EXPECT_EQ(c->err, ERR(do_rename(&self->p, c->from, c->to, c->flags)))
 			TH_LOG("case %d: %s to %s, flags %#x", i, c->from, c->to, c->flags);
 	}
-	/* The same as seen, and as kept. */
+	/* Check the tree before and after a remount. */
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(1, which(&self->p, "f1"));
 		EXPECT_EQ(2, which(&self->p, "full/sub"));
@@ -121,7 +121,7 @@ TEST_F(name, rename)
 	}
 }
 
-/* Replacing takes the blocks of what was there before. */
+/* Replacing a file by rename() frees the blocks of that file. */
 TEST_F(name, replace_frees)
 {
 	int one = file_make(&self->p, "one", 0), two = file_make(&self->p, "two", 0);
@@ -129,7 +129,7 @@ TEST_F(name, replace_frees)
 	ASSERT_EQ(0, fallocate(one, 0, 0, 3 * BLOCK));
 	ASSERT_EQ(0, fallocate(two, 0, 0, 5 * BLOCK));
 	ASSERT_EQ(0, do_rename(&self->p, "one", "two", 0));
-	/* Still open. */
+	/* The replaced file is still open, and keeps its blocks. */
 	EXPECT_EQ(self->p.free_blocks - 8, pool_free_blocks(&self->p));
 	close(two);
 	EXPECT_EQ(self->p.free_blocks - 3, pool_free_blocks(&self->p));
@@ -155,7 +155,7 @@ TEST_F(name, rmdir)
 	EXPECT_EQ(2, st.st_nlink);
 }
 
-/* In a directory that is gone, nothing can be made any more. */
+/* Nothing can be created in a directory that was removed. */
 TEST_F(name, directory_that_is_gone)
 {
 	int dir;
@@ -182,17 +182,17 @@ TEST_F(name, length)
 	EXPECT_EQ(ENAMETOOLONG, ERR(do_rename(&self->p, "short", name, 0)));
 	name[255] = 0;
 	ASSERT_EQ(0, do_rename(&self->p, "short", name, 0));
-	/* The last byte counts. */
+	/* Names that differ in byte 255 only are different names. */
 	name[254] = 'o';
 	close(file_make(&self->p, name, 9));
-	/* Any byte but slash and zero. */
+	/* Names may contain any byte but '/' and 0. */
 	close(file_make(&self->p, "\n \x01\xff", 11));
 	ASSERT_EQ(0, pool_remount(&self->p));
 	EXPECT_EQ(9, which(&self->p, name));
 	name[254] = 'n';
 	EXPECT_EQ(7, which(&self->p, name));
 	EXPECT_EQ(11, which(&self->p, "\n \x01\xff"));
-	/* A long name leaves nothing behind under a short one. */
+	/* A rename from a long name to a short one leaves nothing of the long name. */
 	ASSERT_EQ(0, do_rename(&self->p, name, "s", 0));
 	ASSERT_EQ(0, pool_remount(&self->p));
 	EXPECT_EQ(7, which(&self->p, "s"));
@@ -218,7 +218,7 @@ static void numbered(char *name, char kind, int i)
 	sprintf(name, "%c%d", kind, i);
 }
 
-/* Reads all of a directory in small pieces, and does something after the first. */
+/* Reads a directory in small pieces, and calls @meanwhile after the first one. */
 static int read_dir(int dir, unsigned char *seen, void (*meanwhile)(int dir))
 {
 	char buf[1024], kind;
@@ -254,7 +254,7 @@ static void change_names(int dir)
 	for (i = 0; i < MANY / 4; i++) {
 		numbered(name, 'n', i);
 		close(openat(dir, name, O_RDWR | O_CREAT, 0600));
-		/* A name that moves keeps being one name. */
+		/* A rename moves an entry without making a second one. */
 		numbered(other, 'm', i);
 		renameat(dir, name, dir, other);
 	}
@@ -281,7 +281,7 @@ TEST_F(name, many_that_come_and_go)
 	for (i = 0; i < MANY; i++)
 		missed += seen[i] != 1;
 	EXPECT_EQ(0, missed);
-	/* Those that were there all the time are seen once. */
+	/* Names that existed all the time are listed once. */
 	memset(seen, 0, sizeof(seen));
 	missed = 0;
 	EXPECT_GE(read_dir(dir, seen, change_names), 2);
@@ -302,7 +302,7 @@ TEST_F(name, many_that_come_and_go)
 	close(dir);
 }
 
-/* Are these names there once, each, and files? */
+/* Counts the names that are not listed exactly once, or not as a file. */
 static int listed_wrong(int dir, unsigned char *seen, uint64_t names)
 {
 	static char buf[32 << 10];
@@ -325,7 +325,7 @@ static int listed_wrong(int dir, unsigned char *seen, uint64_t names)
 	return len < 0 ? -1 : wrong;
 }
 
-/* The table of inodes is of a fixed size; the last one is like the first. */
+/* The number of inodes is fixed, and the last one works like the first. */
 TEST_F(name, all_inodes)
 {
 	unsigned char *seen;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who may change owner, mode and times of a file in guestmemfs, and what becomes of the bits
- * that make it run as somebody else. What fails changes nothing, not even a time.
+ * Which users may change owner, mode and times of a file in guestmemfs, and which operations clear
+ * the set-user-ID and set-group-ID bits. An operation that fails changes nothing, not even a time.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -17,7 +17,7 @@
 enum who {
 	ROOT,
 	OWNER,
-	WRITER,		/* not the owner, and may write */
+	WRITER,		/* not the owner, may write */
 	READER,
 	NR_WHO,
 };
@@ -38,7 +38,10 @@ static bool is_now(enum who who)
 	}
 }
 
-/* In the test's directory, for all to see: a file and a directory of USER and SECOND. */
+/*
+ * Makes a file and a directory of USER and SECOND in the test's directory, which all users can
+ * search.
+ */
 static void enter(struct __test_metadata *_metadata, const struct pool *p)
 {
 	ASSERT_EQ(0, chmod(p->base, 0755));
@@ -54,7 +57,7 @@ static void leave(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, chdir("/"));
 }
 
-/* As it was at first; with a new change time, and the clock gone on since. */
+/* Restores owner and mode, and waits until the clock has advanced beyond the change time. */
 static bool reset(const char *name, mode_t mode, struct stat *st)
 {
 	bool done = as_root() && !chown(name, USER, SECOND) && !chmod(name, mode) &&
@@ -139,7 +142,7 @@ struct mode {
 	mode_t after[NR_WHO];	/* 1: EPERM */
 };
 
-/* Of a group that one is not in, nothing of one's own runs. */
+/* The set-group-ID bit is cleared if the caller is not in the group of the file. */
 static const struct mode modes[] = {
 	/*		   root		owner	writer	reader */
 	{ 0,	SECOND,	{ 0,		0,	1,	1 } },
@@ -184,7 +187,7 @@ TEST_F(in_pool, chmod)
 	leave(_metadata);
 }
 
-/* In nanoseconds; the seconds are all the same. */
+/* Times are in nanoseconds after the same second. */
 struct touch {
 	long atime;
 	long mtime;
@@ -234,7 +237,7 @@ TEST_F(in_pool, utimensat)
 			ASSERT_TRUE(is_now(who));
 			EXPECT_EQ(c->err[who], ERR(utimensat(AT_FDCWD, "f", times, 0)))
 				TH_LOG("case %u, %s", i, who_names[who]);
-			/* Without any times it is as with both of now. */
+			/* A NULL argument means UTIME_NOW for both times. */
 			if (!i)
 				EXPECT_EQ(c->err[who], ERR(utimensat(AT_FDCWD, "f", NULL, 0)));
 			ASSERT_TRUE(as_root());
@@ -291,7 +294,7 @@ static const struct set_id set_ids[] = {
 struct set {
 	mode_t mode;
 	gid_t gid;
-	mode_t left[READER];	/* of it, where it is cleared */
+	mode_t left[READER];	/* of it, where bits are cleared */
 };
 
 static const struct set sets[] = {
@@ -299,12 +302,15 @@ static const struct set sets[] = {
 	{ 06777,	SECOND,	{ 0777,		0777,	0777 } },
 	{ 02777,	SECOND,	{ 0777,		0777,	0777 } },
 	{ 04777,	SECOND,	{ 0777,		0777,	0777 } },
-	/* Where the group runs nothing the bit means something else, to those who are in it. */
+	/*
+	 * Without execute permission for the group, the set-group-ID bit does not make the file run
+	 * as that group. It stays, unless the caller is not in the group of the file.
+	 */
 	{ 02767,	SECOND,	{ 02767,	02767,	02767 } },
 	{ 02767,	OTHER,	{ 02767,	0767,	0767 } },
 };
 
-/* Who changes a file does not leave one behind that runs as its owner. */
+/* Operations that change a file clear its set-user-ID and set-group-ID bits. */
 TEST_F(in_pool, set_id_bits)
 {
 	unsigned int i, k, who;
@@ -321,7 +327,7 @@ TEST_F(in_pool, set_id_bits)
 			const struct set *s = &sets[k / READER];
 
 			who = k % READER;
-			/* They are the owner's to make, even if they change nothing. */
+			/* Only the owner may call chown(), even if it changes nothing. */
 			if (who == WRITER && (c->run == op_chown || c->run == op_chown_none))
 				continue;
 			ASSERT_TRUE(as_root());
@@ -336,7 +342,7 @@ TEST_F(in_pool, set_id_bits)
 				TH_LOG("%s of %o, %s", c->name, s->mode, who_names[who]);
 		}
 	}
-	/* They say something else of a directory. */
+	/* The bits have another meaning for a directory, and are not cleared there. */
 	ASSERT_TRUE(as_root());
 	ASSERT_EQ(0, chmod("d", 06777));
 	ASSERT_EQ(0, chown("d", USER, GROUP));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Holes and zeroes of less than a block: they free nothing, and nothing is unmapped for
- * them. The bytes are zero, and those beside them are what they were.
+ * Holes and zeroed ranges smaller than a block: no block is freed and nothing is unmapped. The
+ * bytes are zero, and adjacent bytes do not change.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -14,7 +14,7 @@
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define ZERO	(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
 
-/* How often the kernel has taken out an entry of a gigabyte for the sake of a part of it. */
+/* Returns how often the kernel has split an entry of 1 GiB, -1 if /proc/vmstat does not say. */
 static long splits(void)
 {
 	FILE *f = fopen("/proc/vmstat", "r");
@@ -29,7 +29,7 @@ static long splits(void)
 	return found;
 }
 
-/* A gigabyte, one entry, full of a pattern where it is looked at later. */
+/* Maps a gigabyte by one entry, with a pattern in the blocks that are checked later. */
 static char *map_gigabyte(const struct pool *p, int *fd)
 {
 	char *at;
@@ -41,7 +41,7 @@ static char *map_gigabyte(const struct pool *p, int *fd)
 	return at;
 }
 
-/* As a balloon does it. */
+/* A balloon frees single pages in this way. */
 TEST_F(in_pool, pages_of_a_gigabyte)
 {
 	long before = splits();
@@ -69,11 +69,11 @@ TEST_F(in_pool, pages_of_a_gigabyte)
 }
 
 /**
- * struct part - a hole, or zeroes, in a gigabyte
+ * struct part - a hole or a zeroed range in a gigabyte
  * @from: first byte
  * @to: byte after the last one
- * @mode: of fallocate()
- * @unmaps: a block is freed, or is zeroed as a whole: the entry goes
+ * @mode: mode of fallocate()
+ * @unmaps: a whole block is freed or zeroed, so the entry is removed
  */
 struct part {
 	size_t from;

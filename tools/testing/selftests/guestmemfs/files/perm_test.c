@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Permissions in guestmemfs: which bits an operation needs, for the owner, the group and the
- * others; what a sticky directory keeps; who gives files and times away.
+ * Permissions in guestmemfs: the bits that an operation needs of the owner, the group and others,
+ * sticky directories, and the owner of new files.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -20,7 +20,7 @@ static int opened(int fd)
 	return err;
 }
 
-/* In the test's directory, which everybody may search: d/f, d/s/ and out/f. */
+/* Paths are relative to the test's directory, which all users can search: d/f, d/s/ and out/f. */
 static int op_read(void)	{ return opened(open("d/f", O_RDONLY)); }
 static int op_write(void)	{ return opened(open("d/f", O_WRONLY)); }
 static int op_both(void)	{ return opened(open("d/f", O_RDWR)); }
@@ -56,7 +56,7 @@ static int op_exchanged(void)
 struct op {
 	const char *name;
 	int (*run)(void);
-	unsigned int needs;	/* as in a mode: 4 to read, 2 to write, 1 to search */
+	unsigned int needs;	/* bits as in a mode: 4 read, 2 write, 1 search */
 };
 
 #define OP(name, needs)	{ #name, op_##name, needs }
@@ -73,7 +73,7 @@ static const struct op dir_ops[] = {
 	OP(exchanged, 3),
 };
 
-/* Whose bits count for USER. */
+/* The owner and group that a file gets, so that these bits apply to USER. */
 struct class {
 	uid_t uid;
 	gid_t gid;
@@ -98,7 +98,7 @@ static void remove_tree(void)
 		remove(names[i]);
 }
 
-/* As root: the tree, with what is in it owned by @uid. */
+/* As root, makes the tree and gives the files and directories in it to @uid. */
 static bool make_tree(uid_t uid)
 {
 	remove_tree();
@@ -124,7 +124,10 @@ static void leave(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, chdir("/"));
 }
 
-/* Each operation, with each three bits of each class, and all of the other classes' bits. */
+/*
+ * Runs each operation with each value of the three bits of each class, and with all bits of the
+ * other classes set.
+ */
 static void walk(struct __test_metadata *_metadata, const struct op *ops, unsigned int nr,
 		 const char *name)
 {
@@ -147,7 +150,7 @@ static void walk(struct __test_metadata *_metadata, const struct op *ops, unsign
 			}
 		}
 	}
-	/* None of it holds root up. */
+	/* Root may do each operation with no bits at all. */
 	for (i = 0; i < nr; i++) {
 		ASSERT_TRUE(make_tree(USER));
 		ASSERT_EQ(0, chmod(name, 0));
@@ -170,7 +173,7 @@ TEST_F(in_pool, bits_of_a_directory)
 	leave(_metadata);
 }
 
-/* Whatever the bits, and whoever asks: nothing can be executed, and directories searched. */
+/* With any mode and for any user, files cannot be executed and directories can be searched. */
 TEST_F(in_pool, execution)
 {
 	enter(_metadata, &self->p);
@@ -202,7 +205,7 @@ static const struct op sticky_ops[] = {
 	OP(rename_over, 0), OP(exchange, 0), OP(exchanged, 0),
 };
 
-/* In a sticky directory names belong to the owners of files, and to its own. */
+/* In a sticky directory, only the owner of a file or of the directory can remove a name. */
 TEST_F(in_pool, sticky)
 {
 	unsigned int i, k;
@@ -223,7 +226,7 @@ TEST_F(in_pool, sticky)
 				EXPECT_EQ(0, sticky_ops[k].run())
 					TH_LOG("%s, case %u, as root", sticky_ops[k].name, i);
 		}
-		/* One may add to it. */
+		/* All users may add names to it. */
 		ASSERT_TRUE(make_tree(c->file));
 		ASSERT_EQ(0, chmod("d", c->mode));
 		ASSERT_TRUE(as_user());
@@ -240,7 +243,7 @@ struct move {
 	int err;
 };
 
-/* Of what is somebody else's, and nobody may write to but the owner. */
+/* Renames of entries that belong to another user and that only their owner may write to. */
 static const struct move moves[] = {
 	{ "d/s",	"d/new",	0,			0 },
 	{ "d/s",	"out/new",	0,			EACCES },
@@ -250,7 +253,10 @@ static const struct move moves[] = {
 	{ "d/f",	"out/f",	RENAME_EXCHANGE,	0 },
 };
 
-/* A directory that gets another parent is changed itself: its ".." is. */
+/*
+ * A directory that gets another parent is changed itself, because ".." is, so this needs write
+ * permission for the directory.
+ */
 TEST_F(in_pool, another_parent)
 {
 	unsigned int i;
@@ -273,7 +279,7 @@ TEST_F(in_pool, another_parent)
 	leave(_metadata);
 }
 
-/* Who makes something owns it. */
+/* The effective user of the process owns new files. */
 TEST_F(in_pool, owner_of_what_is_new)
 {
 	static const char * const names[] = { "d/file", "d/dir", "d/node", "d/linked" };

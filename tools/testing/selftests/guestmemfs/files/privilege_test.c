@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who gets how far: the root of a container, mounts with other owners, and what
- * a memory cgroup has to pay for.
+ * Privileges: the root of a container, idmapped mounts, and the memory that a memory cgroup is
+ * charged for.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -13,7 +13,7 @@
 
 #include "fixture.h"
 
-/* The owner that the root of a container is outside of it. */
+/* The user ID outside of the container that root has in it. */
 #define CONTAINER	100000
 #define MAP		"0 100000 65536\n"
 
@@ -38,8 +38,8 @@ static bool write_maps(pid_t pid)
 }
 
 /*
- * Forks into user and mount namespaces of its own, where the child is root when
- * it comes back. Like fork(), with -1 as an error on either side.
+ * Forks a child that is root in its own user and mount namespaces when this returns in it. Returns
+ * like fork(), -1 on failure in either process.
  */
 static pid_t fork_container(void)
 {
@@ -81,7 +81,7 @@ static int exit_status(pid_t pid)
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* @dir is one where everybody may write, @mnt the pool's mount. */
+/* @dir is a directory that all users may write to, @mnt the mount of the pool. */
 static void in_container(int dir, const char *mnt)
 {
 	int fd;
@@ -103,7 +103,7 @@ static void in_container(int dir, const char *mnt)
 	CHECK(!ftruncate(fd, BLOCK));
 	CHECK(!fallocate(fd, 0, 0, BLOCK));
 	CHECK(map_file(fd, 0, BLOCK) != MAP_FAILED);
-	/* Nobody that it knows. */
+	/* The user ID is not mapped in this namespace. */
 	CHECK(ERR(fchown(fd, 70000, -1)) == EINVAL);
 	CHECK(!fchown(fd, 1000, 1000));
 }
@@ -137,7 +137,7 @@ TEST_F(in_pool, container)
 	EXPECT_EQ(0644, st.st_mode & 07777);
 }
 
-/* A user namespace with MAP, as a descriptor. */
+/* Returns a descriptor of a user namespace with MAP. */
 static int namespace_fd(void)
 {
 	pid_t pid = fork_container();
@@ -156,7 +156,7 @@ static int namespace_fd(void)
 	return fd;
 }
 
-/* The directory with owners shifted, as a descriptor; what is root's is CONTAINER's. */
+/* Returns a descriptor of an idmapped mount of the directory: files of root belong to CONTAINER. */
 static int idmapped_mount(const char *dir)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
@@ -174,7 +174,7 @@ static int idmapped_mount(const char *dir)
 	return mnt;
 }
 
-/* Somebody who is CONTAINER outside makes files that are root's. */
+/* As user CONTAINER, makes files through the idmapped mount, which belong to root in the pool. */
 static void as_container_root(int mnt)
 {
 	char path[64], *p;
@@ -225,7 +225,7 @@ TEST_F(in_pool, idmapped)
 		_exit(0);
 	}
 	EXPECT_EQ(0, exit_status(pid));
-	/* Through the mount that has no map it is root's. */
+	/* On the mount without the map, root owns the files. */
 	ASSERT_EQ(0, stat(pool_path(&self->p, "dir/new"), &st));
 	EXPECT_EQ(0, st.st_uid);
 	EXPECT_EQ(0, st.st_gid);
@@ -235,7 +235,7 @@ TEST_F(in_pool, idmapped)
 	ASSERT_EQ(0, stat(pool_path(&self->p, "file"), &st));
 	EXPECT_EQ(0640, st.st_mode & 07777);
 	EXPECT_EQ(2 * BLOCK, st.st_size);
-	/* Outside's root is nobody there. */
+	/* The real root is not mapped by the idmapped mount, so it cannot make files there. */
 	EXPECT_EQ(EOVERFLOW, ERR(openat(mnt, "new", O_RDWR | O_CREAT, 0600)));
 	EXPECT_EQ(EOVERFLOW, ERR(openat(mnt, ".", O_TMPFILE | O_RDWR, 0600)));
 	EXPECT_EQ(0, fchownat(mnt, "other", CONTAINER + 6, -1, 0));
@@ -245,7 +245,7 @@ TEST_F(in_pool, idmapped)
 	close(mnt);
 }
 
-/* A program with the bits that make it another user's runs as nobody's. */
+/* A set-user-ID program does not run as its owner, because mounts are noexec. */
 TEST_F(in_pool, set_user_id)
 {
 	int fd = file_make(&self->p, "program", BLOCK);
@@ -279,7 +279,10 @@ static long group_current(const char *group)
 	return atol(text);
 }
 
-/* In a group that may have 32 MiB. What is held back for each processor is no error. */
+/*
+ * Runs in a memory cgroup with a limit of 32 MiB. Values are not exact: each CPU has a cached
+ * charge.
+ */
 static void in_group(const struct pool *pool, const char *group)
 {
 	char path[256], name[32], *p;
@@ -289,7 +292,7 @@ static void in_group(const struct pool *pool, const char *group)
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
 	CHECK(write_text(path, "0"));
-	/* It counts. */
+	/* The charge of ordinary memory shows that the counter works. */
 	before = group_current(group);
 	p = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(p != MAP_FAILED);
@@ -298,7 +301,10 @@ static void in_group(const struct pool *pool, const char *group)
 	printf("# charged: %ld KiB for 8 MiB of ordinary memory\n", (now - before) >> 10);
 	CHECK(before >= 0 && now - before > 7 * (long)MIB);
 	CHECK(!munmap(p, 8 * MIB));
-	/* Half a gigabyte of a guest, in large entries: nothing to speak of. */
+	/*
+	 * Half a gigabyte of guest memory, mapped by large entries, is charged with less than 1
+	 * MiB.
+	 */
 	before = group_current(group);
 	fd = file_make(pool, "guest", GUEST);
 	p = map_file(fd, 0, GUEST);
@@ -308,10 +314,10 @@ static void in_group(const struct pool *pool, const char *group)
 	CHECK(file_sectors(fd) == GUEST / 512);
 	now = group_current(group);
 	printf("# charged: %ld KiB for %lu MiB of a guest\n", (now - before) >> 10, GUEST / MIB);
-	/* Less than nothing is possible: what was held back before. */
+	/* The difference may be negative, because a cached charge was returned. */
 	CHECK(now - before < (long)MIB);
 	CHECK(!munmap(p, GUEST));
-	/* Its page tables, in small ones: 4 KiB for 2 MiB. */
+	/* The page tables are charged if entries are small: 4 KiB for each 2 MiB. */
 	before = group_current(group);
 	p = map_file(fd, 0, GUEST);
 	CHECK(p != MAP_FAILED && !madvise(p, GUEST, MADV_NOHUGEPAGE));
@@ -322,7 +328,7 @@ static void in_group(const struct pool *pool, const char *group)
 	CHECK(now - before > (long)MIB / 2 && now - before < 4 * (long)MIB);
 	CHECK(!munmap(p, GUEST));
 	close(fd);
-	/* What the kernel keeps of files. */
+	/* Inodes and dentries are charged. */
 	before = group_current(group);
 	for (i = 0; i < NR_FILES; i++) {
 		snprintf(name, sizeof(name), "%zu", i);
@@ -334,7 +340,7 @@ static void in_group(const struct pool *pool, const char *group)
 	CHECK(now - before > (long)MIB);
 }
 
-/* What the mount brings in is the group's. */
+/* The group is charged for the inodes that a mount loads. */
 static void mount_in_group(const struct pool *pool, const char *group)
 {
 	char path[256];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What guestmemfs refuses beside what file_test has, by the errno of other filesystems: calls
- * on descriptors that are not for them, and what takes a filesystem of another kind. And
- * what the limits and locks of a process are to it.
+ * Operations that guestmemfs refuses, besides those in file_test, with the errnos of other
+ * filesystems: calls with the wrong kind of descriptor, operations for other kinds of filesystems,
+ * and the effect of a process's limits and locks.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -20,7 +20,7 @@
 
 static char buf[1024];
 
-/* Returns an errno, and undoes what was done. */
+/* Closes the descriptor, if there is one. Returns the errno. */
 static int opened(int fd)
 {
 	int err = ERR(fd);
@@ -78,7 +78,10 @@ static int op_map_to_write(int fd)
 	return p == MAP_FAILED ? errno : ERR(munmap(p, PAGE));
 }
 
-/* A file that is open for both, to read, to write, by its path alone; a directory, likewise. */
+/*
+ * A file opened for reading and writing, for reading, for writing, and with O_PATH; a directory
+ * opened for reading, and with O_PATH.
+ */
 enum { RW, RD, WR, PATH, DIR, DIR_PATH, NR_FDS };
 
 static const char * const fd_names[] = { "rw", "rd", "wr", "path", "dir", "dir, path" };
@@ -158,7 +161,7 @@ static const struct no_ioctl ioctls[] = {
 	IOCTL(FS_IOC_GETFSLABEL,	ENOTTY,		ENOTTY),
 };
 
-/* What it takes blocks of a disk for, or a part of the filesystem that is not there. */
+/* Ioctls for filesystems with disk blocks, or with features that guestmemfs does not have. */
 TEST_F(in_pool, ioctls)
 {
 	union {
@@ -185,7 +188,7 @@ TEST_F(in_pool, ioctls)
 	close(fd);
 }
 
-/* The host does not swap to guest memory. */
+/* guestmemfs files cannot be swap files. */
 TEST_F(in_pool, swap)
 {
 	int fd = file_make(&self->p, "file", 0);
@@ -205,7 +208,7 @@ static const char * const xattrs[] = {
 
 TEST_F(in_pool, xattrs)
 {
-	/* A header of version 2 and three entries: as chmod 750. */
+	/* A POSIX ACL of version 2 with three entries, like chmod 750. */
 	static const unsigned char acl[] = {
 		2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255, 255, 255, 255,
 		32, 0, 0, 0, 255, 255, 255, 255,
@@ -244,7 +247,7 @@ static const struct open_flags open_flags[] = {
 	{ O_RDWR | O_CREAT | O_DIRECTORY,			EINVAL },
 };
 
-/* Some need what is not there, some each other, and the rest means nothing here. */
+/* Some flags need features that guestmemfs lacks, some need each other, and some have no effect. */
 TEST_F(in_pool, flags_of_open)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
@@ -261,12 +264,12 @@ TEST_F(in_pool, flags_of_open)
 	fd = open(pool_path(&self->p, "file"), O_RDWR);
 	EXPECT_EQ(EINVAL, ERR(fcntl(fd, F_SETFL, O_DIRECT)));
 	EXPECT_EQ(0, fcntl(fd, F_SETFL, O_APPEND));
-	/* Appending is for write() alone. */
+	/* O_APPEND affects only write(), so ftruncate() works. */
 	EXPECT_EQ(0, ftruncate(fd, 0));
 	close(fd);
 }
 
-/* Two who have opened it: what one has, the other waits for. */
+/* A lock by one open file excludes the same lock by another one. */
 TEST_F(in_pool, locks)
 {
 	struct flock first = { .l_type = F_WRLCK, .l_start = 5, .l_len = 10 }, second = first;
@@ -302,14 +305,14 @@ struct delegation {
 };
 #endif
 
-/* Whoever has one of a directory is asked before it changes. */
+/* The holder of a directory delegation is told before the directory changes. */
 TEST_F(in_pool, delegation_of_a_directory)
 {
 	struct delegation given = { .d_type = F_RDLCK };
 	int dir = open(self->p.dir, O_RDONLY | O_DIRECTORY);
 
 	ASSERT_GE(dir, 0);
-	/* The lease of a directory has another name. */
+	/* Directories have delegations (F_SETDELEG) in place of leases. */
 	EXPECT_EQ(EINVAL, ERR(fcntl(dir, F_SETLEASE, F_RDLCK)));
 	ASSERT_EQ(0, fcntl(dir, F_SETDELEG, &given));
 	given.d_type = F_UNLCK;
@@ -321,7 +324,7 @@ TEST_F(in_pool, delegation_of_a_directory)
 	close(dir);
 }
 
-/* A guest is not its VMM's data, but takes its address space. */
+/* Guest memory counts for RLIMIT_AS, and not for RLIMIT_DATA. */
 TEST_F(in_pool, limits_of_the_process)
 {
 	const struct rlimit none = { PAGE, RLIM_INFINITY }, some = { 512 * MIB, RLIM_INFINITY };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What people look at: the lists of mounts, statmount(2), sysfs.
+ * What the kernel shows about pools and mounts: the lists of mounts, statmount(2), sysfs.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,7 +16,10 @@
 
 #include "fixture.h"
 
-/* The headers of the C library and of the kernel cannot be had both. */
+/*
+ * The headers of the C library and of the kernel that declare mount() conflict, so use the system
+ * call.
+ */
 static int mount_at(const char *source, const char *path, const char *options)
 {
 	return syscall(SYS_mount, source, path, "guestmemfs", 0, options);
@@ -27,7 +30,7 @@ static int unmount(const char *path)
 	return syscall(SYS_umount2, path, 0);
 }
 
-/* Reads a small file, without the newline at its end; "?" if it cannot. */
+/* Reads a small file, without its final newline. Returns "?" if it cannot be read. */
 static const char *read_text(const char *path)
 {
 	static char text[512];
@@ -64,7 +67,9 @@ static uint64_t sysfs_number(const struct pool *p, const char *name)
 	return *text && !*end ? value : UINT64_MAX;
 }
 
-/* The source in a list of mounts: the first word, or in mountinfo that behind the type. */
+/*
+ * Returns the source of a mount: the first word of the line, in mountinfo the word after the type.
+ */
 static const char *listed_source(const char *list, const char *dir)
 {
 	static char source[256];
@@ -110,7 +115,7 @@ static const char *statmount_options(const char *path)
 
 struct source_case {
 	const char *source;
-	bool with_node;		/* node= is given, and is the pool's */
+	bool with_node;		/* with node= of the pool */
 	int err;
 };
 
@@ -132,7 +137,7 @@ static const struct source_case source_cases[] = {
 	{ "node%d",		false,	0 },
 };
 
-/* Whatever is given as source, the lists say which pool it is. */
+/* The lists of mounts show the node of the pool as the source, whatever source was given. */
 TEST_F(in_pool, source)
 {
 	char path[128], source[64], options[32], want[16];
@@ -155,7 +160,7 @@ TEST_F(in_pool, source)
 			continue;
 		EXPECT_STREQ(want, listed_source("/proc/self/mounts", path));
 		EXPECT_STREQ(want, listed_source("/proc/self/mountinfo", path));
-		/* With the node, given or not. */
+		/* statmount() shows the option node=, even if it was not given. */
 		EXPECT_STREQ(options, statmount_options(path));
 		ASSERT_EQ(0, stat(path, &two));
 		EXPECT_EQ(one.st_dev, two.st_dev);
@@ -163,7 +168,7 @@ TEST_F(in_pool, source)
 	}
 }
 
-/* Asked for no pool where there are several, it says which. */
+/* With several pools, a mount without node= fails, and the message lists their nodes. */
 TEST_F(in_pool, several_pools)
 {
 	char said[512] = "", want[512] = "node= is needed, there are pools on nodes ";
@@ -211,7 +216,10 @@ static const char * const mounted[] = {
 	"free", "reserved", "largest_free", "free_gigabytes", "inodes", "files",
 };
 
-/* No more and no less than is documented, a value and a newline each, to be read only. */
+/*
+ * Each pool has the documented files and no others. Each file is read-only and has one value and a
+ * newline.
+ */
 TEST_F(in_pool, sysfs_files)
 {
 	DIR *dir = opendir(sysfs_path(&self->p, ""));
@@ -252,7 +260,7 @@ static struct fsuuid2 uuid_of(const char *mnt)
 	return uuid;
 }
 
-/* What statfs() has of it: both halves in one. */
+/* Is this UUID the one whose two halves combined are the f_fsid of statfs()? */
 static bool is_fsid(const struct fsuuid2 *uuid, const struct statfs *st)
 {
 	uint64_t half[2], id;
@@ -332,7 +340,7 @@ TEST_F(in_pool, sysfs_of_its_contents)
 	ASSERT_EQ(0, fallocate(fd, 0, 0, GIB));
 	EXPECT_EQ(gigabytes - 1, sysfs_number(&self->p, "free_gigabytes"));
 	EXPECT_LE(sysfs_number(&self->p, "largest_free"), largest);
-	/* Still in use, though nobody sees it. */
+	/* The unlinked file is still in use, because it is open. */
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
 	EXPECT_EQ(st.f_files - st.f_ffree + 1, sysfs_number(&self->p, "files"));
 	EXPECT_EQ((st.f_bfree * BLOCK) - GIB, sysfs_number(&self->p, "free"));
@@ -347,7 +355,7 @@ static int remount(const struct pool *p, const char *options)
 	return syscall(SYS_mount, NULL, p->mnt, NULL, 32 /* MS_REMOUNT */, options);
 }
 
-/* Limits are those of a mount; what sysfs tells is the pool's. */
+/* sysfs shows the numbers of the pool, which do not depend on the limits of a mount. */
 TEST_F(in_pool, sysfs_has_no_limits)
 {
 	char options[64];

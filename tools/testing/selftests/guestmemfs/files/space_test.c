@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The space of files of guestmemfs: sizes, allocation, holes, a full pool, and
- * that nobody ever sees what was in a block before.
+ * The space of files of guestmemfs: sizes, allocation, holes, a full pool, and that old contents of
+ * a block are never visible.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -22,7 +22,7 @@ FIXTURE(space)
 	struct pool p;
 };
 
-/* In the smallest pool, since some tests fill it. */
+/* Uses the smallest pool, because some tests fill it. */
 FIXTURE_SETUP(space)
 {
 	int nodes[MAX_POOLS], i;
@@ -89,7 +89,7 @@ struct falloc_case {
 	off_t offset;
 	off_t len;
 	int err;
-	off_t size;		/* after it, of a file that had 3 blocks */
+	off_t size;		/* after the call, for a file of 3 blocks */
 	unsigned int blocks;
 };
 
@@ -147,7 +147,7 @@ TEST_F(space, fallocate)
 	}
 }
 
-/* Allocating what is there already changes nothing in it. */
+/* fallocate() of blocks that are allocated changes nothing in them. */
 TEST_F(space, fallocate_over_data)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -168,7 +168,7 @@ struct punch_case {
 	unsigned int freed;
 };
 
-/* In a file of five blocks, all filled. */
+/* Each case is a hole in a file of five blocks that are filled. */
 static const struct punch_case punch_cases[] = {
 	{ BLOCK,		2 * BLOCK,		1 },
 	{ 0,			5 * BLOCK,		5 },
@@ -203,7 +203,7 @@ TEST_F(space, punch)
 			TH_LOG("case %d", i);
 		EXPECT_EQ(0, memcmp(p, want, 5 * BLOCK))
 			TH_LOG("case %d", i);
-		/* The mapping has filled the holes again by now. */
+		/* Reading through the mapping has allocated the holes again. */
 		EXPECT_EQ(5 * BLOCK_SECTORS, file_sectors(fd));
 		EXPECT_EQ(5 * BLOCK, size_of(fd));
 	}
@@ -215,7 +215,7 @@ static const off_t regrow_sizes[] = {
 	2 * BLOCK - PAGE, 3 * BLOCK - 1,
 };
 
-/* What a file gets back when it grows is zero, whatever was there before. */
+/* Bytes that a file gains when it grows are zero, whatever was there before. */
 TEST_F(space, regrown_is_zero)
 {
 	int i, fd = file_make(&self->p, "file", 3 * BLOCK);
@@ -233,7 +233,7 @@ TEST_F(space, regrown_is_zero)
 		memset(want + size, 0, 3 * BLOCK - size);
 		ASSERT_EQ(0, ftruncate(fd, size));
 		EXPECT_EQ((size + BLOCK - 1) / BLOCK * BLOCK_SECTORS, file_sectors(fd));
-		/* Behind the end, on the last page, anyone may scribble. */
+		/* A process may write after the end of the file in its last page. */
 		if (page_end > size) {
 			EXPECT_EQ(0, peek(p + size));
 			memset(p + size, 0x5a, page_end - size);
@@ -247,7 +247,7 @@ TEST_F(space, regrown_is_zero)
 	}
 }
 
-/* By fallocate() behind the end, too, and in steps. */
+/* The same with blocks that fallocate() has allocated after the end of the file, in steps. */
 TEST_F(space, regrown_in_steps_is_zero)
 {
 	int fd = file_make(&self->p, "file", BLOCK);
@@ -267,7 +267,7 @@ TEST_F(space, regrown_in_steps_is_zero)
 	EXPECT_TRUE(is_zero(p + 104, 2 * BLOCK - 104));
 }
 
-/* A file as large as the pool, and then nothing more, with nothing changed. */
+/* One file fills the pool: further allocations fail and change nothing. */
 TEST_F(space, full_pool)
 {
 	uint64_t all = self->p.free_blocks;
@@ -287,7 +287,7 @@ TEST_F(space, full_pool)
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, poke(p + all * BLOCK - 1, 1));
 	EXPECT_EQ(1, peek(p + all * BLOCK - 1));
-	/* Files can be made and sized, but have no memory. */
+	/* Files can be created and resized without a free block. */
 	EXPECT_EQ(ENOSPC, ERR(fallocate(more, 0, 0, 1)));
 	EXPECT_EQ(ENOSPC, ERR(fallocate(more, FALLOC_FL_KEEP_SIZE, 5 * BLOCK, 1)));
 	EXPECT_EQ(2 * BLOCK, size_of(more));
@@ -296,12 +296,12 @@ TEST_F(space, full_pool)
 	EXPECT_EQ(FAULT(SIGBUS), peek(q));
 	EXPECT_EQ(FAULT(SIGBUS), poke(q + BLOCK, 1));
 	EXPECT_EQ(0, file_sectors(more));
-	/* A block that comes free is one that can be had. */
+	/* A block that is freed can be allocated again. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 3 * BLOCK, BLOCK));
 	EXPECT_EQ(0, poke(q + BLOCK, 1));
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * BLOCK));
 	EXPECT_EQ(FAULT(SIGBUS), peek(q));
-	/* Half of what is asked for is there: nothing is taken. */
+	/* If only a part of the blocks is free, fallocate() allocates none. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 7 * BLOCK, BLOCK));
 	EXPECT_EQ(ENOSPC, ERR(fallocate(more, 0, 0, 4 * BLOCK)));
 	EXPECT_EQ(1, pool_free_blocks(&self->p));
@@ -310,7 +310,9 @@ TEST_F(space, full_pool)
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
 }
 
-/* What was in a block before is not seen again: by either way to get blocks. */
+/*
+ * Old contents of a block are not visible, no matter whether a fault or fallocate() allocates it.
+ */
 TEST_F(space, freed_blocks_come_back_zero)
 {
 	uint64_t all = self->p.free_blocks, i;
@@ -334,7 +336,7 @@ TEST_F(space, freed_blocks_come_back_zero)
 			memset(p, 0xa5 + pass, size);
 		munmap(p, size);
 		close(fd);
-		/* Once by unlink, once by truncate. */
+		/* Free the blocks by unlink() in one pass, and by truncate() in the other. */
 		if (pass == 1)
 			ASSERT_EQ(0, truncate(pool_path(&self->p, "file"), 0));
 		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
@@ -342,7 +344,7 @@ TEST_F(space, freed_blocks_come_back_zero)
 	}
 }
 
-/* Blocks that were freed before an unmount are zeroed after the next mount. */
+/* Blocks that are freed before an unmount are zeroed after the next mount. */
 TEST_F(space, freed_and_mounted_again_is_zero)
 {
 	int pass;
@@ -361,7 +363,7 @@ TEST_F(space, freed_and_mounted_again_is_zero)
 	}
 }
 
-/* The worst that can be done to the extent table: every second block. */
+/* Every second block is punched out, which needs the most entries of the extent table. */
 TEST_F(space, fragmented)
 {
 	uint64_t all = self->p.free_blocks, i;
@@ -373,7 +375,7 @@ TEST_F(space, fragmented)
 	ASSERT_EQ(0, fallocate(one, 0, 0, all * BLOCK));
 	for (i = 0; i < all; i += 2)
 		ASSERT_EQ(0, fallocate(one, PUNCH, i * BLOCK, BLOCK));
-	/* Backwards, so that no two of its blocks are neighbours. */
+	/* Allocate backwards, so that no two blocks of the file are adjacent. */
 	for (i = all / 2; i > 0; i--)
 		ASSERT_EQ(0, fallocate(two, 0, (i - 1) * 2 * BLOCK, 1));
 	EXPECT_EQ(0, pool_free_blocks(&self->p));

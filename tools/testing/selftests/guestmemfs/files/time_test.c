@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The times of files and directories in guestmemfs: which there can be, that they are kept,
- * and what they say of use. effect_test has what each operation changes of them.
+ * The times of files and directories in guestmemfs: the range of values, that they are kept, and
+ * how access changes them. effect_test has the changes by each operation.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -17,7 +17,7 @@ static bool equal(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* Before 1970, after 2038, 2106 and 2446, and to the nanosecond. */
+/* Times before 1970 and after 2038, 2106 and 2446, with nanoseconds. */
 static const struct timespec values[] = {
 	{ 0, 0 },
 	{ 0, 1 },
@@ -81,7 +81,7 @@ static struct timespec btime(const char *path)
 	return t;
 }
 
-/* What is new has all its times from the moment it was made; that of its birth stays. */
+/* All times of a new file are the time of its creation. The birth time never changes. */
 TEST_F(in_pool, born)
 {
 	static const char * const names[] = { "file", "dir", "node", "linked" };
@@ -113,7 +113,7 @@ TEST_F(in_pool, born)
 			TH_LOG("%s", names[i]);
 		EXPECT_TRUE(equal(birth, st.st_atim));
 		EXPECT_TRUE(equal(birth, st.st_mtim));
-		/* The one that got its name later was changed by that. */
+		/* linkat() has changed the change time of the file that got its name later. */
 		if (i < 3)
 			EXPECT_TRUE(equal(birth, st.st_ctim));
 		usleep(20000);
@@ -124,7 +124,7 @@ TEST_F(in_pool, born)
 	}
 }
 
-/* A guest writes all the time, and nobody is told by its file's times. */
+/* Stores to a mapping do not change the times of the file. */
 TEST_F(in_pool, stores)
 {
 	int fd = file_make(&self->p, "file", 4 * BLOCK);
@@ -138,7 +138,7 @@ TEST_F(in_pool, stores)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, fstat(fd, &before));
 	usleep(20000);
-	/* To what is there, and to what is not, which allocates it. */
+	/* Store to allocated blocks and to holes. */
 	for (i = 0; i < 4; i++)
 		EXPECT_EQ(0, poke(p + i * BLOCK, 1));
 	EXPECT_EQ(0, msync(p, 4 * BLOCK, MS_SYNC));
@@ -158,7 +158,10 @@ TEST_F(in_pool, stores)
 struct use {
 	const char *options;
 	unsigned long flags;
-	/* Of the second one of two mappings, or listings; the times of before are old. */
+	/*
+	 * Does a second mapping, or a second listing, change the access time? The other times are
+	 * old.
+	 */
 	bool file[2];
 	bool dir[2];
 };
@@ -183,7 +186,7 @@ static void use(const struct pool *p, int fd)
 	munmap(m, BLOCK);
 }
 
-/* Mapping a file and listing a directory are what counts as access. */
+/* Mapping a file and listing a directory count as access. */
 TEST_F(in_pool, use)
 {
 	const struct timespec old[2] = { { 1, 0 }, { 2, 0 } };

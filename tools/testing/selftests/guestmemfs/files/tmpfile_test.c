@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files of guestmemfs without a name: O_TMPFILE, and linkat() that gives them one.
+ * Files of guestmemfs without a name: O_TMPFILE, and linkat(), which gives them one.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ TEST_F(in_pool, nameless)
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, poke(p + BLOCK, 3));
 	close(fd);
-	/* The mapping has it. */
+	/* The mapping keeps the file and its blocks. */
 	EXPECT_EQ(3, peek(p + BLOCK));
 	EXPECT_EQ(self->p.free_blocks - 2, pool_free_blocks(&self->p));
 	munmap(p, 2 * BLOCK);
@@ -95,7 +95,7 @@ TEST_F(in_pool, gets_a_name)
 	ASSERT_EQ(0, fstat(fd, &st));
 	EXPECT_EQ(1, st.st_nlink);
 	EXPECT_EQ(before.st_ino, st.st_ino);
-	/* It has one now, and there is no room for another one. */
+	/* The file has a name now, and hard links are not supported. */
 	EXPECT_EQ(EPERM, ERR(give_name(&self->p, fd, "second")));
 	EXPECT_EQ(ENOENT, ERR(access(pool_path(&self->p, "second"), F_OK)));
 	close(fd);
@@ -108,7 +108,7 @@ TEST_F(in_pool, gets_a_name)
 	p = map_file(again, 0, BLOCK);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_TRUE(is_filled(p, BLOCK, 4));
-	/* Like any other: gone when it is unlinked and closed. */
+	/* Like any other file, it is freed when it is unlinked and closed. */
 	EXPECT_EQ(0, unlink(pool_path(&self->p, "dir/name")));
 	munmap(p, BLOCK);
 	EXPECT_EQ(ENOENT, ERR(give_name(&self->p, again, "name")));
@@ -116,7 +116,7 @@ TEST_F(in_pool, gets_a_name)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* With O_EXCL it is never to have a name; without any descriptor it is gone. */
+/* With O_EXCL, linkat() is refused, and the last close frees the file. */
 TEST_F(in_pool, stays_nameless)
 {
 	int fd = tmpfile_make(&self->p, O_EXCL);
@@ -148,7 +148,7 @@ TEST_F(in_pool, refused)
 	if (!pid) {
 		if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
 			_exit(200);
-		/* He gets there, and may not write. */
+		/* The user can search the directory, and not write to it. */
 		if (access(path, R_OK | X_OK))
 			_exit(201);
 		_exit(ERR(open(path, O_TMPFILE | O_RDWR, 0600)));
