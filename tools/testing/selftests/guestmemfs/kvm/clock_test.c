@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The page of a guest's paravirtual clock: KVM writes it through a kernel mapping of its own,
- * which must go with the page, or the kernel has a mapping of the next guest's memory.
+ * The page of a guest's paravirtual clock. KVM writes to it through a kernel mapping of its own,
+ * which must be removed when the page leaves the file: otherwise the kernel would keep a mapping of
+ * memory that another guest may get.
  */
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -17,7 +18,9 @@
 
 #define RACE_SECONDS	6
 
-/* Neither the first page of a block, which the filesystem maps when it zeroes it, nor the last. */
+/*
+ * Use neither the first page of a block, which the filesystem maps to zero the block, nor the last.
+ */
 #define CLOCK_OFFSET	(3 * PAGE)
 
 /* See struct pvclock_vcpu_time_info. */
@@ -31,13 +34,13 @@ struct guest_clock {
 	uint8_t flags[3];
 };
 
-/* The guest's address of its clock, or 0 to turn it off. */
+/* Sets the guest physical address of the clock. 0 disables the clock. */
 static int set_clock(const struct vcpu *c, uint64_t gpa)
 {
 	return vcpu_set_msr(c, MSR_KVM_SYSTEM_TIME_NEW, gpa ? gpa | 1 : 0);
 }
 
-/* KVM writes the clock before the guest runs. The guest does not touch the file. */
+/* Makes KVM write the clock, before the guest runs. The guest itself does not access the file. */
 static bool tick(struct vcpu *c)
 {
 	return !set_clock(c, RAM_GPA + CLOCK_OFFSET) && guest_load(c, VMM_LOW_GPA) >= 0;
@@ -48,14 +51,14 @@ static bool is_clock(const char *p)
 	struct guest_clock c;
 
 	memcpy(&c, p, sizeof(c));
-	/* The time itself may be 0. */
+	/* Do not check the time, which may be 0. */
 	if (c.version && !(c.version & 1) && c.mul)
 		return true;
 	printf("# version %u, mul %u\n", c.version, c.mul);
 	return false;
 }
 
-/* Of the file's first block, or 0. */
+/* Returns the physical address of the file's first block, or 0. */
 static uint64_t frame(int fd)
 {
 	struct {
@@ -70,7 +73,10 @@ static uint64_t frame(int fd)
 	return f.extent.fe_physical;
 }
 
-/* How many pages of a block the kernel has mapped, but for its first one; -1 if nobody tells. */
+/*
+ * Returns how many pages of a block the kernel has mapped, without its first page, or -1 if
+ * /proc/vmallocinfo cannot be read.
+ */
 static int mapped(uint64_t block)
 {
 	FILE *f = fopen("/proc/vmallocinfo", "r");
@@ -98,12 +104,12 @@ static int mapped(uint64_t block)
 	EXPECT_TRUE(is_clock(self->ram + CLOCK_OFFSET));			\
 	_frame = frame(self->fd);						\
 	ASSERT_NE(0, _frame);							\
-	/* Or it could not be seen to go. */					\
+	/* The removal of the mapping is checked later. */			\
 	ASSERT_EQ(1, mapped(_frame));						\
 	_frame;									\
 })
 
-/* The block may be another guest's then. */
+/* A punched block may belong to another guest afterwards. */
 TEST_F(ram, punched)
 {
 	uint64_t block = START_CLOCK();
@@ -111,7 +117,7 @@ TEST_F(ram, punched)
 	ASSERT_EQ(0, fallocate(self->fd, PUNCH, 0, BLOCK));
 	EXPECT_EQ(0, mapped(block));
 	EXPECT_TRUE(is_zero(self->ram, BLOCK));
-	/* It goes on in the block that is there now, as often as one likes. */
+	/* The clock works in the block that is allocated next, any number of times. */
 	for (int i = 0; i < 3; i++) {
 		ASSERT_TRUE(tick(&self->cpu));
 		EXPECT_TRUE(is_clock(self->ram + CLOCK_OFFSET));
@@ -120,13 +126,13 @@ TEST_F(ram, punched)
 		ASSERT_EQ(0, fallocate(self->fd, PUNCH, 0, BLOCK));
 		EXPECT_EQ(0, mapped(block));
 	}
-	/* Without its page KVM leaves the clock alone, and the guest runs. */
+	/* If the page cannot be allocated, KVM does not update the clock, and the guest runs. */
 	ASSERT_EQ(0, ftruncate(self->fd, 0));
 	EXPECT_TRUE(guest_load(&self->cpu, VMM_LOW_GPA) >= 0);
 	EXPECT_EQ(0, mapped(block));
 }
 
-/* What else makes an end of it, and does not take the block. */
+/* Other events that end the kernel mapping, and do not free the block. */
 TEST_F(ram, unmapped)
 {
 	uint64_t block = START_CLOCK();
@@ -135,7 +141,7 @@ TEST_F(ram, unmapped)
 	EXPECT_EQ(0, mapped(block));
 	ASSERT_TRUE(tick(&self->cpu));
 	EXPECT_EQ(1, mapped(block));
-	/* To another page of the same block, and of another one. */
+	/* Move the clock to another page of the same block, then to another block. */
 	ASSERT_EQ(0, set_clock(&self->cpu, RAM_GPA + 5 * PAGE));
 	EXPECT_EQ(1, mapped(block));
 	ASSERT_EQ(0, set_clock(&self->cpu, RAM_GPA + BLOCK + CLOCK_OFFSET));
@@ -143,7 +149,7 @@ TEST_F(ram, unmapped)
 	ASSERT_EQ(0, set_clock(&self->cpu, VMM_LOW_GPA));
 	ASSERT_TRUE(tick(&self->cpu));
 	EXPECT_EQ(1, mapped(block));
-	/* Nothing of the clock's page is in the part that goes. */
+	/* The unmapped part does not contain the page of the clock. */
 	ASSERT_EQ(0, munmap(self->ram + BLOCK, BLOCK));
 	EXPECT_EQ(1, mapped(block));
 	ASSERT_EQ(0, munmap(self->ram, BLOCK));
@@ -151,16 +157,16 @@ TEST_F(ram, unmapped)
 	EXPECT_NE(0, frame(self->fd));
 }
 
-/* A private page is the guest's alone. */
+/* KVM cannot access a private page. */
 TEST_F(ram, converted)
 {
 	uint64_t block;
 
-	/* By address there is nothing to convert. */
+	/* A slot by address has no pages to convert. */
 	if (!variant->descriptor)
 		return;
 	block = START_CLOCK();
-	/* Another page first. */
+	/* Converting another page does not affect the clock. */
 	ASSERT_EQ(0, gmem_convert(self->gmem, CLOCK_OFFSET + PAGE, PAGE, GMEM_PRIVATE));
 	ASSERT_TRUE(tick(&self->cpu));
 	EXPECT_EQ(1, mapped(block));
@@ -175,20 +181,23 @@ TEST_F(ram, converted)
 	EXPECT_TRUE(is_clock(self->ram + CLOCK_OFFSET));
 }
 
-/* A process like a thread, but that its address space is its own: descriptors stay when it ends. */
+/*
+ * Forks a child with its own address space, but with the descriptors of the parent, which stay open
+ * when the child ends.
+ */
 static pid_t fork_with_files(void)
 {
 	return syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
-/* A virtual machine whose process is dead, and whose descriptors are not closed. */
+/* The process of a virtual machine has ended, while its descriptors are open. */
 TEST_F(ram, orphaned)
 {
 	struct { uint64_t block; int fd; bool good; } *shared;
 	int status;
 	pid_t pid;
 
-	/* KVM finds the page by address in either case. */
+	/* KVM looks up the page by address in both variants, so one of them is enough. */
 	if (variant->descriptor)
 		return;
 	shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -224,7 +233,7 @@ static void *keep_ticking(void *arg)
 {
 	(void)arg;
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		/* Without its page KVM says nothing, or that there is none. */
+		/* Without its page, KVM ignores the clock or reports an error. */
 		set_clock(racing, RAM_GPA + CLOCK_OFFSET);
 		if (guest_load(racing, VMM_LOW_GPA) < 0)
 			break;
@@ -233,7 +242,7 @@ static void *keep_ticking(void *arg)
 	return NULL;
 }
 
-/* Refreshes of the clock's mapping against what takes the page away, for good each time. */
+/* The kernel mapping is refreshed while the page is removed from the file. */
 TEST_F(ram, raced)
 {
 	time_t end = time(NULL) + RACE_SECONDS;
@@ -251,7 +260,7 @@ TEST_F(ram, raced)
 		if (!block)
 			block = poke(self->ram, 1) ? 0 : frame(self->fd);
 		found += mapped(block) == 1;
-		/* There is no page at the clock's address until the file grows again. */
+		/* The clock has no page until the file grows again. */
 		ASSERT_EQ(0, ftruncate(self->fd, 0));
 		left += mapped(block) != 0;
 		rounds++;

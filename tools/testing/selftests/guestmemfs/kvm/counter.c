@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest that outlives the kernel below it: counts in a file of guestmemfs, is saved, and
- * goes on from there in another virtual machine, after a kexec if need be.
+ * A guest that counts in a file of guestmemfs, is saved, and continues in another virtual machine,
+ * possibly after a kexec.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -12,7 +12,10 @@
 
 #include "counter.h"
 
-/* The file: a word with the rounds, the words that are counted in, and then one a page. */
+/*
+ * The file has a word with the number of rounds, then the words that are counted, then one word in
+ * each page.
+ */
 #define COUNTED		(8 * MIB)
 #define COUNTED_WORDS	((COUNTED - PAGE) / 8)
 #define SPARSE_VALUE	0x5eed0001
@@ -20,7 +23,7 @@
 #define SAVED_MAGIC	0x6d766d656d67ULL
 
 /**
- * struct saved - a guest that is not running
+ * struct saved - a guest that was saved
  * @magic: SAVED_MAGIC
  * @type: KVM_X86_*_VM
  * @size: bytes of its file
@@ -42,7 +45,7 @@ static const char * const ends[] = {
 	[VCPU_ASTRAY]	= "went astray",
 };
 
-/* protected or ordinary. */
+/* Returns the type of virtual machine by its name: protected or ordinary. */
 uint64_t counter_type(const char *name)
 {
 	if (!strcmp(name, "ordinary"))
@@ -52,7 +55,7 @@ uint64_t counter_type(const char *name)
 	return KVM_X86_SW_PROTECTED_VM;
 }
 
-/* A virtual machine without a file yet. */
+/* Makes a virtual machine without a file. */
 void counter_make(struct counter *c, uint64_t type)
 {
 	*c = (struct counter) { .type = type };
@@ -60,7 +63,9 @@ void counter_make(struct counter *c, uint64_t type)
 		err(1, "a virtual machine of type %lu", type);
 }
 
-/* The first bytes of a descriptor's file are its memory. -1 and errno on failure. */
+/*
+ * Binds the first bytes of the descriptor's file as guest memory. Returns -1 and errno on failure.
+ */
 int counter_bind(struct counter *c, int gmem, uint64_t size)
 {
 	if (size < COUNTER_MIN_SIZE || size % PAGE || COUNTER_GPA + size > VMM_LIMIT)
@@ -71,7 +76,7 @@ int counter_bind(struct counter *c, int gmem, uint64_t size)
 	return 0;
 }
 
-/* All of the file behind the part that is counted in, by its pages. */
+/* Runs a command on one word in each page after the part that is counted. */
 static void counter_sparse(struct counter *c, enum guest_command command)
 {
 	const struct guest_job job = {
@@ -87,7 +92,7 @@ static void counter_sparse(struct counter *c, enum guest_command command)
 		errx(1, "the guest %s in its pattern", ends[end]);
 }
 
-/* From nothing, in a file of zeroes. */
+/* Starts a count in a file that is all zeroes. */
 void counter_begin(struct counter *c)
 {
 	struct guest_job job = {
@@ -123,7 +128,7 @@ uint64_t counter_rounds(const struct counter *c)
 	return regs.rbx;
 }
 
-/* Lets the guest run until it has made so many rounds, and stops it anywhere. */
+/* Runs the guest until it has counted this many rounds, and stops it at any instruction. */
 void counter_run(struct counter *c, uint64_t rounds)
 {
 	pthread_t thread;
@@ -141,7 +146,7 @@ void counter_run(struct counter *c, uint64_t rounds)
 	} while (counter_rounds(c) < rounds);
 }
 
-/* Its CPU, not its memory. */
+/* Saves the CPU of the guest. Its memory stays in the file. */
 void counter_save(const struct counter *c, const char *path)
 {
 	struct saved saved = { .magic = SAVED_MAGIC, .type = c->type, .size = c->size };
@@ -176,7 +181,7 @@ uint64_t counter_saved_type(const char *path)
 	return saved.type;
 }
 
-/* In another virtual machine, with the same file; looks at all of it before. */
+/* Continues the guest in a new virtual machine with the same file, after a check of the file. */
 void counter_resume(struct counter *c, const char *path)
 {
 	struct saved saved;

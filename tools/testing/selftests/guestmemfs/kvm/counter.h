@@ -9,9 +9,9 @@
 #include "vmm.h"
 
 /*
- * A guest that counts in a file of guestmemfs, can be stopped anywhere, and be saved and go on
- * in another virtual machine. Where nothing is returned, the program ends if it fails, and
- * says why.
+ * A guest that counts in a file of guestmemfs. It can be stopped at any instruction, saved, and
+ * continued in another virtual machine. Functions that return nothing end the program with a
+ * message if they fail.
  */
 
 #define COUNTER_SLOT		1
@@ -24,7 +24,7 @@
  * @size: bytes of the file
  * @vmm: the virtual machine
  * @cpu: its CPU
- * @end: why it does not run
+ * @end: why it has stopped running
  */
 struct counter {
 	uint64_t type;

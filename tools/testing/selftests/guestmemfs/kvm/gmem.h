@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-/* The ioctls of guestmemfs, as calls: -1 and errno on failure. */
+/* Wrappers of the guestmemfs ioctls, which return -1 and errno on failure. */
 
 #define GMEM_PRIVATE	GUESTMEMFS_ATTRIBUTE_PRIVATE
 #define GMEM_SHARED	0
@@ -23,7 +23,7 @@ static inline int gmem_create(int fd, int vm, uint32_t flags)
 	return ioctl(fd, GUESTMEMFS_IOC_CREATE_GMEM, &arg);
 }
 
-/* To GMEM_PRIVATE or GMEM_SHARED. */
+/* Converts a range to GMEM_PRIVATE or GMEM_SHARED. */
 static inline int gmem_convert(int fd, uint64_t offset, uint64_t len, uint64_t attributes)
 {
 	struct guestmemfs_set_attributes arg = {
@@ -45,7 +45,7 @@ static inline int gmem_get_state(int fd, uint64_t offset, struct guestmemfs_get_
 	return ioctl(fd, GUESTMEMFS_IOC_GET_STATE, s);
 }
 
-/* GUESTMEMFS_STATE_* of an offset, or minus the errno. */
+/* Returns GUESTMEMFS_STATE_* of an offset, or a negative errno. */
 static inline int64_t gmem_state(int fd, uint64_t offset)
 {
 	struct guestmemfs_get_state s;
@@ -53,7 +53,7 @@ static inline int64_t gmem_state(int fd, uint64_t offset)
 	return gmem_get_state(fd, offset, &s) ? -errno : (int64_t)s.state;
 }
 
-/* How large an entry can map it, as log2 of pages, or minus the errno. */
+/* Returns the order of the largest entry that can map an offset, or a negative errno. */
 static inline int gmem_order(int fd, uint64_t offset)
 {
 	struct guestmemfs_get_state s;

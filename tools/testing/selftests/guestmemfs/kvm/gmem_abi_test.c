@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls as an interface: values that are KVM's own, layouts, and what is left of a call
- * whose answer cannot be written.
+ * The ABI of the ioctls: values that are the same as KVM's, layouts of structures, and the result
+ * of a call that cannot write its answer.
  */
 #include <stddef.h>
 
 #include "gmem_fixture.h"
 
-/* A VMM that knows KVM's guest_memfd passes the flags and attributes that it has. */
+/* VMMs for KVM's guest_memfd can pass the same flags and attributes. */
 TEST_F(gmem, values_of_kvm)
 {
 	EXPECT_EQ(GUEST_MEMFD_FLAG_MMAP, GUESTMEMFS_GMEM_MMAP);
@@ -15,7 +15,7 @@ TEST_F(gmem, values_of_kvm)
 	EXPECT_EQ(KVM_MEMORY_ATTRIBUTE_PRIVATE, GUESTMEMFS_ATTRIBUTE_PRIVATE);
 }
 
-/* And gets what they mean to KVM. */
+/* The flags have the same meaning as in KVM. */
 TEST_F(gmem, flags_of_kvm)
 {
 	static const struct {
@@ -52,7 +52,7 @@ TEST_F(gmem, flags_of_kvm)
 	}
 }
 
-/* Word by word, which is the same for programs of 32 bits. */
+/* Checks the layouts word by word; they are the same for 32-bit programs. */
 TEST_F(gmem, layouts)
 {
 	const struct guestmemfs_create_gmem create = {
@@ -81,14 +81,14 @@ TEST_F(gmem, layouts)
 	EXPECT_EQ(0xc028b902, GUESTMEMFS_IOC_GET_STATE);
 }
 
-/* EFAULT means that nothing has happened: a VMM would do it again, or give up the guest. */
+/* If a conversion fails with EFAULT, nothing was converted: a VMM would repeat it or give up. */
 TEST_F(gmem, answer_that_cannot_be_written)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
 	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
-	/* In the second variant all is in memory that can be written but the answer itself. */
+	/* In the second variant, all of the argument but the answer is in writable memory. */
 	const size_t places[] = {
 		PAGE, PAGE - offsetof(struct guestmemfs_set_attributes, error_offset),
 	};
@@ -107,7 +107,7 @@ TEST_F(gmem, answer_that_cannot_be_written)
 		EXPECT_EQ(EFAULT, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
 		EXPECT_EQ(variant->state, gmem_state(gmem, PAGE));
 		EXPECT_EQ(variant->state, gmem_state(gmem, BLOCK));
-		/* What is wrong with the argument is told first. */
+		/* Errors of the argument are reported before EFAULT. */
 		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
 		arg->length = 0;
 		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));

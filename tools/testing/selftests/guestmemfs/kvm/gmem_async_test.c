@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A software-protected guest with memory of KVM's own guest_memfd, whose shared part has to be
- * paged in, while the page is converted to and fro: what KVM knows of a fault when it begins
- * need not be so any more when it pages in. KVM warns when it gets that wrong.
+ * A software-protected guest has memory of KVM's own guest_memfd. A page is converted between
+ * private and shared, while its shared memory must be paged in: the state of the page at the start
+ * of an asynchronous page fault may differ from the state when KVM completes the fault. KVM warns
+ * if it confuses the two.
  */
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -26,7 +27,7 @@ static bool stopped(void)
 	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
 }
 
-/* The shared memory comes from here, late. */
+/* Serves the page faults of the shared memory by userfaultfd, with a delay. */
 static void *page_in(void *arg)
 {
 	bool *done = arg;
@@ -46,7 +47,10 @@ static void *page_in(void *arg)
 	return NULL;
 }
 
-/* Reads the same word for ever; that it may be interrupted is what lets KVM page in meanwhile. */
+/*
+ * Reads the same word again and again. The guest can receive interrupts, which is what makes KVM
+ * page in asynchronously.
+ */
 static void *run_guest(void *arg)
 {
 	while (!stopped()) {
@@ -101,7 +105,7 @@ static int start_guest(void)
 	};
 	struct kvm_regs regs;
 
-	/* Before there are CPUs. */
+	/* The interrupt controller must exist before the first CPU. */
 	if (ioctl(vmm.vm, KVM_CREATE_IRQCHIP) || vcpu_make(&vmm, &cpu, 0) ||
 	    guest_start(&cpu, &job) || ioctl(cpu.fd, KVM_GET_REGS, &regs))
 		return -1;
@@ -155,7 +159,7 @@ TEST(paging_in_beside_conversions)
 	ASSERT_EQ(0, pthread_join(guest, NULL));
 	vcpu_close(&cpu);
 	vmm_close(&vmm);
-	/* Whoever pages in is through when the machine is gone. */
+	/* Stop the pager after the end of the machine, which may still wait for a page. */
 	__atomic_store_n(&done, true, __ATOMIC_RELAXED);
 	ASSERT_EQ(0, pthread_join(pager, NULL));
 	TH_LOG("paged in %lu times", paged_in);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Virtual machines that die in the middle of it all: the process of one is killed while its
- * guest runs, and another process converts and punches the file that is its memory. Whoever
- * changes the file must not look for page tables that are not there any more, and what the
- * dead have had comes back.
+ * The process of a virtual machine is killed while its guest runs, and another process converts and
+ * punches the file with its memory. The conversions and punches must not access page tables that
+ * were freed, and the blocks of killed machines must become free.
  */
 #include <sys/wait.h>
 
@@ -13,10 +12,10 @@
 #define SIZE		(NR_BLOCKS * BLOCK)
 #define BLOCK_PAGES	512U
 #define NR_PAGES	(NR_BLOCKS * BLOCK_PAGES)
-/* Each slot is a binding of its own, so that it takes a while until all have gone. */
+/* Each slot is a binding of its own, so that unbinding all of them takes a while. */
 #define SLOT_SIZE	BLOCK
 #define NR_SLOTS	(SIZE / SLOT_SIZE)
-/* Fewer deaths than this have tested nothing, however slow the machine is. */
+/* With fewer deaths than this, the test has tested nothing, even on a slow machine. */
 #define MIN_DEATHS	10
 
 static int ram, gmem;
@@ -29,7 +28,7 @@ static bool stopped(void)
 	return __atomic_load_n(&stop, __ATOMIC_RELAXED);
 }
 
-/* Pages that may be all of the file. Returns the errno. */
+/* Converts some pages, up to all of the file. Returns an errno. */
 static int convert_some(unsigned int *state)
 {
 	unsigned int first = next_random(state) % NR_PAGES;
@@ -76,7 +75,10 @@ static bool bind_all(const struct vmm *v, int own)
 	return true;
 }
 
-/* The one that is killed: says by @ready when its guest has memory, and never ends. */
+/*
+ * The process that is killed: it writes to @ready when its guest has accessed memory, and never
+ * returns.
+ */
 static void victim(unsigned long type, uint32_t flags, int ready)
 {
 	unsigned int state = 88172645U + getpid();
@@ -90,7 +92,7 @@ static void victim(unsigned long type, uint32_t flags, int ready)
 	if (own < 0 || !bind_all(&v, own))
 		_exit(2);
 	for (i = 0; ; i++) {
-		/* What it cannot have at the moment does not matter. */
+		/* Ignore memory that the guest cannot access at the moment. */
 		if (guest_store(&cpu, FILE_GPA + next_random(&state) % NR_PAGES * PAGE, i) ==
 		    VCPU_ASTRAY)
 			_exit(3);
@@ -99,7 +101,7 @@ static void victim(unsigned long type, uint32_t flags, int ready)
 	}
 }
 
-/* Returns the signal that it has died of, or minus its exit status. */
+/* Returns the signal that has killed the child, or its negative exit status. */
 static int life_and_death(unsigned long type, uint32_t flags, unsigned int *state)
 {
 	int ends[2], status;
@@ -112,7 +114,7 @@ static int life_and_death(unsigned long type, uint32_t flags, unsigned int *stat
 	if (!child)
 		victim(type, flags, ends[1]);
 	close(ends[1]);
-	/* Nothing to read if it comes to its end by itself. */
+	/* The pipe is closed without a byte if the child has exited by itself. */
 	if (child > 0 && read(ends[0], &byte, 1) == 1) {
 		usleep(next_random(state) % 5000);
 		kill(child, SIGKILL);
@@ -155,11 +157,11 @@ TEST_F(gmem, killed_while_its_memory_changes)
 	}
 	TH_LOG("%d deaths, %lu conversions, %lu holes", deaths, changes[0], changes[1]);
 	EXPECT_EQ(0, wrong);
-	/* None of the dead has anything of it. */
+	/* The killed machines have left no block allocated. */
 	ASSERT_EQ(0, fallocate(ram, PUNCH, 0, SIZE));
 	EXPECT_EQ(0, file_sectors(ram));
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
-	/* And the living go on. */
+	/* The machine of the fixture still works. */
 	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, SIZE, gmem, 0));
 	ASSERT_EQ(0, gmem_convert(gmem, 0, SIZE, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + SIZE - 8, 7));

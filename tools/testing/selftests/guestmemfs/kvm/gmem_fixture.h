@@ -31,7 +31,7 @@
 #define FILE_SLOT	1
 #define FILE_GPA	(4 * GIB)
 
-/* A pool, and a virtual machine with one CPU. */
+/* A pool and a virtual machine with one CPU, for tests of memory by descriptor. */
 FIXTURE(gmem)
 {
 	int nr;
@@ -41,18 +41,18 @@ FIXTURE(gmem)
 };
 
 /*
- * In an ordinary virtual machine a file is shared at first, and the guest cannot reach
- * what is private; in a protected one it is private at first, and the guest can reach
- * both.
+ * With an ordinary virtual machine, the file is shared at first, and its guest cannot access
+ * private memory. With a protected one, the file is private at first, and its guest can access both
+ * kinds.
  */
 FIXTURE_VARIANT(gmem)
 {
 	unsigned long type;
 	bool protected;
 	uint32_t flags;		/* of descriptors */
-	uint64_t first;		/* what gmem_convert() would make of what is so at first */
-	uint64_t other;		/* and of what is not */
-	uint64_t state;		/* what GET_STATE says of it */
+	uint64_t first;		/* attribute of all pages at first */
+	uint64_t other;		/* the opposite attribute */
+	uint64_t state;		/* first state in GET_STATE */
 };
 
 FIXTURE_VARIANT_ADD(gmem, ordinary)
@@ -94,7 +94,7 @@ FIXTURE_TEARDOWN_PARENT(gmem)
 		EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-/* A file, its descriptor, and a slot for all of it. */
+/* Makes a file, a descriptor, and a slot for the whole file. */
 static inline int ram_make(const struct pool *p, const struct vmm *v, uint32_t flags,
 			   size_t size, int *gmem)
 {
@@ -106,7 +106,7 @@ static inline int ram_make(const struct pool *p, const struct vmm *v, uint32_t f
 	return fd;
 }
 
-/* AMD's way of virtual machines, or Intel's? */
+/* Does the CPU have AMD's virtualization (SVM) and not Intel's? */
 static inline bool has_svm(void)
 {
 	FILE *f = fopen("/proc/cpuinfo", "r");
@@ -120,7 +120,7 @@ static inline bool has_svm(void)
 	return found;
 }
 
-/* Does the processor walk tables of the host's for a guest, or does KVM shadow the guest's own? */
+/* Does the CPU use two-dimensional paging, so that KVM does not shadow the guest's page tables? */
 static inline bool has_tdp(void)
 {
 	FILE *f = fopen(has_svm() ? "/sys/module/kvm_amd/parameters/npt" :
@@ -132,21 +132,21 @@ static inline bool has_tdp(void)
 	return c == 'Y' || c == '1';
 }
 
-/* For how long races go on: GMEM_RACE_SECONDS in the environment. 0 if that is no such number. */
+/* Returns how long a race runs: GMEM_RACE_SECONDS of the environment, 0 if it is not valid. */
 static inline unsigned int race_seconds(void)
 {
 	const char *text = getenv("GMEM_RACE_SECONDS");
 	char *end = "";
 	long n = text ? strtol(text, &end, 10) : 8;
 
-	/* The time limit of a test is 300. */
+	/* The time limit of a test is 300 seconds. */
 	if (n > 0 && n <= 240 && !*end)
 		return n;
 	printf("# GMEM_RACE_SECONDS=%s: not a number from 1 to 240\n", text);
 	return 0;
 }
 
-/* Of a clock that nobody sets. */
+/* Returns the monotonic time, which no other program can set. */
 static inline time_t seconds(void)
 {
 	struct timespec t;
@@ -155,7 +155,7 @@ static inline time_t seconds(void)
 	return t.tv_sec;
 }
 
-/* xorshift: the same for everybody. */
+/* xorshift, so that the sequence does not depend on the C library. */
 static inline unsigned int next_random(unsigned int *state)
 {
 	*state ^= *state << 13;
@@ -165,8 +165,8 @@ static inline unsigned int next_random(unsigned int *state)
 }
 
 /*
- * Those of the file, beside the small ones of program and page tables, which all
- * are there after any command.
+ * Counts the entries of the second stage that map the file. The entries of the pages with program
+ * and page tables are subtracted; they all exist after any command.
  */
 #define EXPECT_ENTRIES(gigabytes, blocks, pages, what) do {			\
 	const struct vmm *_v = &self->vmm;					\

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What guest and host see of a file whose parts are private and shared, and how
- * large the entries are that map it for the guest.
+ * What guest and host can access in a file with private and shared parts, and the sizes of the
+ * guest's second-stage entries.
  */
 #include <sys/mount.h>
 #include <sys/statfs.h>
 
 #include "gmem_fixture.h"
 
-/* The guest met memory that it cannot have, where it asked for shared memory. */
+/*
+ * The guest has accessed private memory as shared, and KVM_RUN has ended with
+ * KVM_EXIT_MEMORY_FAULT.
+ */
 #define EXPECT_MEMORY_FAULT(end, offset) do {					\
 	enum vcpu_end _end = end;						\
 	const struct kvm_run *_run = self->cpu.run;				\
@@ -19,7 +22,7 @@
 	EXPECT_EQ(0, _run->memory_fault.flags);					\
 } while (0)
 
-/* Every block but one, by its first word. */
+/* Reads the first word of every block but one. */
 static enum vcpu_end touch_blocks_but(struct vcpu *cpu, unsigned int but)
 {
 	enum vcpu_end end = guest_touch(cpu, FILE_GPA, but, BLOCK);
@@ -28,7 +31,7 @@ static enum vcpu_end touch_blocks_but(struct vcpu *cpu, unsigned int but)
 	return end ?: guest_touch(cpu, FILE_GPA + after * BLOCK, GIB / BLOCK - after, BLOCK);
 }
 
-/* One entry for a gigabyte of one kind, and small ones only where kinds meet. */
+/* A gigabyte of one kind has one entry, and small entries only in a block of both kinds. */
 TEST_F(gmem, gigabyte)
 {
 	const uint64_t mixed = 100 * BLOCK, page = mixed + 7 * PAGE;
@@ -42,7 +45,7 @@ TEST_F(gmem, gigabyte)
 	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
 	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + page, 2));
 	EXPECT_ENTRIES(1, 0, 0, "1 GiB, written to");
-	/* Nobody goes on as if it were one, not even until the next fault. */
+	/* A conversion removes the large entry at once, and not only with the next fault. */
 	ASSERT_EQ(0, gmem_convert(gmem, page, PAGE, variant->other));
 	EXPECT_ENTRIES(0, 0, 0, "when a page of it was converted");
 	EXPECT_EQ(ORDER_4K, gmem_order(gmem, page));
@@ -60,25 +63,34 @@ TEST_F(gmem, gigabyte)
 		EXPECT_MEMORY_FAULT(guest_touch(&self->cpu, FILE_GPA + page, 1, 0), page);
 		EXPECT_ENTRIES(0, 511, 7, "but not the page itself");
 	}
-	/* All of its block is of the other kind: that is a block again. */
+	/* The whole block is of the other kind, so one entry maps it. */
 	ASSERT_EQ(0, gmem_convert(gmem, mixed, BLOCK, variant->other));
 	EXPECT_EQ(ORDER_2M, gmem_order(gmem, page));
 	if (variant->protected) {
 		EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, GIB / BLOCK, BLOCK));
 		EXPECT_ENTRIES(0, 512, 0, "511 of one kind, and one of the other");
 	}
-	/* All of one kind again, by pieces, and nobody has asked for one entry. */
+	/*
+	 * After conversions back in two steps, an entry of 1 GiB fits again without any further
+	 * call.
+	 */
 	ASSERT_EQ(0, gmem_convert(gmem, mixed, BLOCK / 2, variant->first));
 	ASSERT_EQ(0, gmem_convert(gmem, mixed + BLOCK / 2, BLOCK / 2, variant->first));
 	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
-	/* By a fault in what came last: what else is mapped stays as it is until then. */
+	/*
+	 * Only a fault in the block that was converted makes the large entry. Until then, the other
+	 * entries stay.
+	 */
 	EXPECT_EQ(1, guest_load(&self->cpu, FILE_GPA + GIB - 8));
 	EXPECT_ENTRIES(0, 511, 0, "converted back");
 	EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + page));
 	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA + mixed + BLOCK - 8, 1, 0));
-	/* Shadowing keeps the table in whose place the entry is, for when it is needed again. */
+	/*
+	 * With shadow paging, KVM keeps the page table that the large entry replaces, for later
+	 * use.
+	 */
 	EXPECT_ENTRIES(1, has_tdp() ? 0 : 511, 0, "and touched");
-	/* All of the other kind is one, too. */
+	/* A gigabyte of the other kind has one entry, too. */
 	ASSERT_EQ(0, gmem_convert(gmem, 0, GIB, variant->other));
 	EXPECT_EQ(ORDER_1G, gmem_order(gmem, page));
 	if (variant->protected) {
@@ -88,7 +100,7 @@ TEST_F(gmem, gigabyte)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* A truncation of what was in the way makes one of the rest as a conversion does. */
+/* Punching out a mixed part allows larger entries, like a conversion. */
 TEST_F(gmem, punched)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
@@ -102,12 +114,15 @@ TEST_F(gmem, punched)
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(variant->state, gmem_state(fd, 0));
 	EXPECT_EQ(variant->state | ALLOCATED, gmem_state(fd, BLOCK));
-	/* It comes back as what it was, and zero. */
+	/* The block is allocated again with the same kind, and is zero. */
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA));
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK - 8));
 	EXPECT_ENTRIES(0, 2, 0, "and touched");
 	EXPECT_EQ(variant->state | ALLOCATED, gmem_state(fd, 0));
-	/* Less than a block is zeroed, and stays. By the descriptor this time. */
+	/*
+	 * A hole smaller than a block zeroes it and frees nothing. Punch by the descriptor this
+	 * time.
+	 */
 	ASSERT_EQ(0, fallocate(gmem, PUNCH, BLOCK + PAGE, PAGE));
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK + PAGE));
@@ -116,7 +131,7 @@ TEST_F(gmem, punched)
 		  guest_load(cpu, FILE_GPA + BLOCK + PAGE - 8));
 	EXPECT_EQ((1L << 40) + 1 + (BLOCK + 2 * PAGE) / 8,
 		  guest_load(cpu, FILE_GPA + BLOCK + 2 * PAGE));
-	/* Each page of a block of both kinds keeps its own. */
+	/* In a mixed block, each page keeps its kind. */
 	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, variant->other));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
 	EXPECT_EQ(0, file_sectors(fd));
@@ -126,8 +141,9 @@ TEST_F(gmem, punched)
 }
 
 /*
- * What frees no block takes nothing from the guest, and the bytes are zero. What is private is
- * taken out all the same, since it has to be reclaimed before the host writes to it.
+ * A hole that frees no block removes no entry of shared memory, and zeroes the bytes. It removes
+ * the entries of private memory, which must be made inaccessible to the guest before the host
+ * writes to it.
  */
 TEST_F(gmem, parts_of_a_gigabyte)
 {
@@ -160,7 +176,7 @@ TEST_F(gmem, parts_of_a_gigabyte)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* In place: what one of them has written, the other one finds. */
+/* Conversions are in place: guest and host find what the other one has written. */
 TEST_F(gmem, contents)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
@@ -185,7 +201,7 @@ TEST_F(gmem, contents)
 			ASSERT_EQ(0, gmem_convert(gmem, at[i], PAGE, GMEM_SHARED));
 		EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + at[i], PAGE, 20 + i));
 	}
-	/* And all of it at once. */
+	/* Convert the whole file at once. */
 	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
 	for (i = 0; i < ARRAY_SIZE(at); i++)
 		EXPECT_TRUE(is_filled(p + at[i], PAGE, 20 + i));
@@ -195,7 +211,7 @@ TEST_F(gmem, contents)
 	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, 2 * BLOCK, 30));
 	EXPECT_TRUE(is_filled(p, 2 * BLOCK, 30));
-	/* None of the entries that the part has is left to guest or host, be there several. */
+	/* A conversion that overlaps two blocks removes the entries of both from guest and host. */
 	EXPECT_ENTRIES(0, 2, 0, "two blocks");
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK / 2, BLOCK, GMEM_PRIVATE));
 	EXPECT_ENTRIES(0, 0, 0, "the second half of one and the first of the other converted");
@@ -204,7 +220,7 @@ TEST_F(gmem, contents)
 	EXPECT_TRUE(is_filled(p, BLOCK / 2, 30));
 }
 
-/* An access that does not match ends KVM_RUN; when it matches it is made. */
+/* An access of the wrong kind ends KVM_RUN. After a conversion, vcpu_go() repeats the access. */
 TEST_F(gmem, mismatch)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
@@ -228,14 +244,14 @@ TEST_F(gmem, mismatch)
 	EXPECT_MEMORY_FAULT(vcpu_go(cpu), BLOCK + PAGE);
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
-	/* What was mapped when it became private is not mapped any more. */
+	/* The conversion has removed the guest's entry. */
 	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, GMEM_PRIVATE));
 	EXPECT_MEMORY_FAULT(guest_store(cpu, FILE_GPA + PAGE, 7), PAGE);
 	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
 	EXPECT_EQ(7, guest_load(cpu, FILE_GPA + PAGE));
 	EXPECT_EQ(7, peek(p + PAGE));
-	/* Nor is a private page filled in for those who cannot have it. */
+	/* A fault on a private hole that host and guest cannot access allocates nothing. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, BLOCK, BLOCK));
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, BLOCK, GMEM_PRIVATE));
 	EXPECT_MEMORY_FAULT(guest_touch(cpu, FILE_GPA + BLOCK, 1, 0), BLOCK);
@@ -243,7 +259,7 @@ TEST_F(gmem, mismatch)
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
 }
 
-/* The file is the memory: by address, by its mapping and by that of the descriptor. */
+/* A slot by address, a mapping of the file and a mapping of the descriptor are the same memory. */
 TEST_F(gmem, one_memory)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
@@ -261,7 +277,7 @@ TEST_F(gmem, one_memory)
 	EXPECT_EQ(2, peek(by_gmem));
 	EXPECT_EQ(FAULT(SIGBUS), poke(by_file + BLOCK, 1));
 	EXPECT_EQ(FAULT(SIGBUS), peek(by_gmem + BLOCK));
-	/* The same by address, in the same machine, is subject to the same. */
+	/* A slot by address in the same machine cannot access private memory. */
 	ASSERT_EQ(0, vmm_add_memory(&self->vmm, 2, FILE_GPA + GIB, by_file, 2 * BLOCK));
 	EXPECT_EQ(2, guest_load(&self->cpu, FILE_GPA + GIB));
 	EXPECT_EQ(-VCPU_NO_MEMORY, guest_load(&self->cpu, FILE_GPA + GIB + BLOCK));
@@ -278,8 +294,8 @@ TEST_F(gmem, one_memory)
 }
 
 /*
- * Behind the end of the file there is nothing, which is no matter of private or shared; when it
- * grows it is what it was.
+ * Accesses after the end of the file fail, whether it was private or shared. The file has the same
+ * kind there when it grows again.
  */
 TEST_F(gmem, resize)
 {
@@ -299,7 +315,7 @@ TEST_F(gmem, resize)
 	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + end + PAGE - 8));
 	EXPECT_EQ(VCPU_NO_MEMORY, guest_store(cpu, FILE_GPA + end + PAGE, 1));
-	/* The part that a block has inside the end is not mapped as if there were more. */
+	/* The last block is only mapped up to the end of the file. */
 	EXPECT_EQ(ORDER_4K, gmem_order(fd, end));
 	ASSERT_EQ(0, ftruncate(fd, 4 * BLOCK));
 	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
@@ -307,7 +323,7 @@ TEST_F(gmem, resize)
 	EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(fd, 3 * BLOCK) & PRIVATE);
 	EXPECT_EQ(variant->state, gmem_state(fd, 3 * BLOCK + PAGE) & PRIVATE);
 	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, end, 1));
-	/* Cut off in the middle of a block that the guest has by one entry, and all behind it. */
+	/* Truncate in the middle of a block that one entry maps. */
 	ASSERT_EQ(0, ftruncate(fd, BLOCK + PAGE));
 	EXPECT_EQ(VCPU_NO_MEMORY, guest_touch(cpu, FILE_GPA + BLOCK + PAGE, 1, 0));
 	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, BLOCK + PAGE, 1));
@@ -323,7 +339,7 @@ static int prefault(const struct vcpu *c, uint64_t offset, uint64_t size, uint64
 	return err;
 }
 
-/* Without a guest that touches it: what is there then is what a guest would get. */
+/* KVM_PRE_FAULT_MEMORY makes the entries that an access by the guest would make. */
 TEST_F(gmem, prefault)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
@@ -336,7 +352,7 @@ TEST_F(gmem, prefault)
 	ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, VMM_LOW_GPA, 1, 0));
 	EXPECT_ENTRIES(0, 0, 0, "nothing");
 	if (!has_tdp()) {
-		/* KVM does not know what the guest's own tables will say. */
+		/* KVM cannot know the page tables that the guest will have. */
 		EXPECT_EQ(EOPNOTSUPP, prefault(&self->cpu, 0, PAGE, &left));
 		return;
 	}
@@ -354,7 +370,7 @@ TEST_F(gmem, prefault)
 		EXPECT_EQ(0, left);
 		EXPECT_ENTRIES(0, 511, 512, "with a page of the other kind");
 	} else {
-		/* As far as it can have it. */
+		/* Prefaulting stops at a page that the guest cannot access. */
 		EXPECT_EQ(GIB - page, left);
 		EXPECT_ENTRIES(0, 3, 5, "up to a page of the other kind");
 		EXPECT_EQ(EFAULT, prefault(&self->cpu, page, PAGE, &left));
@@ -377,7 +393,9 @@ static int set_attributes(const struct vmm *v, uint64_t gpa, uint64_t size, uint
 	return ERR(ioctl(v->vm, KVM_SET_MEMORY_ATTRIBUTES, &arg));
 }
 
-/* KVM is not told what a file's memory is: it would change nothing. */
+/*
+ * KVM_SET_MEMORY_ATTRIBUTES is refused for the memory of a file, whose states KVM does not decide.
+ */
 TEST_F(gmem, attributes_of_the_machine)
 {
 	const uint64_t private = KVM_MEMORY_ATTRIBUTE_PRIVATE, end = FILE_GPA + 2 * BLOCK;
@@ -396,12 +414,12 @@ TEST_F(gmem, attributes_of_the_machine)
 	EXPECT_EQ(EOPNOTSUPP, set_attributes(v, FILE_GPA - PAGE, 2 * PAGE, private));
 	EXPECT_EQ(EOPNOTSUPP, set_attributes(v, end - PAGE, 2 * PAGE, private));
 	EXPECT_EQ(EOPNOTSUPP, set_attributes(v, 0, 2 * FILE_GPA, private));
-	/* Nor is any other memory concerned. */
+	/* The attributes of other guest memory can be set. */
 	EXPECT_EQ(0, set_attributes(v, FILE_GPA - PAGE, PAGE, private));
 	EXPECT_EQ(0, set_attributes(v, end, PAGE, private));
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, 2 * BLOCK, 1));
 	EXPECT_ENTRIES(0, 2, 0, "as large as the file has it");
-	/* What KVM was told before says nothing of a slot that is made later. */
+	/* Attributes that were set before a slot exists do not affect the slot. */
 	ASSERT_EQ(0, vmm_remove(v, FILE_SLOT));
 	ASSERT_EQ(0, set_attributes(v, FILE_GPA + PAGE, BLOCK, private));
 	ASSERT_EQ(0, vmm_bind(v, FILE_SLOT, FILE_GPA, 2 * BLOCK, gmem, 0));
@@ -411,7 +429,7 @@ TEST_F(gmem, attributes_of_the_machine)
 	EXPECT_ENTRIES(0, 2, 0, "the same, in a new slot");
 }
 
-/* A guest that could have a gigabyte gets blocks, when size= has less than that left. */
+/* A fault that could allocate a gigabyte allocates a block, if size= leaves no gigabyte. */
 TEST_F(gmem, limit_of_the_mount)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
@@ -429,7 +447,10 @@ TEST_F(gmem, limit_of_the_mount)
 	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 7 * BLOCK, 2));
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
-	/* One that there is no room for waits for it, and nobody is told to convert anything. */
+	/*
+	 * An access without a free block fails, and not as a request to convert memory. It works
+	 * when blocks are free.
+	 */
 	EXPECT_EQ(VCPU_NO_MEMORY, guest_store(&self->cpu, FILE_GPA + 8 * BLOCK, 3));
 	EXPECT_EQ(VCPU_NO_MEMORY, vcpu_go(&self->cpu));
 	if (has_tdp())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How the host maps a file whose parts become private and shared again: in large
- * page table entries as soon as they fit, in every process that maps it, and
- * without anybody asking. What is in the file stays.
+ * The host's page table entries for a file whose parts are converted to private and back: entries
+ * are as large as fits, in each process that maps the file, without any call for it. Contents do
+ * not change.
  */
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -14,7 +14,7 @@
 #define CONVERTED	(MIXED + 7 * PAGE)
 #define SECONDS		5
 
-/* A file whose pages all are shared, and its descriptor. */
+/* Makes a file with shared pages and a descriptor. */
 static int shared_file(const struct pool *p, const struct vmm *v, uint32_t flags, size_t size,
 		       int *gmem)
 {
@@ -26,7 +26,7 @@ static int shared_file(const struct pool *p, const struct vmm *v, uint32_t flags
 	return fd;
 }
 
-/* What a test that needs so many bytes does not have, or NULL. */
+/* Returns what a test with this many bytes lacks on this machine, or NULL. */
 static const char *lacking(const struct pool *p, size_t size)
 {
 	if (access(LEAVES, R_OK))
@@ -34,14 +34,14 @@ static const char *lacking(const struct pool *p, size_t size)
 	return p->free_blocks < size / BLOCK ? "too little is free" : NULL;
 }
 
-/* Every page of the mixed block, and one of every other one. Returns how many failed. */
+/* Reads each page of the mixed block, and a page of each other block. Returns how many failed. */
 static int look_everywhere(const char *p)
 {
 	return look(p, MIXED, BLOCK) + look(p + MIXED, BLOCK, PAGE) +
 	       look(p + MIXED + BLOCK, GIB - MIXED - BLOCK, BLOCK);
 }
 
-/* One page of a gigabyte. */
+/* Converts one page of a gigabyte. */
 TEST_F(gmem, page_of_a_gigabyte)
 {
 	const char *lacks = lacking(&self->p, GIB);
@@ -61,12 +61,12 @@ TEST_F(gmem, page_of_a_gigabyte)
 	EXPECT_EQ(1, look_everywhere(p));
 	EXPECT_LEAVES(p, GIB, 0, 511, 511, "all but that page");
 	ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, GMEM_SHARED));
-	/* Nothing goes that can be seen, be it for a larger entry, until the page is used. */
+	/* A smaller entry is only replaced by a larger one when the converted page is accessed. */
 	EXPECT_EQ(2, peek(p + GIB - 1));
 	EXPECT_LEAVES(p, GIB, 0, 511, 511, "converted back");
 	EXPECT_EQ(1, peek(p + CONVERTED));
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "and looked at");
-	/* By pieces, each of which leaves its block in parts; and all at once. */
+	/* Convert in pieces, each of which leaves a mixed block; then all at once. */
 	ASSERT_EQ(0, gmem_convert(gmem, MIXED, 2 * BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(513, look_everywhere(p));
 	EXPECT_LEAVES(p, GIB, 0, 510, 0, "two blocks converted");
@@ -82,7 +82,7 @@ TEST_F(gmem, page_of_a_gigabyte)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* A file that is too small for a larger entry than 2 MiB. */
+/* The file is too small for an entry larger than 2 MiB. */
 TEST_F(gmem, page_of_a_block)
 {
 	const char *lacks = lacking(&self->p, 3 * BLOCK);
@@ -104,7 +104,10 @@ TEST_F(gmem, page_of_a_block)
 	EXPECT_LEAVES(p, 3 * BLOCK, 0, 2, 511, "converted back");
 	EXPECT_LE(0, peek(p + BLOCK));
 	EXPECT_LEAVES(p, 3 * BLOCK, 0, 3, 0, "and looked at");
-	/* Over the end of a block: both are whole again when both halves are back. */
+	/*
+	 * Convert the second half of one block and the first half of the next. Each can have one
+	 * entry when its half is converted back.
+	 */
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK / 2, BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(512, look(p, 3 * BLOCK, PAGE));
 	EXPECT_LEAVES(p, 3 * BLOCK, 0, 1, 512, "halves of two converted");
@@ -114,7 +117,7 @@ TEST_F(gmem, page_of_a_block)
 	ASSERT_EQ(0, gmem_convert(gmem, 0, 3 * BLOCK, GMEM_SHARED));
 	EXPECT_TRUE(is_filled(p, 3 * BLOCK, 1));
 	EXPECT_LEAVES(p, 3 * BLOCK, 0, 3, 0, "the first as well");
-	/* What was punched while it was in parts comes back as one, and zero. */
+	/* A block that was punched while it was mixed can have one entry again, and is zero. */
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_PRIVATE));
 	EXPECT_EQ(1, look(p, 3 * BLOCK, PAGE));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, BLOCK, BLOCK));
@@ -125,7 +128,7 @@ TEST_F(gmem, page_of_a_block)
 	EXPECT_TRUE(is_zero(p + BLOCK, BLOCK));
 }
 
-/* A fault that ends in SIGBUS leaves tables with nothing in them. */
+/* A fault with SIGBUS leaves empty page tables, which must not prevent a large entry later. */
 TEST_F(gmem, tables_of_nothing)
 {
 	const char *lacks = lacking(&self->p, GIB);
@@ -148,7 +151,10 @@ TEST_F(gmem, tables_of_nothing)
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
 }
 
-/* Another process: for each byte that it gets it looks at all, and says what it has. */
+/*
+ * The other process: for each byte that it receives, it reads all pages and sends the counts of its
+ * entries.
+ */
 static void child(int fd, int in, int out)
 {
 	char *p = map_file(fd, 0, GIB), byte;
@@ -193,7 +199,7 @@ TEST_F(gmem, two_processes)
 		child(fd, in[0], out[1]);
 	}
 	close(out[1]);
-	/* Each of them may be the first to look. */
+	/* The processes take turns with the first access after a conversion. */
 	for (i = 0; i < 2; i++) {
 		EXPECT_EQ(0, poke(p + CONVERTED, i + 1));
 		EXPECT_CHILD(1, 0, 0);
@@ -217,9 +223,9 @@ TEST_F(gmem, two_processes)
 }
 
 /*
- * Faults against conversions, with tables coming and going below them. The file
- * has a word in each of its blocks, which only conversions keep from its readers,
- * and a block that is punched and filled.
+ * Faults race with conversions, while page tables are made and freed. Each block of the file has a
+ * word that readers must find, unless its page is private, and one block is punched and filled
+ * again.
  */
 #define LOST		(200 * BLOCK)
 #define NR_BLOCKS	(GIB / BLOCK)
@@ -237,7 +243,7 @@ static void is_wrong(const char *what, long detail)
 		printf("# wrong: %s, %#lx\n", what, detail);
 }
 
-/* Close to what is converted and punched, and anywhere. */
+/* Prefers blocks close to the converted and the punched ones. */
 static unsigned int random_block(unsigned int *state)
 {
 	unsigned int near = next_random(state) % 4;
@@ -287,7 +293,7 @@ static void punches(unsigned int *state)
 		is_wrong("a hole", errno);
 }
 
-/* Mappings that come, are cut, and go, while others take entries out of them. */
+/* Makes mappings, cuts them, and removes them, while other threads remove their entries. */
 static void maps(unsigned int *state)
 {
 	char *p = map_file(ram, 0, GIB);
@@ -306,7 +312,7 @@ static void maps(unsigned int *state)
 	munmap(p, GIB);
 }
 
-/* Whatever it is now, the page tables can be walked. Which keeps all others waiting. */
+/* Walks the page tables, which delays the other threads. */
 static void counts(unsigned int *state)
 {
 	struct leaves l;
@@ -334,7 +340,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Another process with the same file, until it is killed. */
+/* Runs the same actions in another process, until it is killed. */
 static pid_t other_process(void)
 {
 	pid_t pid = fork();
@@ -376,7 +382,7 @@ TEST_F(gmem, race)
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < ARRAY_SIZE(actions); i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
-		/* Somebody who never came to anything has tested nothing. */
+		/* An action that was never completed has tested nothing. */
 		EXPECT_GT(done[i], 0);
 		TH_LOG("action %zu: %lu times", i, done[i]);
 	}
@@ -385,7 +391,10 @@ TEST_F(gmem, race)
 	for (i = 0; i < NR_BLOCKS; i++)
 		if (i != LOST / BLOCK)
 			EXPECT_EQ(i % 251 + 1, peek(map + WORD_AT(i)));
-	/* Holes are filled where they were; and then it is one again, the first time. */
+	/*
+	 * The hole is filled with the same block, so the first access makes one entry for the
+	 * gigabyte.
+	 */
 	ASSERT_EQ(0, fallocate(ram, PUNCH, LOST, BLOCK));
 	EXPECT_EQ(0, peek(map + LOST));
 	EXPECT_LEAVES(map, GIB, 1, 0, 0, "after the race");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One part of a file in several memslots: those of a machine's two address spaces, and those
- * of several machines, of which one at the most can use what is private.
+ * One part of a file in several memslots: in the two address spaces of one machine, and in several
+ * machines, of which only one can use private memory.
  */
 #include "gmem_fixture.h"
 
-/* The slots that a processor sees in system management mode. */
+/* The address space that a CPU in system management mode uses. */
 #define IN_SMM(slot)	(1 << 16 | (slot))
 
-/* To or from system management mode, without an interrupt. */
+/* Makes the CPU enter or leave system management mode without an interrupt. */
 static int set_smm(const struct vcpu *c, bool smm)
 {
 	struct kvm_vcpu_events events;
@@ -20,7 +20,7 @@ static int set_smm(const struct vcpu *c, bool smm)
 	return ioctl(c->fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
-/* As a VMM does that gives its guest RAM in both address spaces. */
+/* A VMM binds the guest's RAM in both address spaces. */
 TEST_F(gmem, both_address_spaces)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK), i;
@@ -31,7 +31,7 @@ TEST_F(gmem, both_address_spaces)
 	ASSERT_GE(gmem, 0);
 	ASSERT_EQ(0, vmm_bind(v, FILE_SLOT, FILE_GPA, 2 * BLOCK, gmem, 0));
 	if (ioctl(v->vm, KVM_CHECK_EXTENSION, KVM_CAP_MULTI_ADDRESS_SPACE) < 2) {
-		/* A machine with private memory has one. */
+		/* A machine with private memory has only one address space. */
 		EXPECT_TRUE(variant->protected);
 		EXPECT_EQ(EINVAL, ERR(vmm_bind(v, IN_SMM(FILE_SLOT), FILE_GPA, BLOCK, gmem, 0)));
 		return;
@@ -39,7 +39,7 @@ TEST_F(gmem, both_address_spaces)
 	ASSERT_EQ(0, vmm_add_memory(v, IN_SMM(VMM_LOW_SLOT), VMM_LOW_GPA, v->low,
 				    VMM_LOW_PAGES * PAGE));
 	ASSERT_EQ(0, vmm_bind(v, IN_SMM(FILE_SLOT), FILE_GPA, 2 * BLOCK, gmem, 0));
-	/* In each of them one slot has a part of the file. */
+	/* Within an address space, two slots cannot have the same part of a file. */
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, FILE_GPA + GIB, BLOCK, gmem, BLOCK)));
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, IN_SMM(2), FILE_GPA + GIB, BLOCK, gmem, BLOCK)));
 	for (i = 0; i < 3; i++) {
@@ -51,7 +51,7 @@ TEST_F(gmem, both_address_spaces)
 		ASSERT_EQ(0, set_smm(cpu, false));
 		EXPECT_EQ(i + 2, guest_load(cpu, FILE_GPA + BLOCK + 8));
 		EXPECT_EQ(2, vmm_entries(v, "2m"));
-		/* What goes is gone from both. */
+		/* A hole or a conversion removes the entries of both address spaces. */
 		ASSERT_EQ(0, i == 1 ? fallocate(fd, PUNCH, BLOCK, BLOCK) :
 				      gmem_convert(gmem, BLOCK, PAGE, GMEM_PRIVATE));
 		EXPECT_EQ(0, vmm_entries(v, "2m"));
@@ -61,7 +61,7 @@ TEST_F(gmem, both_address_spaces)
 		ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_SHARED));
 		EXPECT_EQ(i == 1 ? 0 : i + 1, guest_load(cpu, FILE_GPA + BLOCK));
 	}
-	/* One of them goes, and the other one is what it was. */
+	/* Removing one slot does not affect the other one. */
 	ASSERT_EQ(0, vmm_remove(v, IN_SMM(FILE_SLOT)));
 	ASSERT_EQ(0, set_smm(cpu, false));
 	EXPECT_EQ(VCPU_DONE, guest_store(cpu, FILE_GPA, 9));
@@ -71,7 +71,7 @@ TEST_F(gmem, both_address_spaces)
 	EXPECT_EQ(9, guest_load(cpu, FILE_GPA));
 }
 
-/* Two machines of the fixture's kind, and a file of four blocks. */
+/* A second machine of this type, and a file of four blocks with a descriptor for each machine. */
 struct two {
 	struct vmm vmm;
 	struct vcpu cpu;
@@ -91,7 +91,7 @@ static bool make_two(const struct pool *p, const struct vmm *v, unsigned long ty
 	return two->mine >= 0 && two->theirs >= 0;
 }
 
-/* EEXIST, and where; with nothing changed. */
+/* A conversion fails with EEXIST and the offset of the conflict, and changes nothing. */
 #define EXPECT_CONTESTED(gmem, from, len, at) do {				\
 	struct guestmemfs_set_attributes _arg = {				\
 		.size = sizeof(_arg), .offset = from, .length = len,		\
@@ -105,8 +105,8 @@ static bool make_two(const struct pool *p, const struct vmm *v, unsigned long ty
 } while (0)
 
 /*
- * Private is the guest's alone: of the machines that can use private memory, one has it. To
- * others it is what it is to the host.
+ * Only one protected machine can have a private page. To other machines, private pages are
+ * inaccessible, like to the host.
  */
 TEST_F(gmem, private_is_one_machines)
 {
@@ -114,7 +114,7 @@ TEST_F(gmem, private_is_one_machines)
 	struct two two;
 	long blocks;
 
-	/* For the others see beside_an_ordinary_machine. */
+	/* beside_an_ordinary_machine has the test for ordinary machines. */
 	if (!variant->protected)
 		return;
 	ASSERT_TRUE(make_two(&self->p, v, variant->type, variant->flags, &two));
@@ -123,7 +123,10 @@ TEST_F(gmem, private_is_one_machines)
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(&two.vmm, FILE_SLOT, FILE_GPA, 4 * BLOCK, two.theirs, 0)));
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(&two.vmm, FILE_SLOT, FILE_GPA, PAGE, two.theirs,
 				       3 * BLOCK - PAGE)));
-	/* What the first one has not bound it may have, and what is shared. */
+	/*
+	 * The second machine may bind parts that the first one has not bound, and parts that are
+	 * shared.
+	 */
 	ASSERT_EQ(0, vmm_bind(&two.vmm, FILE_SLOT, FILE_GPA, BLOCK, two.theirs, 3 * BLOCK));
 	EXPECT_EQ(VCPU_DONE, guest_store(&two.cpu, FILE_GPA, 2));
 	ASSERT_EQ(0, gmem_convert(two.mine, BLOCK + PAGE, BLOCK, GMEM_SHARED));
@@ -134,7 +137,10 @@ TEST_F(gmem, private_is_one_machines)
 		  guest_load(&two.cpu, FILE_GPA + GIB + PAGE));
 	EXPECT_EQ(VCPU_DONE, guest_store(&two.cpu, FILE_GPA + GIB + PAGE, 5));
 	EXPECT_EQ(5, guest_load(&self->cpu, FILE_GPA + BLOCK + PAGE));
-	/* Whose would it be? Whoever asks, and none of them loses an entry by it. */
+	/*
+	 * A page that both have bound cannot become private, no matter which of them asks. The
+	 * attempt removes no entry.
+	 */
 	blocks = vmm_entries(v, "2m");
 	EXPECT_CONTESTED(two.mine, BLOCK + PAGE, PAGE, BLOCK + PAGE);
 	EXPECT_CONTESTED(two.theirs, BLOCK + PAGE, PAGE, BLOCK + PAGE);
@@ -142,30 +148,30 @@ TEST_F(gmem, private_is_one_machines)
 	EXPECT_CONTESTED(two.mine, 2 * BLOCK, BLOCK, 2 * BLOCK);
 	EXPECT_EQ(blocks, vmm_entries(v, "2m"));
 	EXPECT_EQ(0, gmem_convert(two.mine, 2 * BLOCK + PAGE, BLOCK - PAGE, GMEM_PRIVATE));
-	/* To shared, and what is private already, is nobody's concern. */
+	/* Conversions to shared, and of pages that are private already, are possible. */
 	EXPECT_EQ(0, gmem_convert(two.mine, BLOCK, BLOCK, GMEM_SHARED));
 	EXPECT_EQ(0, gmem_convert(two.theirs, 0, PAGE, GMEM_PRIVATE));
-	/* When one of them lets go, it is the other one's. */
+	/* When one machine unbinds the range, the other one can make it private. */
 	ASSERT_EQ(0, vmm_remove(&two.vmm, 2));
 	EXPECT_EQ(0, gmem_convert(two.theirs, BLOCK, 2 * BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(5, guest_load(&self->cpu, FILE_GPA + BLOCK + PAGE));
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(&two.vmm, 2, FILE_GPA + GIB, BLOCK, two.theirs, BLOCK)));
 }
 
-/* The machine that has it dies; the next one takes its place, and goes on with what it finds. */
+/* A machine with private memory ends. Another one can bind the file then, with its contents. */
 TEST_F(gmem, private_of_the_dead)
 {
 	const struct vmm *v = &self->vmm;
 	struct two two;
 
-	/* For the others see beside_an_ordinary_machine. */
+	/* beside_an_ordinary_machine has the test for ordinary machines. */
 	if (!variant->protected)
 		return;
 	ASSERT_TRUE(make_two(&self->p, v, variant->type, variant->flags, &two));
 	ASSERT_EQ(0, vmm_bind(&two.vmm, FILE_SLOT, FILE_GPA, BLOCK, two.theirs, 0));
 	ASSERT_EQ(VCPU_DONE, guest_store(&two.cpu, FILE_GPA, 7));
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, FILE_SLOT, FILE_GPA, BLOCK, two.mine, 0)));
-	/* Descriptors alone do not matter. */
+	/* The binding counts, not the descriptor. */
 	close(two.theirs);
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, FILE_SLOT, FILE_GPA, BLOCK, two.mine, 0)));
 	vcpu_close(&two.cpu);
@@ -174,7 +180,10 @@ TEST_F(gmem, private_of_the_dead)
 	EXPECT_EQ(7, guest_load(&self->cpu, FILE_GPA));
 }
 
-/* A machine that knows no private memory may have the file beside it: as the host, it waits. */
+/*
+ * An ordinary machine may bind a file beside another machine. Private pages are inaccessible to it,
+ * as to the host.
+ */
 TEST_F(gmem, beside_an_ordinary_machine)
 {
 	const struct vmm *v = &self->vmm;

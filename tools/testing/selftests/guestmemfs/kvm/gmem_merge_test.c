@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What it costs a guest when one page of its memory is converted and back, over and over, as a
- * bounce buffer is: neighbours stay mapped, and what can be one entry becomes one again.
+ * The cost of converting one page of a guest's memory and converting it back, again and again, as
+ * for a bounce buffer: other memory stays mapped, and large entries are made again.
  */
 #include "gmem_fixture.h"
 
@@ -9,29 +9,29 @@
 #define MIXED		(100 * BLOCK)
 #define CONVERTED	(MIXED + 7 * PAGE)
 #define ROUNDS		4
-/* Faults of a round: one for the page, one for its block, and those that had to be tried again. */
+/* The faults of a round are one for the page, one for its block, and a few that are repeated. */
 #define FEW		8
 
-/* Two blocks of the file change places with others, so that no gigabyte is one run. */
+/* Exchanges two blocks of the file with other ones, so that no gigabyte of it is contiguous. */
 static bool scatter(const struct pool *p, int fd)
 {
 	int other = file_make(p, "other", p->free_blocks * BLOCK);
 	uint64_t left = p->free_blocks - NR_BLOCKS;
 
-	/* The pool is full, but for a block of this file, which the other one gets. */
+	/* Fill the pool, and let the other file have a block of this one. */
 	return other >= 0 && !fallocate(other, 0, 0, left * BLOCK) &&
 	       !fallocate(fd, PUNCH, 300 * BLOCK, BLOCK) &&
 	       !fallocate(other, 0, left * BLOCK, BLOCK) &&
 	       !fallocate(other, PUNCH, 0, BLOCK) && !fallocate(fd, 0, 300 * BLOCK, BLOCK);
 }
 
-/* All blocks, by their first words. */
+/* Reads the first word of each block. */
 static enum vcpu_end touch_all(struct vcpu *cpu)
 {
 	return guest_touch(cpu, FILE_GPA, NR_BLOCKS, BLOCK);
 }
 
-/* Faults that a guest has, since a page was converted and back, until it has all again. */
+/* Counts the faults from a conversion and back until all memory is mapped again. */
 #define EXPECT_FEW_FAULTS(since, what) do {					\
 	long _faults = vmm_stat(&self->vmm, "pf_fixed") - (since);		\
 										\
@@ -41,15 +41,17 @@ static enum vcpu_end touch_all(struct vcpu *cpu)
 } while (0)
 
 /*
- * Entries that stay when a larger one takes their place: where KVM shadows the guest's page
- * tables, it keeps its table for when that is needed again. Invalidations reach it there.
+ * Entries that are left when a larger entry replaces them. With shadow paging, KVM keeps the
+ * replaced page table for later use; invalidations reach it there.
  */
 static long kept(long entries)
 {
 	return has_tdp() ? 0 : entries;
 }
 
-/* Of a file whose blocks are no aligned run of a gigabyte, there is no larger entry to hope for. */
+/*
+ * The blocks of the file are not a contiguous, aligned gigabyte, so no entry of 1 GiB can be made.
+ */
 TEST_F(gmem, scattered)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem), i;
@@ -78,7 +80,10 @@ TEST_F(gmem, scattered)
 	}
 }
 
-/* Of one that is, the next access to the page brings the gigabyte back, and nothing goes before. */
+/*
+ * The file is contiguous: the next access to the page makes the entry of 1 GiB, and no entry is
+ * removed before that.
+ */
 TEST_F(gmem, in_one_piece)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem), i;
@@ -98,7 +103,7 @@ TEST_F(gmem, in_one_piece)
 		before = vmm_stat(&self->vmm, "pf_fixed");
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->first));
 		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "converted back");
-		/* Who does not use the page pays nothing. */
+		/* Without an access to the page there are no faults. */
 		ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
 		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "and all touched but the page");
 		EXPECT_EQ(before, vmm_stat(&self->vmm, "pf_fixed"));
@@ -109,7 +114,9 @@ TEST_F(gmem, in_one_piece)
 	}
 }
 
-/* Where the memslot has no room for a gigabyte, or is not aligned as the file is, neither. */
+/*
+ * A slot that is smaller than a gigabyte, or is aligned differently, cannot have an entry of 1 GiB.
+ */
 TEST_F(gmem, slot_without_room)
 {
 	int fd = file_make(&self->p, "ram", GIB), gmem, i;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest whose own page tables have small entries. With two stages of page tables KVM maps
- * memory as large as it is, whatever the guest does; where KVM shadows the guest's tables
- * (kvm_amd.npt=0, kvm_intel.ept=0), an entry is no larger than the guest's.
+ * A guest with small entries in its own page tables. With two-dimensional paging, KVM's entries do
+ * not depend on the guest's. With shadow paging (kvm_amd.npt=0, kvm_intel.ept=0), an entry is not
+ * larger than the guest's.
  */
 #include "gmem_fixture.h"
 
@@ -10,7 +10,7 @@
 #define SIZE		(NR_BLOCKS * BLOCK)
 #define NR_ENTRIES	512
 
-/* Tables of the guest, beside those of vmm.c. */
+/* The guest's tables besides those in vmm.c. */
 #define TABLES_SLOT	5
 #define TABLES_GPA	0x20000UL
 #define NR_TABLES	2
@@ -18,15 +18,15 @@
 #define ENTRY_SMALL	0x67UL	/* present, writable, for all, accessed, dirty */
 #define ENTRY_BLOCK	0xe7UL
 
-/* The page of the file that the guest has at a page of its first block: the other way round. */
+/* The guest maps the pages of the first block in reverse order. */
 static unsigned int turned(unsigned int page)
 {
 	return NR_ENTRIES - 1 - page;
 }
 
 /*
- * The guest maps the gigabyte at FILE_GPA by blocks, the first one by pages. Before it has run:
- * KVM does not notice what is written to the guest's tables from here.
+ * Makes the guest map the gigabyte at FILE_GPA by blocks, and the first block by pages. Call this
+ * before the guest runs, because KVM does not notice changes of the guest's tables by the host.
  */
 static int map_small(const struct vmm *v, uint64_t *tables)
 {
@@ -42,7 +42,7 @@ static int map_small(const struct vmm *v, uint64_t *tables)
 	return vmm_add_memory(v, TABLES_SLOT, TABLES_GPA, tables, NR_TABLES * PAGE);
 }
 
-/* Is there what the guest has filled its memory with, as its tables map it? */
+/* Does the file have the pattern that the guest has written through its tables? */
 static bool is_turned(const char *p, uint64_t seed)
 {
 	unsigned int page, word, words = PAGE / sizeof(uint64_t);
@@ -62,7 +62,10 @@ TEST_F(gmem, small_entries_of_the_guest)
 	uint64_t *tables = mmap(NULL, NR_TABLES * PAGE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, SIZE, &gmem);
-	/* Shadowing has no entries for the tables, and none of a block for pages. */
+	/*
+	 * Shadow paging has no entries for the guest's tables, and no entry of 2 MiB for a block
+	 * that the guest maps by pages.
+	 */
 	const long blocks = has_tdp() ? NR_BLOCKS : NR_BLOCKS - 1;
 	const long pages = has_tdp() ? NR_TABLES : NR_ENTRIES;
 	const unsigned int page = 5, seen = turned(page);
@@ -76,12 +79,12 @@ TEST_F(gmem, small_entries_of_the_guest)
 	ASSERT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, SIZE, 1));
 	EXPECT_EQ(VCPU_DONE, guest_check(cpu, FILE_GPA, SIZE, 1));
 	EXPECT_ENTRIES(0, blocks, pages, "all of one kind");
-	/* Each page is where the guest's tables have it. */
+	/* Each page of the file has what the guest's tables map there. */
 	EXPECT_TRUE(is_turned(p, 1));
 	fill(p, BLOCK, 2);
 	EXPECT_EQ((2L << 40) + 1, guest_load(cpu, FILE_GPA + turned(0) * PAGE));
 	EXPECT_EQ((2L << 40) + 1 + page * PAGE / 8, guest_load(cpu, FILE_GPA + seen * PAGE));
-	/* A page of its block is of the other kind: nothing but pages for this guest anyway. */
+	/* A mixed block needs small entries, which this guest has anyway. */
 	ASSERT_EQ(0, gmem_convert(gmem, page * PAGE, PAGE, GMEM_PRIVATE));
 	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, seen, PAGE));
 	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA + (seen + 1) * PAGE, page, PAGE));
@@ -96,13 +99,13 @@ TEST_F(gmem, small_entries_of_the_guest)
 	ASSERT_EQ(0, gmem_convert(gmem, page * PAGE, PAGE, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, SIZE / PAGE, PAGE));
 	EXPECT_ENTRIES(0, blocks, pages, "all of one kind again");
-	/* In a block that the guest has by one entry. */
+	/* Convert a page of a block that the guest maps by one entry. */
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_PRIVATE));
 	ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, guest_fill(cpu, FILE_GPA, SIZE, 3));
 	EXPECT_ENTRIES(0, blocks, pages, "the guest's own block converted and back");
 	EXPECT_TRUE(is_turned(p, 3));
-	/* Gone, and back as zeroes. */
+	/* Punch the block that the guest maps by pages: it is zero afterwards. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA));
 	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + BLOCK - 8));
@@ -110,8 +113,8 @@ TEST_F(gmem, small_entries_of_the_guest)
 }
 
 /*
- * KVM maps pages around a fault as well where it shadows the guest's tables. Of the file, and
- * nothing of what is at the address that the slot has for KVM's own use.
+ * With shadow paging, KVM also maps pages next to a fault. They must be pages of the file, and not
+ * of the mapping at the slot's userspace_addr.
  */
 TEST_F(gmem, something_else_at_the_address)
 {

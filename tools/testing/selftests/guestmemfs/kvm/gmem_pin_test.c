@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What somebody holds beyond page tables: it does not become private, and what is
- * punched out of the file under it goes when it is let go. The holder is
- * fs/guestmemfs/tests/pin.c.
+ * Pages that are pinned: they cannot become private, and a pinned block that is punched out is
+ * freed with its last pin. fs/guestmemfs/tests/pin.c holds the pins.
  */
 #include "gmem_fixture.h"
 
 #define TRUNCATING	GUESTMEMFS_STATE_TRUNCATING
 #define HELD		GUESTMEMFS_STATE_HELD
 
-/* Somebody who can hold pages, and lets go of them all when it is closed. */
+/* Opens the debugfs file that can pin pages. Closing it releases all of its pins. */
 static int holder(void)
 {
 	return open("/sys/kernel/debug/guestmemfs_test/pin", O_WRONLY);
 }
 
-/* Holds pages @first to @last - 1 of a file. Returns an errno. */
+/* Pins pages @first to @last - 1 of a file. Returns an errno. */
 static int hold(int pin, int fd, uint64_t first, uint64_t last)
 {
 	char text[80];
@@ -55,7 +54,10 @@ TEST_F(gmem, held_is_not_private)
 	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg)));
 	EXPECT_EQ(6 * PAGE, arg.error_offset);
 	EXPECT_EQ(ALLOCATED, gmem_state(fd, 0));
-	/* Beside it nothing is in the way, and it is shared already. */
+	/*
+	 * Pages next to pinned ones can be converted. Converting pinned pages to shared is
+	 * possible, because they are shared already.
+	 */
 	EXPECT_EQ(0, gmem_convert(gmem, 0, 5 * PAGE, GMEM_PRIVATE));
 	EXPECT_EQ(0, gmem_convert(gmem, 7 * PAGE, BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(0, gmem_convert(gmem, 5 * PAGE, 2 * PAGE, GMEM_SHARED));
@@ -65,7 +67,7 @@ TEST_F(gmem, held_is_not_private)
 	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(fd, 5 * PAGE));
 }
 
-/* A balloon: the hypervisor punches, and a device still has the page. */
+/* A balloon: the VMM punches a block while a device still has a page of it pinned. */
 TEST_F(gmem, truncated_when_let_go)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 3 * BLOCK, &gmem);
@@ -78,13 +80,13 @@ TEST_F(gmem, truncated_when_let_go)
 	ASSERT_EQ(0, hold(pin, fd, 3, 4));
 	ASSERT_EQ(0, hold(other, fd, 3, 4));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
-	/* What nobody holds went at once. */
+	/* The block without pins was freed at once. */
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(0, gmem_state(fd, BLOCK));
 	EXPECT_EQ(ALLOCATED | TRUNCATING, gmem_state(fd, 0));
 	EXPECT_EQ(ALLOCATED | TRUNCATING | HELD, gmem_state(fd, 3 * PAGE));
 	EXPECT_EQ(0, gmem_order(fd, 0));
-	/* Nobody gets it, neither the host nor the guest. */
+	/* Neither the host nor the guest can access a block that is being truncated. */
 	EXPECT_EQ(FAULT(SIGBUS), peek(p));
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * PAGE));
 	EXPECT_EQ(VCPU_NO_MEMORY, guest_touch(&self->cpu, FILE_GPA, 1, 0));
@@ -124,7 +126,10 @@ TEST_F(gmem, shrunk_when_let_go)
 
 #define ZERO	FALLOC_FL_ZERO_RANGE
 
-/* A device may write what it holds before it would be zeroed. */
+/*
+ * FALLOC_FL_ZERO_RANGE fails for pinned blocks: a device could write to them after they were
+ * zeroed.
+ */
 TEST_F(gmem, held_is_not_zeroed)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 4 * BLOCK, &gmem), pin = holder();
@@ -138,7 +143,10 @@ TEST_F(gmem, held_is_not_zeroed)
 	EXPECT_EQ(4 * BLOCK, lseek(fd, 0, SEEK_END));
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_TRUE(is_filled(p, 4 * BLOCK, 1));
-	/* Beside it, and a part of a block, which is written at once. */
+	/*
+	 * Blocks without pins can be zeroed. A part of a block is written at once, so that works
+	 * with pins, too.
+	 */
 	EXPECT_EQ(0, fallocate(fd, ZERO, 2 * BLOCK, BLOCK));
 	EXPECT_EQ(0, fallocate(fd, ZERO, BLOCK, 5 * PAGE));
 	EXPECT_TRUE(is_zero(p + BLOCK, 5 * PAGE));
@@ -169,7 +177,7 @@ TEST_F(gmem, zeroed_keeps_its_character)
 	EXPECT_TRUE(is_zero(p, 2 * BLOCK));
 }
 
-/* The blocks of a file without a name and without users go after who holds them. */
+/* The blocks of a file that was unlinked and closed are freed with their last pin. */
 TEST_F(gmem, gone_before_it_is_let_go)
 {
 	uint64_t before = pool_free_blocks(&self->p);
@@ -199,7 +207,7 @@ TEST_F(gmem, holds_refused)
 	close(pin);
 }
 
-/* A file that something holds is not private from the first descriptor on. */
+/* A file with a pinned page cannot become private by its first descriptor. */
 TEST_F(gmem, held_at_first)
 {
 	int fd = file_make(&self->p, "ram", BLOCK), pin = holder();
@@ -207,7 +215,7 @@ TEST_F(gmem, held_at_first)
 	ASSERT_EQ(0, hold(pin, fd, 0, 1));
 	EXPECT_EQ(EAGAIN, ERR(gmem_create(fd, self->vmm.vm, 0)));
 	EXPECT_EQ(ALLOCATED, gmem_state(fd, PAGE));
-	/* Nothing was chosen. */
+	/* The failed call has not chosen the initial state of the file. */
 	EXPECT_LE(0, gmem_create(fd, self->vmm.vm, INIT_SHARED));
 	close(pin);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything at once: conversions against running guests, against the host, against
- * all that takes memory away, and against descriptors, slots and machines that come
- * and go, for GMEM_RACE_SECONDS. What was not taken away is there, and private is what was
- * made so.
+ * Conversions race with running guests, with accesses by the host, with holes and truncation, and
+ * with descriptors, slots and machines that are made and removed, for GMEM_RACE_SECONDS. At the end
+ * all contents that were not removed are there, and pages have the kind that they were converted
+ * to.
  */
 #include "gmem_fixture.h"
 
-/* What is added on a slow machine, at the most. */
+/* The most seconds that are added on a slow machine. */
 #define MORE_SECONDS	200
 
 /* The parts of the file, in pages. */
@@ -24,16 +24,16 @@
 #define THIRD_SLOT	3
 #define COUNTED_WORDS	((KEPT - COUNTED - 1) * PAGE / 8)
 
-/* What is in the kept part; the others have bytes of this kind, or zeroes. */
+/* The kept part has a pattern with this seed; the lost part has bytes of TAG or zeroes. */
 #define KEPT_SEED	3
 #define TAG		0x41
 
 /**
- * struct zone - a part of the file, and who may convert it
+ * struct zone - a part of the file that threads convert
  * @first: first page
  * @last: page after the last one
- * @shrinks: it may be behind the end of the file
- * @lock: held over a conversion and what is remembered of it
+ * @shrinks: it may be after the end of the file
+ * @lock: held during a conversion and the update of is_private[]
  */
 struct zone {
 	unsigned int first;
@@ -67,7 +67,7 @@ static bool stopped(void)
 
 static void is_wrong(const char *what, unsigned long detail)
 {
-	/* The first few tell what it is. */
+	/* A few reports are enough. */
 	if (__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED) < 10)
 		printf("# wrong: %s, %#lx\n", what, detail);
 }
@@ -132,8 +132,8 @@ static void share_what_it_needs(unsigned long type, const struct vcpu *c)
 }
 
 /*
- * Goes on until there is something to say, as a VMM would: what a guest needs is shared, and
- * what is behind the end of the file comes back.
+ * Continues a guest like a VMM: makes shared what the guest needs, and repeats accesses after the
+ * end of the file.
  */
 static enum vcpu_end go_on_as(unsigned long type, struct vcpu *c, enum vcpu_end end)
 {
@@ -152,8 +152,8 @@ static enum vcpu_end go_on(struct vcpu *c, enum vcpu_end end)
 }
 
 /*
- * A guest that was shut down has lost its registers. Whether it was its memory, what the
- * second stage has of it, or the CPU, the memory and another CPU can tell.
+ * A guest that was shut down has lost its registers. This tells whether its memory was damaged, or
+ * its second stage (another CPU cannot read the memory), or only its CPU.
  */
 static void went_astray(void)
 {
@@ -163,7 +163,10 @@ static void went_astray(void)
 	       vmm_is_intact(vmm) ? "intact" : "damaged", end == VCPU_DONE ? "there" : "not there");
 }
 
-/* It never comes to an end, but is interrupted by what it cannot have for a moment. */
+/*
+ * Runs the guest that counts for ever. It is only interrupted by memory that it cannot access at
+ * the moment.
+ */
 static void guest_counts(unsigned int *state)
 {
 	static bool started;
@@ -213,10 +216,10 @@ static void guest_looks(unsigned int *state)
 		is_wrong("what a guest meets at the end", gpa);
 }
 
-/* What the host finds at a place of the kept part: the pattern, or nothing that it can have. */
+/* Reads a byte of the kept part as the host: it is the pattern or SIGBUS. */
 static int look_at_kept(unsigned int page, unsigned int at)
 {
-	/* The first byte of a word of the pattern. */
+	/* The low byte of a word of the pattern. */
 	unsigned char expected = ((page - KEPT) * PAGE + at) / 8 + 1;
 	int value = peek(map + page * PAGE + at);
 
@@ -237,7 +240,7 @@ static void host_looks(unsigned int *state)
 	value = peek(map + any * PAGE + at);
 	if (value && value != FAULT(SIGBUS) && value != TAG)
 		is_wrong("what the host finds in the lost part", value);
-	/* When nobody converts it: all that is shared, and nothing that is private. */
+	/* While the lock prevents conversions, exactly the shared pages can be read. */
 	kept = random_page(state, KEPT, LOST);
 	pthread_mutex_lock(&zones[0].lock);
 	if ((look_at_kept(kept, at) < 0) != is_private[kept])
@@ -261,7 +264,7 @@ static void resize(unsigned int *state)
 		is_wrong("ftruncate", errno);
 }
 
-/* A part of the same machine, by a descriptor of its own; filled in by KVM. */
+/* Binds a part of the file in a second slot by a new descriptor, and prefaults it. */
 static void descriptors(unsigned int *state)
 {
 	const size_t len = (TAIL - REBOUND) * PAGE;
@@ -279,7 +282,7 @@ static void descriptors(unsigned int *state)
 	close(own_first ? fd : own);
 }
 
-/* A whole machine, which sees the same memory, as far as it is shared. */
+/* Makes a second machine that has the same memory; it can access the shared part of it. */
 static void machines(unsigned int *state)
 {
 	uint64_t gpa = FILE_GPA + random_page(state, KEPT, LOST) * PAGE;
@@ -316,7 +319,7 @@ static void states(unsigned int *state)
 			is_wrong("GET_STATE", errno);
 		return;
 	}
-	/* Nothing is held here, and so nothing is on its way out. */
+	/* Nothing is pinned in this test, so that no page is held or being truncated. */
 	if (s.state & ~(PRIVATE | ALLOCATED) || !s.length || s.length % PAGE ||
 	    s.length > SIZE - offset / PAGE * PAGE || (s.order != ORDER_4K && s.order != ORDER_2M))
 		is_wrong("a state", s.state);
@@ -342,7 +345,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Everybody has been at it, and the guest, which does not end, has counted a round. */
+/* Has each action been completed, and has the guest that counts made a round? */
 static bool have_begun(void)
 {
 	int value;
@@ -356,7 +359,10 @@ static bool have_begun(void)
 	return value > 0;
 }
 
-/* One that does not come out of the kernel is joined for ever; this is said before. */
+/*
+ * Reports actions that were never completed. Call this before joining the threads: a thread that
+ * hangs in the kernel would be joined for ever.
+ */
 static void tell_late_ones(void)
 {
 	size_t i;
@@ -367,7 +373,10 @@ static void tell_late_ones(void)
 	fflush(stdout);
 }
 
-/* Each word has its number, and one more round than those behind the place of the last one. */
+/*
+ * Each word is its index plus the rounds. Words before the place where the guest has stopped have
+ * one round more.
+ */
 static bool is_counted(const uint64_t *words, uint64_t rounds)
 {
 	bool behind = false;
@@ -420,7 +429,7 @@ TEST_F_TIMEOUT(gmem, all_against_all, 600)
 	for (i = 0; i < ARRAY_SIZE(actions); i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
 	sleep(race_seconds());
-	/* Seconds, and not tries: on a slow machine a try takes a while. */
+	/* Wait for seconds and not for a number of attempts, which take long on a slow machine. */
 	last = seconds() + MORE_SECONDS;
 	while (!have_begun() && seconds() < last)
 		sleep(1);
@@ -430,7 +439,7 @@ TEST_F_TIMEOUT(gmem, all_against_all, 600)
 		vcpu_stop(&cpus[i], threads[i]);
 	for (i = 0; i < ARRAY_SIZE(actions); i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
-		/* Somebody who never came to anything has tested nothing. */
+		/* An action that was never completed has tested nothing. */
 		EXPECT_GT(done[i], 0);
 		TH_LOG("action %zu: %lu times", i, done[i]);
 	}
@@ -447,7 +456,7 @@ TEST_F_TIMEOUT(gmem, all_against_all, 600)
 	counter = (uint64_t *)(map + COUNTED * PAGE);
 	printf("# the guest has counted %llu rounds\n", regs.rbx);
 	EXPECT_GT(regs.rbx, 0);
-	/* It may stand where it has counted a round and not written that yet. */
+	/* The guest may have stopped after a round, before it has written the number of rounds. */
 	EXPECT_GE(1, regs.rbx - *counter);
 	EXPECT_TRUE(is_counted((uint64_t *)(map + PAGE), *counter));
 	EXPECT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));

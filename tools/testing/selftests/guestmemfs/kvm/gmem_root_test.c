@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The first page tables that KVM shadows, those of a nested guest, while a memslot is being
- * deleted: KVM makes the slots' reverse maps then, and the slot that goes has none. A hole that
- * is punched in its file must not look for them.
+ * KVM shadows page tables for the first time, those of a nested guest, while a memslot is being
+ * deleted. KVM allocates the reverse maps of all slots then, but not of the slot that is being
+ * deleted. A hole that is punched in the file of that slot must not access its reverse map.
  */
 #include <sys/syscall.h>
 
@@ -13,7 +13,7 @@
 #define OTHER_GPA	(FILE_GPA + GIB)
 #define NR_BLOCKS	4
 
-/* Tables of the guest, by which its own guest has all memory where the guest has it. */
+/* The guest's tables by which its nested guest has all memory at the same addresses. */
 #define TABLES_SLOT	3
 #define TABLES_GPA	0x20000UL
 #define NR_TABLES	2
@@ -59,8 +59,8 @@ static int add_tables(const struct vmm *v)
 }
 
 /*
- * The CPU runs a guest of its guest from now on, whose own page tables are those of vmm.c. There
- * is no state of the guest that it could go back to.
+ * Enters a nested guest whose page tables are those of vmm.c. The guest has no state to which it
+ * could return.
  */
 static int enter_nested_guest(const struct vcpu *c)
 {
@@ -91,7 +91,7 @@ static int enter_nested_guest(const struct vcpu *c)
 	return ret;
 }
 
-/* Somebody who deletes a memslot. */
+/* A thread that deletes a memslot. */
 struct deleter {
 	const struct vmm *vmm;
 	pid_t tid;
@@ -107,7 +107,7 @@ static void *delete_slot(void *arg)
 	return NULL;
 }
 
-/* In the sleep of an uninterruptible one: nothing but the fault that was stopped is in its way. */
+/* Is the thread in an uninterruptible sleep? It waits for the stopped fault then. */
 static bool sleeps(pid_t tid)
 {
 	char path[64], state = 0;
@@ -150,7 +150,7 @@ static bool has_nesting(void)
 	return c == 'Y' || c == '1';
 }
 
-/* Two files, one of which is in the slot that goes. */
+/* Two files, one of which is in the slot that is deleted. */
 struct scene {
 	struct vmm *vmm;
 	struct vcpu *cpu;
@@ -173,9 +173,10 @@ static bool make_scene(struct scene *s, const struct pool *p, uint32_t flags)
 }
 
 /*
- * A fault keeps the slots that it has seen, so that the deletion waits for it. Meanwhile the
- * tables of the nested guest are the first that are shadowed, and a hole is punched in the slot's
- * file, after the beginning of which the fault goes on. False if it did not come to that.
+ * The stopped fault holds kvm->srcu, so that the deletion of the slot waits for it. Meanwhile, the
+ * nested guest's page tables are shadowed for the first time, and a hole is punched in the file of
+ * the slot. The fault continues when the invalidation for the hole has begun. Returns false if that
+ * sequence did not happen.
  */
 static bool play(struct scene *s)
 {
@@ -194,13 +195,16 @@ static bool play(struct scene *s)
 	ret = ret && wait_for_sleep(&d) &&
 	      guest_touch(&s->nested, VMM_LOW_GPA, 1, 0) == VCPU_DONE &&
 	      read_stop() == HAS_STOPPED && sleeps(d.tid);
-	/* Not at the beginning: that is where KVM takes no array for an empty one. */
+	/*
+	 * Do not punch the first block, for which a missing reverse map would look like an empty
+	 * one.
+	 */
 	ret = !fallocate(s->fd, PUNCH, BLOCK, BLOCK) && ret;
 	return !pthread_join(faulter, &end) && !pthread_join(remover, NULL) && ret && !d.err &&
 	       (long)end == VCPU_DONE;
 }
 
-/* Guests and guests of theirs go on, with a slot in the same place. */
+/* Guest and nested guest work with a new slot at the same address. */
 static bool goes_on(struct scene *s)
 {
 	return !vmm_bind(s->vmm, FILE_SLOT, FILE_GPA, NR_BLOCKS * BLOCK, s->gmem, 0) &&

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memslots whose memory is a file's, by descriptor: what can be bound, by whom and
- * where, and what holds what.
+ * Memslots by descriptor: what can be bound where, and what keeps the memory alive.
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -15,7 +14,7 @@ struct bind_case {
 	int err;
 };
 
-/* Of a file of three blocks and half a page. */
+/* The file has three blocks and half a page. */
 static const struct bind_case bind_cases[] = {
 	{ FILE_GPA,		3 * BLOCK,	0,			0 },
 	{ FILE_GPA,		PAGE,		3 * BLOCK - PAGE,	0 },
@@ -48,7 +47,7 @@ TEST_F(gmem, bind)
 		EXPECT_EQ(c->err, ERR(vmm_bind(&self->vmm, FILE_SLOT, c->gpa, c->len, gmem,
 					       c->offset)))
 			TH_LOG("case %d", i);
-		/* There is a slot only if it is bound. */
+		/* Only a successful call has made a slot. */
 		EXPECT_EQ(c->err ? EINVAL : 0, ERR(vmm_remove(&self->vmm, FILE_SLOT)));
 	}
 	EXPECT_EQ(0, file_sectors(fd));
@@ -59,11 +58,11 @@ struct place {
 	uint64_t offset;
 	uint64_t gpa;
 	uint64_t len;
-	long blocks;	/* entries of 2 MiB, when the guest has touched all of it */
-	uint64_t off;	/* by how much the address that KVM has for its own use is off */
+	long blocks;	/* entries of 2 MiB after an access to all pages */
+	uint64_t off;	/* misalignment of userspace_addr */
 };
 
-/* But for the last one that address would allow large entries in each of them. */
+/* In all cases but the last, userspace_addr would allow large entries. */
 static const struct place places[] = {
 	{ "alike",			0,		0,		3 * BLOCK,	3 },
 	{ "by a page differently",	PAGE,		0,		2 * BLOCK,	0 },
@@ -74,7 +73,10 @@ static const struct place places[] = {
 	{ "an address of its own",	0,		0,		3 * BLOCK,	3, PAGE },
 };
 
-/* Entries are large where the slot, the file and the frames agree about it, and only there. */
+/*
+ * Entries are large only where slot, file and physical memory are aligned alike. userspace_addr
+ * does not matter.
+ */
 TEST_F(gmem, places)
 {
 	int fd = file_make(&self->p, "ram", 3 * BLOCK), i;
@@ -105,7 +107,7 @@ TEST_F(gmem, places)
 	}
 }
 
-/* What else can stand where the descriptor should. */
+/* Descriptors of other files cannot be bound. */
 TEST_F(gmem, bind_something_else)
 {
 	int fd = file_make(&self->p, "ram", BLOCK), i;
@@ -126,7 +128,7 @@ TEST_F(gmem, bind_something_else)
 	EXPECT_EQ(EBADF, ERR(vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, gmem, 0)));
 }
 
-/* As with guest_memfd: no dirty log, no read-only slot, and nothing about it changes. */
+/* As with guest_memfd, a slot cannot have a dirty log, be read-only, or be changed. */
 TEST_F(gmem, flags_of_slots)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
@@ -162,7 +164,7 @@ TEST_F(gmem, flags_of_slots)
 	EXPECT_EQ(5, guest_load(&self->cpu, FILE_GPA));
 }
 
-/* Slots of one machine do not overlap in the file, whatever descriptor they came by. */
+/* Two slots of a machine cannot have the same part of a file, even by different descriptors. */
 TEST_F(gmem, overlap)
 {
 	int fd = file_make(&self->p, "ram", 4 * BLOCK);
@@ -180,7 +182,7 @@ TEST_F(gmem, overlap)
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, PAGE, again, 3 * BLOCK - PAGE)));
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, gpa, BLOCK + PAGE, gmem, 0)));
 	EXPECT_EQ(EEXIST, ERR(vmm_bind(v, 2, FILE_GPA + BLOCK, BLOCK, gmem, 0)));
-	/* Beside each other in the file, and backwards for the guest. */
+	/* Parts that do not overlap can be bound in any order of guest addresses. */
 	EXPECT_EQ(0, vmm_bind(v, 2, gpa + BLOCK, BLOCK, gmem, 0));
 	EXPECT_EQ(0, vmm_bind(v, 3, gpa, BLOCK, again, 3 * BLOCK));
 	EXPECT_EQ(0, vmm_bind(v, 4, gpa + 2 * BLOCK, BLOCK, other, 0));
@@ -189,15 +191,15 @@ TEST_F(gmem, overlap)
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, gpa, 3 * BLOCK, 1));
 	EXPECT_EQ(4 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(other_fd));
-	/* What was another's is free again. */
+	/* The part of a slot that was removed can be bound again. */
 	EXPECT_EQ(0, vmm_remove(v, 1));
 	EXPECT_EQ(0, vmm_bind(v, 1, FILE_GPA, BLOCK, again, BLOCK));
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, BLOCK, 2));
 }
 
 /*
- * Each machine has descriptors of its own; the memory is one, as far as it is shared. What is
- * private is another matter, see gmem_machine_test.c.
+ * Each machine has its own descriptor of the file, and both have the shared memory.
+ * gmem_machine_test.c tests private memory.
  */
 TEST_F(gmem, two_machines)
 {
@@ -217,28 +219,28 @@ TEST_F(gmem, two_machines)
 	EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA + BLOCK, BLOCK, 3));
 	EXPECT_EQ(VCPU_DONE, guest_check(&cpu, FILE_GPA + GIB, BLOCK, 3));
 	EXPECT_EQ(1, vmm_entries(&vmm, "2m"));
-	/* A conversion is one for both, by either descriptor. */
+	/* A conversion by either descriptor affects both machines. */
 	ASSERT_EQ(0, gmem_convert(mine, BLOCK, PAGE, GMEM_PRIVATE));
 	EXPECT_EQ(0, vmm_entries(&vmm, "2m"));
 	ASSERT_EQ(0, gmem_convert(theirs, BLOCK, PAGE, GMEM_SHARED));
 	EXPECT_EQ(VCPU_DONE, guest_fill(&cpu, FILE_GPA + GIB, BLOCK, 4));
 	EXPECT_EQ(1, vmm_entries(&vmm, "2m"));
-	/* And what one of them keeps is there when the other has gone. */
+	/* The memory stays when the other machine ends. */
 	vcpu_close(&cpu);
 	vmm_close(&vmm);
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + BLOCK, BLOCK, 4));
-	/* A third one cannot take the place of one that is gone. */
+	/* A third machine cannot use the descriptor of a machine that has ended. */
 	ASSERT_EQ(0, vmm_make(&vmm, KVM_X86_DEFAULT_VM));
 	EXPECT_EQ(EINVAL, ERR(vmm_bind(&vmm, FILE_SLOT, FILE_GPA, BLOCK, theirs, BLOCK)));
 	vmm_close(&vmm);
 }
 
-/* A guest that reads a word over and over, and how its runs end. */
+/* A guest that reads a word again and again, with a count of the exits of KVM_RUN. */
 struct reader {
 	struct vcpu *cpu;
 	bool stop;
-	unsigned long faults;	/* told that its memory is of the wrong kind */
-	unsigned long gaps;	/* no slot there */
+	unsigned long faults;	/* KVM_EXIT_MEMORY_FAULT: memory of the wrong kind */
+	unsigned long gaps;	/* KVM_EXIT_MMIO: no slot */
 	unsigned long odd;
 };
 
@@ -264,7 +266,10 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
-/* A page is what it is while its slot is replaced: nobody is told to convert it. */
+/*
+ * While its slot is replaced, a guest that reads the page never gets KVM_EXIT_MEMORY_FAULT, which
+ * would make the VMM convert it.
+ */
 TEST_F(gmem, replaced_while_it_is_read)
 {
 	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, BLOCK, &gmem);
@@ -293,7 +298,7 @@ TEST_F(gmem, replaced_while_it_is_read)
 	EXPECT_GT(r.gaps, 0);
 }
 
-/* What can go, each in its turn. */
+/* The references to a file that are released, in any order. */
 enum holder { THE_FILE, THE_DESCRIPTOR, THE_NAME, THE_MAPPING, THE_SLOT, NR_HOLDERS };
 
 static int let_go(const struct pool *p, const struct vmm *v, enum holder who, int fd, int gmem,
@@ -313,7 +318,7 @@ static int let_go(const struct pool *p, const struct vmm *v, enum holder who, in
 	}
 }
 
-/* The nth order of them: the digits of n in the factorial number system. */
+/* Returns the nth permutation, from the digits of n in the factorial number system. */
 static void nth_order(int n, enum holder *order)
 {
 	enum holder rest[NR_HOLDERS];
@@ -329,7 +334,10 @@ static void nth_order(int n, enum holder *order)
 	}
 }
 
-/* The guest goes on until its slot goes, and the memory until the last of them. */
+/*
+ * The guest works as long as its slot exists, and the block is allocated until the last reference
+ * is released.
+ */
 TEST_F(gmem, all_orders_of_going)
 {
 	enum holder order[NR_HOLDERS];
@@ -359,7 +367,7 @@ TEST_F(gmem, all_orders_of_going)
 	}
 }
 
-/* A mount is busy as long as a slot is, and may go lazily below it. */
+/* A slot makes a mount busy. A lazy unmount is possible. */
 TEST_F(gmem, umount)
 {
 	char path[128];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The states that an offset of a file goes through, and that all of them are kept:
- * allocated or not, private or shared.
+ * The states of an offset of a file: allocated or not, and private or shared, independent of each
+ * other and kept.
  */
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -11,7 +11,7 @@
 #define NR_PAGES	(6 * BLOCK / PAGE)
 #define NR_BLOCKS	(NR_PAGES * PAGE / BLOCK)
 
-/* What a file of NR_PAGES is to be. */
+/* The expected state of a file of NR_PAGES. */
 struct model {
 	bool private[NR_PAGES];
 	bool allocated[NR_BLOCKS];
@@ -33,7 +33,7 @@ static unsigned int model_order(const struct model *m, unsigned int page)
 	return m->allocated[page / pages] ? ORDER_2M : ORDER_4K;
 }
 
-/* The first page that is not as it should be, or -1. */
+/* Returns the first page with another state than the model, or -1. */
 static long first_wrong(int fd, const struct model *m)
 {
 	struct guestmemfs_get_state s;
@@ -50,7 +50,7 @@ static long first_wrong(int fd, const struct model *m)
 	return -1;
 }
 
-/* Something happens to a part of the file, and to the model. Returns an errno. */
+/* Does a random operation on a part of the file and on the model. Returns an errno. */
 static int happen(unsigned int *random, int fd, int gmem, struct model *m)
 {
 	unsigned int first = next_random(random) % NR_PAGES, i;
@@ -58,7 +58,7 @@ static int happen(unsigned int *random, int fd, int gmem, struct model *m)
 	unsigned int from = first * PAGE / BLOCK, to = last * PAGE / BLOCK;
 	unsigned int what = next_random(random) % 8;
 
-	/* Often no more than a few pages, or whole blocks. */
+	/* Prefer a few pages, or whole blocks. */
 	if (next_random(random) % 2 && last > first + 3) {
 		last = first + 3;
 	} else if (next_random(random) % 2 && from < to) {
@@ -101,7 +101,7 @@ TEST_F(gmem, random_conversions)
 		ASSERT_EQ(-1, first_wrong(fd, &m))
 			TH_LOG("step %d, page %ld", i, first_wrong(fd, &m));
 	}
-	/* All of it is kept when nobody has the file, and over a mount. */
+	/* The states are kept when the file is closed, and over a mount. */
 	ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
 	close(gmem);
 	close(fd);
@@ -116,7 +116,7 @@ TEST_F(gmem, random_conversions)
 	EXPECT_EQ(-1, first_wrong(gmem, &m));
 	close(fd);
 	close(gmem);
-	/* And nothing of it for the file that gets its place. */
+	/* A new file in the same inode has no states of the old one. */
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
 	fd = file_make(&self->p, "ram", NR_PAGES * PAGE);
 	memset(&m, 0, sizeof(m));
@@ -125,8 +125,8 @@ TEST_F(gmem, random_conversions)
 }
 
 /*
- * Shared is faultable by the host, private is not. Without a pin nothing is between
- * allocated and truncated: what a mapping holds is unmapped.
+ * The host can fault in shared pages, and no private ones. Without pins, no page is ever being
+ * truncated: holes are unmapped and freed at once.
  */
 TEST_F(gmem, rows)
 {
@@ -139,27 +139,27 @@ TEST_F(gmem, rows)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, gmem, 0));
 	for (pass = 0; pass < 2; pass++) {
-		/* Initially, and after a truncation: unallocated, faultable or not. */
+		/* The state at first and after a truncation is not allocated, shared or private. */
 		EXPECT_EQ(character, gmem_state(fd, 0));
 		EXPECT_EQ(0, file_sectors(fd));
-		/* Truncation of what is not allocated changes nothing. */
+		/* Truncating unallocated pages changes nothing. */
 		EXPECT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
 		EXPECT_EQ(character, gmem_state(fd, 0));
-		/* A fault by the host allocates what is faultable, and nothing else. */
+		/* A fault by the host allocates shared pages only. */
 		EXPECT_EQ(character ? FAULT(SIGBUS) : 0, peek(p));
 		EXPECT_EQ(character ? 0 : BLOCK_SECTORS, file_sectors(fd));
-		/* A fault by the guest allocates what it can have. */
+		/* A fault by the guest allocates pages of the kind that it can access. */
 		EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA + 8));
 		EXPECT_EQ(character | ALLOCATED, gmem_state(fd, 0));
 		EXPECT_EQ(character, gmem_state(fd, BLOCK));
 		EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 0x55));
 		EXPECT_EQ(character ? FAULT(SIGBUS) : 0x55, peek(p));
 		EXPECT_EQ(self->p.free_blocks - 1, pool_free_blocks(&self->p));
-		/* Truncated while it is mapped by both: it is free at once, and keeps its kind. */
+		/* A block that host and guest have mapped is freed at once, and keeps its kind. */
 		EXPECT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
 		EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 	}
-	/* Of a block of both kinds as well. */
+	/* The same for a block of both kinds. */
 	ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, character ? GMEM_SHARED : GMEM_PRIVATE));
 	EXPECT_EQ(0, file_sectors(fd));
 	EXPECT_EQ(character, gmem_state(fd, 0));
@@ -171,7 +171,7 @@ TEST_F(gmem, rows)
 	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 	EXPECT_EQ(character ^ PRIVATE, gmem_state(fd, PAGE));
-	/* The inode goes first: its blocks are whole when they come back. */
+	/* Release the file before its slot: its blocks are freed with the slot. */
 	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + BLOCK, 1));
 	EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA));
 	EXPECT_EQ(self->p.free_blocks - 2, pool_free_blocks(&self->p));
@@ -185,7 +185,7 @@ TEST_F(gmem, rows)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* What was private to one guest is zero for whoever gets the block. */
+/* The private contents of a file are zeroed before another file gets the block. */
 TEST_F(gmem, private_is_zeroed)
 {
 	const size_t all = self->p.free_blocks, some = all < 64 ? all : 64;
@@ -210,7 +210,7 @@ TEST_F(gmem, private_is_zeroed)
 	EXPECT_EQ(0, bad);
 }
 
-/* Populating goes as far as the host may see, through the file and through a descriptor. */
+/* Populating a mapping of the file or of a descriptor stops at a private page. */
 TEST_F(gmem, populated)
 {
 	int fd = file_make(&self->p, "ram", 4 * BLOCK);
@@ -249,7 +249,7 @@ static int all_extents(int fd, union extents *e)
 	return ioctl(fd, FS_IOC_FIEMAP, &e->map);
 }
 
-/* It tells where memory is, whoever may see it; and a hole is none, of whatever kind. */
+/* FIEMAP shows allocated blocks regardless of their kind, and no holes. */
 TEST_F(gmem, fiemap)
 {
 	int fd = file_make(&self->p, "ram", 6 * BLOCK);
@@ -268,7 +268,10 @@ TEST_F(gmem, fiemap)
 	close(gmem);
 }
 
-/* As many blocks can be of both kinds as the pool has; what is too much changes nothing. */
+/*
+ * The pool can have about as many mixed blocks as it has blocks. A conversion that exceeds the
+ * table changes nothing.
+ */
 TEST_F(gmem, full_of_states)
 {
 	const size_t all = self->p.free_blocks;
@@ -284,15 +287,15 @@ TEST_F(gmem, full_of_states)
 	i--;
 	EXPECT_EQ(ENOSPC, err);
 	printf("# %zu of %zu blocks\n", i, all);
-	/* One is that of entry 0 of the table, which stands for none. */
+	/* Entry 0 of the map table is not used, so there is one fewer. */
 	EXPECT_LE(all - 1, i);
 	page = i * BLOCK + i % 512 * PAGE;
 	EXPECT_EQ(kind, gmem_state(fd, page));
-	/* Not a part of it either. */
+	/* A conversion that fails in the middle has not converted its first part. */
 	EXPECT_EQ(ENOSPC, ERR(gmem_convert(gmem, page, 3 * BLOCK, variant->other)));
 	EXPECT_EQ(kind, gmem_state(fd, page));
 	EXPECT_EQ(kind, gmem_state(fd, page + BLOCK));
-	/* None of it is in the way of those who have nothing to do with it. */
+	/* A full table does not affect allocations and files without mixed blocks. */
 	EXPECT_EQ(0, fallocate(plain, 0, 0, all * BLOCK));
 	EXPECT_EQ(0, pool_free_blocks(&self->p));
 	EXPECT_EQ(kind ^ PRIVATE, gmem_state(fd, 0));
@@ -300,7 +303,7 @@ TEST_F(gmem, full_of_states)
 	ASSERT_EQ(0, gmem_convert(gmem, 0, PAGE, variant->first));
 	EXPECT_EQ(0, gmem_convert(gmem, page, PAGE, variant->other));
 	EXPECT_EQ(kind ^ PRIVATE, gmem_state(fd, page));
-	/* All of it alike takes next to nothing. */
+	/* Converting the whole file to one kind frees the entries of its mixed blocks. */
 	EXPECT_EQ(0, gmem_convert(gmem, 0, 2 * all * BLOCK, variant->other));
 	EXPECT_EQ(0, gmem_convert(gmem, page, PAGE, variant->first));
 	EXPECT_EQ(kind, gmem_state(fd, page));

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 /*
- * virt/lib/gmem_provider_test.c stops a fault of a guest when it has its frame, and lets it
- * go on in the middle of the next invalidation.
+ * virt/lib/gmem_provider_test.c stops a fault of a guest when the fault has looked up its frame,
+ * and continues it in the middle of the next invalidation.
  */
 #define STOP_FILE	"/sys/kernel/debug/gmem_provider_test/stop"
 #define NEXT_STOPS	1
@@ -34,7 +34,7 @@ static inline bool write_stop(int value)
 	return f && !fclose(f) && ret;
 }
 
-/* It may have to zero a gigabyte before. */
+/* The fault may have to zero a gigabyte first, so wait for up to a minute. */
 static inline bool wait_for_stop(void)
 {
 	int i;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ioctls of guestmemfs, and what they say and do without a guest: descriptors for
- * virtual machines, the character of pages, and the states that offsets go through.
+ * The ioctls of guestmemfs without a running guest: descriptors for virtual machines, conversions,
+ * and states.
  */
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -9,14 +9,17 @@
 #include "gmem_fixture.h"
 
 /*
- * An ioctl whose argument has @room bytes before the end of what can be read: @known ones
- * from @arg, and then others; and says that it has @size. Returns the errno.
+ * Calls an ioctl with an argument of @size bytes, of which @room are readable: @known bytes from
+ * @arg, and then bytes of @others. Returns the errno.
  */
 static int sized_ioctl(int fd, unsigned long cmd, const void *arg, size_t known, size_t room,
 		       int others, uint32_t size)
 {
 	const size_t all = 3 * PAGE;
-	/* Not so near the end of all addresses that a large size would be behind it. */
+	/*
+	 * Choose an address that is far from the end of the address space, so that a large size
+	 * does not exceed it.
+	 */
 	char *area = mmap((void *)(1UL << 40), all, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *p = area + 2 * PAGE - room;
@@ -36,9 +39,9 @@ static int sized_ioctl(int fd, unsigned long cmd, const void *arg, size_t known,
 }
 
 struct size_case {
-	long size;	/* that is said, beyond the known one */
-	long room;	/* that is there, beyond the known one */
-	int others;	/* what is in it */
+	long size;	/* size passed, minus the known size */
+	long room;	/* readable bytes, minus the known size */
+	int others;	/* value of the additional bytes */
 	int err;
 };
 
@@ -96,7 +99,7 @@ TEST_F(gmem, sizes_of_arguments)
 		for (size = 0; size < known; size++)
 			EXPECT_EQ(EINVAL, sized_ioctl(all[i].fd, all[i].cmd, all[i].arg, known,
 						      known, 0, size));
-		/* As large as a page at the most, be it all zeroes. */
+		/* An argument may be at most a page, even if its additional bytes are all zero. */
 		EXPECT_EQ(0, sized_ioctl(all[i].fd, all[i].cmd, all[i].arg, known, PAGE, 0, PAGE));
 		EXPECT_EQ(E2BIG, sized_ioctl(all[i].fd, all[i].cmd, all[i].arg, known, PAGE + 1,
 					     0, PAGE + 1));
@@ -124,7 +127,7 @@ TEST_F(gmem, no_such_ioctl)
 	EXPECT_EQ(-ENOTTY, gmem_state(dir, 0));
 	EXPECT_EQ(ENOTTY, ERR(gmem_create(dir, self->vmm.vm, variant->flags)));
 	EXPECT_EQ(ENOTTY, ERR(ioctl(gmem, KVM_GET_API_VERSION, 0)));
-	/* The size in the number of the ioctl is of no account. */
+	/* The size in the ioctl number is ignored. */
 	EXPECT_EQ(0, sized_ioctl(fd, _IOW(GUESTMEMFS_IOC_MAGIC, 2, char),
 				 &(struct guestmemfs_get_state) {},
 				 sizeof(struct guestmemfs_get_state),
@@ -132,7 +135,7 @@ TEST_F(gmem, no_such_ioctl)
 				 sizeof(struct guestmemfs_get_state)));
 }
 
-/* Every field of it, with every other one. */
+/* Every combination of values of the fields. */
 TEST_F(gmem, create_fields)
 {
 	static const uint32_t flags[] = { 0, 1, 2, 3, 4, 7, 1U << 31, UINT32_MAX };
@@ -168,7 +171,7 @@ TEST_F(gmem, create_fields)
 	EXPECT_EQ(0, file_sectors(fd));
 }
 
-/* The first descriptor says what the file is, and there is no other way then. */
+/* The first descriptor chooses the initial state of a file, and no later one can change it. */
 TEST_F(gmem, initial_state)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
@@ -179,11 +182,11 @@ TEST_F(gmem, initial_state)
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(0, gmem_state(fd, 0));
-	/* Not by one that was refused. */
+	/* A call that fails has not chosen the initial state. */
 	EXPECT_EQ(EINVAL, ERR(gmem_create(refused, self->vmm.kvm, not)));
 	EXPECT_EQ(EBADF, ERR(gmem_create(refused, -1, not)));
 	EXPECT_LE(0, gmem_create(refused, self->vmm.vm, variant->flags));
-	/* What is in it stays in it, whoever may see it. */
+	/* Making the file private does not change its contents. */
 	fill(p, BLOCK, 1);
 	one = gmem_create(fd, self->vmm.vm, variant->flags);
 	ASSERT_GE(one, 0);
@@ -196,7 +199,10 @@ TEST_F(gmem, initial_state)
 	EXPECT_EQ(variant->state, gmem_state(two, BLOCK));
 	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, 2 * BLOCK, two, 0));
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA, BLOCK, 1));
-	/* Nor when all of it was converted, or truncated, or nobody has a descriptor. */
+	/*
+	 * The initial state stays after all pages were converted or truncated, and all descriptors
+	 * closed.
+	 */
 	ASSERT_EQ(0, gmem_convert(one, 0, 2 * BLOCK, variant->other));
 	EXPECT_EQ(EEXIST, ERR(gmem_create(fd, self->vmm.vm, not)));
 	ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));
@@ -204,7 +210,7 @@ TEST_F(gmem, initial_state)
 	close(two);
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	EXPECT_EQ(EEXIST, ERR(gmem_create(fd, self->vmm.vm, not)));
-	/* Another file is another matter. */
+	/* Each file has its own initial state. */
 	EXPECT_LE(0, gmem_create(other, self->vmm.vm, not));
 }
 
@@ -219,32 +225,32 @@ TEST_F(gmem, permissions)
 	EXPECT_EQ(EACCES, ERR(gmem_create(open(path, O_WRONLY), self->vmm.vm, variant->flags)));
 	EXPECT_EQ(EBADF, ERR(gmem_create(open(path, O_PATH), self->vmm.vm, variant->flags)));
 	ASSERT_EQ(0, fchmod(fd, 0));
-	/* With no descriptor left nothing was chosen. */
+	/* If no file descriptor is free, the call fails and has not chosen the initial state. */
 	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
 	limit.rlim_cur = 3;
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	EXPECT_EQ(EMFILE, ERR(gmem_create(fd, self->vmm.vm, variant->flags ^ INIT_SHARED)));
 	limit.rlim_cur = limit.rlim_max;
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
-	/* It was open for both: that counts, as for a write. */
+	/* The file was opened for reading and writing, so its later mode does not matter. */
 	gmem = gmem_create(fd, self->vmm.vm, variant->flags);
 	ASSERT_GE(gmem, 0);
 	EXPECT_EQ(FD_CLOEXEC, fcntl(gmem, F_GETFD));
 	EXPECT_EQ(O_RDWR, fcntl(gmem, F_GETFL) & O_ACCMODE);
-	/* What it has of a file: no read and no write, but a size and space. */
+	/* The descriptor has no read() and write(), but a size and space like the file. */
 	EXPECT_EQ(EINVAL, ERR(read(gmem, &limit, 1)));
 	EXPECT_EQ(EINVAL, ERR(write(gmem, &limit, 1)));
 	EXPECT_EQ(BLOCK, lseek(gmem, 0, SEEK_END));
 	EXPECT_EQ(0, fallocate(gmem, 0, 0, 2 * BLOCK));
 	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
-	/* Opened again by its name it is the file, not a descriptor. */
+	/* Opening the file again by name gives a file, not a descriptor of its memory. */
 	ASSERT_EQ(0, fchmod(fd, 0600));
 	again = open(path, O_RDWR);
 	EXPECT_EQ(ENOTTY, ERR(gmem_convert(again, 0, PAGE, GMEM_SHARED)));
 	close(again);
 }
 
-/* A virtual machine whose guest has left nothing to go on with. */
+/* A virtual machine that KVM has marked as dead. */
 TEST_F(gmem, dead_machine)
 {
 	int fd = file_make(&self->p, "ram", BLOCK);
@@ -253,17 +259,22 @@ TEST_F(gmem, dead_machine)
 	ASSERT_GE(gmem, 0);
 	ASSERT_EQ(0, vmm_bind(&self->vmm, FILE_SLOT, FILE_GPA, BLOCK, gmem, 0));
 	ASSERT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 1));
-	/* A protected one has no memory for this mode at all, which KVM does not expect. */
+	/*
+	 * A protected machine has no memory for system management mode, which KVM does not expect.
+	 */
 	if (variant->protected)
 		return;
-	/* There is no memory for what the CPU has to save, and KVM gives up. */
+	/*
+	 * Entering system management mode fails, because KVM has no memory to save the state, and
+	 * KVM marks the machine as dead.
+	 */
 	if (ioctl(self->cpu.fd, KVM_SMI))
 		SKIP(return, "no SMM, and no other way to make a virtual machine die");
 	printf("# the guest dies now\n");
 	EXPECT_EQ(-VCPU_ASTRAY, guest_load(&self->cpu, FILE_GPA));
 	EXPECT_EQ(EIO, ERR(ioctl(self->cpu.fd, KVM_RUN, NULL)));
 	EXPECT_EQ(EIO, ERR(gmem_create(fd, self->vmm.vm, variant->flags)));
-	/* Its memory can be looked after all the same. */
+	/* The memory of a dead machine can still be converted and punched. */
 	EXPECT_EQ(0, gmem_convert(gmem, 0, BLOCK, GMEM_PRIVATE));
 	EXPECT_EQ(ALLOCATED | PRIVATE, gmem_state(gmem, 0));
 	EXPECT_EQ(0, fallocate(gmem, PUNCH, 0, BLOCK));
@@ -273,7 +284,7 @@ TEST_F(gmem, dead_machine)
 	EXPECT_EQ(EBADF, ERR(gmem_create(fd, self->vmm.vm, variant->flags)));
 }
 
-/* Every field of it, with every other one; and what is refused changes nothing. */
+/* Every combination of values of the fields. A call that fails changes nothing. */
 TEST_F(gmem, set_fields)
 {
 	const uint64_t size = 2 * BLOCK, end = size + PAGE;
@@ -285,7 +296,7 @@ TEST_F(gmem, set_fields)
 		0, 1, PAGE, size, size + PAGE, size + 2 * PAGE, 1ULL << 63, -PAGE, -1,
 	};
 	const uint64_t attributes[] = { GMEM_SHARED, GMEM_PRIVATE, 1, 4, 9, 1ULL << 63, -1 };
-	/* Its last page, of which half is in the file, is one like any other. */
+	/* Half of the last page is in the file; it can be converted like other pages. */
 	int fd = file_make(&self->p, "ram", size + PAGE / 2), i, j, k, l;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
 
@@ -304,7 +315,7 @@ TEST_F(gmem, set_fields)
 					.length = length, .attributes = attribute,
 					.error_offset = k == 2,
 				};
-				/* What only comes out does not matter when it goes in. */
+				/* Output fields are ignored as input. */
 				bool done = valid && (!k || k == 2);
 				int64_t before = gmem_state(fd, 0);
 
@@ -321,7 +332,7 @@ TEST_F(gmem, set_fields)
 		}
 	}
 	for (l = 0; l < 2; l++) {
-		/* To what it is already is a conversion, too. */
+		/* Converting pages to their present kind succeeds. */
 		EXPECT_EQ(0, gmem_convert(gmem, 0, end, GMEM_PRIVATE));
 		EXPECT_EQ(PRIVATE, gmem_state(fd, size));
 	}
@@ -332,14 +343,17 @@ TEST_F(gmem, get_fields)
 {
 	int fd = file_make(&self->p, "ram", BLOCK + 1), i;
 	struct guestmemfs_get_state wrong[] = { { .flags = 1 }, { .flags = 1U << 31 } };
-	/* What only comes out does not matter when it goes in. */
+	/* Output fields are ignored as input. */
 	struct guestmemfs_get_state right[] = {
 		{ .length = 1 }, { .state = 1 }, { .order = 1 }, { .reserved = 1 },
 		{ .state = 1ULL << 63 },
 	};
 	struct guestmemfs_get_state s;
 
-	/* Of files that nobody has made a descriptor of, too, and of those opened for reading. */
+	/*
+	 * GET_STATE also works with files without a descriptor of their memory, and with files
+	 * opened for reading.
+	 */
 	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
 		wrong[i].size = sizeof(wrong[i]);
 		EXPECT_EQ(EINVAL, ERR(ioctl(fd, GUESTMEMFS_IOC_GET_STATE, &wrong[i])));
@@ -369,7 +383,7 @@ TEST_F(gmem, get_fields)
 	EXPECT_EQ(-ENXIO, gmem_state(fd, 0));
 }
 
-/* By mapping the descriptor, as far as it can be mapped. */
+/* Mappings of a descriptor, if it allows them. */
 TEST_F(gmem, mapping)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
@@ -395,7 +409,7 @@ TEST_F(gmem, mapping)
 	EXPECT_EQ(FAULT(SIGBUS), poke(p + BLOCK + PAGE, 1));
 	EXPECT_EQ(2, peek(q + PAGE));
 	EXPECT_EQ(3, peek(q + BLOCK + PAGE - 1));
-	/* A mapping outlives its descriptor, and conversions reach it. */
+	/* A mapping stays when its descriptor is closed, and follows conversions. */
 	close(gmem);
 	EXPECT_EQ(2, peek(p + PAGE));
 	ASSERT_EQ(0, gmem_convert(no, PAGE, PAGE, GMEM_PRIVATE));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guests that count in files, saved and resumed; and what the VM tests need to convert such
- * files, and to tell what has become of them.
+ * The tool of the VM tests for guests that count in files, which it saves and resumes. It also
+ * converts files and prints their states.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -32,7 +32,7 @@ static int open_file(const char *path, int flags)
 	return fd;
 }
 
-/* Private at first in a protected virtual machine, shared in an ordinary one. */
+/* Binds the file: private at first for a protected virtual machine, shared for an ordinary one. */
 static void bind_file(struct counter *c, const char *path)
 {
 	uint32_t flags = c->type == KVM_X86_SW_PROTECTED_VM ? 0 : GUESTMEMFS_GMEM_INIT_SHARED;
@@ -46,7 +46,7 @@ static void bind_file(struct counter *c, const char *path)
 		err(1, "%s: a descriptor for a virtual machine", path);
 	if (counter_bind(c, gmem, st.st_size))
 		err(1, "%s: a memory slot", path);
-	/* The slot is enough. */
+	/* The slot keeps the file open. */
 	close(gmem);
 	close(fd);
 }
@@ -64,7 +64,7 @@ static int save(char **argv)
 	return 0;
 }
 
-/* resume FILE STATE ROUNDS: for so many rounds more, and saves it again. */
+/* resume FILE STATE ROUNDS: runs the guest for ROUNDS more, and saves it again. */
 static int resume(char **argv)
 {
 	struct counter c;
@@ -87,7 +87,7 @@ static int convert(char **argv)
 		errx(2, "%s: neither private nor shared", argv[3]);
 	if (vmm_make(&v, KVM_X86_DEFAULT_VM))
 		err(1, "a virtual machine");
-	/* One of the two is what the file was at first. */
+	/* The file was made with one of the two initial states. */
 	gmem = gmem_create(fd, v.vm, GUESTMEMFS_GMEM_INIT_SHARED);
 	if (gmem < 0 && errno == EEXIST)
 		gmem = gmem_create(fd, v.vm, 0);
@@ -108,7 +108,10 @@ static void print_state(uint64_t offset, uint64_t end, const struct guestmemfs_g
 	       s->state & GUESTMEMFS_STATE_HELD ? " held" : "", s->order);
 }
 
-/* state FILE: what it is, a line for each part that is alike, entries included. */
+/*
+ * state FILE: prints the states of the file, one line for each range with the same state and size
+ * of entries.
+ */
 static int state(char **argv)
 {
 	struct guestmemfs_get_state s, last = {};
@@ -119,7 +122,7 @@ static int state(char **argv)
 	if (fstat(fd, &st))
 		err(1, "%s", argv[2]);
 	for (size = st.st_size; offset < size; last = s) {
-		/* The size of entries changes where one of 2 MiB ends. */
+		/* The size of entries can change at each 2 MiB. */
 		uint64_t next = (offset / BLOCK + 1) * BLOCK;
 
 		if (gmem_get_state(fd, offset, &s))

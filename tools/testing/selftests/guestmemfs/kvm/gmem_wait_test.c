@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A VMM that stops a virtual CPU in the middle of a fault for which a gigabyte is zeroed does
- * not have to wait for the rest.
+ * A VMM can stop a virtual CPU during a fault that zeroes a gigabyte, without waiting for the rest
+ * of the zeroing.
  */
 #include <sys/stat.h>
 
@@ -15,7 +15,7 @@ static int64_t now(void)
 	return t.tv_sec * 1000000000L + t.tv_nsec;
 }
 
-/* A fresh gigabyte in the slot, by descriptor or by address. */
+/* Binds a new gigabyte to the slot, by descriptor or by address. */
 static int fresh_gigabyte(const struct pool *p, const struct vmm *v, uint32_t flags, bool by_fd)
 {
 	int fd, gmem;
@@ -47,7 +47,7 @@ static void stop_while_zeroing(struct __test_metadata *_metadata, const struct p
 	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, 1, 0));
 	whole = now() - whole;
 	ASSERT_EQ(0, vmm_remove(v, FILE_SLOT));
-	/* The same blocks, as if they were new. */
+	/* Free the blocks, so that the next file has to zero them again. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, GIB));
 	ASSERT_EQ(0, unlink(pool_path(p, "ram")));
 	fd = fresh_gigabyte(p, v, flags, by_fd);
@@ -64,7 +64,7 @@ static void stop_while_zeroing(struct __test_metadata *_metadata, const struct p
 	EXPECT_EQ(VCPU_STOPPED, (enum vcpu_end)(long)end);
 	EXPECT_EQ(KVM_EXIT_INTR, cpu->run->exit_reason);
 	EXPECT_LT(waited, whole / 2);
-	/* And nothing is lost by it. */
+	/* The interrupted access is repeated, and the whole gigabyte is mapped. */
 	EXPECT_EQ(VCPU_DONE, vcpu_go(cpu));
 	EXPECT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, GIB / BLOCK, BLOCK));
 	EXPECT_EQ(1, vmm_entries(v, "1g"));

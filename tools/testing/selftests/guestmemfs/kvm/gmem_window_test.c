@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A fault of the guest that has its frame, and has not entered it into the guest's page
- * tables yet, when the memory beside it changes: it must not map as one what is not one any
- * more. gmem_stop.h stops the fault there, and lets it go on in the middle of the change.
+ * The memory next to a fault changes after the fault has looked up its frame, and before it has
+ * entered the frame into the second stage: the fault must not make an entry that is too large by
+ * then. gmem_stop.h stops the fault there, and continues it in the middle of the change.
  */
 #include "gmem_fixture.h"
 #include "gmem_stop.h"
@@ -10,17 +10,17 @@
 enum change {
 	CONVERTED,
 	PUNCHED,
-	CUT_OFF,	/* the file ends at the offset */
+	CUT_OFF,	/* truncate to the offset */
 };
 
 /**
- * struct window - one fault and one change
+ * struct window - a fault and a change during it
  * @what: the change
- * @fault: an offset that the guest has not been at
- * @change: what happens when the fault is on its way
- * @offset: and where
- * @len: how much of it
- * @order: of the entry that the fault makes in the end
+ * @fault: the offset of the fault, which the guest has not accessed before
+ * @change: the kind of the change
+ * @offset: the start of the change
+ * @len: the length of the change
+ * @order: the order of the entry that the fault makes
  */
 struct window {
 	const char *what;
@@ -31,7 +31,7 @@ struct window {
 	int order;
 };
 
-/* One after the other, in a file of one gigabyte in one piece. */
+/* The cases run one after the other on a contiguous file of one gigabyte. */
 static const struct window windows[] = {
 	{ "a page of its block converted",	PAGE, CONVERTED, 7 * PAGE, PAGE, ORDER_4K },
 	{ "the page itself converted",		7 * PAGE, CONVERTED, 7 * PAGE, PAGE, ORDER_4K },
@@ -42,7 +42,7 @@ static const struct window windows[] = {
 	{ "the file cut off in its block",	9 * BLOCK, CUT_OFF, 9 * BLOCK + PAGE, 0, ORDER_4K },
 };
 
-/* Somebody who makes the guest fault. */
+/* A thread that causes a fault. */
 struct faulter {
 	struct vcpu *cpu;
 	uint64_t gpa;
@@ -77,7 +77,7 @@ static int make_change(const struct window *w, int fd, int gmem, uint64_t other)
 	}
 }
 
-/* A fault with a change in the middle of it. False if it did not come to that. */
+/* Makes a fault with a change in the middle of it. Returns false if the fault was not stopped. */
 static bool through_window(const struct window *w, struct faulter *f, int fd, int gmem,
 			   uint64_t other)
 {
@@ -112,11 +112,13 @@ TEST_F(gmem, change_in_the_middle_of_a_fault)
 	ASSERT_EQ(ORDER_1G, gmem_order(fd, 0));
 	for (i = 0; i < 2 * (int)ARRAY_SIZE(windows); i++) {
 		const struct window *w = &windows[i / 2];
-		/* A guest to which all is shared cannot have what has become private. */
+		/* An ordinary guest cannot access a page that has become private. */
 		bool lost = converts_it(w) && !variant->protected;
 		int order = lost ? -1 : w->order;
 
-		/* What cannot be undone is done once. */
+		/*
+		 * Changes that cannot be undone run once. Prefaulting needs two-dimensional paging.
+		 */
 		if (i % 2 && (w->change != CONVERTED || !has_tdp()))
 			continue;
 		f.prefault = i % 2;
@@ -124,15 +126,15 @@ TEST_F(gmem, change_in_the_middle_of_a_fault)
 		f.end = VCPU_ASTRAY;
 		ASSERT_TRUE(through_window(w, &f, fd, gmem, variant->other))
 			TH_LOG("%s", w->what);
-		/* What it asked for was of the other kind then. */
+		/* The fault was for the kind that the page had before: repeat it. */
 		if (converts_it(w) && variant->protected && f.end == VCPU_FAULT)
 			fault(&f);
 		EXPECT_EQ(lost ? VCPU_FAULT : VCPU_DONE, f.end)
 			TH_LOG("%s", w->what);
-		/* The small ones of the guest, too. */
+		/* Map the pages of the guest's program, which EXPECT_ENTRIES() subtracts. */
 		ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, VMM_LOW_GPA, 1, 0));
 		EXPECT_ENTRIES(0, order == ORDER_2M, order == ORDER_4K, w->what);
-		/* Back to one piece, of which nothing is mapped. */
+		/* Restore the contiguous file, with nothing mapped. */
 		if (w->change == CONVERTED)
 			ASSERT_EQ(0, gmem_convert(gmem, w->offset, w->len, variant->first));
 		ASSERT_EQ(0, vmm_remove(&self->vmm, FILE_SLOT));

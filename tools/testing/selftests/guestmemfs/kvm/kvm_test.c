@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest memory of a real virtual machine: how large the entries of its second
- * stage of page tables are, and what it sees when the file changes.
+ * Guest memory by address: the sizes of the second-stage entries, and how the guest follows changes
+ * of the file.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -19,9 +19,8 @@
 #define FILE_GPA	GIB
 
 /*
- * What the guest does, in 32-bit protected mode without page tables: it loads
- * or stores a word at ebx, and stops. The store of a floating point number is one that KVM's
- * emulator of instructions does not know.
+ * The guest's program, in 32-bit protected mode without paging: it loads or stores the word at ebx,
+ * and halts. STORE_ONE stores a floating point number, which KVM's instruction emulator cannot do.
  */
 #define LOAD		0
 #define STORE		8
@@ -37,7 +36,7 @@ static const unsigned char code[] = {
  * @kvm: /dev/kvm
  * @vm: the machine
  * @vcpu: its CPU
- * @run: what KVM tells of an exit
+ * @run: the exit information of KVM_RUN
  */
 struct machine {
 	int kvm;
@@ -97,7 +96,7 @@ static bool machine_make(struct machine *m)
 	return m->run != MAP_FAILED;
 }
 
-/* The guest loads or stores a word. Returns 0, an errno, or -1 if it went astray. */
+/* The guest loads or stores a word. Returns 0, an errno, or -1 for an unexpected exit. */
 static int guest(const struct machine *m, int what, uint64_t gpa, uint32_t *word)
 {
 	struct kvm_regs regs = {
@@ -114,7 +113,7 @@ static int guest(const struct machine *m, int what, uint64_t gpa, uint32_t *word
 	return 0;
 }
 
-/* The word, or minus the errno. */
+/* Returns the word, or a negative errno. */
 static int64_t load(const struct machine *m, uint64_t offset)
 {
 	uint32_t word = 0x5a5a5a5a;
@@ -128,7 +127,7 @@ static int store(const struct machine *m, uint64_t offset, uint32_t word)
 	return guest(m, STORE, FILE_GPA + offset, &word);
 }
 
-/* How many entries of a size the second stage has: "4k", "2m" or "1g". */
+/* Returns the number of second-stage entries of a size: "4k", "2m" or "1g". */
 static long entries(const struct machine *m, const char *size)
 {
 	char path[128];
@@ -144,7 +143,7 @@ static long entries(const struct machine *m, const char *size)
 	return nr;
 }
 
-/* The page of the guest's code is the one small entry. */
+/* The only small entry maps the page of the guest's code. */
 #define EXPECT_ENTRIES(m, gigabytes, blocks, what) do {				\
 	const struct machine *_m = m;						\
 	long _gigabytes = entries(_m, "1g"), _blocks = entries(_m, "2m");	\
@@ -157,7 +156,7 @@ static long entries(const struct machine *m, const char *size)
 	EXPECT_EQ(1, _pages);							\
 } while (0)
 
-/* One entry for a gigabyte; and while there is a hole in it, none. */
+/* A gigabyte has one entry, but not while it has a hole. */
 TEST_F(in_pool, gigabyte)
 {
 	int fd = file_make(&self->p, "ram", GIB);
@@ -182,7 +181,7 @@ TEST_F(in_pool, gigabyte)
 	EXPECT_ENTRIES(&m, 1, 0, "1 GiB, written to");
 	EXPECT_EQ(0x1111, p[hole / 4 + 1]);
 	EXPECT_EQ(0x4444, p[GIB / 4 - 1]);
-	/* What the file loses, the guest loses. */
+	/* A hole in the file removes the guest's entry. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, hole, BLOCK));
 	EXPECT_EQ(0, entries(&m, "1g"));
 	EXPECT_EQ(0x2222, load(&m, hole - 4));
@@ -196,7 +195,7 @@ TEST_F(in_pool, gigabyte)
 	EXPECT_EQ(0, store(&m, hole + 4, 0x5555));
 	EXPECT_EQ(0x5555, p[hole / 4 + 1]);
 	EXPECT_EQ(0x4444, load(&m, GIB - 4));
-	/* Where there is no file any more, KVM says so to the VMM. */
+	/* An access after the end of the file ends KVM_RUN with EFAULT. */
 	ASSERT_EQ(0, ftruncate(fd, hole));
 	EXPECT_EQ(0x2222, load(&m, hole - 4));
 	EXPECT_EQ(-EFAULT, load(&m, hole));
@@ -207,7 +206,7 @@ TEST_F(in_pool, gigabyte)
 	EXPECT_ENTRIES(&m, 0, 0, "not mapped any more");
 }
 
-/* What the VMM gives back, in the two steps of QEMU, and what looks at the VMM. */
+/* Gives memory back in the two steps of QEMU, and reads the page tables of the VMM. */
 TEST_F(in_pool, given_back)
 {
 	int fd = file_make(&self->p, "ram", GIB), i;
@@ -231,7 +230,7 @@ TEST_F(in_pool, given_back)
 		EXPECT_TRUE(looks[i].at(p, GIB));
 		EXPECT_ENTRIES(&m, 1, 0, looks[i].name);
 	}
-	/* A part of the entry is not worth the whole. */
+	/* MADV_DONTNEED of a part of an entry keeps the entry. */
 	ASSERT_EQ(0, madvise(p + hole, PAGE, MADV_DONTNEED));
 	ASSERT_EQ(0, madvise(p + hole, BLOCK, MADV_DONTNEED));
 	EXPECT_ENTRIES(&m, 1, 0, "a page and a block not needed");
@@ -249,7 +248,7 @@ TEST_F(in_pool, given_back)
 	EXPECT_ENTRIES(&m, 1, 0, "1 GiB again");
 }
 
-/* Where addresses of guest and file differ in their place in a gigabyte. */
+/* Addresses of guest and file are aligned differently to a gigabyte. */
 TEST_F(in_pool, displaced)
 {
 	int fd = file_make(&self->p, "ram", 4 * BLOCK);
@@ -266,12 +265,12 @@ TEST_F(in_pool, displaced)
 	EXPECT_EQ(0, store(&m, 8 * BLOCK, 1));
 	EXPECT_ENTRIES(&m, 0, 2, "4 MiB, 14 MiB off");
 	EXPECT_EQ(1, p[BLOCK / 4]);
-	/* The same block twice, once by small entries. */
+	/* Map the same block a second time, with an alignment that needs small entries. */
 	ASSERT_EQ(0, add_memory(&m, 2, FILE_GPA + 2 * GIB - PAGE, p, BLOCK));
 	EXPECT_EQ(0, store(&m, 2 * GIB - PAGE + 4, 2));
 	EXPECT_EQ(2, load(&m, 7 * BLOCK + 4));
 	EXPECT_EQ(2, entries(&m, "4k"));
-	/* Aligned for the guest, and not for the host: small entries, too. */
+	/* Aligned for the guest but not for the host: entries are small, too. */
 	ASSERT_EQ(0, add_memory(&m, 3, FILE_GPA + GIB, p + PAGE / 4, BLOCK));
 	EXPECT_EQ(0, store(&m, GIB, 3));
 	EXPECT_EQ(3, p[PAGE / 4]);
@@ -291,7 +290,7 @@ static bool begin_tracking(void)
 	return ret;
 }
 
-/* A guest does not notice that somebody tracks what its VMM writes to. */
+/* Soft-dirty tracking of the VMM does not affect the guest. */
 TEST_F(in_pool, soft_dirty)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
@@ -307,7 +306,7 @@ TEST_F(in_pool, soft_dirty)
 	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, 2 * BLOCK));
 	if (!begin_tracking())
 		SKIP(return, "no soft-dirty tracking");
-	/* To a page that it has read, and to one that it has not. */
+	/* Store to a page that the guest has read, and to one that it has not accessed. */
 	EXPECT_EQ(0, load(&m, PAGE));
 	EXPECT_EQ(0, guest(&m, STORE_ONE, FILE_GPA + PAGE, &word));
 	EXPECT_EQ(0, guest(&m, STORE_ONE, FILE_GPA + BLOCK, &word));
@@ -340,7 +339,7 @@ static void *keep_storing(void *arg)
 	return NULL;
 }
 
-/* A hole that is punched while the guest faults is filled again, whenever it comes. */
+/* Holes are punched while the guest stores to the block: each store succeeds. */
 TEST_F(in_pool, punched_under_a_fault)
 {
 	int fd = file_make(&self->p, "ram", BLOCK);

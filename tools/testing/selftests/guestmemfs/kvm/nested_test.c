@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest that runs a guest of its own, with all that belongs to it in a file: KVM reads and
- * writes a VMCB there at each entry and exit, and has no claim to the memory in between. By SVM,
- * since that is what can be emulated.
+ * A guest runs a nested guest, with the VMCB and all memory of both in a file. KVM reads and writes
+ * the VMCB at each nested entry and exit, and must not use the page in between. The test uses SVM,
+ * because QEMU can emulate it.
  */
 #include <cpuid.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 #define RACE_SECONDS	6
 
 /*
- * What KVM writes is in the file's first block, and what the guest's guest has in its last. The
- * rest is there to be taken away.
+ * The pages that KVM writes to are in the first block of the file, and the memory of the nested
+ * guest is in the last. The blocks between them can be removed.
  */
 #define VMCB_OFFSET	(1 * PAGE)
 #define HSAVE_OFFSET	(2 * PAGE)
@@ -27,7 +27,7 @@
 #define EFER_SVME		0x1000
 #define MSR_VM_HSAVE_PA		0xc0010117
 
-/* Offsets in a struct vmcb, and bits there. */
+/* Offsets in struct vmcb, and flags. */
 #define VMCB_INTERCEPTS		0x0c
 #define INTERCEPT_HLT		0x001000000ULL
 #define INTERCEPT_SHUTDOWN	0x080000000ULL
@@ -66,7 +66,7 @@ static uint64_t get(const char *vmcb, size_t offset)
 	return value;
 }
 
-/* As the CPU that runs it, but for where it goes on. */
+/* Makes a VMCB with the state of the CPU that runs it, but another rip. */
 static void make_vmcb(char *ram, const struct kvm_sregs *sregs)
 {
 	const struct vmcb_segment data = { 16, 0xc93, 0xffffffff }, code = { 8, 0xa9b, 0xffffffff };
@@ -112,7 +112,7 @@ static int nest_setup(const struct vcpu *c, char *ram)
 	return vcpu_set_msr(c, MSR_VM_HSAVE_PA, RAM_GPA + HSAVE_OFFSET);
 }
 
-/* The guest's guest counts as often. */
+/* Runs the nested guest @times, which counts as often. */
 static enum vcpu_end nest(struct vcpu *c, uint64_t times)
 {
 	const struct guest_job job = {
@@ -130,7 +130,7 @@ static uint64_t counted(const char *ram)
 	return get(ram, WORD_OFFSET);
 }
 
-/* Without a word to KVM that its memory is special. */
+/* Works without the parameter allow_unsafe_mappings of the kvm module. */
 TEST_F(ram, runs)
 {
 	FILE *f = fopen("/sys/module/kvm/parameters/allow_unsafe_mappings", "r");
@@ -147,7 +147,7 @@ TEST_F(ram, runs)
 	EXPECT_EQ(501, counted(self->ram));
 }
 
-/* KVM writes what an exit changes, and the rest of the page is left to whoever has put it there. */
+/* A nested exit writes the fields that it changes, and no other bytes of the page. */
 TEST_F(ram, written_back)
 {
 	char before[PAGE];
@@ -167,7 +167,7 @@ TEST_F(ram, written_back)
 	EXPECT_EQ(1024, i);
 }
 
-/* What is gone is gone for KVM, too: the next VMRUN finds zeroes, which are no VMCB. */
+/* The next VMRUN after a hole finds zeroes, which are not a valid VMCB. */
 TEST_F(ram, punched)
 {
 	if (!has_svm())
@@ -178,11 +178,11 @@ TEST_F(ram, punched)
 	EXPECT_EQ(VCPU_BAD, nest(&self->cpu, 10));
 	EXPECT_EQ(-1, (int)get(self->ram + VMCB_OFFSET, VMCB_EXIT_CODE));
 	EXPECT_EQ(10, counted(self->ram));
-	/* And it works again, in another block. */
+	/* A new VMCB in a new block works. */
 	ASSERT_EQ(0, nest_setup(&self->cpu, self->ram));
 	EXPECT_EQ(VCPU_DONE, nest(&self->cpu, 10));
 	EXPECT_EQ(10, counted(self->ram));
-	/* Where there is no memory, the VMM is told. */
+	/* If the page cannot be allocated, KVM_RUN reports it to the VMM. */
 	ASSERT_EQ(0, ftruncate(self->fd, 0));
 	EXPECT_EQ(VCPU_ASTRAY, nest(&self->cpu, 1));
 	ASSERT_EQ(0, ftruncate(self->fd, RAM_SIZE));
@@ -190,12 +190,12 @@ TEST_F(ram, punched)
 	EXPECT_EQ(VCPU_DONE, nest(&self->cpu, 10));
 }
 
-/* A private page is neither read nor written on behalf of a guest that knows none. */
+/* KVM does not access a private page for a guest without private memory. */
 TEST_F(ram, converted)
 {
 	char before[PAGE];
 
-	/* By address there is nothing to convert. */
+	/* A slot by address has no pages to convert. */
 	if (!variant->descriptor)
 		return;
 	if (!has_svm())
@@ -212,13 +212,13 @@ TEST_F(ram, converted)
 }
 
 /**
- * struct runner - a guest that runs its guest, for as long as it is told to
+ * struct runner - a thread that runs the nested guest until it is told to stop
  * @cpu: its CPU
  * @ram: its memory
- * @stop: it is over
- * @rounds: how often it has run a whole job
- * @lost: how often its VMCB had gone
- * @failed: KVM could not run it
+ * @stop: the thread has to stop
+ * @rounds: jobs completed
+ * @lost: runs that found no valid VMCB
+ * @failed: KVM_RUN has failed
  */
 struct runner {
 	struct vcpu *cpu;
@@ -259,7 +259,7 @@ static void finish(struct runner *r, pthread_t thread)
 	printf("# %lu rounds, %lu times without VMCB\n", r->rounds, r->lost);
 }
 
-/* Changes of other blocks are nothing to it. */
+/* Changes of other blocks do not affect the nested guest. */
 TEST_F(ram, beside_changes)
 {
 	time_t end = time(NULL) + RACE_SECONDS;
@@ -288,7 +288,7 @@ TEST_F(ram, beside_changes)
 	EXPECT_EQ(20 * r.rounds, counted(self->ram));
 }
 
-/* The block with the VMCB goes, and is another file's: nothing of the guest gets there. */
+/* The block with the VMCB is punched and given to another file: KVM must not write to it there. */
 TEST_F(ram, block_is_another_files)
 {
 	int other = file_make(&self->p, "other", 8 * BLOCK);

@@ -19,8 +19,8 @@
 #define RAM_SIZE	(4 * BLOCK)
 
 /*
- * A virtual machine with one CPU, and a file that is its memory. KVM gets to what the guest does
- * not fetch by itself through the address of a slot, also where the slot has a descriptor.
+ * A virtual machine with one CPU, and a file with its memory. KVM's own accesses to guest memory go
+ * through the userspace address of the slot, even if the slot has a descriptor.
  */
 FIXTURE(ram)
 {
@@ -47,7 +47,7 @@ FIXTURE_VARIANT_ADD(ram, by_descriptor)
 	.descriptor = true,
 };
 
-/* Without a descriptor if gmem is -1. */
+/* Adds the slot, without a descriptor if @gmem is -1. */
 static inline int ram_add(const struct vmm *v, char *ram, int gmem)
 {
 	const struct kvm_userspace_memory_region2 region = {

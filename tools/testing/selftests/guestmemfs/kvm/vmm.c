@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A small virtual machine monitor for tests of guest memory. No devices, no
- * interrupts: a guest is given something to do, and halts when it has done it.
+ * A small virtual machine monitor for tests of guest memory, without devices and interrupts. A
+ * guest gets a job and halts when it is done.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,9 @@ static const char * const commands[] = {
 
 #define PROGRAM_GPA	(VMM_LOW_GPA + 2 * PAGE)
 
-/* Present, writable, for all, accessed, and dirty: nobody has to write that later. */
+/*
+ * Present, writable, user, accessed and dirty, so that the CPU does not write to the entry later.
+ */
 #define ENTRY_TABLE	0x27
 #define ENTRY_GIGABYTE	0xe7
 
@@ -52,13 +54,13 @@ static const uint32_t saved_msrs[] = { MSR_KERNEL_GS_BASE, MSR_TSC };
 
 #define NR_MSRS	ARRAY_SIZE(saved_msrs)
 
-/* That a system call was interrupted is all there is to it. */
+/* The signal only has to interrupt the system call. */
 static void on_stop(int sig)
 {
 	(void)sig;
 }
 
-/* Is there KVM, with virtual machines of this type? */
+/* Is there KVM with this type of virtual machine? */
 bool vmm_has_type(unsigned long type)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), types;
@@ -70,7 +72,7 @@ bool vmm_has_type(unsigned long type)
 	return types > 0 ? types & (1UL << type) : !type;
 }
 
-/* One to one, by gigabytes, so that the tables are two pages. */
+/* Makes an identity mapping by gigabytes, which needs only two pages of tables. */
 static void fill_low(char *low)
 {
 	uint64_t *pml4 = (uint64_t *)low, *pdpt = (uint64_t *)(low + PAGE);
@@ -92,7 +94,7 @@ static int make_low(struct vmm *v)
 	return vmm_add_memory(v, VMM_LOW_SLOT, VMM_LOW_GPA, v->low, VMM_LOW_PAGES * PAGE);
 }
 
-/* Are program and page tables what they were made? Nothing writes to them. */
+/* Are the program and page tables unchanged? The guest never writes to them. */
 bool vmm_is_intact(const struct vmm *v)
 {
 	uint64_t low[VMM_LOW_PAGES * PAGE / sizeof(uint64_t)] = {};
@@ -101,7 +103,7 @@ bool vmm_is_intact(const struct vmm *v)
 	return !memcmp(low, v->low, sizeof(low));
 }
 
-/* A virtual machine of a type (KVM_X86_*_VM), with nothing but its program in it. */
+/* Makes a virtual machine of a type (KVM_X86_*_VM) that has only its program in memory. */
 int vmm_make(struct vmm *v, unsigned long type)
 {
 	struct sigaction action = { .sa_handler = on_stop };
@@ -119,7 +121,7 @@ int vmm_make(struct vmm *v, unsigned long type)
 	return -1;
 }
 
-/* The virtual machine goes when its CPUs are closed, too. */
+/* The virtual machine ends when its CPUs are closed, too. */
 void vmm_close(struct vmm *v)
 {
 	int err = errno;
@@ -137,7 +139,7 @@ int vmm_set_region(const struct vmm *v, const struct kvm_userspace_memory_region
 	return ioctl(v->vm, KVM_SET_USER_MEMORY_REGION2, region);
 }
 
-/* A slot by address. */
+/* Adds a slot by address. */
 int vmm_add_memory(const struct vmm *v, int slot, uint64_t gpa, void *p, size_t len)
 {
 	const struct kvm_userspace_memory_region2 region = {
@@ -150,7 +152,7 @@ int vmm_add_memory(const struct vmm *v, int slot, uint64_t gpa, void *p, size_t 
 	return vmm_set_region(v, &region);
 }
 
-/* A slot by descriptor. */
+/* Adds a slot by descriptor. */
 int vmm_bind(const struct vmm *v, int slot, uint64_t gpa, size_t len, int fd, uint64_t offset)
 {
 	const struct kvm_userspace_memory_region2 region = {
@@ -172,7 +174,7 @@ int vmm_remove(const struct vmm *v, int slot)
 	return vmm_set_region(v, &region);
 }
 
-/* What KVM counts of a virtual machine and all of its CPUs, by the name that it has in debugfs. */
+/* Returns a statistic of the virtual machine and all of its CPUs, by its name in debugfs. */
 long vmm_stat(const struct vmm *v, const char *name)
 {
 	char path[128];
@@ -188,7 +190,7 @@ long vmm_stat(const struct vmm *v, const char *name)
 	return nr;
 }
 
-/* How many entries of a size the second stage of page tables has: "4k", "2m" or "1g". */
+/* Returns the number of second-stage entries of a size: "4k", "2m" or "1g". */
 long vmm_entries(const struct vmm *v, const char *size)
 {
 	char name[16];
@@ -237,7 +239,7 @@ static int set_long_mode(const struct vcpu *c)
 	return ioctl(c->fd, KVM_SET_SREGS, &sregs);
 }
 
-/* A CPU in 64-bit mode, with nothing to do. */
+/* Makes a CPU in 64-bit mode, without a job. */
 int vcpu_make(const struct vmm *v, struct vcpu *c, int id)
 {
 	int size = ioctl(v->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -275,7 +277,7 @@ static enum vcpu_end halted(const struct vcpu *c)
 	return regs.rcx ? VCPU_BAD : VCPU_DONE;
 }
 
-/* Runs the guest until there is something to say. */
+/* Runs the guest until it stops, and returns the reason. */
 enum vcpu_end vcpu_go(struct vcpu *c)
 {
 	struct kvm_regs regs = {};
@@ -299,7 +301,7 @@ enum vcpu_end vcpu_go(struct vcpu *c)
 	return VCPU_ASTRAY;
 }
 
-/* Makes the vcpu_go() of a thread end, the one that it is in or the next one. */
+/* Stops the present or the next vcpu_go() of a thread. */
 void vcpu_stop(struct vcpu *c, pthread_t thread)
 {
 	__atomic_store_n(&c->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
@@ -324,7 +326,7 @@ static int access_msrs(const struct vcpu *c, unsigned long request, uint64_t *va
 	return 0;
 }
 
-/* After VCPU_STOPPED or VCPU_DONE: nothing is half done then. */
+/* Saves the CPU after VCPU_STOPPED or VCPU_DONE, when no exit is half handled. */
 int vcpu_save(const struct vcpu *c, struct vcpu_state *s)
 {
 	memset(s, 0, sizeof(*s));
@@ -335,7 +337,7 @@ int vcpu_save(const struct vcpu *c, struct vcpu_state *s)
 	return access_msrs(c, KVM_GET_MSRS, s->msrs);
 }
 
-/* Into a CPU of the same kind of machine. */
+/* Restores the state in a CPU of a machine of the same type. */
 int vcpu_restore(const struct vcpu *c, struct vcpu_state *s)
 {
 	if (ioctl(c->fd, KVM_SET_SREGS, &s->sregs) || ioctl(c->fd, KVM_SET_XSAVE, &s->xsave) ||
@@ -344,7 +346,7 @@ int vcpu_restore(const struct vcpu *c, struct vcpu_state *s)
 	return ioctl(c->fd, KVM_SET_VCPU_EVENTS, &s->events);
 }
 
-/* What vcpu_go() is to run. */
+/* Sets the job that vcpu_go() runs. */
 int guest_start(const struct vcpu *c, const struct guest_job *job)
 {
 	struct kvm_regs regs = {
@@ -367,7 +369,7 @@ enum vcpu_end guest_do(struct vcpu *c, const struct guest_job *job)
 	return guest_start(c, job) ? VCPU_ASTRAY : vcpu_go(c);
 }
 
-/* As fill() and is_filled() of util.c, so that each finds what the other has written. */
+/* Writes or checks the same pattern as fill() and is_filled() of util.c. */
 static enum vcpu_end guest_pattern(struct vcpu *c, enum guest_command command, uint64_t gpa,
 				   size_t len, uint64_t seed)
 {
@@ -410,7 +412,7 @@ enum vcpu_end guest_store(struct vcpu *c, uint64_t gpa, uint64_t word)
 	return guest_do(c, &job);
 }
 
-/* The word, or minus what the guest met instead. */
+/* Returns the word, or the negative enum vcpu_end. */
 int64_t guest_load(struct vcpu *c, uint64_t gpa)
 {
 	enum vcpu_end end = guest_touch(c, gpa, 1, 0);

@@ -9,15 +9,15 @@
 #include <stdint.h>
 
 /*
- * A small virtual machine monitor: 64-bit guests whose memory is where the caller
- * puts it. Calls return what ioctl() does: -1 and errno on failure.
+ * A small virtual machine monitor for 64-bit guests, whose memory the caller provides. Functions
+ * return like ioctl(): -1 and errno on failure.
  */
 
-/* Program and page tables, in ordinary memory. The guest touches all of them at once. */
+/* Program and page tables, in ordinary memory. Each command accesses all of these pages. */
 #define VMM_LOW_GPA	0x10000UL
 #define VMM_LOW_PAGES	3
 #define VMM_LOW_SLOT	0
-/* What guests can address. */
+/* The size of the guest physical address space that the page tables map. */
 #define VMM_LIMIT	(64UL << 30)
 
 /**
@@ -35,7 +35,7 @@ struct vmm {
 /**
  * struct vcpu - a virtual CPU
  * @fd: its descriptor
- * @run: what KVM tells of an exit
+ * @run: the exit information of KVM_RUN
  * @run_size: bytes of @run
  */
 struct vcpu {
@@ -45,13 +45,13 @@ struct vcpu {
 };
 
 /**
- * enum vcpu_end - why a guest does not run any more
- * @VCPU_DONE: it has done what it was to do
- * @VCPU_BAD: it has found something wrong
- * @VCPU_FAULT: KVM_EXIT_MEMORY_FAULT: memory of the wrong kind; vcpu_go() tries again
- * @VCPU_NO_MEMORY: EFAULT without it: there is none; vcpu_go() tries again
- * @VCPU_STOPPED: by vcpu_stop(); vcpu_go() goes on
- * @VCPU_ASTRAY: anything else, told on standard output
+ * enum vcpu_end - why vcpu_go() has returned
+ * @VCPU_DONE: the job is done
+ * @VCPU_BAD: the guest has found a wrong value
+ * @VCPU_FAULT: KVM_EXIT_MEMORY_FAULT, memory of the wrong kind; vcpu_go() repeats the access
+ * @VCPU_NO_MEMORY: EFAULT without that exit, no memory; vcpu_go() repeats the access
+ * @VCPU_STOPPED: vcpu_stop() was called; vcpu_go() continues
+ * @VCPU_ASTRAY: any other exit, described on standard output
  */
 enum vcpu_end {
 	VCPU_DONE,
@@ -63,12 +63,12 @@ enum vcpu_end {
 };
 
 /**
- * enum guest_command - what a guest can do, see vmm_guest.S
- * @GUEST_FILL: fill words with a number and those that follow it
- * @GUEST_CHECK: are they there
+ * enum guest_command - the jobs of a guest, see vmm_guest.S
+ * @GUEST_FILL: fill words with a number and the following ones
+ * @GUEST_CHECK: check the words of GUEST_FILL
  * @GUEST_TOUCH: read words
- * @GUEST_COUNT: count in words, for ever
- * @GUEST_NEST: run a guest of its own, AMD's way
+ * @GUEST_COUNT: increment words for ever
+ * @GUEST_NEST: run a nested guest by SVM
  */
 enum guest_command {
 	GUEST_FILL,
@@ -78,21 +78,21 @@ enum guest_command {
 	GUEST_NEST,
 };
 
-/* The program, in vmm_guest.S. */
+/* The guest's program, in vmm_guest.S. */
 extern const char vmm_guest[], vmm_guest_end[];
 extern const char vmm_guest_fill[], vmm_guest_check[], vmm_guest_touch[], vmm_guest_count[];
 extern const char vmm_guest_nest[];
-/* What it runs. */
+/* The program of the nested guest. */
 extern const char vmm_nested[], vmm_nested_end[];
 
 /**
- * struct guest_job - something for a guest to do
- * @command: what
- * @gpa: the first word; or the VMCB
- * @words: how many, at least one; or how often the VMCB is run
- * @stride: bytes from one to the next; of no use to GUEST_COUNT
- * @value: of the first word
- * @counter: where GUEST_COUNT has the word with its rounds, and the guest of GUEST_NEST its own
+ * struct guest_job - a job for a guest
+ * @command: the kind of job
+ * @gpa: address of the first word, or of the VMCB
+ * @words: number of words, at least one; or number of runs of the VMCB
+ * @stride: bytes between words; not used by GUEST_COUNT
+ * @value: value of the first word
+ * @counter: address of the number of rounds of GUEST_COUNT, or of the nested guest's counter
  */
 struct guest_job {
 	enum guest_command command;
@@ -104,12 +104,12 @@ struct guest_job {
 };
 
 /**
- * struct vcpu_state - all that makes one of our guests go on elsewhere
+ * struct vcpu_state - the state of a CPU that a guest needs to continue on another one
  * @regs: general registers
  * @sregs: segments and control registers
- * @events: what is pending
+ * @events: pending events
  * @msrs: MSRs, in the order of vmm.c
- * @xsave: floating point
+ * @xsave: floating point state
  */
 struct vcpu_state {
 	struct kvm_regs regs;

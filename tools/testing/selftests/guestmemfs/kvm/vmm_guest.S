@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the guests of vmm.c do, in 64-bit mode: independent of its place, without
- * stack and interrupts. A command begins at its label, with its arguments in
- * registers, and ends with hlt. rcx then is what it has not done: not 0 if a check
- * has failed.
+ * The program of the guests of vmm.c, in 64-bit mode. It is position independent, and has no stack
+ * and no interrupts. A command begins at its label, with its arguments in registers, and ends with
+ * hlt. rcx is the number of words that are left then: not 0 if a check has failed.
  */
 #define MSR_KERNEL_GS_BASE	0xc0000102
 
@@ -12,7 +11,7 @@
 	.globl vmm_guest_nest, vmm_guest_end, vmm_nested, vmm_nested_end
 vmm_guest:
 
-/* Makes rcx words, rdx bytes apart from rdi on, rax and what follows rax. */
+/* Stores rcx words, rdx bytes apart, from rdi on: rax and the following numbers. */
 vmm_guest_fill:
 	mov	%rax, (%rdi)
 	inc	%rax
@@ -21,7 +20,7 @@ vmm_guest_fill:
 	jnz	vmm_guest_fill
 	hlt
 
-/* Are these words what they are after fill? If not, rdi is where the first is that is not. */
+/* Checks the words of vmm_guest_fill. If one is wrong, rdi is its address. */
 vmm_guest_check:
 	cmp	%rax, (%rdi)
 	jne	1f
@@ -31,7 +30,7 @@ vmm_guest_check:
 	jnz	vmm_guest_check
 1:	hlt
 
-/* Reads them. The last one is in rax. */
+/* Reads the words. The last one is in rax. */
 vmm_guest_touch:
 	mov	(%rdi), %rax
 	add	%rdx, %rdi
@@ -40,9 +39,9 @@ vmm_guest_touch:
 	hlt
 
 /*
- * For ever: adds one to each of r8 words from rsi on, which are their number
- * plus the rounds that were made; the rounds are in rbx, in the word that r9
- * points to, in xmm0 and in an MSR. It ends when one of them is wrong.
+ * Runs for ever: adds one to each of r8 words from rsi on. A word is its index plus the number of
+ * rounds, which is in rbx, in the word at r9, in xmm0 and in an MSR. Ends when one of them is
+ * wrong.
  */
 vmm_guest_count:
 	mov	%rbx, %rax
@@ -76,15 +75,16 @@ vmm_guest_count:
 	jmp	vmm_guest_count
 2:	hlt
 
-/* Of a struct vmcb. */
+/* Offsets in struct vmcb. */
 #define VMCB_EXIT_CODE		0x70
 #define VMCB_RIP		0x578
 #define EXIT_VMMCALL		0x81
 #define VMMCALL_LENGTH		3
 
 /*
- * Has the guest of the VMCB at rdi run rcx times, until it calls. It leaves these registers
- * alone, and those that VMRUN does not switch are its own as well: r9 is where it counts.
+ * Runs the nested guest of the VMCB at rdi rcx times, each time until its vmmcall. The nested guest
+ * does not change these registers. It shares the registers that VMRUN does not switch: r9 is the
+ * address of its counter.
  */
 vmm_guest_nest:
 	mov	%rdi, %rax
@@ -99,7 +99,7 @@ vmm_guest_nest:
 
 vmm_guest_end:
 
-/* The guest's guest: adds one to the word that r9 points to, and calls, for ever. */
+/* The nested guest: adds one to the word at r9 and calls, for ever. */
 vmm_nested:
 	incq	(%r9)
 	vmmcall
