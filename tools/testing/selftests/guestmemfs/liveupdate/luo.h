@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-/* The ioctls of the Live Update Orchestrator, as calls: -1 and errno on failure. */
+/* Wrappers of the ioctls of the Live Update Orchestrator, which return -1 and errno on failure. */
 
 static inline int luo_open(void)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files of guestmemfs in sessions of the Live Update Orchestrator, as far as
- * that goes without a kexec: what can be preserved, what a preserved file
- * refuses, and that all is as before when the session is gone.
+ * Files of guestmemfs in sessions of the Live Update Orchestrator, as far as it can be tested
+ * without a kexec: files that can be preserved, operations that a preserved file refuses, and that
+ * the end of a session allows them again.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -45,7 +45,7 @@ FIXTURE_SETUP(luo)
 	ASSERT_GE(self->session, 0);
 }
 
-/* The test's process is gone by then, and its sessions with it. */
+/* The process of the test has ended here, and its sessions with it. */
 FIXTURE_TEARDOWN_PARENT(luo)
 {
 	if (self->pool)
@@ -59,7 +59,7 @@ static off_t size_of(int fd)
 	return fstat(fd, &st) ? -1 : st.st_size;
 }
 
-/* A file of four blocks, filled. */
+/* Makes a file of four blocks with a pattern. */
 static int make_filled(const struct pool *p, const char *name)
 {
 	int fd = file_make(p, name, 4 * BLOCK);
@@ -107,7 +107,7 @@ TEST_F(luo, nothing_is_taken_out)
 	EXPECT_TRUE(still_filled(fd));
 }
 
-/* Nor what it has behind its end, with a hole before that. */
+/* A file with blocks after its end, and a hole before them, cannot be preserved either. */
 TEST_F(luo, nothing_behind_the_end)
 {
 	int fd = make_filled(&self->p, "file");
@@ -135,7 +135,7 @@ TEST_F(luo, it_can_grow)
 	EXPECT_EQ(EBUSY, ERR(ftruncate(fd, 8 * BLOCK)));
 	p = map_file(fd, 0, 9 * BLOCK);
 	ASSERT_NE(MAP_FAILED, p);
-	/* Into a hole, and over what is there. */
+	/* Write to a hole and to an allocated block. */
 	EXPECT_EQ(0, poke(p + 6 * BLOCK, 1));
 	EXPECT_EQ(0, poke(p + 100, 1));
 	EXPECT_EQ(8 * BLOCK_SECTORS, file_sectors(fd));
@@ -143,7 +143,7 @@ TEST_F(luo, it_can_grow)
 	EXPECT_EQ(0, fchown(fd, 7, 8));
 }
 
-/* A mapping of before, and one of during, see each other's bytes. */
+/* A mapping from before preservation and one from after it have the same contents. */
 TEST_F(luo, mapped)
 {
 	int fd = make_filled(&self->p, "file");
@@ -192,11 +192,11 @@ TEST_F(luo, unlinked)
 	EXPECT_EQ(ENOENT, ERR(access(pool_path(&self->p, "file"), F_OK)));
 	EXPECT_EQ(EBUSY, ERR(fallocate(fd, PUNCH, 0, BLOCK)));
 	EXPECT_TRUE(still_filled(fd));
-	/* The name is free for another. */
+	/* The name can be used for another file. */
 	again = file_make(&self->p, "file", BLOCK);
 	EXPECT_GE(again, 0);
 	EXPECT_EQ(0, ftruncate(again, 0));
-	/* It is the session's now, and goes with it. */
+	/* Only the session has the file open now, so its end frees the file. */
 	ASSERT_EQ(0, close(fd));
 	EXPECT_EQ(self->p.free_blocks - 4, pool_free_blocks(&self->p));
 	ASSERT_EQ(0, close(self->session));
@@ -226,7 +226,7 @@ TEST_F(luo, renamed)
 	snprintf(from, sizeof(from), "%s", pool_path(&self->p, "file"));
 	snprintf(to, sizeof(to), "%s", pool_path(&self->p, "to"));
 	EXPECT_EQ(0, rename(from, to));
-	/* Another takes its place: it loses its name, and nothing else. */
+	/* A rename that replaces the preserved file removes its name, and nothing else. */
 	EXPECT_EQ(0, rename(pool_path(&self->p, "over"), to));
 	EXPECT_TRUE(still_filled(fd));
 	EXPECT_EQ(self->p.free_blocks - 4, pool_free_blocks(&self->p));
@@ -252,7 +252,7 @@ TEST_F(luo, only_once)
 	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(self->session, 2, again)));
 	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(other, 1, fd)));
 	EXPECT_EQ(EBUSY, ERR(luo_preserve_fd(other, 1, again)));
-	/* What was refused has changed nothing. */
+	/* A refused call has changed nothing. */
 	EXPECT_EQ(EBUSY, ERR(fallocate(fd, PUNCH, 0, BLOCK)));
 	ASSERT_EQ(0, luo_preserve_fd(other, 1, one));
 	ASSERT_EQ(0, close(self->session));
@@ -303,7 +303,7 @@ TEST_F(luo, the_pool_stays_mounted)
 	EXPECT_EQ(0, pool_remount(&self->p));
 }
 
-/* Nothing of a pool that nobody may write to is changed. */
+/* Preserving a file of a read-only pool fails and changes nothing in the pool. */
 TEST_F(luo, read_only)
 {
 	int fd = make_filled(&self->p, "file");

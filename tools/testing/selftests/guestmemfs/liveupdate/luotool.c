@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The Live Update Orchestrator for VM tests. Reads commands, one a line, and
- * does one after the other, so that sessions and descriptors live as long as
- * the script that uses them. A line that begins with !ERRNO has to fail with
- * that errno. Descriptors have names; @NAME is a path to the one of that name, which
- * opens its file anew.
+ * The tool of the VM tests for the Live Update Orchestrator. It reads commands, one on each line,
+ * and runs them in order, so that sessions and descriptors live as long as the script. A command
+ * after !ERRNO has to fail with that errno. Descriptors have names; @NAME stands for a path that
+ * opens the file of that descriptor again.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -61,7 +60,7 @@ int fd_of(const char *name)
 	return names[slot].fd;
 }
 
-/* A descriptor gets a name, if there is one. */
+/* Gives a name to a descriptor, if it is valid. */
 int named(const char *name, int fd)
 {
 	int slot = slot_of("");
@@ -75,7 +74,7 @@ int named(const char *name, int fd)
 	return 0;
 }
 
-/* A wrong value fails like a call would, but no test expects this errno. */
+/* A wrong value fails with an errno that no test expects. */
 int same(const char *what, long is, long wanted)
 {
 	if (is == wanted)
@@ -106,7 +105,7 @@ void watch_stop(const struct stopwatch *s, const char *what, unsigned long nr)
 	printf("%s %lu ns %lu ticks %lu\n", what, nr, ns, ticks);
 }
 
-/* The device can be open once at a time, so that each call opens it. */
+/* The device can be open only once at a time, so each command opens it. */
 static int session(char **w)
 {
 	int luo = luo_open(), fd, saved;
@@ -163,7 +162,7 @@ static int close_name(char **w)
 	return close(fd);
 }
 
-/* run PROGRAM ARGS...: it has to exit with 0. */
+/* run PROGRAM ARGS...: the program has to exit with status 0. */
 static int run(char **w)
 {
 	pid_t child = fork();
@@ -178,14 +177,14 @@ static int run(char **w)
 	return same("the exit status", status, 0);
 }
 
-/* kexec: as kexec -e does, but without anything that could change tables before. */
+/* kexec: like kexec -e, but without calls before it that could change the tables. */
 static int kexec(char **w)
 {
 	return syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
 		       LINUX_REBOOT_CMD_KEXEC, NULL);
 }
 
-/* hold: all of this stays as it is until the machine goes. */
+/* hold: keeps all sessions and descriptors until the machine stops. */
 static int hold(char **w)
 {
 	puts("holding");
@@ -215,7 +214,7 @@ static const struct command *command_of(const struct command *c, const char *nam
 	return c->name ? c : NULL;
 }
 
-/* @NAME becomes a path that leads to the descriptor, in other processes too. */
+/* Replaces @NAME by a path to the descriptor, which works in other processes, too. */
 static char *expand(char *word)
 {
 	char *path;
@@ -269,7 +268,9 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		errx(2, "takes no arguments; commands come from standard input");
-	/* In order with what programs say that it runs. */
+	/*
+	 * Flush each line, so that the output is in order with that of programs that this one runs.
+	 */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (fgets(line, sizeof(line), stdin)) {
 		line_nr++;

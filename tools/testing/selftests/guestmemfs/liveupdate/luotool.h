@@ -5,10 +5,10 @@
 #include <stdint.h>
 
 /**
- * struct command - what luotool can do
- * @name: the first word of its lines
- * @nr_args: how many words follow; at least, if negative
- * @run: does it, with the words of the line; 0, or -1 with errno
+ * struct command - a command of luotool
+ * @name: its name, the first word of a line
+ * @nr_args: number of arguments; at least that many, if negative
+ * @run: runs the command with the words of the line; returns 0, or -1 and errno
  */
 struct command {
 	const char *name;

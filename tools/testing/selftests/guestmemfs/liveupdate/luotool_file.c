@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What luotool can do with files, of guestmemfs and of memory, beside what the
- * Live Update Orchestrator does with them.
+ * Commands of luotool for files of guestmemfs and memfds, besides the calls of the Live Update
+ * Orchestrator.
  */
 #include <err.h>
 #include <errno.h>
@@ -40,7 +40,7 @@ static int open_path(char **w)
 	errx(2, "line %u: %s is no way to open", line_nr, w[3]);
 }
 
-/* by_handle FILE DIR HANDLE: opens what filetool's handle has told, on the mount that DIR is on. */
+/* by_handle FILE DIR HANDLE: opens a handle of filetool on the mount of DIR. */
 static int open_by_handle(char **w)
 {
 	union {
@@ -107,10 +107,9 @@ static long allocated(int fd)
 }
 
 /*
- * reserve FILE LENGTH: of a file without blocks, allocated but not zeroed. That
- * takes a fallocate() that is killed on the way: the blocks stay, and are
- * zeroed when they are first used. An emulated machine does not have the
- * memory that it would take to zero them all.
+ * reserve FILE LENGTH: allocates blocks in an empty file without zeroing them. It kills a process
+ * in fallocate(): the blocks stay allocated, and are zeroed when they are first used. An emulated
+ * machine has too little memory to zero all of them.
  */
 static int reserve(char **w)
 {
@@ -133,7 +132,7 @@ static int reserve(char **w)
 	return -1;
 }
 
-/* perforate FILE COUNT: takes every second block away, COUNT of them. */
+/* perforate FILE COUNT: punches every second block, COUNT of them. */
 static int perforate(char **w)
 {
 	int fd = fd_of(w[1]), mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -146,8 +145,8 @@ static int perforate(char **w)
 }
 
 /*
- * mark|marked FILE STEP LENGTH: a word at every STEP, written or looked at. With
- * large steps block by block, so that what is between them stays untouched.
+ * mark|marked FILE STEP LENGTH: writes or checks a word at every STEP. With large steps it maps
+ * single blocks, so that the blocks between them are not accessed.
  */
 #define WINDOW	(512 * BLOCK)
 
@@ -175,7 +174,7 @@ static int mark(char **w)
 	return same("the number of wrong words", bad, 0);
 }
 
-/* pos FILE OFFSET: that is where it is. */
+/* pos FILE OFFSET: checks the file position. */
 static int pos(char **w)
 {
 	return same("the position", lseek(fd_of(w[1]), 0, SEEK_CUR), parse(w[2]));
@@ -186,7 +185,7 @@ static int seek(char **w)
 	return lseek(fd_of(w[1]), parse(w[2]), SEEK_SET) < 0 ? -1 : 0;
 }
 
-/* access FILE r|rw: that is how it is open. */
+/* access FILE r|rw: checks the access mode of the descriptor. */
 static int access_mode(char **w)
 {
 	int flags = fcntl(fd_of(w[1]), F_GETFL);
@@ -195,7 +194,7 @@ static int access_mode(char **w)
 		    strcmp(w[2], "rw") ? O_RDONLY : O_RDWR);
 }
 
-/* stat FILE SIZE LINKS */
+/* stat FILE SIZE LINKS: checks size and number of links. */
 static int stat_file(char **w)
 {
 	struct stat st;
@@ -205,7 +204,7 @@ static int stat_file(char **w)
 	return same("the number of links", st.st_nlink, parse(w[3]));
 }
 
-/* same FILE PATH: the path leads to that file. */
+/* same FILE PATH: checks that PATH is this file. */
 static int same_file(char **w)
 {
 	struct stat a, b;
@@ -216,7 +215,7 @@ static int same_file(char **w)
 	       same("the device", a.st_dev, b.st_dev);
 }
 
-/* mount NODE PATH: its pool, and for how long that took. */
+/* mount NODE PATH: mounts the pool and prints how long that took. */
 static int mount_pool(char **w)
 {
 	struct stopwatch watch;
@@ -250,10 +249,13 @@ static const char *entry_at(unsigned long addr)
 	return found;
 }
 
-/* So that looking is not optimised away. */
+/* The words that are read go here, so that the compiler keeps the reads. */
 uint64_t touched;
 
-/* entry FILE pud|pmd|pte: what maps its first byte, when a whole gigabyte is mapped. */
+/*
+ * entry FILE pud|pmd|pte: checks the size of the entry of the first byte in a mapping of a
+ * gigabyte.
+ */
 static int entry_is(char **w)
 {
 	uint64_t *p = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,

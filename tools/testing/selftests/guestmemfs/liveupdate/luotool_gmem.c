@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What luotool can do as a virtual machine monitor: descriptors for virtual machines, and
- * guests that count in their files. Virtual machines have names of their own.
+ * Commands of luotool that make it a virtual machine monitor: descriptors for virtual machines, and
+ * guests that count in their files. The names of virtual machines are separate from those of
+ * descriptors.
  */
 #include <err.h>
 #include <errno.h>
@@ -49,7 +50,7 @@ static int make_vm(char **w)
 	return 0;
 }
 
-/* end VM */
+/* end VM: closes the virtual machine. */
 static int end_vm(char **w)
 {
 	struct counter *c = vm_of(w[1]);
@@ -68,8 +69,8 @@ static uint64_t kind_of(const char *word)
 }
 
 /*
- * gmem NAME FILE VM private|shared map|nomap: a descriptor of a file, and what all of it is.
- * In the place of VM may be a descriptor, which is no virtual machine.
+ * gmem NAME FILE VM private|shared map|nomap: makes a descriptor of the file's memory, with the
+ * initial state of the file. VM may be a descriptor, which is not a virtual machine.
  */
 static int make_gmem(char **w)
 {
@@ -83,20 +84,20 @@ static int make_gmem(char **w)
 	return named(w[1], gmem_create(fd_of(w[2]), vm, flags));
 }
 
-/* slot VM GMEM SIZE: the guest's memory is that of the descriptor. */
+/* slot VM GMEM SIZE: binds the descriptor's memory to the guest. */
 static int make_slot(char **w)
 {
 	return counter_bind(vm_of(w[1]), fd_of(w[2]), parse(w[3]));
 }
 
-/* begin VM: its guest counts, when it runs. */
+/* begin VM: makes the guest ready to count. */
 static int begin(char **w)
 {
 	counter_begin(vm_of(w[1]));
 	return 0;
 }
 
-/* count VM ROUNDS: so many more. */
+/* count VM ROUNDS: runs the guest for ROUNDS more. */
 static int count(char **w)
 {
 	struct counter *c = vm_of(w[1]);
@@ -112,14 +113,17 @@ static int save(char **w)
 	return 0;
 }
 
-/* resume VM PATH: as it was saved, with all of its memory. */
+/* resume VM PATH: restores the guest and checks all of its memory. */
 static int resume(char **w)
 {
 	counter_resume(vm_of(w[1]), w[2]);
 	return 0;
 }
 
-/* reach VM OFFSET: the guest can have this byte of its file. Not when it counts. */
+/*
+ * reach VM OFFSET: checks that the guest can access this byte of its file. The guest must not
+ * count.
+ */
 static int reach(char **w)
 {
 	enum vcpu_end end = guest_touch(&vm_of(w[1])->cpu, COUNTER_GPA + parse(w[2]), 1, 0);
@@ -130,7 +134,7 @@ static int reach(char **w)
 	return -1;
 }
 
-/* look FILE OFFSET: the host can have it, by a mapping of this very descriptor. */
+/* look FILE OFFSET: checks that the host can access the byte in a mapping of this descriptor. */
 static int look(char **w)
 {
 	unsigned long offset = parse(w[2]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * NUMA policies and guest memory: a pool's memory is its node's, whatever
- * anybody asks for; and asking does no harm.
+ * NUMA policies do not affect guest memory, which always is on the node of its pool, and setting
+ * them does no harm.
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
@@ -30,7 +30,7 @@ struct bind_case {
 	const char *what;
 	int mode;
 	unsigned int flags;
-	bool whole;	/* of the mapping */
+	bool whole;	/* whole mapping */
 };
 
 static const struct bind_case bind_cases[] = {
@@ -45,7 +45,7 @@ static const struct bind_case bind_cases[] = {
 	{ "default", MPOL_DEFAULT, 0, true },
 };
 
-/* For another node, of what is there and of what is still to come. */
+/* Binds the mapping to another node, with blocks that are allocated and blocks that are not. */
 TEST_F(in_pool, mbind)
 {
 	int other = self->nr > 1 ? self->nodes[1] : self->p.node, i;
@@ -65,7 +65,7 @@ TEST_F(in_pool, mbind)
 		fill(p + LEN / 2, LEN / 2, i + 1);
 		EXPECT_TRUE(is_filled(p + LEN / 2, LEN / 2, i + 1))
 			TH_LOG("%s", c->what);
-		/* All of it out of this pool. */
+		/* All blocks are from this pool. */
 		EXPECT_EQ(LEN / 512, file_sectors(fd));
 		EXPECT_EQ(self->p.free_blocks - LEN / BLOCK, pool_free_blocks(&self->p));
 		munmap(p, LEN);
@@ -74,7 +74,7 @@ TEST_F(in_pool, mbind)
 	}
 }
 
-/* There are no pages to be moved, nor to be asked where they are. */
+/* Guest memory has no struct pages, so pages cannot be moved, and their node is not reported. */
 TEST_F(in_pool, move_pages)
 {
 	int other = self->nr > 1 ? self->nodes[1] : self->p.node, i, node;
@@ -91,12 +91,12 @@ TEST_F(in_pool, move_pages)
 		pages[i] = host + i * PAGE;
 		nodes[i] = other;
 	}
-	/* The calls work. */
+	/* The calls work with ordinary memory. */
 	ASSERT_EQ(0, move_pages(pages, NULL, status, 0));
 	EXPECT_GE(status[0], 0);
 	EXPECT_EQ(0, ERR(syscall(SYS_get_mempolicy, &node, NULL, 0, host,
 				 MPOL_F_NODE | MPOL_F_ADDR)));
-	/* Blocks that are there and blocks that are not. */
+	/* Include allocated blocks and holes. */
 	for (i = 0; i < PAGES; i++)
 		pages[i] = p + i * BLOCK + i * PAGE;
 	EXPECT_EQ(0, move_pages(pages, NULL, status, 0));
@@ -114,7 +114,7 @@ TEST_F(in_pool, move_pages)
 	EXPECT_EQ(LEN / 2 / 512, file_sectors(fd));
 }
 
-/* The whole process goes elsewhere; its guest stays. */
+/* migrate_pages() moves the process to another node, but not its guest memory. */
 TEST_F(in_pool, migrate_pages)
 {
 	int fd = file_make(&self->p, "file", LEN);
@@ -133,7 +133,7 @@ TEST_F(in_pool, migrate_pages)
 	EXPECT_EQ(self->p.free_blocks - LEN / BLOCK, pool_free_blocks(&self->p));
 }
 
-/* One that is bound to a node takes from the pool of another one as any other. */
+/* A process that is bound to a node can use the pool of another node. */
 TEST_F(in_pool, bound_process)
 {
 	unsigned long mask;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a security module sees of a pool, asked with Smack: the label that a file gets from who
- * makes it, the one that a mount gives, and that labels decide. On a kernel with lsm=smack.
+ * Labels of a security module, tested with Smack on a kernel with lsm=smack: a file gets the label
+ * of the process that makes it, a mount option gives labels to existing files, and labels decide
+ * about access.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -61,7 +62,7 @@ static bool i_am(const char *label)
 	return says("/proc/self/attr/smack/current", label);
 }
 
-/* What those with a label may do with what has another one: letters as in Smack's rules. */
+/* Sets a rule: the access of processes with one label to files with another, in Smack's letters. */
 static bool may(const char *who, const char *what, const char *access)
 {
 	char rule[64];
@@ -85,7 +86,7 @@ TEST_F(security, labels)
 	int fd;
 
 	EXPECT_STREQ("Root", label_of(self->p.mnt));
-	/* That one was there. */
+	/* The directory existed before the mount. */
 	EXPECT_STREQ("Pool", label_of(self->p.dir));
 	ASSERT_TRUE(i_am("Guest"));
 	close(file_make(&self->p, "file", BLOCK));
@@ -99,7 +100,7 @@ TEST_F(security, labels)
 	EXPECT_STREQ("Guest", label_of(pool_path(&self->p, "dir")));
 	EXPECT_STREQ("Guest", label_of(pool_path(&self->p, "dir/file")));
 	close(fd);
-	/* They are not stored. */
+	/* Labels are not stored in the pool. */
 	ASSERT_EQ(0, umount(self->p.mnt));
 	ASSERT_EQ(0, mount("x", self->p.mnt, "guestmemfs", 0, self->options));
 	EXPECT_STREQ("Root", label_of(self->p.mnt));
@@ -120,14 +121,14 @@ struct rule {
 	int stat, read, write, truncate, ioctl;
 };
 
-/* EFAULT is what the filesystem says to an argument at NULL. */
+/* The ioctl fails with EFAULT for a NULL argument if Smack allows it. */
 static const struct rule rules[] = {
 	{ "-",	EACCES,	EACCES,	EACCES,	EACCES,	EACCES },
 	{ "r",	0,	0,	EACCES,	EACCES,	EACCES },
 	{ "rw",	0,	0,	0,	0,	EFAULT },
 };
 
-/* To permissions all of it is for everybody. */
+/* The permission bits allow everything, so that only the labels decide. */
 TEST_F(security, rules)
 {
 	struct stat st;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tracepoints: each comes when it should, once, with what it is about.
+ * Tracepoints: each event is traced once, with the right values.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN_PARENT(traced)
 	EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-/* How many events of this name have all of the words. */
+/* Returns how many events of this name contain the words. */
 static int count_events(const char *event, const char *fmt, ...)
 {
 	FILE *trace = fopen(INSTANCE "/trace", "r");
@@ -99,19 +99,19 @@ TEST_F(traced, allocate_and_free)
 	ASSERT_EQ(0, fallocate(self->fd, 0, 0, 3 * BLOCK));
 	EXPECT_EQ(1, count_events("allocate", "node=%d ino=%d blocks=3 free=%llu\n", self->p.node,
 				  self->ino, before - 3));
-	/* Nothing is left to be allocated there. */
+	/* All blocks are allocated already, so this is not traced. */
 	ASSERT_EQ(0, fallocate(self->fd, 0, 0, 3 * BLOCK));
 	EXPECT_EQ(1, count_events("allocate", ""));
 	EXPECT_EQ(0, count_events("free", ""));
 	ASSERT_EQ(0, fallocate(self->fd, PUNCH, BLOCK, BLOCK));
 	EXPECT_EQ(1, count_events("free", "node=%d ino=%d blocks=1 free=%llu\n", self->p.node,
 				  self->ino, before - 2));
-	/* Together with the size. */
+	/* fallocate() beyond the end allocates, and truncate() frees. */
 	ASSERT_EQ(0, fallocate(self->fd, 0, 8 * BLOCK, 4 * BLOCK));
 	EXPECT_EQ(1, count_events("allocate", "ino=%d blocks=4 ", self->ino));
 	ASSERT_EQ(0, ftruncate(self->fd, BLOCK));
 	EXPECT_EQ(1, count_events("free", "ino=%d blocks=5 ", self->ino));
-	/* And with the file. */
+	/* The last close of an unlinked file frees its blocks. */
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
 	EXPECT_EQ(0, count_events("free", "ino=%d blocks=1 free=%llu\n", self->ino, before));
 	close(self->fd);
@@ -132,7 +132,7 @@ TEST_F(traced, fault)
 	EXPECT_EQ(1, count_events("fault", "result=NOPAGE"));
 	EXPECT_EQ(1, count_events("allocate", "ino=%d blocks=1 ", self->ino));
 	forget_events();
-	/* It is there already. */
+	/* The block is allocated and mapped already. */
 	EXPECT_EQ(0, peek(p + BLOCK));
 	EXPECT_EQ(0, count_events("fault", ""));
 	ASSERT_EQ(0, ftruncate(self->fd, PAGE));
@@ -144,7 +144,7 @@ TEST_F(traced, fault)
 		     count_events("fault", "pgoff=0x0 order=0 "));
 }
 
-/* In advance it is as by a fault, to read or to write. */
+/* Populating is traced like a fault, for reading or for writing. */
 TEST_F(traced, populate)
 {
 	char *p = mmap(NULL, 8 * BLOCK, RW, MAP_SHARED, self->fd, 0);

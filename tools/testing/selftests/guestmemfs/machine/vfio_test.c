@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DMA into guest memory: nothing would tell the device when the file loses a
- * block, so that VFIO and iommufd must not map it. Needs any PCI device that
- * is bound to vfio-pci.
+ * DMA to guest memory: VFIO and iommufd must refuse to map it, because a device would not notice
+ * when the file loses a block. The test needs any PCI device that is bound to vfio-pci.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,7 +16,7 @@
 #define DRIVER	"/sys/bus/pci/drivers/vfio-pci"
 #define IOVA	GIB
 
-/* The first entry of a directory that begins like this. */
+/* Finds the first entry of a directory whose name begins with @prefix. */
 static bool first_entry(const char *dir, const char *prefix, char name[NAME_MAX + 1])
 {
 	DIR *d = opendir(dir);
@@ -33,7 +32,7 @@ static bool first_entry(const char *dir, const char *prefix, char name[NAME_MAX 
 	return found;
 }
 
-/* A container with the device's group in it; -1 if there is no device. */
+/* Opens a container with the device's group. Returns -1 if there is no device. */
 static int open_container(void)
 {
 	char device[NAME_MAX + 1], path[512], link[512];
@@ -85,7 +84,7 @@ static int type1_unmap(int container, size_t len)
 TEST_F(in_pool, type1)
 {
 	int fd = file_make(&self->p, "file", 2 * BLOCK), container = open_container();
-	/* Guest memory, ordinary memory behind it, and guest memory again. */
+	/* Guest memory, then ordinary memory, then guest memory again. */
 	unsigned char *p = reserve(3 * BLOCK, BLOCK);
 
 	if (container < 0)
@@ -100,7 +99,10 @@ TEST_F(in_pool, type1)
 	EXPECT_EQ(EFAULT, type1_map(container, p, BLOCK, RW));
 	EXPECT_EQ(EFAULT, type1_map(container, p, PAGE, VFIO_DMA_MAP_FLAG_READ));
 	EXPECT_EQ(EFAULT, type1_map(container, p, 2 * BLOCK, RW));
-	/* Not touched yet; and what was mapped before it is taken back. */
+	/*
+	 * The second part has no blocks yet. If mapping fails in the middle, the first pages are
+	 * unmapped again.
+	 */
 	EXPECT_EQ(EFAULT, type1_map(container, p + 2 * BLOCK, BLOCK, RW));
 	EXPECT_EQ(EFAULT, type1_map(container, p + BLOCK, 2 * BLOCK, RW));
 	ASSERT_EQ(0, type1_map(container, p + BLOCK, BLOCK, RW));
@@ -109,7 +111,7 @@ TEST_F(in_pool, type1)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* An address space of iommufd that the device is attached to; 0 if there is none. */
+/* Makes an IO address space and attaches the device to it. Returns 0 if there is no device. */
 static uint32_t open_ioas(int iommufd)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };

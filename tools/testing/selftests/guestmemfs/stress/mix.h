@@ -10,19 +10,19 @@
 #include "util.h"
 
 #define NR_FILES	6
-#define BIG		0	/* the file that has room for a gigabyte */
-#define BIG_GROUP	512U	/* blocks of that */
-#define NEAR		24U	/* blocks; what happens, happens in so many, that it may meet */
+#define BIG		0	/* the file with room for a gigabyte */
+#define BIG_GROUP	512U	/* number of its blocks */
+#define NEAR		24U	/* blocks that most operations use, so that they overlap */
 #define NR_PIECES	20
 #define NR_DIRS		2
 #define NR_NAMES	8
 
 /**
- * struct mix_block - what the model knows of a block of a file
- * @there: it is allocated
- * @phys: where, 0 if nobody has asked since
- * @nr_pages: pages with other bytes than zeroes, or that have had some
- * @pages: their bytes, NULL for all others; NULL if there are none
+ * struct mix_block - the model of a block of a file
+ * @there: the block is allocated
+ * @phys: physical address, 0 if not known since the allocation
+ * @nr_pages: entries of @pages that are used
+ * @pages: contents of pages that are not zero, NULL for other pages; NULL if there are none
  */
 struct mix_block {
 	bool there;
@@ -37,18 +37,18 @@ union mix_handle {
 };
 
 /**
- * struct mix_file - what the model knows of a file
- * @exists: it has a name, or somebody has it open or mapped
- * @may_link: it was made without a name, and has none yet
- * @name: in @dir, -1 for none
+ * struct mix_file - the model of a file
+ * @exists: it has a name, a descriptor or a mapping
+ * @may_link: it was made without a name, and has not got one yet
+ * @name: number of the name in @dir, -1 for none
  * @dir: directory
- * @fd: open for reading and writing, -1 if it is not open
+ * @fd: descriptor for reading and writing, -1 if the file is not open
  * @ino: inode number
- * @handle: finds it
+ * @handle: file handle
  * @size: in bytes
- * @nr_blocks: those that are there
- * @max: blocks that it may have; nothing is done behind them
- * @blocks: @max of them
+ * @nr_blocks: allocated blocks
+ * @max: limit of its blocks in this test
+ * @blocks: array of @max blocks
  */
 struct mix_file {
 	bool exists;
@@ -65,13 +65,13 @@ struct mix_file {
 };
 
 /**
- * struct mix_piece - a part of a mapping, all of one protection
- * @file: the file, NULL if this one is not in use
- * @addr: where it is mapped
- * @off: the first byte of the file
- * @len: bytes, whole pages
+ * struct mix_piece - a part of a mapping with one protection
+ * @file: the file, NULL if this entry is not used
+ * @addr: address of the mapping
+ * @off: offset of the first byte in the file
+ * @len: length in bytes, a multiple of the page size
  * @prot: PROT_*
- * @huge: a part of what could be mapped by one entry of 1 GiB
+ * @huge: part of a mapping in which one entry of 1 GiB would fit
  */
 struct mix_piece {
 	struct mix_file *file;
@@ -82,17 +82,17 @@ struct mix_piece {
 	bool huge;
 };
 
-/* What has to have happened, beside each operation. */
+/* Events that a long run must have met, besides each operation. */
 enum mix_event {
-	SEEN_END,	/* SIGBUS behind the end */
-	SEEN_FULL,	/* SIGBUS with nothing left to allocate */
+	SEEN_END,	/* SIGBUS after the end */
+	SEEN_FULL,	/* SIGBUS without a free block */
 	SEEN_DENIED,	/* SIGSEGV */
 	SEEN_NO_BLOCK,	/* ENOSPC of fallocate() */
 	SEEN_NO_INODE,	/* ENOSPC for a new file */
-	SEEN_HALF,	/* populating that came to an end before its end */
-	SEEN_ORPHAN,	/* a file without a name gone with its last user */
-	SEEN_LIMITED,	/* a limit that was refused */
-	SEEN_BYTES,	/* what was stored, found again */
+	SEEN_HALF,	/* populating that stopped early */
+	SEEN_ORPHAN,	/* an unlinked file freed by its last user */
+	SEEN_LIMITED,	/* a refused limit */
+	SEEN_BYTES,	/* stored bytes that were read */
 	SEEN_GIGABYTE,	/* allocated by one fault */
 	NR_EVENTS
 };
@@ -102,31 +102,31 @@ enum mix_event {
 
 /**
  * struct mix - the state of a run
- * @standin: works on a directory of tmpfs, in place of a pool, to try the mixer itself
- * @pool: where it is mounted
- * @block: bytes of a block
- * @seed: of the run
- * @random: state of the generator
- * @nr: operations begun
- * @budget: blocks that may be zeroed, in sixteenths
- * @next_huge: no gigabyte is allocated by a fault before this operation
+ * @standin: use a directory of tmpfs in place of a pool, to test the mixer itself
+ * @pool: the mounted pool
+ * @block: size of a block in bytes
+ * @seed: seed of the run
+ * @random: state of the random number generator
+ * @nr: number of operations so far
+ * @budget: blocks that may be zeroed now, in sixteenths
+ * @next_huge: the first operation that may allocate a gigabyte by a fault
  * @files: the files
- * @pieces: of all mappings
- * @letters: the first ones of the directories' names
+ * @pieces: the parts of all mappings
+ * @letters: first letters of the directories' names
  * @nested: the second directory is in the first one
- * @gone: the handle of a file that is gone; of no bytes if there was none
- * @total_blocks: of the pool
- * @total_inodes: likewise
- * @other_blocks: in use when it began
- * @other_inodes: likewise
- * @used_blocks: of the files
- * @used_inodes: of files and directories
- * @max_blocks: of all, limit of the mount, 0 for none
- * @max_inodes: likewise
- * @nr_shadow: pages that the model has bytes of
- * @done: operations of each kind
- * @seen: of each event
- * @log: the last operations
+ * @gone: handle of a file that was freed, of no bytes if there was none
+ * @total_blocks: blocks of the pool
+ * @total_inodes: inodes of the pool
+ * @other_blocks: blocks in use when the run began
+ * @other_inodes: inodes in use when the run began
+ * @used_blocks: blocks of the files
+ * @used_inodes: inodes of files and directories
+ * @max_blocks: limit of the mount, 0 for none
+ * @max_inodes: limit of the mount, 0 for none
+ * @nr_shadow: number of pages with contents in the model
+ * @done: number of operations of each kind
+ * @seen: number of events of each kind
+ * @log: descriptions of the last operations
  * @why: what is wrong
  */
 struct mix {
@@ -158,7 +158,7 @@ struct mix {
 	char why[2 * LINE_BYTES];
 };
 
-/* What comes of an operation: it may have nothing to work on. */
+/* The result of an operation. MIX_SKIPPED: it has found nothing to work on. */
 enum mix_result { MIX_SKIPPED, MIX_DONE, MIX_WRONG };
 
 /* mix_test.c */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the mixer does to a part of a mapping as a whole: populate it, or take its memory away.
+ * The mixer's operations on a whole part of a mapping: populating it, and removing its memory.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -15,7 +15,7 @@ bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from,
 	return !model_left(m) || affordable(m, model_holes(m, w->file, from, to));
 }
 
-/* What populating does: all of it, or up to where a fault would be SIGBUS. */
+/* Updates the model for populating: all of the range, or up to where an access would get SIGBUS. */
 bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to)
 {
 	uint64_t end = end_of_pages(w->file), at;
@@ -31,7 +31,7 @@ bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t
 	return false;
 }
 
-/* Whole pages of a piece. */
+/* Draws a range of whole pages of a piece. */
 static void draw_pages(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to)
 {
 	uint64_t a = draw_in(m, w, PAGE), len = PAGE * (1 + draw(m, 3 * m->block / PAGE));
@@ -83,13 +83,13 @@ enum mix_result do_remove(struct mix *m)
 	return check_file(m, w->file);
 }
 
-/* Is there room for it, whatever the other files have? */
+/* Does the pool have room for a gigabyte, even if all other files are full? */
 bool has_gigabyte(const struct mix *m)
 {
 	return !m->standin && m->total_blocks >= m->other_blocks + BIG_GROUP + NR_FILES * NEAR;
 }
 
-/* A hole of a gigabyte, mapped so that one entry fits; other operations touch it then, too. */
+/* Maps a hole of a gigabyte so that one entry fits. Other operations access the mapping later. */
 enum mix_result do_gigabyte(struct mix *m)
 {
 	struct mix_file *f = &m->files[BIG];

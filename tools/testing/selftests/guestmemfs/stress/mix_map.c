@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mixer's mappings: they come and go, and are cut, moved and protected in parts.
+ * The mixer's mappings: making, removing, cutting, moving and protecting parts of them.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -11,7 +11,7 @@
 #define MAP_FIXED_NOREPLACE	0x100000
 #endif
 
-/* Places for mappings that are to be at a certain address, reserved when not in use. */
+/* Reserved address ranges for mappings at a fixed address. */
 #define NR_PLACES	16
 #define PLACE_BLOCKS	32UL
 
@@ -35,7 +35,7 @@ static bool is_place(const char *p)
 	return p >= places && p < places + NR_PLACES * place_bytes;
 }
 
-/* Fails if there is anything left of a mapping. */
+/* Reserves a place again after an unmap. Fails if a part of it is still mapped. */
 static enum mix_result reserve_again(struct mix *m, char *p, size_t len)
 {
 	if (!is_place(p) || !len)
@@ -60,7 +60,7 @@ static char *free_place(struct mix *m)
 	return p;
 }
 
-/* In a place: by the largest entries that fit, or displaced so that only pages do. */
+/* Draws an address in a place: aligned for the largest entries, or only to pages. */
 static char *draw_address(struct mix *m, uint64_t off)
 {
 	char *p = free_place(m);
@@ -94,7 +94,7 @@ static bool has_room(const struct mix *m, int pieces)
 	return pieces <= 0;
 }
 
-/* Makes pieces of their own of what a piece has before @from and behind @to. */
+/* Makes the parts of a piece before @from and after @to pieces of their own. */
 static void split(struct mix *m, struct mix_piece *w, uint64_t from, uint64_t to)
 {
 	struct mix_piece *other;
@@ -116,7 +116,7 @@ static void split(struct mix *m, struct mix_piece *w, uint64_t from, uint64_t to
 	w->len = to - from;
 }
 
-/* Of a file that may be gone with it. */
+/* Removes a piece. Its file may be freed by that. */
 static void piece_drop(struct mix *m, struct mix_piece *w)
 {
 	struct mix_file *f = w->file;
@@ -146,7 +146,10 @@ enum mix_result maps_drop(struct mix *m)
 	return MIX_DONE;
 }
 
-/* Where the kernel chooses, entries of a block fit if there is a whole one. */
+/*
+ * At an address that the kernel has chosen, entries of a block must fit, if a whole block is
+ * mapped.
+ */
 static enum mix_result check_address(struct mix *m, const struct mix_piece *w)
 {
 	uint64_t first = (w->off + m->block - 1) / m->block * m->block;
@@ -183,14 +186,14 @@ enum mix_result do_map(struct mix *m)
 	}
 	note(m, "map file %u: %#lx-%#lx at %p, prot %d%s, size %#lx", nr_of(m, f), w->off,
 	     w->off + w->len, at, w->prot, populate ? ", populated" : "", f->size);
-	/* The model knows no reservations. */
+	/* Map with MAP_NORESERVE, because the model has no reservations. */
 	w->addr = mmap(at, w->len, w->prot, MAP_SHARED | MAP_NORESERVE | (fixed ? MAP_FIXED : 0) |
 		       (populate ? MAP_POPULATE : 0), f->fd, w->off);
 	if (w->addr == MAP_FAILED || (fixed && w->addr != at)) {
 		w->file = NULL;
 		return wrong(m, "mmap: %m");
 	}
-	/* What cannot be populated is not told. */
+	/* MAP_POPULATE does not report errors. */
 	if (populate && w->prot)
 		populated(m, w, w->off, w->off + w->len);
 	if (check_address(m, w) != MIX_DONE)
@@ -198,7 +201,7 @@ enum mix_result do_map(struct mix *m)
 	return check_file(m, f);
 }
 
-/* Whole pages, of half of the times all of them. */
+/* Draws a range of whole pages, in half of the cases all of them. */
 static void draw_part(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to)
 {
 	uint64_t pages = w->len / PAGE;

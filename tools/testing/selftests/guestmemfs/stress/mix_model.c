@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the files of the mixer should be: sizes, blocks, and of contents the pages that are not
- * all zeroes. No system call is made here.
+ * The model of the mixer's files: sizes, blocks, and the contents of pages that are not zero. This
+ * file makes no system calls.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static uint64_t left(uint64_t total, uint64_t max, uint64_t used)
 	return used < max ? max - used : 0;
 }
 
-/* Blocks that can be allocated, by pool and limit. */
+/* Returns how many blocks can be allocated, by the pool and the limit. */
 uint64_t model_left(const struct mix *m)
 {
 	return left(m->total_blocks, m->max_blocks, m->other_blocks + m->used_blocks);
@@ -31,7 +31,7 @@ uint64_t model_inodes_left(const struct mix *m)
 	return left(m->total_inodes, m->max_inodes, m->other_inodes + m->used_inodes);
 }
 
-/* Blocks with a byte from @from to @to that are not there. */
+/* Returns how many blocks in the range from @from to @to are not allocated. */
 uint64_t model_holes(const struct mix *m, const struct mix_file *f, uint64_t from, uint64_t to)
 {
 	uint64_t i, nr = 0;
@@ -71,7 +71,7 @@ static void forget_page(struct mix *m, struct mix_block *b, uint64_t page)
 	}
 }
 
-/* From and to are bytes of the block. */
+/* @from and @to are offsets in the block. */
 static void zero_block(struct mix *m, struct mix_block *b, uint64_t from, uint64_t to)
 {
 	while (from < to && b->nr_pages) {
@@ -85,7 +85,7 @@ static void zero_block(struct mix *m, struct mix_block *b, uint64_t from, uint64
 	}
 }
 
-/* The bytes from @from to @to are zeroes. */
+/* Zeroes the bytes from @from to @to. */
 void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 {
 	uint64_t end = less(to, f->max * m->block);
@@ -98,7 +98,7 @@ void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 	}
 }
 
-/* Blocks @first to @last, the latter not included, are holes. */
+/* Frees the blocks from @first to before @last. */
 static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint64_t last)
 {
 	for (; first < last && first < f->max; first++) {
@@ -121,9 +121,8 @@ void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 }
 
 /*
- * What is behind an end is never seen again. In the page of the end there may be bytes behind
- * it that somebody has stored there: they go when the file gets another size, and be it the
- * same one.
+ * Changes the size. Bytes after the old end must never be visible: the last page may have such
+ * bytes, stored through a mapping, and a new size removes them, even if it is the same size.
  */
 void model_resize(struct mix *m, struct mix_file *f, uint64_t size)
 {
@@ -149,7 +148,7 @@ static unsigned char *shadow_page(struct mix *m, struct mix_block *b, uint64_t p
 	return b->pages[page];
 }
 
-/* Bytes of one page, in a block that is there. */
+/* Stores bytes of one page, in a block that is allocated. */
 void model_store(struct mix *m, struct mix_file *f, uint64_t at, const void *bytes, size_t len)
 {
 	struct mix_block *b = &f->blocks[at / m->block];
@@ -164,7 +163,7 @@ bool model_has_bytes(const struct mix *m, const struct mix_file *f, uint64_t at)
 	return b->nr_pages && b->pages[at % m->block / PAGE];
 }
 
-/* Of one page; returns the first byte that differs, @len if none does. */
+/* Compares bytes of one page. Returns the index of the first byte that differs, @len if none. */
 size_t model_compare(const struct mix *m, const struct mix_file *f, uint64_t at,
 		     const void *bytes, size_t len)
 {
@@ -182,7 +181,7 @@ size_t model_compare(const struct mix *m, const struct mix_file *f, uint64_t at,
 	return i;
 }
 
-/* SEEK_HOLE or SEEK_DATA; UINT64_MAX if there is none. */
+/* Returns the offset for SEEK_HOLE or SEEK_DATA, UINT64_MAX if there is none. */
 uint64_t model_seek(const struct mix *m, const struct mix_file *f, uint64_t at, bool hole)
 {
 	if (at >= f->size)
@@ -195,8 +194,8 @@ uint64_t model_seek(const struct mix *m, const struct mix_file *f, uint64_t at, 
 }
 
 /*
- * A page that has bytes, the first one in block @first or behind it, and then from the start
- * of the file on; UINT64_MAX if all is zeroes.
+ * Returns the offset of a page with contents: the first one from block @first on, else the first
+ * one of the file. UINT64_MAX if all pages are zero.
  */
 uint64_t model_find_bytes(const struct mix *m, const struct mix_file *f, uint64_t first)
 {
@@ -212,7 +211,7 @@ uint64_t model_find_bytes(const struct mix *m, const struct mix_file *f, uint64_
 	return UINT64_MAX;
 }
 
-/* Has anybody got it, so that it is not gone? */
+/* Does the file have a name, a descriptor or a mapping? */
 bool model_is_used(const struct mix *m, const struct mix_file *f)
 {
 	int i;
@@ -223,7 +222,7 @@ bool model_is_used(const struct mix *m, const struct mix_file *f)
 	return f->fd >= 0 || f->name >= 0;
 }
 
-/* Bytes that are wrong, to be noticed: the first one of each file that has any. */
+/* Makes a byte of each file wrong, to check that the comparison finds it. */
 void model_spoil(struct mix *m)
 {
 	unsigned int i;
@@ -248,7 +247,7 @@ void model_new(struct mix *m, struct mix_file *f, int fd, int dir, int name)
 	m->used_inodes++;
 }
 
-/* A file that nobody has any more is gone, with its blocks. Returns whether it is. */
+/* Frees a file that has no user any more. Returns whether it was freed. */
 bool model_reap(struct mix *m, struct mix_file *f)
 {
 	if (!f->exists || model_is_used(m, f))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mixer's mount: limits, unmounting, and is all of it what the model has?
+ * The mixer's mount: limits, unmounting, and comparison of the whole pool with the model.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -14,7 +14,7 @@
 
 #include "mix.h"
 
-/* Nobody else may use the pool from here on. */
+/* No other process may use the pool from here on. */
 bool mount_init(struct mix *m)
 {
 	struct statfs st;
@@ -33,7 +33,7 @@ bool mount_init(struct mix *m)
 	return true;
 }
 
-/* The bytes of blocks that are there, for to look into a hole is to fill it. */
+/* Compares the bytes of allocated blocks only, because reading a hole would allocate it. */
 static enum mix_result check_bytes(struct mix *m, struct mix_file *f, int fd)
 {
 	enum mix_result result = MIX_DONE;
@@ -42,7 +42,7 @@ static enum mix_result check_bytes(struct mix *m, struct mix_file *f, int fd)
 	for (i = 0; i < f->max && i * m->block < f->size && result == MIX_DONE; i++) {
 		void *p;
 
-		/* Those that are all zeroes are many. */
+		/* Check only some of the blocks that are all zero, because there are many. */
 		if (!f->blocks[i].there || (!f->blocks[i].nr_pages && draw(m, 4)))
 			continue;
 		at = i * m->block;
@@ -83,7 +83,7 @@ static int by_address(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* No block is two files', as far as anybody has asked where they are. */
+/* No block belongs to two files, as far as the addresses of blocks are known. */
 enum mix_result check_owners(struct mix *m)
 {
 	static uint64_t all[BIG_GROUP + NR_FILES * NEAR];
@@ -101,7 +101,7 @@ enum mix_result check_owners(struct mix *m)
 	return MIX_DONE;
 }
 
-/* The files that the model has in a directory are listed, and nothing else is. */
+/* The directory lists the files of the model and no others. */
 static enum mix_result check_listing(struct mix *m, int dir)
 {
 	DIR *d = opendir(dir_path(m, dir));
@@ -147,7 +147,7 @@ enum mix_result check_all(struct mix *m)
 	return check_free(m);
 }
 
-/* What is in use, so that there is nothing left, or somewhat more; or no limit. */
+/* Draws a limit: the amount in use, so that nothing is left, or a bit more, or no limit. */
 static uint64_t draw_limit(struct mix *m, uint64_t used, unsigned int most)
 {
 	switch (draw(m, 3)) {
@@ -239,7 +239,9 @@ enum mix_result release_all(struct mix *m)
 	return MIX_DONE;
 }
 
-/* The kernel reads all tables then, and says EUCLEAN if they do not fit together. */
+/*
+ * Mounts again: the kernel checks all tables then, and fails with EUCLEAN if they are inconsistent.
+ */
 enum mix_result do_mount(struct mix *m)
 {
 	if (release_all(m) != MIX_DONE)

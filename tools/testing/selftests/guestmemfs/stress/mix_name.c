@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mixer's files come and go, and get other names, in two directories.
+ * The mixer's operations on names: making, removing and renaming files in two directories.
  */
 #define _GNU_SOURCE
 #include <linux/fs.h>
@@ -22,7 +22,7 @@ static char *path_room(void)
 	return paths[which++ % 4];
 }
 
-/* Valid until the fourth call after this one, of these three. */
+/* The result is valid until the fourth call of the functions that return a path. */
 const char *dir_path(const struct mix *m, int dir)
 {
 	char *path = path_room();
@@ -79,7 +79,7 @@ static struct mix_file *named(struct mix *m, int dir, int name)
 	return NULL;
 }
 
-/* The large one comes back first. */
+/* Prefers the large file, if it does not exist. */
 static struct mix_file *draw_absent(struct mix *m)
 {
 	struct mix_file *f = &m->files[draw(m, NR_FILES)];
@@ -96,7 +96,7 @@ static struct mix_file *draw_named(struct mix *m)
 	return f && f->name >= 0 ? f : NULL;
 }
 
-/* A file that was made, or should have been. */
+/* Updates the model after a file was made, or should have been. */
 static enum mix_result made(struct mix *m, struct mix_file *f, int fd, int dir, int name)
 {
 	int want = model_inodes_left(m) ? 0 : ENOSPC, mount_id;
@@ -144,7 +144,7 @@ enum mix_result do_tmpfile(struct mix *m)
 	return made(m, f, open(dir_path(m, dir), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), dir, -1);
 }
 
-/* A name for what has none. What had one once, or has one, gets none. */
+/* Gives a name to a file. Only a file that was made without a name can get one, once. */
 enum mix_result do_link(struct mix *m)
 {
 	struct mix_file *f = draw_open(m);
@@ -153,7 +153,7 @@ enum mix_result do_link(struct mix *m)
 
 	if (!f || named(m, dir, name) || (m->standin && f->name >= 0))
 		return MIX_SKIPPED;
-	/* Mostly those that can get one. */
+	/* Mostly choose files that can get a name. */
 	if (!f->may_link && draw(m, 4))
 		return MIX_SKIPPED;
 	if (!f->may_link)
@@ -190,7 +190,10 @@ enum mix_result do_unlink(struct mix *m)
 	return check_free(m);
 }
 
-/* To a name that is free, or another file's; the latter is refused or replaces that. */
+/*
+ * Renames a file to a free name, or to that of another file: RENAME_NOREPLACE fails then, and other
+ * renames replace the file.
+ */
 enum mix_result do_rename(struct mix *m)
 {
 	struct mix_file *f = draw_named(m), *victim;
@@ -238,7 +241,7 @@ enum mix_result do_exchange(struct mix *m)
 	return MIX_DONE;
 }
 
-/* Another name for a directory, and for the second one another place. */
+/* Renames a directory. The second one may also move into or out of the first. */
 enum mix_result do_rename_dir(struct mix *m)
 {
 	int dir = draw(m, NR_DIRS);
@@ -277,7 +280,7 @@ static int open_handle(struct mix *m, union mix_handle *handle)
 	return fd;
 }
 
-/* By name or by handle, in place of what it was open by. */
+/* Opens a file by name or by handle, and closes its old descriptor. */
 enum mix_result do_open(struct mix *m)
 {
 	struct mix_file *f = draw_file(m);
@@ -286,7 +289,7 @@ enum mix_result do_open(struct mix *m)
 
 	if (!f || (f->name < 0 && (!by_handle || m->standin)))
 		return MIX_SKIPPED;
-	/* Mostly those that are not. */
+	/* Mostly choose files that are not open. */
 	if (f->fd >= 0 && draw(m, 4))
 		return MIX_SKIPPED;
 	note(m, "open file %u by %s", nr_of(m, f), by_handle ? "handle" : file_path(m, f));
@@ -299,7 +302,7 @@ enum mix_result do_open(struct mix *m)
 	return check_file(m, f);
 }
 
-/* What is gone stays gone, whatever has its number now. */
+/* The handle of a freed file stays stale, even if its inode number is used again. */
 enum mix_result do_stale(struct mix *m)
 {
 	if (!m->gone.h.handle_bytes)

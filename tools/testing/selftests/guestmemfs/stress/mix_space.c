@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mixer's calls that change a file's space, and those that tell of it.
+ * The mixer's calls that change the space of a file, and calls that return it.
  */
 #define _GNU_SOURCE
 #include <linux/falloc.h>
@@ -18,7 +18,10 @@
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | KEEP)
 #define ZERO	FALLOC_FL_ZERO_RANGE
 
-/* A stand-in takes blocks that are only allocated for holes, so half of its files have none. */
+/*
+ * tmpfs reports blocks that were allocated and not written as holes, so half of the stand-in's
+ * files are never allocated in advance.
+ */
 static bool only_sought(const struct mix *m, const struct mix_file *f)
 {
 	return m->standin && nr_of(m, f) % 2;
@@ -45,7 +48,7 @@ enum mix_result check_file(struct mix *m, struct mix_file *f)
 	return MIX_DONE;
 }
 
-/* Are as many blocks and inodes free as should be? */
+/* Compares the numbers of free blocks and inodes with the model. */
 enum mix_result check_free(struct mix *m)
 {
 	struct statfs st;
@@ -63,7 +66,7 @@ enum mix_result check_free(struct mix *m)
 	return MIX_DONE;
 }
 
-/* After a change whose edges are at these bytes. */
+/* Checks a file after a change whose boundaries are at these bytes. */
 static enum mix_result checked(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 {
 	if (check_file(m, f) != MIX_DONE || look_at(m, f, from) != MIX_DONE ||
@@ -80,7 +83,7 @@ enum mix_result do_truncate(struct mix *m)
 
 	if (!f || (f->fd < 0 && f->name < 0))
 		return MIX_SKIPPED;
-	/* The largest size, too, now and then. */
+	/* Sometimes use the largest size. */
 	if (!draw(m, 16))
 		size = f->max * m->block;
 	note(m, "truncate file %u: %#lx -> %#lx, %s", nr_of(m, f), f->size, size,
@@ -118,7 +121,7 @@ enum mix_result do_allocate(struct mix *m)
 	draw_range(m, f, &from, &to);
 	holes = model_holes(m, f, from, to);
 	cost = holes;
-	/* Blocks that are there are zeroed as well. */
+	/* Zeroing costs time for allocated blocks, too. */
 	if (mode & ZERO)
 		cost = (to - 1) / m->block - from / m->block + 1;
 	if (mode != PUNCH && holes > model_left(m))
@@ -134,7 +137,7 @@ enum mix_result do_allocate(struct mix *m)
 		m->seen[SEEN_NO_BLOCK]++;
 	else
 		model_allocate(m, f, mode, from, to);
-	/* model_fill() has counted the holes. */
+	/* model_fill() has already paid for the holes. */
 	if (!want && mode & ZERO)
 		m->budget -= (cost - holes) * 16;
 	return checked(m, f, from, to - 1);
@@ -177,7 +180,7 @@ static union {
 	char room[sizeof(struct fiemap) + (BIG_GROUP + NEAR) * sizeof(struct fiemap_extent)];
 } extents;
 
-/* A block of an extent; one that has been seen before has not moved. */
+/* Checks a block of an extent: it is allocated, and has the same address as before. */
 static enum mix_result check_block(struct mix *m, struct mix_file *f, uint64_t i, uint64_t phys)
 {
 	struct mix_block *b = &f->blocks[i];
@@ -192,7 +195,7 @@ static enum mix_result check_block(struct mix *m, struct mix_file *f, uint64_t i
 	return MIX_DONE;
 }
 
-/* Extents in order, of all blocks and of nothing else. */
+/* Checks that the extents are in order and have exactly the blocks of the file. */
 enum mix_result check_extents(struct mix *m, struct mix_file *f, int fd)
 {
 	unsigned int i, nr;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on a pool in random order, each compared with a model of what it does: mappings,
- * accesses, space, sizes, names, limits, mounts. The same seed makes the same operations, so
- * that one that is wrong comes again:
+ * Operations on a pool in random order, each compared with a model: mappings, accesses, space,
+ * sizes, names, limits, mounts. The same seed gives the same operations, so that a failure can be
+ * repeated:
  *
  *   mix_test [-s SEED] [-n OPERATIONS] [-k] [-w OPERATION] [-t DIR]
  *
- * Seed 0 takes one from the clock. -k leaves the files in the pool, to be looked at. -w makes
- * bytes of the model wrong from that operation on, which is to be noticed. -t takes a directory
- * of tmpfs for the pool, with blocks of 4 KiB: what both have in common is enough to try the
- * mixer itself. Nobody else may use the pool meanwhile.
+ * Seed 0 is replaced by one from the clock. -k leaves the files in the pool for inspection. -w
+ * makes bytes of the model wrong from that operation on, so that the test must fail. -t uses a
+ * directory of tmpfs with blocks of 4 KiB in place of a pool, which is similar enough to test the
+ * mixer itself. No other process may use the pool during the test.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -23,8 +23,8 @@
 
 #include "mix.h"
 
-#define NR_SHORT	6000UL	/* operations that all kinds are expected among */
-#define BUDGET_EACH	1	/* sixteenths of a block that an operation may zero */
+#define NR_SHORT	6000UL	/* operations in which each kind has to happen */
+#define BUDGET_EACH	1	/* blocks that an operation may zero, in sixteenths */
 #define BUDGET_MOST	(64 * 16)
 #define PROGRESS	50000
 
@@ -80,7 +80,7 @@ static const char * const events[NR_EVENTS] = {
 
 static struct mix mix;
 
-/* splitmix64: the same everywhere. */
+/* splitmix64, so that a seed gives the same sequence everywhere. */
 uint64_t draw(struct mix *m, uint64_t below)
 {
 	uint64_t x = m->random += 0x9e3779b97f4a7c15;
@@ -90,7 +90,7 @@ uint64_t draw(struct mix *m, uint64_t below)
 	return (x ^ x >> 31) % below;
 }
 
-/* What is about to be done. */
+/* Notes the operation that is about to run. */
 void note(struct mix *m, const char *fmt, ...)
 {
 	char *line = m->log[m->nr % LOG_LINES];
@@ -106,7 +106,7 @@ enum mix_result wrong(struct mix *m, const char *fmt, ...)
 {
 	va_list args;
 
-	/* What came first says most. */
+	/* The first error says most. */
 	if (*m->why)
 		return MIX_WRONG;
 	va_start(args, fmt);
@@ -123,7 +123,7 @@ enum mix_result expect(struct mix *m, int err, int want)
 		     want ? strerror(want) : "success");
 }
 
-/* Zeroing takes most of the time: no more than so many blocks an operation. */
+/* Zeroing takes most of the time, so the number of zeroed blocks per operation is limited. */
 bool affordable(const struct mix *m, uint64_t blocks)
 {
 	return !blocks || m->budget >= (long)blocks * 16;
@@ -134,7 +134,7 @@ unsigned int nr_of(const struct mix *m, const struct mix_file *f)
 	return f - m->files;
 }
 
-/* NULL if there is none, as always from here on. */
+/* The functions from here on return NULL if there is no file to choose. */
 struct mix_file *draw_file(struct mix *m)
 {
 	unsigned int first = draw(m, NR_FILES), i;
@@ -166,8 +166,8 @@ struct mix_piece *draw_piece(struct mix *m)
 }
 
 /*
- * At a block, at a page, or anywhere; in a large file near one of its ends. Often where
- * something may go wrong: at the end, or in the midst of what was stored.
+ * Draws an offset at a block, at a page, or anywhere, in a large file near one of its ends. Often
+ * draws a place where errors are likely: the end, or inside stored bytes.
  */
 uint64_t draw_offset(struct mix *m, const struct mix_file *f)
 {
@@ -192,7 +192,7 @@ uint64_t draw_offset(struct mix *m, const struct mix_file *f)
 	}
 }
 
-/* Not empty; mostly short, and often with an end in what was stored. */
+/* Draws a range that is not empty, mostly short, and often with an end inside stored bytes. */
 void draw_range(struct mix *m, const struct mix_file *f, uint64_t *from, uint64_t *to)
 {
 	uint64_t other = draw_offset(m, f), found;
@@ -236,7 +236,10 @@ static bool run(struct mix *m, unsigned long nr_ops, unsigned long spoil)
 	while (m->nr < nr_ops) {
 		enum mix_result result;
 
-		/* Some are stored over or cut off before anybody looks. */
+		/*
+		 * Spoil the model again and again, because bytes may be overwritten before they are
+		 * compared.
+		 */
 		if (m->nr >= spoil && m->nr % 16 == 0)
 			model_spoil(m);
 		pick = draw(m, total);
@@ -259,7 +262,7 @@ static bool run(struct mix *m, unsigned long nr_ops, unsigned long spoil)
 	return true;
 }
 
-/* What did not happen was not tested. */
+/* An operation or event that did not happen was not tested. */
 static bool met_all(const struct mix *m)
 {
 	unsigned int i;
@@ -272,7 +275,7 @@ static bool met_all(const struct mix *m)
 	}
 	for (i = 0; i < NR_EVENTS; i++) {
 		ksft_print_msg("%s: %lu\n", events[i], m->seen[i]);
-		/* The pool may have no gigabyte in one piece, or the processor no entry. */
+		/* The pool may have no contiguous gigabyte, or the CPU no such entries. */
 		all &= m->seen[i] || m->standin || i == SEEN_GIGABYTE;
 	}
 	return all;
@@ -302,7 +305,7 @@ static bool init(struct mix *m, const char *standin)
 	return mount_init(m) && names_init(m) && maps_init(m);
 }
 
-/* Returns what is wrong with the pool, NULL if nothing is. */
+/* Returns what is wrong with the pool, or NULL. */
 static const char *finish(struct mix *m, bool keep)
 {
 	const char *what = NULL;

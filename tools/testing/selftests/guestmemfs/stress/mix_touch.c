@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mixer's accesses to what is mapped, and the signals that come of them.
+ * The mixer's accesses to mappings, and the signals that they get.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 #include "mix.h"
 
 #define MOST_BYTES	(2 * PAGE)
-#define HUGE_EVERY	50000	/* operations, for a gigabyte takes seconds to zero */
+#define HUGE_EVERY	50000	/* operations; zeroing a gigabyte takes seconds */
 
 static sigjmp_buf jump;
 static struct mix *running;
@@ -23,7 +23,7 @@ static void on_fault(int sig)
 {
 	if (__atomic_load_n(&guarded, __ATOMIC_SEQ_CST))
 		siglongjmp(jump, sig);
-	/* Synchronous, and not where anything is half done. */
+	/* The signal is synchronous and came outside of an access, so printing is safe here. */
 	wrong(running, "signal %d out of place", sig);
 	report(running);
 	_exit(1);
@@ -40,13 +40,13 @@ void touch_init(struct mix *m)
 
 static void guard(int on)
 {
-	/* Not before or after the access, from where the compiler stands. */
+	/* The fences keep the compiler from moving the store across the access. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	__atomic_store_n(&guarded, on, __ATOMIC_SEQ_CST);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-/* Returns 0 or the signal that came instead. */
+/* Stores bytes. Returns 0 or the signal that the store got. */
 static int store(void *p, const void *bytes, size_t len)
 {
 	int sig = sigsetjmp(jump, 0);
@@ -59,7 +59,7 @@ static int store(void *p, const void *bytes, size_t len)
 	return sig;
 }
 
-/* Likewise; @same is how many bytes are what the model has. */
+/* Compares bytes with the model; @same is the number of equal bytes. Returns 0 or the signal. */
 static int load(const struct mix *m, const struct mix_file *f, uint64_t at, const void *p,
 		size_t len, size_t *same)
 {
@@ -78,7 +78,7 @@ uint64_t end_of_pages(const struct mix_file *f)
 	return (f->size + PAGE - 1) / PAGE * PAGE;
 }
 
-/* Would an access find the whole gigabyte a hole that one entry could fill? */
+/* Would an access fault on a whole gigabyte that is a hole and fits one entry? */
 bool takes_gigabyte(const struct mix *m, const struct mix_piece *w, uint64_t at)
 {
 	const uint64_t group = BIG_GROUP * m->block;
@@ -87,7 +87,7 @@ bool takes_gigabyte(const struct mix *m, const struct mix_piece *w, uint64_t at)
 	       model_holes(m, w->file, 0, group) == BIG_GROUP;
 }
 
-/* The signal that comes of an access to a page, 0 for none. */
+/* Returns the signal that an access to a page must get, 0 for none. */
 static int foresee(struct mix *m, const struct mix_piece *w, uint64_t at, bool write)
 {
 	if (!(w->prot & (write ? PROT_WRITE : PROT_READ))) {
@@ -105,7 +105,10 @@ static int foresee(struct mix *m, const struct mix_piece *w, uint64_t at, bool w
 	return 0;
 }
 
-/* The access was to a hole, or somewhere else; a gigabyte is one file's business. */
+/*
+ * Updates the model after an access to a page, which may have allocated a block, or the whole
+ * gigabyte of the large file.
+ */
 static enum mix_result filled(struct mix *m, struct mix_file *f, uint64_t at, bool gigabyte)
 {
 	struct stat st;
@@ -120,7 +123,7 @@ static enum mix_result filled(struct mix *m, struct mix_file *f, uint64_t at, bo
 		long budget = m->budget;
 
 		model_fill(m, f, 0, BIG_GROUP * m->block);
-		/* They have a budget of their own. */
+		/* The blocks of a gigabyte do not count for the budget. */
 		m->budget = budget;
 		m->seen[SEEN_GIGABYTE]++;
 	} else {
@@ -130,7 +133,7 @@ static enum mix_result filled(struct mix *m, struct mix_file *f, uint64_t at, bo
 	return check_file(m, f);
 }
 
-/* Within a page; @bytes are stored, or what is there is compared. */
+/* Accesses bytes of one page: stores @bytes, or compares with the model if @bytes is NULL. */
 static enum mix_result touch_page(struct mix *m, struct mix_piece *w, uint64_t at, size_t len,
 				  const unsigned char *bytes, bool *faulted)
 {
@@ -177,7 +180,7 @@ enum mix_result touch(struct mix *m, struct mix_piece *w, uint64_t at, size_t le
 	return MIX_DONE;
 }
 
-/* The page of a byte that may be at the edge of what has just been changed, if it is mapped. */
+/* Compares the page of a byte at the boundary of the last change, if the page is mapped. */
 enum mix_result look_at(struct mix *m, struct mix_file *f, uint64_t at)
 {
 	int i;
@@ -194,7 +197,7 @@ enum mix_result look_at(struct mix *m, struct mix_file *f, uint64_t at)
 	return MIX_DONE;
 }
 
-/* Bytes that are there, mapped for this alone. */
+/* Compares bytes that are allocated through a mapping made for this purpose. */
 enum mix_result touch_compare(struct mix *m, struct mix_file *f, uint64_t at, void *p, size_t len)
 {
 	struct mix_piece w = {
@@ -208,7 +211,7 @@ enum mix_result touch_compare(struct mix *m, struct mix_file *f, uint64_t at, vo
 	return touch(m, &w, at, len, NULL);
 }
 
-/* Mostly near one end of a piece: of some the rest is large. */
+/* Draws an offset, mostly near one end of the piece, because pieces of the large file are huge. */
 uint64_t draw_in(struct mix *m, const struct mix_piece *w, uint64_t len)
 {
 	uint64_t room = w->len - len + 1, most = NEAR * m->block, at = draw_offset(m, w->file);
@@ -220,7 +223,7 @@ uint64_t draw_in(struct mix *m, const struct mix_piece *w, uint64_t len)
 	return w->off + (draw(m, 2) ? draw(m, most) : room - 1 - draw(m, most));
 }
 
-/* Some of the accesses that fail are enough. */
+/* Skips most of the accesses that would only fail. */
 static bool is_vain(struct mix *m, const struct mix_piece *w, uint64_t at, int prot)
 {
 	return (!(w->prot & prot) || at >= end_of_pages(w->file)) && draw(m, 8);
@@ -233,7 +236,9 @@ static bool may_touch(struct mix *m, const struct mix_piece *w, uint64_t at, uin
 	return !model_left(m) || affordable(m, model_holes(m, w->file, at, at + len));
 }
 
-/* A stand-in does not forget what is stored behind the end. */
+/*
+ * tmpfs keeps bytes that are stored after the end of the file, so the stand-in stores none there.
+ */
 static uint64_t end_of_stores(const struct mix *m, const struct mix_piece *w)
 {
 	uint64_t end = w->off + w->len;
@@ -273,7 +278,7 @@ enum mix_result do_load(struct mix *m)
 	if (!w || len > w->len)
 		return MIX_SKIPPED;
 	at = draw_in(m, w, len);
-	/* Half of them where there is something to be found. */
+	/* In half of the cases, read where contents are. */
 	if (draw(m, 2)) {
 		at = model_find_bytes(m, w->file, at / m->block);
 		len = PAGE;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the threads of race_test do to one pool, or to two, at the same time.
+ * The actions of race_test's threads, which run on one pool, or on two, at the same time.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -34,7 +34,7 @@ static void note_wrong(bool wrong, int line)
 
 #define wrong_if(wrong)	note_wrong(wrong, __LINE__)
 
-/* xorshift: the same for everybody, from a seed of the thread's. */
+/* xorshift, with a seed for each thread. */
 unsigned int race_random(unsigned int *state)
 {
 	*state ^= *state << 13;
@@ -43,7 +43,7 @@ unsigned int race_random(unsigned int *state)
 	return *state;
 }
 
-/* One file is for 1 GiB entries, which take long to zero; mostly it is the others. */
+/* Prefers the small files: one file has 1 GiB entries, which take long to zero. */
 static int random_file(unsigned int *state)
 {
 	return race_random(state) % 16 ? 1 + race_random(state) % (NR_FILES - 1) : 0;
@@ -54,7 +54,7 @@ off_t race_size(int file)
 	return file ? SMALL_SIZE : BIG_SIZE;
 }
 
-/* Mostly near the start, so that they meet. */
+/* Prefers offsets near the start, so that threads meet. */
 static off_t random_offset(unsigned int *state, int file)
 {
 	off_t range = race_random(state) % 4 ? SMALL_SIZE : race_size(file);
@@ -62,13 +62,13 @@ static off_t random_offset(unsigned int *state, int file)
 	return ((off_t)race_random(state) << 12) % range;
 }
 
-/* A path in the pool, by a name of its files. */
+/* Returns a random path out of the names that threads share. */
 static void random_name(unsigned int *state, char *path, size_t room)
 {
 	snprintf(path, room, "%s/n%u", race.pool->dir, race_random(state) % NR_NAMES);
 }
 
-/* A byte of another file, or of one before this one, must never be seen. */
+/* A byte that belongs to another file, or to an earlier one, must never be visible. */
 static bool see(const char *p, int tag)
 {
 	int value = peek(p);
@@ -87,7 +87,9 @@ static bool map_and_touch(unsigned int *state, int file, size_t displaced)
 
 	if (!area)
 		area = reserve(BIG_SIZE, GIB);
-	/* Some reserve it, if there is room: the others get less then. */
+	/*
+	 * Some mappings reserve their blocks, if there is room. The others get fewer blocks then.
+	 */
 	p = race_random(state) % 8 ? map_at(area + displaced, race.fds[file], 0, size) :
 				     map_reserved_at(area + displaced, race.fds[file], 0, size);
 	for (i = 0; p != MAP_FAILED && i < 100 && !race_stopped(); i++) {
@@ -100,7 +102,7 @@ static bool map_and_touch(unsigned int *state, int file, size_t displaced)
 					 MADV_DONTNEED));
 		seen |= see(p + at, FILE_TAG(file));
 	}
-	/* The area stays reserved. */
+	/* Keep the area reserved. */
 	mmap(area + displaced, size, PROT_NONE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	return seen;
@@ -121,7 +123,7 @@ static bool touch_4k(unsigned int *state)
 	return map_and_touch(state, random_file(state), PAGE);
 }
 
-/* Of what this thread has mapped, and of all that the others have. */
+/* Reads the page tables of this thread's mapping, or of all mappings of the process. */
 static bool look_around(unsigned int *state)
 {
 	const struct look *look = &looks[race_random(state) % NR_LOOKS];
@@ -181,7 +183,7 @@ static bool change_names(unsigned int *state)
 	return !syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, two, flags);
 }
 
-/* A file with blocks that is gone at once, by its name or by its descriptor. */
+/* Makes a file with blocks and unlinks it at once, by its name or while it is open. */
 static bool make_and_unlink(unsigned int *state)
 {
 	bool seen = false;
@@ -197,7 +199,7 @@ static bool make_and_unlink(unsigned int *state)
 
 		if (p != MAP_FAILED) {
 			poke(p, NAME_TAG);
-			/* Some stay, to be found by others, or at the end. */
+			/* Leave some files to the other threads, and to the check at the end. */
 			if (race_random(state) % 4)
 				unlink(name);
 			poke(p + PAGE, NAME_TAG);
@@ -216,7 +218,7 @@ static const char *mount_point(char *path, size_t room, const char *name)
 	return path;
 }
 
-/* In the way of unmounting is only who has just come by there. */
+/* Unmounting may fail with EBUSY only because another thread is in come_by(). */
 static bool mount_and_unmount(unsigned int *state)
 {
 	char path[96];
@@ -235,7 +237,7 @@ static bool mount_and_unmount(unsigned int *state)
 	return true;
 }
 
-/* Through a mount that may go at any moment, or be gone. */
+/* Uses a file through a mount that may be removed at any moment. */
 static bool come_by(unsigned int *state)
 {
 	const char *sub = strrchr(race.pool->dir, '/');
@@ -258,7 +260,7 @@ static bool come_by(unsigned int *state)
 	return seen;
 }
 
-/* The last use of a mount is that of a file. */
+/* A mapping of a file is the last user of a detached mount. */
 static bool bind_and_detach(unsigned int *state)
 {
 	char path[96], name[160];
@@ -287,9 +289,9 @@ static bool bind_and_detach(unsigned int *state)
 }
 
 /*
- * Where the other pool is one of its own nobody else has it mounted but a second thread that
- * does the same: its filesystem goes while that one mounts it. Only this thread has this file,
- * so it finds in it what it has left there, filesystem after filesystem.
+ * If the other pool is a second one, only a second thread with this action mounts it, so that its
+ * superblock is freed while that thread mounts it. Each thread has its own file, in which it must
+ * find what it has left there, superblock after superblock.
  */
 static bool come_and_go(unsigned int *state, const char *where, int *left)
 {

@@ -4,25 +4,25 @@
 
 #include "util.h"
 
-#define NR_FILES	3	/* file0, ..: all of it is to be had by everybody */
-#define NR_NAMES	4	/* n0, ..: come and go */
-#define NR_GUESTS	2	/* g0, ..: each is one thread's, in the other pool */
+#define NR_FILES	3	/* file0, ..: used by all threads */
+#define NR_NAMES	4	/* n0, ..: made and removed */
+#define NR_GUESTS	2	/* g0, ..: one for each thread, in the other pool */
 #define SMALL_SIZE	(8 * BLOCK)
 #define BIG_SIZE	(GIB + 4 * BLOCK)
 
-/* A byte of a file is zero or this, by the first letter and the last of its name. */
+/* Each byte of a file is zero or the tag of the file's name. */
 #define FILE_TAG(i)	(0x41 + (i))
 #define NAME_TAG	0x99
 #define GUEST_TAG	0x77
 
 /**
- * struct race - what the actions work on
+ * struct race - the state that the actions share
  * @pool: a pool that stays mounted
- * @other: one that comes and goes, with its filesystem, if there is another one; or @pool
+ * @other: a second pool that is mounted and unmounted; @pool, if there is only one
  * @fds: descriptors of file0, ..
- * @stop: set when it is enough
- * @wrong: how often something was seen that may not be, or failed that may not fail
- * @line: of race.c, the first time
+ * @stop: the threads have to stop
+ * @wrong: number of wrong values and of calls that failed and must not fail
+ * @line: line of race.c of the first one
  */
 struct race {
 	const struct pool *pool;
@@ -36,9 +36,9 @@ struct race {
 extern struct race race;
 
 /**
- * struct race_action - what one thread does again and again
- * @name: for the log
- * @once: does it; false if it has come to nothing
+ * struct race_action - the action that one thread repeats
+ * @name: name for the log
+ * @once: runs the action; returns false if it was not completed
  */
 struct race_action {
 	const char *name;

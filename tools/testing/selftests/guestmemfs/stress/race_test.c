@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything at once, for RACE_SECONDS: faults of all sizes against all that takes memory, names
- * and mounts away. At the end a byte of a file is zero or what was written to that file, and each
- * block of a pool is owned once or free, and zero when it comes back.
+ * Faults of all sizes race with operations that remove memory, names and mounts, for RACE_SECONDS.
+ * At the end, a byte of a file is zero or has the tag of that file, and each block of a pool is
+ * free or belongs to one file, and is zero when it is allocated again.
  */
 #include <fcntl.h>
 #include <ftw.h>
@@ -21,10 +21,10 @@
 #define SECONDS		"8"
 #define MORE_SECONDS	200
 
-/* Of one file, as FIEMAP has it. */
+/* The most extents that FIEMAP returns for a file. */
 #define NR_EXTENTS	64
 
-/* What the files of a pool have of it. */
+/* A physical range that belongs to a file. */
 struct piece {
 	uint64_t phys;
 	uint64_t len;
@@ -52,7 +52,7 @@ FIXTURE_SETUP(race)
 	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
 	race.pool = &self->p;
 	race.other = &self->p;
-	/* Nobody has this one mounted when it begins. */
+	/* This pool is not mounted at the start. */
 	if (self->nr > 1) {
 		ASSERT_TRUE(pool_setup(&self->other, nodes[1]));
 		ASSERT_EQ(0, umount(self->other.mnt));
@@ -84,13 +84,13 @@ static void *run(void *arg)
 
 	while (!race_stopped()) {
 		done[i] += race_actions[i].once(&state);
-		/* Processors are few: let those on who fault. */
+		/* There are fewer CPUs than threads: let the threads that fault run. */
 		usleep(race_random(&state) % 1000);
 	}
 	return NULL;
 }
 
-/* Everybody has been at it. */
+/* Has each action been completed? */
 static bool have_begun(void)
 {
 	size_t i;
@@ -101,7 +101,7 @@ static bool have_begun(void)
 	return true;
 }
 
-/* Where the file is in memory. Returns how much it is. */
+/* Adds the physical ranges of the file. Returns their total size. */
 static uint64_t add_pieces(int fd)
 {
 	union {
@@ -148,7 +148,7 @@ static bool has_only(const unsigned char *page, unsigned char tag)
 	return true;
 }
 
-/* Of all bytes that are there, and not in a hole. */
+/* Checks all bytes that are not in holes. */
 static bool is_tag_or_zero(int fd, unsigned char tag)
 {
 	off_t start, end = 0, at;
@@ -196,7 +196,10 @@ static int by_address(const void *a, const void *b)
 	return x->phys < y->phys ? -1 : x->phys > y->phys;
 }
 
-/* All files of the pool, and one that takes what is free: together they have each block once. */
+/*
+ * Makes a file with all free blocks: together with the other files, it has each block of the pool
+ * once.
+ */
 static void verify_pool(struct __test_metadata *_metadata, const struct pool *p)
 {
 	uint64_t sum = 0;
@@ -258,14 +261,14 @@ static void run_all(struct __test_metadata *_metadata)
 	for (i = 0; i < NR_ACTIONS; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, run, (void *)i));
 	sleep(length);
-	/* More on a machine that is slow. */
+	/* Wait longer on a slow machine. */
 	last = seconds() + MORE_SECONDS;
 	while (!have_begun() && seconds() < last)
 		sleep(1);
 	__atomic_store_n(&race.stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < NR_ACTIONS; i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
-		/* Somebody who never came to anything has tested nothing. */
+		/* An action that was never completed has tested nothing. */
 		EXPECT_GT(done[i], 0);
 		TH_LOG("%s: %lu times", race_actions[i].name, done[i]);
 	}
@@ -286,7 +289,7 @@ TEST_F_TIMEOUT(race, all_against_all, 1200)
 	run_all(_metadata);
 	for (i = 0; i < NR_FILES; i++)
 		close(race.fds[i]);
-	/* A mount looks at all tables. */
+	/* A mount checks all tables. */
 	ASSERT_EQ(0, pool_remount(&self->p));
 	verify_pool(_metadata, &self->p);
 	unlink_all(&self->p, "file%d", NR_FILES);

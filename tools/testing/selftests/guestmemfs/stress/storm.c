@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Load on a pool, on all CPUs, for kexecs that nobody has prepared. Each worker
- * has a journal of what it was told, a mapped file in another pool: stores to it
- * need no system call, so that it is true up to the worker's last instruction.
- * After the kexec the files are compared with the journals.
+ * Load on a pool, on all CPUs, during kexecs that are not announced to it. Each worker has a
+ * journal of the results of its calls, which is a mapped file in another pool: stores to it need
+ * no system call, so that the journal is right up to the worker's last instruction. After the
+ * kexec, the files are compared with the journals.
  *
- *   storm setup DIR JOURNALS N   once, for N workers in DIR
- *   storm run DIR JOURNALS N     says "storming" when all are at work, never ends
- *   storm verify DIR JOURNALS N  is DIR what the journals say? Then it can go on.
- *   storm seen DIR JOURNALS N    was everything met that the test is about?
+ *   storm setup DIR JOURNALS N   prepares DIR once for N workers
+ *   storm run DIR JOURNALS N     prints "storming" when all workers work, never ends
+ *   storm verify DIR JOURNALS N  compares DIR with the journals; after that, run can continue
+ *   storm seen DIR JOURNALS N    checks that each call and each event has happened
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -27,10 +27,10 @@
 #include <x86intrin.h>
 
 #define MAX_WORKERS	64U
-#define THREADS		2U	/* that share page tables; the others do not */
-#define WARM		50U	/* calls before a worker counts as being at work */
+#define THREADS		2U	/* share page tables; processes do not */
+#define WARM		50U	/* calls before a worker counts as working */
 
-/* Of all workers of a pool, at the end of the first one's journal. */
+/* Shared by all workers of a pool, at the end of the first worker's journal. */
 struct common {
 	uint32_t frozen;
 	uint32_t warm;
@@ -72,7 +72,10 @@ static bool choose_new(struct worker *w, const struct model *m, struct op *op)
 	       choose_parent(w, m, op->kind == OP_MKDIR, &op->parent);
 }
 
-/* Two names: a directory stays in a shared one, and only an empty one is replaced. */
+/*
+ * Chooses two names for a rename: a directory stays in a shared one, and only an empty one is
+ * replaced.
+ */
 static bool choose_pair(const struct model *m, const struct op *op)
 {
 	const struct slot *a = &m->slots[op->a], *b = &m->slots[op->b];
@@ -84,7 +87,7 @@ static bool choose_pair(const struct model *m, const struct op *op)
 	return op->kind == OP_EXCHANGE && a->parent < NR_SHARED && b->parent < NR_SHARED;
 }
 
-/* A range or size of a file, often of whole blocks. */
+/* Draws a range or a size of a file, often in whole blocks. */
 static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
 {
 	uint32_t unit = draw(w, 2) ? 1 : BLOCK_PAGES;
@@ -132,7 +135,7 @@ static void choose(struct worker *w, const struct model *m, struct op *op)
 			.a	= draw(w, NR_SLOTS),
 			.b	= draw(w, NR_SLOTS),
 		};
-		/* Faults and allocations more often than the rest. */
+		/* Faults and allocations are more frequent than other calls. */
 		if (op->kind >= NR_OPS)
 			op->kind = op->kind == NR_OPS ? OP_ALLOC : OP_STORE;
 		op->name = j->serial + 1;
@@ -153,7 +156,7 @@ static bool wrong(struct journal *j, int err, const char *why)
 	return false;
 }
 
-/* Compares what a call said with what it may say, and notes it. */
+/* Compares the result of a call with the allowed results, and updates the journal. */
 static bool told(struct worker *w, int err, bool frozen, bool changes)
 {
 	struct journal *j = w->journal;
@@ -231,7 +234,7 @@ static void run_workers(unsigned int first)
 	struct worker w[THREADS];
 	pthread_t threads[THREADS];
 
-	/* A fork does not copy a mapping of guestmemfs. */
+	/* fork() does not copy mappings of guestmemfs, so map the journals again. */
 	map_journals(0);
 	for (unsigned int i = 0; i < THREADS; i++) {
 		w[i] = (struct worker){
@@ -245,7 +248,10 @@ static void run_workers(unsigned int first)
 	}
 	for (unsigned int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	/* One was told something wrong; the machine is to go on to where that is read. */
+	/*
+	 * A worker got a wrong result. Keep running: verify reports it from the journal after the
+	 * kexec.
+	 */
 	for (;;)
 		pause();
 }
@@ -296,7 +302,7 @@ static int verify(void)
 	return bad != 0;
 }
 
-/* What did not happen was not tested. */
+/* A call that did not happen was not tested. */
 static int seen(void)
 {
 	uint64_t busy = 0, late = 0, waits = 0, missing = 0;

@@ -13,25 +13,25 @@
 #define NR_SHARED	4	/* directories that all workers use */
 #define NR_SLOTS	12
 #define NR_BLOCKS	4	/* of a file */
-#define NR_STAMPS	4	/* of a block: its pages 0, 170, 340, 510 */
+#define NR_STAMPS	4	/* of a block, in its pages 0, 170, 340, 510 */
 #define STAMP_WORDS	8
 #define STAMP_PAGE(i)	(170U * (i))
 
-/* What a block has: nothing, zeroes, or stamps of this seed; the rest of it is zero. */
+/* The contents of a block: a hole, zeroes, or stamps with this seed and zeroes elsewhere. */
 #define SEED_HOLE	0U
 #define SEED_ZEROES	1U
 
 struct block {
 	uint32_t seed;
-	uint32_t stamps; /* a bit each */
+	uint32_t stamps; /* a bit for each stamp */
 };
 
-/* A file or directory of a worker's; slots keep their number as names change. */
+/* A file or directory of a worker. Its slot number stays the same when its name changes. */
 struct slot {
-	uint32_t mode; /* 0: none */
-	uint32_t parent; /* a shared directory, or NR_SHARED and the slot of one */
+	uint32_t mode; /* 0: not used */
+	uint32_t parent; /* a shared directory, or NR_SHARED plus the slot of a directory */
 	uint32_t name;
-	uint32_t pages; /* size */
+	uint32_t pages; /* size in pages */
 	struct block blocks[NR_BLOCKS];
 };
 
@@ -60,31 +60,31 @@ extern const char * const op_names[NR_OPS];
 
 struct op {
 	uint32_t kind;
-	uint32_t a; /* slot */
+	uint32_t a; /* the slot */
 	uint32_t b; /* another slot; OP_STORE: the block */
 	uint32_t mode;
 	uint32_t parent;
 	uint32_t name;
-	uint32_t first; /* page */
+	uint32_t first; /* first page */
 	uint32_t last; /* page after the last one; OP_TRUNCATE: size in pages */
 	uint32_t seed;
 };
 
-#define STATUS_MODEL		1U /* which of the two models holds */
-#define STATUS_IN_FLIGHT	2U /* a call is on its way to the other one */
+#define STATUS_MODEL		1U /* the model that is valid */
+#define STATUS_IN_FLIGHT	2U /* a call is changing it to the other model */
 
 /**
- * struct journal - what a worker was told, in memory that survives a kexec
- * @status: STATUS_*, changed by one store
- * @frozen: it was told, or could have known, that a kexec had begun
- * @serial: for names and seeds
- * @op: the call in flight, or the last one
- * @models: before and after it
- * @wrong: what it was told and should not have been; an empty string if all is well
- * @done: successes of all kexecs
- * @busy: EBUSY of all kexecs
- * @late: stores of all kexecs to memory that was there, when all else was EBUSY
- * @waits: faults of all kexecs that never came back, when all else was EBUSY
+ * struct journal - the results that a worker got, in memory that survives a kexec
+ * @status: STATUS_*, changed by a single store
+ * @frozen: the worker knew, or could have known, that a kexec had begun
+ * @serial: counter for names and seeds
+ * @op: the call in flight, or the last call
+ * @models: the files before and after @op
+ * @wrong: description of a wrong result, an empty string if there was none
+ * @done: successful calls, in all kexecs
+ * @busy: calls with EBUSY, in all kexecs
+ * @late: stores to allocated memory after the freeze, in all kexecs
+ * @waits: faults that did not return after the freeze, in all kexecs
  */
 struct journal {
 	uint64_t status;
@@ -100,9 +100,9 @@ struct journal {
 };
 
 /**
- * struct place - where a worker works
- * @dir: the directory
- * @worker: its number, in all its names
+ * struct place - the directory in which a worker works
+ * @dir: path of the directory
+ * @worker: number of the worker, part of all its names
  * @orphan: descriptor of a file that was unlinked while open, -1 for none
  */
 struct place {

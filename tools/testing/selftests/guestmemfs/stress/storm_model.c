@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a call is to change, and the call itself.
+ * Calls of a worker: their effects on the model, and the calls themselves.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,13 +44,13 @@ bool has_children(const struct model *m, unsigned int slot)
 	return false;
 }
 
-/* A store does when it allocates. */
+/* A store changes the tables if it allocates a block. */
 bool op_changes_tables(const struct model *m, const struct op *op)
 {
 	return op->kind != OP_STORE || m->slots[op->a].blocks[op->b].seed == SEED_HOLE;
 }
 
-/* Takes the pages out of a file: whole blocks become holes, parts of them zeroes. */
+/* Punches pages out of a file: whole blocks become holes, parts of blocks are zeroed. */
 static void cut_blocks(struct slot *s, uint32_t first, uint32_t last)
 {
 	for (uint32_t i = 0; i < NR_BLOCKS; i++) {
@@ -112,7 +112,7 @@ static void op_apply_name(struct model *m, const struct op *op)
 	}
 }
 
-/* What the call is to change if it succeeds. */
+/* Changes the model as the call does if it succeeds. */
 void op_apply(struct model *m, const struct op *op)
 {
 	struct slot *a = &m->slots[op->a];
@@ -147,7 +147,7 @@ void op_apply(struct model *m, const struct op *op)
 
 static int named(char *path, const struct place *place, uint32_t name)
 {
-	/* Of all lengths. */
+	/* Names have various lengths. */
 	return sprintf(path, "/w%u.%u.%0*d", place->worker, name, name * 37 % 200, 0);
 }
 
@@ -167,7 +167,7 @@ void path_of(char *path, const struct place *place, const struct model *m, unsig
 	path_in(path, place, m, m->slots[slot].parent, m->slots[slot].name);
 }
 
-/* A word of a block, by its page and its place in that. */
+/* Returns a word of a block, by its page and its index in the page. */
 uint64_t stamp_word(const struct block *b, unsigned int page, unsigned int word)
 {
 	unsigned int k = page / STAMP_PAGE(1);
@@ -200,7 +200,7 @@ static int perform_store(const char *path, const struct model *m, const struct o
 	fd = open(path, O_RDWR);
 	if (fd < 0)
 		return -errno;
-	/* The store fails, not the mapping, where there is no room. */
+	/* With MAP_NORESERVE, a full pool makes the store fail and not mmap(). */
 	p = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
 		 op->b * BLOCK_BYTES);
 	close(fd);
@@ -236,7 +236,7 @@ static int perform_space(const char *path, const struct op *op)
 	return err;
 }
 
-/* What was unlinked stays open until the next one is, so that there is always one. */
+/* Keeps the unlinked file open until the next one is unlinked, so that there always is one. */
 static int perform_unlink(struct place *place, const char *path)
 {
 	int fd = open(path, O_RDWR);
@@ -259,7 +259,7 @@ static int perform_create(const char *path, mode_t mode)
 	return fd < 0 ? -errno : close(fd);
 }
 
-/* Returns 0 or an errno, negative. */
+/* Runs the call. Returns 0 or a negative errno. */
 int op_perform(struct place *place, const struct model *m, const struct op *op)
 {
 	char path[PATH_BYTES], other[PATH_BYTES];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Are the files what the journals say?
+ * Comparison of the files with the journals.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -15,12 +15,14 @@
 
 #include "storm.h"
 
-/* Why the files are not what a model says. */
+/* Describes the first difference between files and model. */
 static char why[PATH_BYTES + 300];
 
 #define differs(...) (snprintf(why, sizeof(why), __VA_ARGS__), false)
 
-/* Each word of a block; of one that a store was changing it may be @old's word, too. */
+/*
+ * Compares each word of a block. If a store was changing the block, words of @old are allowed, too.
+ */
 static bool same_bytes(const char *path, int fd, const struct slot *s, unsigned int i,
 		       const struct block *old)
 {
@@ -56,7 +58,7 @@ static bool same_blocks(const char *path, int fd, const struct slot *s, const st
 
 		if (hole != is_hole)
 			return differs("%s: block %u is %s", path, i, hole ? "a hole" : "there");
-		/* To look into a hole would fill it. */
+		/* Do not read holes, which would allocate them. */
 		if (!hole && !same_bytes(path, fd, s, i, &old->blocks[i]))
 			return false;
 	}
@@ -125,7 +127,7 @@ static int count_file(const char *path, const struct stat *st, int type, struct 
 	return 0;
 }
 
-/* With same_all(): there is nothing else that the worker has made. */
+/* After same_all(), checks that the worker has no other files. */
 static bool same_number(const struct place *place, const struct model *m)
 {
 	looked_for = place->worker;
@@ -140,11 +142,11 @@ static bool matches(const struct place *place, const struct model *m, const stru
 	return same_all(place, m, old) && same_number(place, m);
 }
 
-/* The files are those of the model: the worker can go on from there. */
+/* Makes the journal match the files, so that the worker can continue. */
 static void adopt(struct journal *j, struct place *place, const struct model *before,
 		  const struct model *now)
 {
-	/* Of the stores in flight some may be missing. */
+	/* Some of the stores of the call in flight may be missing, so repeat it. */
 	if (now != before && j->op.kind == OP_STORE && op_perform(place, before, &j->op))
 		err(1, "store");
 	j->models[0] = *now;
@@ -154,11 +156,11 @@ static void adopt(struct journal *j, struct place *place, const struct model *be
 
 /**
  * verify_worker - compare the files of a worker with its journal
- * @j: the journal, made fit to go on with if all is well
- * @place: where the worker was
+ * @j: the journal, prepared to continue if the files are right
+ * @place: the directory of the worker
  *
- * A call that was in flight may have done all it was to do, or nothing of it;
- * nothing if it was made after the freeze.
+ * A call that was in flight has either been done completely or not at all. A call after the freeze
+ * must not have been done.
  *
  * Return: true if the files are what the journal says.
  */
@@ -193,16 +195,16 @@ bool verify_worker(struct journal *j, struct place *place)
 }
 
 /**
- * verify_tree - is there nothing but what the workers have made
+ * verify_tree - check that there are only the files of the workers
  * @dir: the directory
- * @journals: those of all workers, after verify_worker()
- * @workers: their number
+ * @journals: the journals of all workers, after verify_worker()
+ * @workers: the number of workers
  *
  * Return: true if so.
  */
 bool verify_tree(const char *dir, struct journal **journals, unsigned int workers)
 {
-	/* @dir itself, too */
+	/* include @dir itself */
 	unsigned int expected = 1 + NR_SHARED;
 
 	for (unsigned int i = 0; i < workers; i++)
