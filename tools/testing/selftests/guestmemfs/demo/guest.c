@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The guest of the demo: a bare multiboot program that fills its RAM with a pattern, and then goes
- * through it page by page for ever. It checks every word and writes what the next pass will look
- * for, so that a page that was lost, or that is one pass old, is found wherever it stood still.
+ * through it page by page for ever. It checks every word and writes the value for the next pass, so
+ * that it finds a page that was lost or is one pass old, wherever it was stopped.
  *
- * It takes no interrupt and needs no descriptor table: what multiboot leaves is enough.
+ * It uses no interrupts and no descriptor tables of its own: those that multiboot leaves are
+ * enough.
  */
 #include "guest.h"
 
 #define DEBUGCON	0xe9
-#define BEAT_CYCLES	33554432	/* some 10 ms */
-#define LOST_LINES	8		/* of one pass, told in full */
+#define BEAT_CYCLES	33554432	/* about 10 ms */
+#define LOST_LINES	8		/* reported in full in each pass */
 
 #define MULTIBOOT_BOOTED	0x2badb002
 #define MULTIBOOT_INFO_MEMORY	1
@@ -45,7 +46,7 @@ static void put_hex(unsigned int v)
 		put_char("0123456789abcdef"[(v >> shift) & 15]);
 }
 
-/* Divides by ten in two steps of 32 bits: there is no libgcc here. */
+/* Divides by ten in two steps of 32 bits, because there is no libgcc here. */
 static unsigned int div_ten(unsigned long long *v)
 {
 	unsigned int hi = *v >> 32, lo = *v, rem = hi % 10;
@@ -69,7 +70,10 @@ static void put_dec(const char *label, unsigned long long v)
 		put_char(digits[--n]);
 }
 
-/* One string instruction a line: an exit for each character would take longer than the work. */
+/*
+ * Sends a line by one string instruction: an exit for each character would take longer than the
+ * work.
+ */
 static void send_line(void)
 {
 	const char *p = line;
@@ -87,7 +91,7 @@ static unsigned int cycles(void)
 	return lo;
 }
 
-/* The count has to be in RAM at every moment: the guest does not know when it will be stopped. */
+/* The count has to be in RAM at any moment, because the guest can be stopped at any instruction. */
 static void barrier(void)
 {
 	asm volatile("" : : : "memory");
@@ -125,7 +129,7 @@ static void send_lost(struct guest_header *hdr, unsigned int addr, unsigned int 
 	send_line();
 }
 
-/* addr * K goes up by 4 * K from one word to the next: no multiplication in the loop. */
+/* addr * K grows by 4 * K from word to word, so the loop needs no multiplication. */
 static void check_page(struct guest_header *hdr, unsigned int addr)
 {
 	const unsigned int step = guest_word(4, 0) ^ guest_word(0, 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the demo does with files on guestmemfs while no VMM runs. They have no read and no write, so
- * that cat, cp and dd are of no use: everything here goes through mmap.
+ * The demo's tool for files on guestmemfs while no VMM runs. These files have no read() and no
+ * write(), so that cat, cp and dd cannot be used: this tool maps them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +81,7 @@ static int copy(const char *from, const char *to)
 	return 0;
 }
 
-/* Does the damage that the demo has to notice. The middle of a file holds the pattern. */
+/* Makes damage that the demo has to notice. The middle of a file has the pattern. */
 static int damage(const char *path, const char *what)
 {
 	struct map map = map_open(path, O_RDWR, -1);

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# For the benchmarks of live updates, which are VM tests that scripts/bench-liveupdate
-# runs. What is measured goes to /out/measured, a line each:
-# SYSTEM ENTRY GUEST-BYTES POOL-BYTES WHAT NS TICKS
-# TICKS are those of the time stamp counter, which counts instructions where the machine's
-# clock does.
+# Functions for the benchmarks of live updates, which are VM tests that scripts/bench-liveupdate
+# runs. Each result is a line in /out/measured: SYSTEM ENTRY GUEST-BYTES POOL-BYTES WHAT NS TICKS.
+# TICKS are those of the time stamp counter, which counts instructions if the machine's clock
+# depends on them.
 
-# As the first thing in a generation, before anything else takes time.
+# Read the counter at the start of a generation, before other commands take time.
 vm_arrived=$(/selftests/filetool tsc)
 
-# bytes SIZE: as a number.
+# bytes SIZE: prints a size with a unit as a number.
 bytes()
 {
 	case $1 in
@@ -20,13 +19,13 @@ bytes()
 	esac
 }
 
-# measured WHAT NS TICKS: of $SYSTEM, $ENTRY, $RAM, in a pool of $POOL bytes.
+# measured WHAT NS TICKS: adds a result for $SYSTEM, $ENTRY and $RAM in a pool of $POOL bytes.
 measured()
 {
 	echo "$SYSTEM $(bytes "$ENTRY") $(bytes "$RAM") $POOL $*" >>/out/measured
 }
 
-# From the last that the kernel before did for us to the first that this one does.
+# Measures from the last command in the previous kernel to the first command in this one.
 measured_hop()
 {
 	vm_ticks=$((vm_arrived - $(cat "$STATE/left")))
@@ -36,8 +35,8 @@ measured_hop()
 		$vm_ticks
 }
 
-# measured_in FILE WHAT NUMBER: the least of the times that luotool says it took, which is
-# the one that nothing else on the host has got into.
+# measured_in FILE WHAT NUMBER: adds the shortest time that luotool has reported, which is the one
+# least disturbed by other work of the host.
 measured_in()
 {
 	vm_line=$(grep "^$2 $3 ns [0-9]* ticks [0-9]*\$" "$1" | sort -n -k4 | head -n 1)
@@ -50,9 +49,9 @@ measured_in()
 	measured "$1" "$4" "$6"
 }
 
-# small COMMAND: for each of four small files, whose number stands for %. They are preserved
-# and retrieved before what is measured: an emulator translates code when it runs for the
-# first time.
+# small COMMAND: prints the command for each of four small files, whose number replaces %. They are
+# preserved and retrieved before the measurement, because an emulator translates code when it runs
+# for the first time.
 small()
 {
 	for vm_n in 0 1 2 3; do
@@ -60,7 +59,7 @@ small()
 	done
 }
 
-# thrice: the file called ram is preserved three times, and stays so.
+# thrice: preserves the file called ram three times, and keeps the last preservation.
 thrice()
 {
 	for vm_n in 1 2; do
@@ -69,13 +68,13 @@ thrice()
 	echo "preserve bench 9 ram"
 }
 
-# preserved: the commands on standard input hold a session.
+# preserved: runs the commands on standard input, which preserve files and hold the session.
 preserved()
 {
 	held outgoing 3000 && measured_in /tmp/held.outgoing preserve 9
 }
 
-# retrieved: those on standard input mount the pool and retrieve from it.
+# retrieved: runs the commands on standard input, which mount the pool and retrieve files.
 retrieved()
 {
 	"$LT" >/tmp/retrieved 2>&1 || {

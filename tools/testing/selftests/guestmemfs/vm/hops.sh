@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# Kexecs one after the other, and files on both nodes that have to come through each of
-# them: the tests hops and hops-long, which say how many HOPS, with HOP_TEXT
-# on the command line of the next one. Every generation changes something, so that each
-# hop has something new to lose.
+# Successive kexecs that all files on both nodes have to survive, for the tests hops and hops-long,
+# which set HOPS. HOP_TEXT is added to the command line of the next kernel. Every generation changes
+# some files, so that each kexec has new state to preserve.
 
 A=/mnt/node0
 B=/mnt/node1
@@ -27,7 +26,7 @@ first_files()
 		: >$B/sparse && truncate -s 1G $B/sparse && pattern 3 510M 4M $B/sparse
 }
 
-# A file comes and one goes, one changes its place, a part of one its contents.
+# Makes a file, removes a file, renames a file, and changes a part of a file.
 change()
 {
 	: >"$A/young.$GEN" && truncate -s 4M "$A/young.$GEN" &&

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# For VM tests that run KVM's own selftests: a test's run() sources this. They are in the
-# machine when the test is run by make check-kvm, or by check-vm.
+# Functions for VM tests that run KVM's own selftests; the run() of such a test sources this file.
+# The machine has these programs if make check-kvm or check-vm runs the test.
 
-# Seconds for one program: an end to what hangs, with room for machines side by side.
+# Time limit of a program in seconds, with reserve for machines that run in parallel.
 KVM_LIMIT=$(patience 300)
 
-# Why a program, whose output is in /tmp/kvm.out, has been skipped, or a part of it has.
+# Prints why a program, or a part of it, was skipped. Its output is in /tmp/kvm.out.
 kvm_skipped()
 {
 	if [ "$vm_rc" -eq 4 ]; then
@@ -16,8 +16,8 @@ kvm_skipped()
 	fi | tr '#' ' ' | head -n 1
 }
 
-# kvm_program PROGRAM ARGS...: one result. What it does not do for want of something is a
-# skip, and so a failure where the test does not allow it.
+# kvm_program PROGRAM ARGS...: one result. A part that lacks a requirement is a skip, which is a
+# failure unless the test allows it.
 kvm_program()
 {
 	vm_what=$*
@@ -46,7 +46,7 @@ kvm_program()
 	esac
 }
 
-# The programs of the test, in its order.
+# Runs the programs of the test in order.
 kvm_programs()
 {
 	printf '%s\n' "$KVM_PROGRAMS" >/tmp/kvm.programs

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# What a VM test may use inside the machine (busybox sh). A test is a file in tests/;
-# its run() is called once in every generation, with GEN=0, 1, 2.., and reports
-# with check, ok, not_ok, nested and kunit. The host reads its variables (see scripts/verdict
-# and setting() of scripts/check-vm).
+# Functions for VM tests inside the machine (busybox sh). A test is a file in tests/. Its run() is
+# called once in every generation, with GEN=0, 1, 2.., and reports with check, ok, not_ok, nested
+# and kunit. The host reads the variables of the file (see scripts/verdict and setting() of
+# scripts/check-vm).
 #
-# What has to outlive a kexec goes to $STATE, a directory on the host.
+# Files in $STATE, a directory on the host, survive a kexec.
 
 STATE=/out/state
 
@@ -20,14 +20,15 @@ vm_ktap()
 	printf 'ktap: %s\n' "$*"
 }
 
-# patience SECONDS: as much more as everything takes longer here, says the host (gmfs.slow).
+# patience SECONDS: prints the time limit for this machine: the host says in gmfs.slow how much
+# slower it is.
 patience()
 {
 	vm_slow=$(vm_param gmfs.slow)
 	echo $(($1 * ${vm_slow:-1}))
 }
 
-# A line of explanation, beside the results.
+# Adds a line of explanation to the results.
 note()
 {
 	vm_ktap "# $*"
@@ -50,8 +51,8 @@ not_ok()
 	vm_result "not ok" "$*"
 }
 
-# check DESCRIPTION COMMAND...: one result, from the command's exit status. What it
-# prints goes to the results as explanation when it fails.
+# check DESCRIPTION COMMAND...: one result, from the command's exit status. If the command fails,
+# its output is added to the results.
 check()
 {
 	vm_what=$1
@@ -67,13 +68,13 @@ check()
 	fi
 }
 
-# nested DESCRIPTION COMMAND...: a program that reports in TAP or KTAP itself; its
-# results become subtests of one result, and how many there are is in the test's VM_RESULTS.
+# nested DESCRIPTION COMMAND...: runs a program that reports in TAP or KTAP. Its results become
+# subtests of one result. The test's VM_RESULTS has their number.
 nested()
 {
 	vm_what=$1
 	shift
-	# On the host, to be read if it never ends.
+	# On the host, so that the output can be read if the program hangs.
 	vm_out=/out/running
 	vm_rc=0
 	vm_start=$(cut -d . -f 1 /proc/uptime)
@@ -103,7 +104,7 @@ vm_kunit_results()
 	for vm_s; do
 		vm_i=$((vm_i + 1))
 		sed 's/^/    /' "/sys/kernel/debug/kunit/$vm_s/results"
-		# The suite's own last word.
+		# The result of the whole suite.
 		vm_last=$(grep -E '^(not )?ok ' "/sys/kernel/debug/kunit/$vm_s/results" | tail -n 1)
 		case $vm_last in
 		"ok "*) echo "ok $vm_i $vm_s" ;;
@@ -112,9 +113,9 @@ vm_kunit_results()
 	done
 }
 
-# kunit PATTERN: the results of the KUnit suites that ran at boot and whose names the
-# shell pattern matches. The test asks for them with kunit.enable=1 in VM_APPEND and
-# allows the taint that comes with them: VM_TAINT=$((1 << 18)).
+# kunit PATTERN: reports the results of the KUnit suites whose names match the shell pattern. They
+# have run at boot, if the test has kunit.enable=1 in VM_APPEND. The test has to allow their taint:
+# VM_TAINT=$((1 << 18)).
 kunit()
 {
 	# shellcheck disable=SC2086 # a pattern
@@ -122,7 +123,7 @@ kunit()
 	nested "KUnit $1" vm_kunit_results
 }
 
-# kselftest PROGRAM ARGS...: one of the kselftests of this directory.
+# kselftest PROGRAM ARGS...: runs one of the guestmemfs kselftests.
 kselftest()
 {
 	vm_prog=$1
@@ -130,8 +131,8 @@ kselftest()
 	nested "$vm_prog" "/selftests/$vm_prog" "$@"
 }
 
-# in_root COMMAND...: runs in the Debian root, where QEMU is. /mnt, /tmp and /out are
-# those out here.
+# in_root COMMAND...: runs a command in the Debian root, which has QEMU. /mnt, /tmp and /out are the
+# same there.
 in_root()
 {
 	if ! grep -q ' /debian/proc ' /proc/mounts; then
@@ -142,22 +143,22 @@ in_root()
 	env -u LD_LIBRARY_PATH chroot /debian "$@"
 }
 
-# Writes the report of kmemleak for the host, and says whether the report is worth something:
-# kmemleak refuses a scan when it has switched itself off, and its list of leaks is empty then.
+# Writes the report of kmemleak for the host. Fails if kmemleak has switched itself off: it refuses
+# a scan then, and its list of leaks is empty.
 vm_leaks()
 {
 	vm_file=/sys/kernel/debug/kmemleak
-	# The first scan of all takes what is not all zeros for modified since the scan before, and
-	# reports nothing of it. How often after that a leak has to be seen is a parameter.
+	# The first scan counts all memory that is not zero as modified since the previous scan, and
+	# reports nothing in it. The parameter says in how many more scans a leak has to be seen.
 	vm_scans=$(cat /sys/module/kmemleak/parameters/min_unref_scans) || return 1
-	# Younger than five seconds is not reported.
+	# Objects younger than five seconds are not reported.
 	sleep 6
 	while [ "$vm_scans" -ge 0 ]; do
 		echo scan >$vm_file || return 1
 		vm_scans=$((vm_scans - 1))
 	done
-	# A scan is slow, and may meet a pointer on the move: only what one more finds, too, is a
-	# leak.
+	# A slow scan may miss a pointer that is moved meanwhile, so only leaks that a further scan
+	# finds, too, count.
 	if [ -n "$(head -c 1 $vm_file)" ]; then
 		sleep 1
 		echo scan >$vm_file || return 1
@@ -165,7 +166,7 @@ vm_leaks()
 	cat $vm_file >"/out/kmemleak.$GEN"
 }
 
-# What the host wants to know of every generation when it ends.
+# Tells the host about a generation at its end.
 vm_end_generation()
 {
 	sync
@@ -185,9 +186,9 @@ vm_end_generation()
 	mv "/out/generation.$GEN.tmp" "/out/generation.$GEN"
 }
 
-# load_next [--only] [TEXT]: the kernel of the next generation, by kexec_file_load, with
-# the same command line and TEXT; with --only without what the test asked for at first.
-# KERNEL_IMAGE says which kernel, if not the same again.
+# load_next [--only] [TEXT]: loads the kernel of the next generation by kexec_file_load, with the
+# present command line and TEXT. --only leaves out what the test has added to the first command
+# line. KERNEL_IMAGE names another kernel than the running one.
 load_next()
 {
 	vm_append=$(cat /out/cmdline.append)
@@ -202,13 +203,13 @@ load_next()
 	}
 }
 
-# jump: into the kernel that is loaded.
+# jump: starts the loaded kernel.
 jump()
 {
 	vm_end_generation
-	# Everything written to the results is with the host before the jump.
+	# Give the host time to read all results before the jump.
 	sleep 0.2
-	# For ms_since_hop in the next generation.
+	# ms_since_hop needs this in the next generation.
 	/selftests/filetool tsc >"$STATE/left"
 	kexec -x -e
 	not_ok "kexec did not happen"
@@ -221,8 +222,8 @@ next_hop()
 	load_next "$@" && jump
 }
 
-# reset_machine: as after a crash or a button; its memory keeps what it has. The test says
-# VM_RESET=1 to be started again.
+# reset_machine: resets the machine like a crash or a button; memory keeps its contents. The test
+# sets VM_RESET=1 to be started again.
 reset_machine()
 {
 	echo $((GEN + 1)) >"$STATE/reset"
@@ -243,7 +244,7 @@ vm_main()
 {
 	TEST=$(vm_param gmfs.test)
 	GEN=$(vm_param gmfs.gen)
-	# After a reset the command line is the first one again.
+	# After a reset, the command line is the first one again.
 	if [ -s "$STATE/reset" ]; then
 		GEN=$(cat "$STATE/reset")
 	fi
@@ -261,7 +262,7 @@ vm_main()
 			exec 3>"/dev/${vm_p##*/}"
 		fi
 	done
-	# For tests that ask for less of a slow kernel.
+	# For tests that do less on a slow kernel.
 	export KERNEL=plain
 	if [ -e /proc/lockdep_stats ]; then
 		KERNEL=debug
@@ -286,8 +287,8 @@ vm_main()
 	vm_poweroff
 }
 
-# The modules of this kernel, where it has any: each goes in when those that it needs are
-# there. Those of other processors never do.
+# Loads the modules of this kernel, if there are any, in the order of their dependencies. Modules
+# for CPUs of another vendor fail to load.
 vm_modules()
 {
 	vm_loaded=yes
@@ -302,7 +303,7 @@ vm_modules()
 	done
 }
 
-# Pools and mounts ready, for a person.
+# Mounts the pools for a person in make shell.
 vm_shell()
 {
 	if grep -q guestmemfs /proc/filesystems; then

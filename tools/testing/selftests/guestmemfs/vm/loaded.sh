@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# Kexecs under full load, and the files compared with what the load was told: the tests
-# loaded and loaded-long, which say how many HOPS. The load on one pool has its journals
-# in the other, as files that are mapped, so that they are true to the last moment.
+# Kexecs under full load, and comparison of the files with what the load has recorded, for the tests
+# loaded and loaded-long, which set HOPS. The journals of the load on one pool are mapped files in
+# the other pool, so that they are right up to the last moment.
 
 STORM=/selftests/storm
 WORKERS=4
 
-# storm COMMAND NODE: with the load on that node's pool.
+# storm COMMAND NODE: runs storm with the load on the pool of this node.
 storm()
 {
 	"$STORM" "$1" "/mnt/node$2/load" "/mnt/node$((1 - $2))/journals" $WORKERS
 }
 
-# Where the load and the journals come to.
+# Makes the directories of the load and of the journals.
 prepare()
 {
 	for node in 0 1; do
@@ -24,14 +24,15 @@ prepare()
 	check "node 1 is prepared" storm setup 1
 }
 
-# no_complaint: of what was handed over.
+# no_complaint: the kernel has no complaint about what was handed over.
 no_complaint()
 {
 	logged 'node [01]: [0-9]+ MiB in [0-9]+ ranges handed over, [0-9]+ KiB of metadata$' 2 &&
 		logged '.*(refused|lost|reserved|cannot|could not|entry).*' 0
 }
 
-# Both pools are what their load was told. What was in flight is said, and all counts.
+# Compares both pools with the journals of their load, prints calls that were in flight, and checks
+# that space adds up.
 compare()
 {
 	note "from kexec to init: $(ms_since_hop) ms"
@@ -45,7 +46,7 @@ compare()
 	check "the log has no complaint" no_complaint
 }
 
-# Some hundred calls a second and worker, until the machine goes.
+# Runs the load, some hundred calls a second for each worker, until the machine jumps.
 unrest()
 {
 	load_next || return 1
@@ -53,12 +54,12 @@ unrest()
 	storm run 1 >/tmp/storm.1 &
 	check "all workers are at work" timeout "$(patience 60)" sh -c \
 		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
-	# Not always at the same moment of their work.
+	# Vary the moment of the jump.
 	sleep "0.$((GEN * 7 % 10))"
 	jump
 }
 
-# says REGEX: the comparison of node 0 fails, and this is why.
+# says REGEX: the comparison of node 0 fails with this message.
 says()
 {
 	! storm verify 0 >/tmp/says || return 1
@@ -66,7 +67,7 @@ says()
 	grep -qE "$1" /tmp/says
 }
 
-# noticed DESCRIPTION REGEX COMMAND...: what the command does to node 0.
+# noticed DESCRIPTION REGEX COMMAND...: the comparison notices a change of node 0 by the command.
 noticed()
 {
 	what=$1 regex=$2
@@ -75,7 +76,7 @@ noticed()
 	check "noticed: $what" says "$regex"
 }
 
-# A comparison that finds nothing has to be one that can.
+# Planted changes show that the comparison can fail.
 plant()
 {
 	dir=/mnt/node0/load

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# For VM tests that use the Live Update Orchestrator: a test's run() sources this, and pools.sh.
+# Functions for VM tests that use the Live Update Orchestrator. The run() of such a test sources
+# this file and pools.sh.
 
-# Reads its commands from standard input.
+# luotool reads commands from standard input.
 LT=/selftests/luotool
 
-# held NAME: the commands on standard input, the last of which is hold, until they have
-# come there; their sessions and descriptors stay. What they said is in /tmp/held.NAME.
+# held NAME: runs the commands on standard input, until the last one, hold, keeps their sessions and
+# descriptors open in the background. Their output is in /tmp/held.NAME.
 held()
 {
 	cat >"/tmp/hold.$1"
@@ -19,13 +20,13 @@ held()
 	return $vm_rc
 }
 
-# The blocks of a mounted pool that belong to files without a name.
+# nameless NODE: prints how many blocks of a mounted pool belong to files without a name.
 nameless()
 {
 	"$FT" df "/mnt/node$1" | awk '{ print $2 - $4 - $7 + 0 }'
 }
 
-# nameless_is NODE BLOCKS: soon, since the last close of a file may be a moment later.
+# nameless_is NODE BLOCKS: waits for this number, because the last close of a file may be delayed.
 nameless_is()
 {
 	vm_i=0

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# For VM tests that have pools: a test's run() sources this.
+# Functions for VM tests with pools; the run() of such a test sources this file.
 
 FT=/selftests/filetool
 DUMP=/selftests/guestmemfs-dump
 
-# mount_pool NODE: on /mnt/nodeNODE.
+# mount_pool NODE: mounts the pool on /mnt/nodeNODE.
 mount_pool()
 {
 	mkdir -p "/mnt/node$1" && mount -t guestmemfs -o "node=$1" guestmemfs "/mnt/node$1"
 }
 
-# mount_fails NODE TEXT: with the errno of this text.
+# mount_fails NODE TEXT: the mount fails with the errno of this text.
 mount_fails()
 {
 	mkdir -p /tmp/mount_fails
@@ -24,20 +24,20 @@ mount_fails()
 	grep -qF "$2" /tmp/mount_fails.out
 }
 
-# logged REGEX [TIMES]: in the log of this kernel, and how often.
+# logged REGEX [TIMES]: the log of this kernel has such a line of guestmemfs, TIMES times (1).
 logged()
 {
 	dmesg | grep "guestmemfs: "
 	[ "$(dmesg | grep -cE "guestmemfs: $1")" -eq "${2:-1}" ]
 }
 
-# The pools' ranges, metadata included, a line each.
+# Prints the ranges of the pools with their metadata, one on each line.
 pool_ranges()
 {
 	sed -n 's/^ *\([0-9a-f]*-[0-9a-f]*\) : guestmemfs$/\1/p' /proc/iomem
 }
 
-# What they are together, in bytes.
+# Prints the sum of these ranges in bytes.
 pool_bytes()
 {
 	vm_sum=0
@@ -47,7 +47,7 @@ pool_bytes()
 	echo $vm_sum
 }
 
-# pool_mib NODE: what files may have of a mounted pool.
+# pool_mib NODE: prints the space for files in a mounted pool.
 pool_mib()
 {
 	echo $(($(stat -f -c %b "/mnt/node$1") * 2))
@@ -58,7 +58,7 @@ mem_total_kib()
 	awk '/^MemTotal:/ { print $2 }' /proc/meminfo
 }
 
-# keep NAME COMMAND...: what it says now, for the generations to come.
+# keep NAME COMMAND...: stores the output of the command for later generations.
 keep()
 {
 	vm_name=$1
@@ -66,7 +66,7 @@ keep()
 	"$@" >"$STATE/$vm_name"
 }
 
-# kept NAME COMMAND...: it says the same as when it was kept.
+# kept NAME COMMAND...: the output of the command is the same as the stored one.
 kept()
 {
 	vm_name=$1
@@ -74,10 +74,10 @@ kept()
 	"$@" >/tmp/kept.now && diff "$STATE/$vm_name" /tmp/kept.now
 }
 
-# total_kept: as much memory as keep total mem_total_kib has seen, to a MiB, which is
-# what a boot may take more or less than the one before. On the debug kernel the shadow
-# of KASAN is not allocated alike on a cold boot and after a kexec: there the bound is
-# a memory section less a bit, the least that a range of a pool can be.
+# total_kept: MemTotal is the same as in "keep total mem_total_kib", up to a MiB, by which boots
+# differ. On the debug kernel, the shadow memory of KASAN differs between a cold boot and a kexec,
+# so the bound there is somewhat less than a memory section, which is the smallest possible range of
+# a pool.
 total_kept()
 {
 	vm_bound=1024
@@ -89,13 +89,13 @@ total_kept()
 	[ $vm_diff -lt $vm_bound ] && [ $vm_diff -gt -$vm_bound ]
 }
 
-# pattern SEED OFFSET LENGTH FILE: written, and to be found by patterns_kept later.
+# pattern SEED OFFSET LENGTH FILE: writes a pattern, and records it for patterns_kept.
 pattern()
 {
 	"$FT" fill "$4" "$1" "$2" "$3" && echo "$*" >>"$STATE/patterns"
 }
 
-# no_pattern TEXT: no pattern any more where the line has the text.
+# no_pattern TEXT: removes the recorded patterns whose line has the text.
 no_pattern()
 {
 	grep -vF "$1" "$STATE/patterns" >/tmp/patterns
@@ -114,14 +114,14 @@ patterns_kept()
 	[ $vm_bad -eq 0 ] && [ -s "$STATE/patterns" ]
 }
 
-# pool_tables NODE: the file with a pool's metadata.
+# pool_tables NODE: prints the path of the file with a pool's metadata.
 pool_tables()
 {
 	echo "/sys/kernel/debug/guestmemfs/node$1/tables"
 }
 
-# Of what guestmemfs-dump prints, a line for each file that has a name: number, mode, owner,
-# size, sectors, times, path.
+# Prints a line for each file with a name, out of the output of guestmemfs-dump: number, mode,
+# owner, size, sectors, times, path.
 dumped_files()
 {
 	awk '
@@ -148,7 +148,7 @@ dumped_files()
 		}'
 }
 
-# listed_files NODE: the same from "filetool list" of where it is mounted.
+# listed_files NODE: prints the same lines out of "filetool list" of the mounted pool.
 listed_files()
 {
 	vm_re="^/mnt/node$1(.*) ino ([0-9]+) mode ([0-7]+) links [0-9]+ owner ([0-9:]+)"
@@ -156,8 +156,8 @@ listed_files()
 	sed -E "s|$vm_re|\\2 \\3 \\4 \\5 \\6 \\7 \\1|; s| \$| /|"
 }
 
-# dump_is_right NODE: guestmemfs-dump finds a mounted pool well formed, and in it what the
-# mount shows; and it prints the same of a copy, which is kept.
+# dump_is_right NODE: guestmemfs-dump finds a mounted pool well formed, with the files that the
+# mount shows, and prints the same for a copy of the tables, which is kept.
 dump_is_right()
 {
 	"$DUMP" "$(pool_tables "$1")" >"/tmp/dump$1" || return 1
@@ -169,7 +169,8 @@ dump_is_right()
 	diff /tmp/dumped /tmp/listed && [ -s /tmp/dumped ]
 }
 
-# ms_since TICKS: of the time stamp counter, which a kexec does not stop.
+# ms_since TICKS: prints the milliseconds since this value of the time stamp counter, which a kexec
+# does not reset.
 ms_since()
 {
 	awk -v now="$("$FT" tsc)" -v then="$1" -v mhz="$(dmesg |

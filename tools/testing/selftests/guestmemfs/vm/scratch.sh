@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# For the VM tests that look at what pools leave of the machine. CASES has a line for each
-# boot: the command line, the least that nodes 0, 1, .. have to get in MiB (- for no pool,
-# any for what there is), and a command that has to succeed. The way to the next boot is
-# kexec_load(2), which hands nothing over: it is as good as a cold boot.
+# Functions for the VM tests of the memory that pools leave to the rest of the system. CASES has a
+# line for each boot: the command line, the least MiB of the pools of nodes 0, 1, .. (- for no pool,
+# any for any size), and a command that has to succeed. Each boot is a kexec_load(2), which hands
+# nothing over, so that the next kernel starts as after a cold boot.
 
 # case_of GENERATION FIELD
 case_of()
@@ -23,7 +23,7 @@ handover_is_on()
 	[ "$(cat /sys/fs/guestmemfs/handover)" = yes ] && test -d /sys/kernel/debug/kho/out
 }
 
-# pools_have MIB...: for nodes 0, 1, ...
+# pools_have MIB...: the pools of nodes 0, 1, .. have at least these sizes.
 pools_have()
 {
 	vm_node=0
@@ -41,14 +41,14 @@ pools_have()
 	done
 }
 
-# crash_mib N: so much is reserved for a crash kernel.
+# crash_mib N: at least N MiB are reserved for a crash kernel.
 crash_mib()
 {
 	echo "$(($(cat /sys/kernel/kexec_crash_size) >> 20)) MiB for a crash kernel"
 	[ $(($(cat /sys/kernel/kexec_crash_size) >> 20)) -ge "$1" ]
 }
 
-# gigantic NODE N: pages of 1 GiB.
+# gigantic NODE N: the node has N hugetlb pages of 1 GiB.
 gigantic()
 {
 	vm_nr=$(cat "/sys/devices/system/node/node$1/hugepages/hugepages-1048576kB/nr_hugepages")
@@ -82,7 +82,7 @@ fill_file()
 		pattern 5 0 64M /mnt/node0/kept
 }
 
-# The last case is hopped with, too.
+# The last case also makes a kexec with handover.
 hop_keeps()
 {
 	check "a file is filled" fill_file

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# For VM tests that run programs of others, out of Debian's packages: a test's run() sources
-# this. The test says VM_TOOLS=1, and the machine gets them as one more share.
+# Functions for VM tests that run programs of Debian packages; the run() of such a test sources this
+# file. The test sets VM_TOOLS=1, and the machine gets the programs as one more 9p share.
 
 TOOLS=/tools
 
@@ -11,7 +11,7 @@ mount_tools()
 	mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,ro,cache=loose tools "$TOOLS"
 }
 
-# tool PROGRAM ARGS...: with the libraries that came with it, and no others.
+# tool PROGRAM ARGS...: runs a program with the libraries of its package, and no others.
 tool()
 {
 	vm_prog=$TOOLS/usr/bin/$1
