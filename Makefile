@@ -28,6 +28,7 @@ help:
 	@echo '                    (KERNEL=debug for the debug kernel)'
 	@echo '  make kernel       only builds the kernel'
 	@echo '  make series       the work as patches against the base tree, in out/series/'
+	@echo '  make check-series each of these patches builds, and some are booted (FIRST=number)'
 	@echo '  make clean        removes what is in OUT (clean-cache: also what was downloaded and built)'
 	@echo
 	@echo 'Parts of make check:'
@@ -54,7 +55,7 @@ help:
 	@echo '  OUT=dir      where results go (out)'
 
 .PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
-.PHONY: check-vm check-luo check-kvm bench-tables bench-liveupdate fuzz coverage shell series setup clean clean-cache
+.PHONY: check-vm check-luo check-kvm bench-tables bench-liveupdate fuzz coverage shell series check-series setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -116,6 +117,9 @@ shell: setup
 
 series: setup
 	@$(SCRIPTS)/series
+
+check-series: setup
+	@$(SCRIPTS)/check-series $(FIRST)
 
 clean:
 	@$(SCRIPTS)/clean

@@ -203,26 +203,29 @@ state_of_base()
 }
 
 # kernel_make KIND: the array kmake is make for a kernel of that kind, without its arguments.
-# ccache tells files apart by their paths as well, so the tree without our work stands in the
-# place of the tree, for this make alone and where that is allowed: then nearly all of it has
-# been compiled before.
+# ccache tells files apart by their paths as well, so the tree without our work, and that of the
+# steps of the series, stand in the place of the tree, for this make alone and where that is
+# allowed: then nearly all of it has been compiled before.
 kernel_make()
 {
 	local private
 
 	kmake=(make -C "$TREE")
-	[ "$1" = base ] || return 0
+	case $1 in
+	base | steps) ;;
+	*) return 0 ;;
+	esac
 	for private in "--mount" "--map-root-user --mount"; do
 		# shellcheck disable=SC2016,SC2206 # the inner shell expands it; words they are
 		kmake=(unshare $private sh -c 'mount --bind "$0" "$1" && shift && exec "$@"'
-			"$TREE-base" "$TREE")
+			"$TREE-$1" "$TREE")
 		if "${kmake[@]}" true 2>/dev/null; then
 			kmake+=(make -C "$TREE")
 			return 0
 		fi
 	done
 	# shellcheck disable=SC2034 # used by those who source this
-	kmake=(make -C "$TREE-base")
+	kmake=(make -C "$TREE-$1")
 }
 
 need()
