@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is free in a pool, learnt at mount and forgotten at unmount: blocks.c, groups.c and
- * entries.c keep it up to date in between.
+ * Set up the volatile state of a pool's allocator at mount, and free it at unmount. In
+ * between, blocks.c, groups.c and entries.c keep it up to date.
  */
 #include <linux/errno.h>
 
@@ -21,11 +21,12 @@ static void gmfs_alloc_count_blocks(struct gmfs_tables *t)
 }
 
 /**
- * gmfs_alloc_init - learn what is free
+ * gmfs_alloc_init - find the free blocks and entries of a pool
  * @t: tables that gmfs_check() has accepted
  *
- * Whose the blocks are that are taken is then to be said with gmfs_claim(), so that what is
- * missing in a group of a file goes there.
+ * The caller then reports the owner of each allocated run of blocks with gmfs_claim(), so
+ * that the allocator can put the missing blocks of a group of a file next to those that the
+ * file has.
  *
  * Return: 0 or -ENOMEM.
  */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Free and taken blocks, and which free ones suit a part of a file.
+ * Allocate and free blocks, and choose free blocks for a part of a file.
  *
- * The tables are those that gmfs_check() has accepted, and the caller serialises all
- * functions. None of them fails.
+ * The functions work on tables that gmfs_check() has accepted. The caller serialises them
+ * (gmfs_pool.lock). None of them fails.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -16,12 +16,12 @@
 #include "groups.h"
 
 /**
- * gmfs_take - mark blocks as taken
+ * gmfs_take - mark blocks as allocated
  * @t: the pool's tables
- * @block: first block, free as all of them are
+ * @block: first block; all of the blocks are free
  * @count: number of blocks
- * @ino: the file that they are for, 0 for none
- * @logical: where in the file they go, in blocks
+ * @ino: the file that gets the blocks, 0 for none
+ * @logical: offset of the first block in the file, in blocks
  */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
@@ -31,9 +31,9 @@ void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical
 }
 
 /**
- * gmfs_unzero - blocks are to be zeroed before they are seen again
+ * gmfs_unzero - mark blocks that must be zeroed before they become visible again
  * @t: the pool's tables
- * @block: first block, the caller's as all of them are
+ * @block: first block; no other task uses or zeroes any of the blocks
  * @count: number of blocks
  */
 void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
@@ -42,23 +42,23 @@ void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
 
 	while (block < end) {
 		if (block % BITS_PER_LONG == 0 && end - block >= BITS_PER_LONG) {
-			/* Nobody zeroes any of these blocks now. */
+			/* No other task clears these bits: all the blocks are the caller's. */
 			WRITE_ONCE(t->unzeroed[block / BITS_PER_LONG], ~0UL);
 			block += BITS_PER_LONG;
 		} else {
-			/* Atomic: the bits of other blocks are cleared without our lock. */
+			/* Atomic: gmfs_zero_block() clears other bits without the lock. */
 			set_bit(block++, t->unzeroed);
 		}
 	}
 }
 
 /**
- * gmfs_release - give blocks back, to be zeroed before their next use
+ * gmfs_release - free blocks, and mark them to be zeroed before their next use
  * @t: the pool's tables
- * @block: first block, taken as all of them are
+ * @block: first block; all of the blocks are allocated
  * @count: number of blocks
- * @ino: the file that they were taken for, 0 for none
- * @logical: where in the file they were, in blocks
+ * @ino: the file that had the blocks, 0 for none
+ * @logical: offset of the first block in the file, in blocks
  */
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
@@ -68,12 +68,12 @@ void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logi
 	gmfs_groups_release(t, block, count, ino, logical);
 }
 
-/* Blocks from @group on, in full groups of one range, for a part of @count in the file. */
+/* Count free blocks in whole groups from @group on, within its range, up to @count. */
 static u32 gmfs_full_run(const struct gmfs_tables *t, u32 group, u32 count)
 {
 	u32 end = gmfs_block_range_end(t, group * GUESTMEMFS_GROUP_BLOCKS), run = 0;
 
-	/* The last group of a range may have the end of it inside: then it is not full. */
+	/* The last group is not free if it extends beyond the range: those bits are set. */
 	for (; run + GUESTMEMFS_GROUP_BLOCKS <= count; group++) {
 		if (group * GUESTMEMFS_GROUP_BLOCKS >= end ||
 		    t->groups[group].longest < GUESTMEMFS_GROUP_BLOCKS)
@@ -83,16 +83,20 @@ static u32 gmfs_full_run(const struct gmfs_tables *t, u32 group, u32 count)
 	return run;
 }
 
-/* As many blocks as begin in @offset of a group, and end in it. */
+/* The number of blocks from @offset to the end of a group, at most @count. */
 static u32 gmfs_part_of_group(u32 count, u32 offset)
 {
 	return min(count, GUESTMEMFS_GROUP_BLOCKS - offset);
 }
 
 /*
- * Is the group of @goal one to take from? It is not if it is claimed for
- * another part of a file; nor if it is full, unless it is to become this part's.
- * A part that may be mapped as a whole does not begin in a broken group.
+ * May blocks of the group of @want->goal be allocated for @want? It depends on the group:
+ *
+ * - owned by this part of the file: yes;
+ * - claimed for another part of a file: no;
+ * - entirely free: only if the part may be mapped by 1 GiB, and would become the owner;
+ * - any other group: yes, but the start of a part that may be mapped by 1 GiB goes into an
+ *   entirely free group if there is one.
  */
 static bool gmfs_goal_suits(const struct gmfs_tables *t, const struct gmfs_want *want)
 {
@@ -108,7 +112,7 @@ static bool gmfs_goal_suits(const struct gmfs_tables *t, const struct gmfs_want 
 	return !want->own || offset || !gmfs_full_groups(t);
 }
 
-/* Free blocks where the neighbours in the file say. Returns 0 if that is no good place. */
+/* Find free blocks at @want->goal. Returns their number, 0 if the goal is not suitable. */
 static u32 gmfs_find_at_goal(const struct gmfs_tables *t, const struct gmfs_want *want,
 			     u32 *block)
 {
@@ -122,7 +126,7 @@ static u32 gmfs_find_at_goal(const struct gmfs_tables *t, const struct gmfs_want
 		return goal % GUESTMEMFS_GROUP_BLOCKS ? 0 : gmfs_full_run(t, group, want->count);
 	if (!gmfs_goal_suits(t, want))
 		return 0;
-	/* In a group that is the file's own, each block has its place. */
+	/* A claimed group is this part's own here. Each block has a fixed place in it. */
 	if (t->groups[group].claimed)
 		*block = goal = group * GUESTMEMFS_GROUP_BLOCKS + offset;
 	end = min(goal + gmfs_part_of_group(want->count, offset), gmfs_group_end(t, group));
@@ -133,16 +137,22 @@ static u32 gmfs_find_at_goal(const struct gmfs_tables *t, const struct gmfs_want
  * gmfs_find_run - choose free blocks for a part of a file
  * @t: the pool's tables, with at least one free block
  * @want: the part of the file
- * @block: the answer: first block
+ * @block: result: the first block
  *
- * In this order: the goal; for what may come to be mapped by 1 GiB a full group, in which
- * the blocks are as far from the begin as they are in the file's group, and which is then
- * claimed for the rest of it; the run that fits best of the groups that are broken up and
- * not claimed; a full group, in another place of it, so that it is not claimed; and at last
- * what others have claimed, where that is most, so that few of them are spoiled. Full groups
- * in a row are one answer, else the run does not leave its group, nor the file's.
+ * Tries these places in order:
  *
- * Return: how many blocks from @block on are free, at most @want->count, at least 1.
+ * 1. @want->goal;
+ * 2. for a part that may be mapped by 1 GiB, an entirely free group. The offset of the
+ *    blocks in it is that of the part in its group of the file, so that the group becomes
+ *    claimed for the rest of the part;
+ * 3. the best fitting run of all partly allocated groups that are not claimed;
+ * 4. an entirely free group, at another offset, so that it does not become claimed;
+ * 5. the longest run of all claimed groups, so that few of them are broken up.
+ *
+ * The run may consist of several entirely free groups. Otherwise it ends with its group of
+ * the pool or of the file.
+ *
+ * Return: number of free blocks from @block on, at least 1, at most @want->count.
  */
 u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block)
 {
@@ -162,7 +172,10 @@ u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32
 	if (run)
 		return run;
 	if (group != GMFS_NO_GROUP) {
-		/* With room behind it, should the file grow. */
+		/*
+		 * Near the start of the group, so that the file can grow; not at @offset,
+		 * which would claim the group.
+		 */
 		*block = group * GUESTMEMFS_GROUP_BLOCKS + !offset;
 		return count;
 	}

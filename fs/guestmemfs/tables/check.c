@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Are the tables of a pool well formed? They come from another kernel, so
- * that nothing in them is believed: every number is bounded before it is used
- * as an index, and all work is bounded by the tables' sizes.
+ * Check that the tables of a pool are well formed. Another kernel has written them, so
+ * nothing in them is trusted: each number is checked before it is used as an index, and the
+ * tables' sizes limit the amount of work.
  */
 #include <linux/errno.h>
 #include <linux/limits.h>
@@ -36,7 +36,7 @@ static int gmfs_check_live(struct gmfs_checker *k)
 	if (k->used_extents > k->t->nr_extents)
 		return gmfs_bad(k, "superblock", 0, "more extents in use than there are");
 	k->used_maps = le32_to_cpu(live->used_maps);
-	/* The user of poison comes with a feature bit, which this kernel does not have. */
+	/* Maps need the feature STATES, poison records one that this kernel does not know. */
 	if ((k->used_maps && !k->t->states) || live->used_poison)
 		return gmfs_bad(k, "superblock", 0, "tables in use that no feature announces");
 	if (k->used_maps > k->t->nr_maps)
@@ -65,7 +65,7 @@ static bool gmfs_nsec_valid(const struct guestmemfs_inode *di)
 	       le32_to_cpu(di->ctime_nsec) < limit && le32_to_cpu(di->btime_nsec) < limit;
 }
 
-/* Believed only if the hop is the right one, but to be read at any time. */
+/* The fields must be valid even if @preserved is the number of another kexec. */
 static bool gmfs_preserved_valid(const struct guestmemfs_inode *di)
 {
 	u16 access = le16_to_cpu(di->preserved_access);
@@ -76,7 +76,7 @@ static bool gmfs_preserved_valid(const struct guestmemfs_inode *di)
 		return false;
 	if (!(access & ~GUESTMEMFS_PRESERVED_ACCESS))
 		return true;
-	/* A descriptor for a hypervisor can do both, and is of a file that has had one. */
+	/* A descriptor for a hypervisor can read and write, and its file is CHOSEN. */
 	return le32_to_cpu(di->flags) & GUESTMEMFS_INODE_CHOSEN &&
 	       (access & ~GUESTMEMFS_PRESERVED_MMAP) ==
 	       (GUESTMEMFS_PRESERVED_ACCESS | GUESTMEMFS_PRESERVED_GMEM);
@@ -87,7 +87,7 @@ static u32 gmfs_inode_flags(const struct gmfs_tables *t, const struct guestmemfs
 	return t->states && !gmfs_is_dir(di) ? GUESTMEMFS_INODE_FLAGS : GUESTMEMFS_INODE_ORPHAN;
 }
 
-/* What can be said of an inode without its parent. */
+/* What is wrong with the fields of an inode other than name and parent, or NULL. */
 static const char *gmfs_inode_complaint(const struct gmfs_tables *t,
 					const struct guestmemfs_inode *di)
 {
@@ -155,7 +155,10 @@ static int gmfs_check_inodes(struct gmfs_checker *k)
 	return 0;
 }
 
-/* Every directory leads to the root: no step is taken twice. */
+/*
+ * Follow the parents of each inode up to the root. An inode that was marked by the same
+ * search is in a cycle, one that was marked by an earlier search leads to the root.
+ */
 static int gmfs_check_cycles(struct gmfs_checker *k)
 {
 	u32 *seen_from __free(kvfree) = gmfs_calloc(k->used_inodes, sizeof(u32));
@@ -204,9 +207,9 @@ static int gmfs_check_duplicates(struct gmfs_checker *k)
 }
 
 /**
- * gmfs_check - are the tables of a pool well formed
+ * gmfs_check - check that the tables of a pool are well formed
  * @t: tables that gmfs_format_open() has accepted
- * @index: on success the used extents in order; gmfs_index_free() it
+ * @index: on success: the used extents, sorted; free it with gmfs_index_free()
  * @c: filled in on -EUCLEAN
  *
  * Return: 0, -EUCLEAN or -ENOMEM.

@@ -9,10 +9,10 @@
 /**
  * struct gmfs_checker - a check in progress
  * @t: the pool's tables
- * @c: what was found wrong
- * @used_inodes: entries of the inode table to look at
- * @used_extents: likewise of the extent table
- * @used_maps: likewise of the map table
+ * @c: filled in with the first problem
+ * @used_inodes: number of entries of the inode table to check
+ * @used_extents: number of entries of the extent table to check
+ * @used_maps: number of entries of the map table to check
  */
 struct gmfs_checker {
 	const struct gmfs_tables *t;
@@ -23,11 +23,11 @@ struct gmfs_checker {
 };
 
 /**
- * gmfs_bad - note what is wrong
+ * gmfs_bad - record a problem
  * @k: the check
- * @table: name of the table, for people
- * @entry: index in it
- * @what: what is wrong with it
+ * @table: name of the table, for the log
+ * @entry: index of the entry
+ * @what: what is wrong with the entry, for the log
  *
  * Return: -EUCLEAN.
  */
@@ -38,6 +38,7 @@ static inline int gmfs_bad(struct gmfs_checker *k, const char *table, u64 entry,
 	k->c->what = what;
 	return -EUCLEAN;
 }
+
 /* check_space.c */
 int gmfs_check_space(struct gmfs_checker *k, struct gmfs_index *index);
 

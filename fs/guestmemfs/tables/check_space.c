@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Are the extents of a pool well formed, and what depends on them: its bitmap
- * and its maps? As in check.c, nothing is believed.
+ * Check the extents of a pool, and that the bitmap and the map table agree with them. As in
+ * check.c, nothing in the tables is trusted.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -16,7 +16,7 @@
 #include "check.h"
 #include "extmap.h"
 
-/* Which blocks and maps have an owner, and how many extents have no blocks to pay for them. */
+/* Blocks and map entries that have an owner; number of states, see gmfs_is_state(). */
 struct gmfs_owned {
 	unsigned long *blocks;
 	unsigned long *maps;
@@ -48,7 +48,7 @@ static bool gmfs_state_unknown(const struct gmfs_tables *t, const struct guestme
 	return flags & ~known || e->pins;
 }
 
-/* Flags that exclude each other, or what only they go with. */
+/* Check for combinations of flags, and of flags and other fields, that are not allowed. */
 static bool gmfs_state_impossible(const struct guestmemfs_extent *e)
 {
 	u32 flags = le32_to_cpu(e->flags);
@@ -80,7 +80,10 @@ static const char *gmfs_extent_complaint(struct gmfs_checker *k, const struct gu
 	return NULL;
 }
 
-/* Gives an extent its blocks, its map and its place, which nobody may have. */
+/*
+ * Mark the blocks and the map entry of an extent as owned. It is an error if one of them
+ * has an owner already, or if there are too many states.
+ */
 static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *owned,
 				     const struct guestmemfs_extent *e)
 {
@@ -103,7 +106,7 @@ static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *
 	return owned->states > owned->max_states ? "is one too many without blocks" : NULL;
 }
 
-/* Each extent by itself, and nothing in two of them. */
+/* Check each extent, and that no two extents have the same block or map entry. */
 static int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_owned *owned,
 			      struct gmfs_index *index)
 {
@@ -125,7 +128,7 @@ static int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_owned *owned,
 	return 0;
 }
 
-/* A block is taken if and only if it has an owner or does not exist. */
+/* A bit must be set if and only if the block has an owner or does not exist. */
 static int gmfs_check_bitmap(struct gmfs_checker *k, unsigned long *owned)
 {
 	u32 next = 0, i, block;
@@ -157,7 +160,7 @@ static int gmfs_cmp_extents(const void *a, const void *b, const void *priv)
 	return 0;
 }
 
-/* No offset of a file is in two extents. */
+/* Sort the index, and check that no two extents of a file overlap. */
 static int gmfs_check_offsets(struct gmfs_checker *k, struct gmfs_index *index)
 {
 	u32 i;
@@ -175,7 +178,7 @@ static int gmfs_check_offsets(struct gmfs_checker *k, struct gmfs_index *index)
 	return 0;
 }
 
-/* A map that has an owner tells pages apart, and all others are free. */
+/* A map entry with an owner must have set and clear bits. All others must be zero. */
 static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
 {
 	u32 i;
@@ -195,8 +198,8 @@ static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
 
 /**
  * gmfs_check_space - check extents, bitmap and maps
- * @k: a check that has accepted what is in use, and the inodes
- * @index: its slots have room for all extents in use; filled in
+ * @k: a check that has accepted the inodes and the superblock's counts
+ * @index: filled in; its slots have room for all used extents
  *
  * Return: 0, -EUCLEAN or -ENOMEM.
  */

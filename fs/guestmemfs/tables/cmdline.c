@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Amounts of memory as text: the guestmemfs= parameter ("16G", "90%", "0:8G,1:50%") and
- * the options of a mount.
+ * Parse amounts of memory: the guestmemfs= parameter ("16G", "90%", "0:8G,1:50%"), and the
+ * mount options size= and nr_inodes=.
  */
 #include <linux/ctype.h>
 #include <linux/errno.h>
@@ -11,7 +11,7 @@
 
 #include "tables.h"
 
-/* memparse() would wrap around without a word. */
+/* memparse() would silently wrap around. */
 static int gmfs_parse_number(const char **p, u64 *value)
 {
 	if (!isdigit(**p))
@@ -42,7 +42,7 @@ static int gmfs_suffix_shift(char c)
 	}
 }
 
-/* What is behind a number: a unit, or that it is a percentage. */
+/* Parse what follows a number: a unit, a percent sign, or nothing. */
 static int gmfs_parse_unit(const char **p, u64 value, u64 *bytes, u32 *percent)
 {
 	int shift = gmfs_suffix_shift(**p);
@@ -65,10 +65,10 @@ static int gmfs_parse_unit(const char **p, u64 value, u64 *bytes, u32 *percent)
 }
 
 /**
- * gmfs_amount_parse - understand an amount
- * @text: a decimal number with K, M, G, T, % or nothing behind it, and nothing more
- * @bytes: the answer, or 0 if it is a percentage
- * @percent: 1 to 100, or 0 if it is not
+ * gmfs_amount_parse - parse an amount
+ * @text: a decimal number, followed by K, M, G, T, % or nothing
+ * @bytes: result: the amount, 0 for a percentage
+ * @percent: result: 1 to 100 for a percentage, else 0
  *
  * Return: 0 or -EINVAL.
  */
@@ -126,8 +126,8 @@ static int gmfs_parse_item(const char **p, struct gmfs_request *req)
 }
 
 /*
- * Is there another item of the kind for the same node? One for all nodes is
- * for each of them.
+ * Is there another item of the same kind (amount or discard) for the same node? An item for
+ * all nodes counts as one for each node.
  */
 static bool gmfs_is_twice(const struct gmfs_request *reqs, u32 nr, const struct gmfs_request *req)
 {
@@ -142,16 +142,16 @@ static bool gmfs_is_twice(const struct gmfs_request *reqs, u32 nr, const struct 
 }
 
 /**
- * gmfs_cmdline_parse - understand the guestmemfs= parameter
- * @arg: the text behind the equals sign
- * @reqs: the answer
- * @max: room in @reqs
- * @nr: number of answers; of those that discard and of those that do not, one
- *	alone if it is for %GMFS_ALL_NODES
+ * gmfs_cmdline_parse - parse the guestmemfs= parameter
+ * @arg: the text after the equals sign
+ * @reqs: result
+ * @max: number of elements of @reqs
+ * @nr: result: number of items. An item for %GMFS_ALL_NODES is the only one of its kind
+ *	(amount or discard).
  *
- * Return: 0, or -EINVAL if the text is not one of the forms, names a node
- * twice for the same thing, or an amount is zero, over 100 % or does not fit in 64 bits; -E2BIG
- * if it names more than @max nodes.
+ * Return: 0; -EINVAL if the syntax is wrong, if there are two items of one kind for a node,
+ * or if an amount is zero, more than 100 % or does not fit in 64 bits; -E2BIG if there are
+ * more than @max items.
  */
 int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How much memory the kernel allocates between the carve-out and the start of
- * the page allocator. It is not known when pools are made, and what it needs has
- * to be left to it: the numbers are upper bounds of what was measured.
+ * Estimate how much memory the kernel allocates between the carve-out of the pools and the
+ * start of the page allocator. The pools must leave that much free. The exact amount is not
+ * known yet when the pools are made: the numbers are upper bounds of measured values.
  */
 #include <linux/ctype.h>
 #include <linux/minmax.h>
@@ -14,13 +14,13 @@
 #define MIB(n)	((u64)(n) << 20)
 #define GIB(n)	((u64)(n) << 30)
 
-/* A struct page of 64 bytes for 4 KiB, in whole sections of 128 MiB. */
+/* 64 bytes of struct page per 4 KiB, and 4 MiB, as it covers whole sections of 128 MiB. */
 static u64 gmfs_memmap(u64 bytes)
 {
 	return (bytes >> 6) + MIB(4);
 }
 
-/* What the host keeps at the most: a guess that the other numbers grow with. */
+/* An upper bound of the memory that the node keeps for the host. */
 static u64 gmfs_early_rest(const struct gmfs_early_node *n)
 {
 	u64 rest = n->size - min(n->want, n->size) + GIB(1) + 3 * (n->cma + n->huge);
@@ -29,11 +29,10 @@ static u64 gmfs_early_rest(const struct gmfs_early_node *n)
 }
 
 /**
- * gmfs_early_kern - what the kernel is going to reserve on a node
+ * gmfs_early_kern - estimate the kernel's permanent early allocations on a node
  * @n: the node
  *
- * Return: bytes that are there for good, and that count for the size of the
- * node's scratch area.
+ * Return: bytes. The node's scratch area must have room for them.
  */
 u64 gmfs_early_kern(const struct gmfs_early_node *n)
 {
@@ -42,11 +41,11 @@ u64 gmfs_early_kern(const struct gmfs_early_node *n)
 }
 
 /**
- * gmfs_early_free - how much memory has to be free on a node
+ * gmfs_early_free - how much memory must be free on a node
  * @n: the node
  *
- * Return: bytes, beside what is held for scratch areas: what gmfs_early_kern()
- * says, what is freed again, and pages of hugetlb, with room for their alignment.
+ * Return: bytes, in addition to the scratch areas: permanent allocations, allocations that
+ * are freed again, and hugetlb's pages with room for their alignment.
  */
 u64 gmfs_early_free(const struct gmfs_early_node *n)
 {
@@ -54,10 +53,11 @@ u64 gmfs_early_free(const struct gmfs_early_node *n)
 }
 
 /**
- * gmfs_early_huge - how much of it gigantic pages of hugetlb may come from
+ * gmfs_early_huge - how much of a node's memory is for gigantic pages of hugetlb
  * @n: the node
  *
- * Return: bytes that have to be free where pools are taken, too.
+ * Return: bytes, with room for alignment. They must be free in the part of the node that
+ * pools are taken from.
  */
 u64 gmfs_early_huge(const struct gmfs_early_node *n)
 {
@@ -65,12 +65,12 @@ u64 gmfs_early_huge(const struct gmfs_early_node *n)
 }
 
 /**
- * gmfs_early_low - what the kernel is going to reserve below 4 GiB for a node
+ * gmfs_early_low - estimate the allocations below 4 GiB on behalf of a node
  * @n: the node
  *
- * It does when the node has nothing else left.
+ * The kernel allocates there if pools take nearly all of the node's memory above 4 GiB.
  *
- * Return: bytes.
+ * Return: bytes, 0 if enough memory above 4 GiB remains.
  */
 u64 gmfs_early_low(const struct gmfs_early_node *n)
 {
@@ -83,10 +83,10 @@ u64 gmfs_early_low(const struct gmfs_early_node *n)
 }
 
 /**
- * gmfs_early_anywhere - what the kernel is going to reserve on no node
+ * gmfs_early_anywhere - estimate the early allocations that are not bound to a node
  * @bytes: memory that the host keeps
  *
- * Return: bytes: hash tables, page tables, and whatever is small.
+ * Return: bytes for hash tables, page tables and small allocations.
  */
 u64 gmfs_early_anywhere(u64 bytes)
 {
@@ -94,18 +94,18 @@ u64 gmfs_early_anywhere(u64 bytes)
 }
 
 /**
- * gmfs_early_pool - how much a pool may take of a node
- * @want: bytes that are asked for
+ * gmfs_early_pool - how much memory of a node a pool may take
+ * @want: requested bytes
  * @free: free bytes of the node
- * @usable: of them those in reach of pools
+ * @usable: bytes of @free in the part of the node that pools are taken from
  * @n: the node
  *
- * Return: @want or less.
+ * Return: bytes, at most @want.
  */
 u64 gmfs_early_pool(u64 want, u64 free, u64 usable, const struct gmfs_early_node *n)
 {
 	u64 huge = gmfs_early_huge(n);
-	/* Metadata is 630 bytes for 2 MiB, and never less than 8 MiB. */
+	/* Metadata has about 529 bytes per block, and at least 8 MiB. Keep room for more. */
 	u64 keep = gmfs_early_free(n) + (min(want, free) >> 11) + MIB(8);
 
 	free -= min(free, keep);
@@ -113,7 +113,7 @@ u64 gmfs_early_pool(u64 want, u64 free, u64 usable, const struct gmfs_early_node
 	return min(want, min(free, usable));
 }
 
-/* One number of the text, or no progress. */
+/* Parse a number, limited to GMFS_EARLY_MAX. Does not advance *@p if there is none. */
 static u64 gmfs_early_number(const char **p)
 {
 	u64 value = 0;
@@ -137,14 +137,14 @@ static u64 gmfs_early_unit(const char **p, u64 value)
 }
 
 /**
- * gmfs_early_spread - what a parameter of hugetlb asks for on a node
- * @text: "n" for all nodes together, or "node:n,node:n"; n may have a unit, or
- *	be a percentage
+ * gmfs_early_spread - parse what a hugetlb parameter requests on a node
+ * @text: "n" for all nodes together, or "node:n,node:n"; n may have a unit or a percent
+ *	sign
  * @node: the node
- * @nr_nodes: how many nodes have memory
- * @whole: of what a percentage is
+ * @nr_nodes: number of nodes with memory
+ * @whole: what 100 % is
  *
- * Return: the number, %GMFS_EARLY_MAX at the most; 0 if the text is wrong.
+ * Return: the number for @node, at most %GMFS_EARLY_MAX; 0 if the text is malformed.
  */
 u64 gmfs_early_spread(const char *text, u32 node, u32 nr_nodes, u64 whole)
 {

@@ -5,18 +5,18 @@
 #include <linux/bits.h>
 #include <linux/types.h>
 
-/* Above all that can be meant, and below what overflows in a sum of a few. */
+/* More than any real amount; the sum of a few of them does not overflow. */
 #define GMFS_EARLY_MAX		BIT_ULL(52)
 
 /**
- * struct gmfs_early_node - a node, before pools are made
- * @size: bytes of memory that it has
- * @low: of them those below 4 GiB
- * @want: bytes that pools are to have of it
- * @huge: bytes of gigantic pages that hugetlb is to have
- * @cma: bytes of the area that hugetlb is to have
+ * struct gmfs_early_node - demands on the memory of a node before pools are made
+ * @size: bytes of memory of the node
+ * @low: bytes of @size below 4 GiB
+ * @want: bytes requested for pools
+ * @huge: bytes of gigantic pages requested for hugetlb
+ * @cma: bytes of the CMA area requested for hugetlb
  * @shadow: bytes of KASAN's shadow
- * @cpus: processors
+ * @cpus: number of processors
  */
 struct gmfs_early_node {
 	u64 size;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Free and taken entries of the inode table, of the extent table and of the map table.
+ * Allocate and free entries of the inode table, of the extent table and of the map table.
  *
- * The tables are those that gmfs_check() has accepted, and the caller serialises all
- * functions. Each of them fails before it has changed anything.
+ * The functions work on tables that gmfs_check() has accepted. The caller serialises them
+ * (gmfs_pool.lock). A function that fails changes nothing.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -15,10 +15,10 @@
 #include "extmap.h"
 
 /**
- * gmfs_slots_fit - are there entries of the extent table for one more step
+ * gmfs_slots_fit - check that the extent table has free entries for one more step
  * @t: the pool's tables
  *
- * Return: true unless a bound is broken somewhere.
+ * Return: false only if the extents were miscounted, see gmfs_extent_slot().
  */
 bool gmfs_slots_fit(const struct gmfs_tables *t)
 {
@@ -26,12 +26,13 @@ bool gmfs_slots_fit(const struct gmfs_tables *t)
 }
 
 /**
- * gmfs_extent_slot - take an entry of the extent table
+ * gmfs_extent_slot - allocate an entry of the extent table
  * @t: the pool's tables
  *
- * There always is one: a block has one extent at the most, gmfs_states_fit() leaves an entry for
- * each that has none, and there are %GMFS_SPARE_EXTENTS more. gmfs_slots_fit() is asked before
- * a change begins.
+ * There always is a free entry. An extent that is not a state has at least one block, so
+ * there are at most total_blocks of these. gmfs_states_fit() ensures that nr_states <=
+ * nr_extents - total_blocks - %GMFS_SPARE_EXTENTS. The spare entries are for changes in
+ * progress, which call gmfs_slots_fit() first.
  *
  * Return: index of the entry, which is all zero.
  */
@@ -48,7 +49,7 @@ u32 gmfs_extent_slot(struct gmfs_tables *t)
 }
 
 /**
- * gmfs_extent_drop - give an entry of the extent table back
+ * gmfs_extent_drop - free an entry of the extent table
  * @t: the pool's tables
  * @slot: index of the entry
  */
@@ -60,13 +61,13 @@ void gmfs_extent_drop(struct gmfs_tables *t, u32 slot)
 }
 
 /**
- * gmfs_inode_alloc - take an entry of the inode table
+ * gmfs_inode_alloc - allocate an entry of the inode table
  * @t: the pool's tables
  * @mode: file type and permissions, not 0
- * @ino: the answer
+ * @ino: result: index of the entry
  *
- * The entry is all zero but for its mode and its generation, which is one
- * that this entry never had before.
+ * The entry is all zero except for its mode and its generation, which is incremented each
+ * time the entry is allocated.
  *
  * Return: 0 or -ENOSPC.
  */
@@ -94,9 +95,9 @@ int gmfs_inode_alloc(struct gmfs_tables *t, u32 mode, u32 *ino)
 }
 
 /**
- * gmfs_inode_free - give an entry of the inode table back
+ * gmfs_inode_free - free an entry of the inode table
  * @t: the pool's tables
- * @ino: the entry; it has no extents any more
+ * @ino: index of the entry, which has no extents
  */
 void gmfs_inode_free(struct gmfs_tables *t, u32 ino)
 {
@@ -110,10 +111,10 @@ void gmfs_inode_free(struct gmfs_tables *t, u32 ino)
 }
 
 /**
- * gmfs_entries_init - count the entries of the inode table and the extent table
+ * gmfs_entries_init - find the used entries of the inode table and of the extent table
  * @t: tables that gmfs_check() has accepted
  *
- * Entries behind the superblock's used_inodes and used_extents have never been in use.
+ * Entries from the superblock's used_inodes and used_extents on have never been used.
  */
 void gmfs_entries_init(struct gmfs_tables *t)
 {
@@ -121,7 +122,7 @@ void gmfs_entries_init(struct gmfs_tables *t)
 	u32 extents = le32_to_cpu(t->super->live.used_extents), i;
 
 	t->free_inodes = t->nr_inodes - GUESTMEMFS_ROOT_INO;
-	/* Entry 0 is nobody's. */
+	/* Entry 0 is never used. */
 	gmfs_ids_take(&t->inode_ids, 0);
 	for (i = GUESTMEMFS_ROOT_INO; i < inodes; i++) {
 		if (!t->inodes[i].mode)
@@ -139,11 +140,11 @@ void gmfs_entries_init(struct gmfs_tables *t)
 }
 
 /**
- * gmfs_states_fit - is there room for more extents without blocks
+ * gmfs_states_fit - check that the extent table has room for more states
  * @t: the pool's tables
- * @more: how many
+ * @more: number of additional states, see gmfs_is_state()
  *
- * Return: whether there is.
+ * Return: true if it has.
  */
 bool gmfs_states_fit(const struct gmfs_tables *t, u64 more)
 {
@@ -151,11 +152,11 @@ bool gmfs_states_fit(const struct gmfs_tables *t, u64 more)
 }
 
 /**
- * gmfs_promise_update - promise what a change still needs
+ * gmfs_promise_update - update the number of entries that are reserved for a change
  * @t: the pool's tables
- * @p: the promise, with what the change has done so far
- * @states: how many more states there may be after the change than before
- * @maps: likewise for map entries
+ * @p: the reservation, and the net number of entries that the change has added so far
+ * @states: net number of states that the whole change adds at most
+ * @maps: net number of map entries that the whole change adds at most
  */
 void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps)
 {
@@ -174,10 +175,11 @@ static bool gmfs_mixed_is_free(const struct gmfs_tables *t, u32 map)
 }
 
 /**
- * gmfs_mixed_take - take an entry of the map table
- * @t: the pool's tables, with a free one
+ * gmfs_mixed_take - allocate an entry of the map table
+ * @t: the pool's tables, with a free map entry
  *
- * Return: index of the entry. It is all zero, and taken as soon as it is not.
+ * Return: index of the entry, which is all zero. The caller must set a bit in it: a later
+ * kernel takes an entry that is all zero for a free one.
  */
 u32 gmfs_mixed_take(struct gmfs_tables *t)
 {
@@ -185,7 +187,7 @@ u32 gmfs_mixed_take(struct gmfs_tables *t)
 	u32 map = gmfs_ids_first(&t->map_ids);
 
 	gmfs_ids_take(&t->map_ids, map);
-	/* Entry 0 is nobody's, but must be free like the others. */
+	/* Entry 0 is never used, but gmfs_check() requires that it is zero. */
 	if (!used)
 		memset(&t->maps[0], 0, sizeof(t->maps[0]));
 	if (map >= used)
@@ -196,7 +198,7 @@ u32 gmfs_mixed_take(struct gmfs_tables *t)
 }
 
 /**
- * gmfs_mixed_drop - give an entry of the map table back
+ * gmfs_mixed_drop - free an entry of the map table
  * @t: the pool's tables
  * @map: index of the entry
  */
@@ -208,7 +210,7 @@ void gmfs_mixed_drop(struct gmfs_tables *t, u32 map)
 }
 
 /**
- * gmfs_states_init - count states and map entries
+ * gmfs_states_init - count the states and find the used entries of the map table
  * @t: tables that gmfs_check() has accepted
  */
 void gmfs_states_init(struct gmfs_tables *t)

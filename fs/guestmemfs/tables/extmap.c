@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The extents of a file: a tree of their offsets, and the few ways in which extents become
- * more or fewer. mapfill.c adds blocks to them, mapedit.c changes them, states.c knows what
- * their pages are.
+ * The extents of a file: a tree of their offsets, and functions that split and merge
+ * extents. mapfill.c allocates blocks, mapedit.c changes extents, states.c reports the
+ * state of pages.
  *
- * Everything here works on tables that gmfs_check() has accepted, and is serialised by the
- * caller.
+ * The functions work on tables that gmfs_check() has accepted. The caller holds
+ * gmfs_inode.map_lock, and gmfs_pool.lock if a function changes the tables.
  */
 #include <linux/errno.h>
 #include <linux/limits.h>
@@ -16,14 +16,14 @@
 #include "extmap.h"
 
 /**
- * gmfs_map_init - make an empty map
+ * gmfs_map_init - initialise an empty map
  * @map: the map
  */
 void gmfs_map_init(struct gmfs_extmap *map)
 {
 	mt_init_flags(&map->tree, MT_FLAGS_LOCK_EXTERN);
 	mt_init_flags(&map->cover, MT_FLAGS_LOCK_EXTERN);
-	/* Lockdep does not know the lock: a map that nobody else has needs none. */
+	/* Switch off lockdep's check: a map that no other task can reach needs no lock. */
 	mt_on_stack(map->tree);
 	mt_on_stack(map->cover);
 	map->blocks = 0;
@@ -32,7 +32,7 @@ void gmfs_map_init(struct gmfs_extmap *map)
 
 /**
  * gmfs_map_destroy - free the memory of a map
- * @map: the map, which is empty after that; the tables keep the extents
+ * @map: the map, which is empty afterwards; the extents stay in the tables
  */
 void gmfs_map_destroy(struct gmfs_extmap *map)
 {
@@ -43,11 +43,11 @@ void gmfs_map_destroy(struct gmfs_extmap *map)
 }
 
 /**
- * gmfs_map_spot - the extent or the hole that an offset is in
+ * gmfs_map_spot - find the extent or the hole at an offset
  * @t: the pool's tables
  * @map: the file's extents
  * @logical: block in the file, below %GMFS_MAX_LOGICAL
- * @spot: the answer
+ * @spot: result
  */
 void gmfs_map_spot(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical,
 		   struct gmfs_spot *spot)
@@ -62,14 +62,14 @@ void gmfs_map_spot(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
 }
 
 /**
- * gmfs_map_lookup - what backs an offset of a file
+ * gmfs_map_lookup - find the blocks at an offset
  * @t: the pool's tables
  * @map: the file's extents
  * @logical: block in the file, below %GMFS_MAX_LOGICAL
- * @run: the answer: the rest of the extent or of the hole from @logical on
+ * @run: result: the rest of the extent or of the hole from @logical on
  *
- * Truncated extents still have their blocks, for those who hold them: others have to look at
- * the flag.
+ * A truncated extent still has its blocks, for the pins on them. Callers that do not look
+ * for pinned blocks must check %GUESTMEMFS_EXTENT_TRUNCATED.
  */
 void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run)
@@ -91,14 +91,14 @@ void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 }
 
 /**
- * gmfs_map_entry_found - gmfs_map_entry() without its hint, which it leaves for the next one
+ * gmfs_map_entry_found - gmfs_map_entry() by a look-up in the tree, which sets the hint
  * @t: the pool's tables
  * @map: the file's extents
  * @page: as for gmfs_map_entry()
  * @orders: as for gmfs_map_entry()
- * @entry: the answer
+ * @entry: result
  *
- * Return: false if there is none.
+ * Return: as gmfs_map_entry().
  */
 bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 page,
 			  unsigned long orders, struct gmfs_entry *entry)
@@ -107,7 +107,7 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 	struct gmfs_spot spot;
 
 	gmfs_map_spot(t, map, page / GUESTMEMFS_BLOCK_PAGES, &spot);
-	/* A line that all faults read: only for a hint that gmfs_map_entry_again() can use. */
+	/* All faults read this line: write only a hint that gmfs_map_entry_again() can use. */
 	if (spot.e && gmfs_extent_allocated(spot.e) &&
 	    !(spot.e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_MIXED)))
 		WRITE_ONCE(map->hint, spot.slot);
@@ -116,7 +116,7 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 	if (spot.e) {
 		entry->flags = le32_to_cpu(spot.e->flags);
 		entry->converted = gmfs_extent_converted(t, spot.e, page % GUESTMEMFS_BLOCK_PAGES);
-		/* Of a mixed block each page is by itself. */
+		/* Pages of a mixed block differ: allow only an entry for a single page. */
 		if (entry->flags & GUESTMEMFS_EXTENT_MIXED)
 			orders &= BIT(0);
 	}
@@ -137,12 +137,12 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 }
 
 /**
- * gmfs_map_store - let a part of a file be an extent, or a hole
+ * gmfs_map_store - store an extent or a hole in the tree
  * @map: the file's extents
  * @start: first block in the file
  * @end: block after the last one
- * @slot: the extent's entry, or %GMFS_NO_SLOT
- * @gfp: with __GFP_NOFAIL if the caller cannot go back
+ * @slot: the extent's entry, %GMFS_NO_SLOT for a hole
+ * @gfp: with __GFP_NOFAIL if the caller cannot handle a failure
  *
  * Return: 0 or -ENOMEM.
  */
@@ -155,12 +155,12 @@ int gmfs_map_store(struct gmfs_extmap *map, u64 start, u64 end, u32 slot, gfp_t 
 }
 
 /**
- * gmfs_map_insert - enter an extent that the tables have
+ * gmfs_map_insert - add an extent of the tables to a map
  * @t: the pool's tables
  * @map: the file's extents
  * @slot: the extent's entry
  *
- * At mount, before any blocks of the file are freed.
+ * Called at mount, before any block of the file is freed.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -179,11 +179,11 @@ int gmfs_map_insert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 slot)
 }
 
 /**
- * gmfs_map_split - get the memory that gmfs_map_cut() needs
+ * gmfs_map_split - allocate the memory that gmfs_map_cut() needs
  * @map: the file's extents
- * @at: block in the file where an extent is to be cut
+ * @at: block in the file where an extent will be split
  *
- * The tree has two ranges for the extent after that, which is as good as one.
+ * Afterwards the tree has two ranges for the extent, which means the same as one.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -201,7 +201,7 @@ int gmfs_map_split(struct gmfs_extmap *map, u64 at)
  * gmfs_map_unsplit - undo gmfs_map_split()
  * @t: the pool's tables
  * @map: the file's extents
- * @at: block in the file where an extent is not cut after all
+ * @at: as passed to gmfs_map_split()
  */
 void gmfs_map_unsplit(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 {
@@ -214,13 +214,14 @@ void gmfs_map_unsplit(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 
 }
 
 /**
- * gmfs_map_cut - make two extents of one
+ * gmfs_map_cut - split an extent in two
  * @t: the pool's tables
  * @map: the file's extents
- * @at: block in the file where the second one begins; nothing happens if one begins there
- *	already, or in a hole
+ * @at: block in the file where the second extent begins; nothing is done if an extent
+ *	begins there already, or if there is a hole
  *
- * The cut of an extent without blocks needs one of the entries that are spare.
+ * Always finds a free entry: both parts of an extent with blocks have a block, and each
+ * block has an entry. Splitting an extent without blocks uses one of %GMFS_SPARE_EXTENTS.
  */
 void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 {
@@ -245,13 +246,13 @@ void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 }
 
 /**
- * gmfs_extents_join - can two extents be one
+ * gmfs_extents_join - check that two extents can be merged
  * @t: the pool's tables
  * @a: an extent
- * @b: another one of the same file
+ * @b: another extent of the same file
  *
- * Return: whether @b goes on where @a ends, in the file, in its range and in
- * all that is said of it.
+ * Return: true if @b continues @a in the file and, if they have blocks, in a physical
+ * range, has the same flags, and neither is mixed, truncated or pinned.
  */
 bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
 		       const struct guestmemfs_extent *b)
@@ -269,10 +270,10 @@ bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_exte
 }
 
 /**
- * gmfs_map_join - make one extent of two, if they can be one
+ * gmfs_map_join - merge two adjacent extents if possible
  * @t: the pool's tables
  * @map: the file's extents
- * @at: block in the file where the second one begins
+ * @at: block in the file where the second extent begins
  */
 void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 {

@@ -6,12 +6,9 @@
 
 #include "tables.h"
 
-/*
- * What extmap.c, mapfill.c, mapedit.c and states.c share: how they look at
- * extents, how they change them, and the entries of the map table.
- */
+/* Access to extents and map entries, for code that reads or changes the contents of files. */
 
-/* The character of an offset, as the flags of its extent tell it. */
+/* The flags that say which pages of an extent are converted. */
 #define GMFS_EXTENT_CHARACTER	(GUESTMEMFS_EXTENT_CONVERTED | GUESTMEMFS_EXTENT_MIXED)
 
 static inline u64 gmfs_extent_end(const struct guestmemfs_extent *e)
@@ -25,9 +22,9 @@ static inline bool gmfs_extent_allocated(const struct guestmemfs_extent *e)
 }
 
 /*
- * Does an extent need an entry that no block pays for? It does when it has no
- * blocks; and when it is truncated and will have none, so that there is room
- * for that when it comes.
+ * Is this extent a state, i.e. does it count against the entries that are left for extents
+ * without blocks? Yes if it has no blocks, and yes if it is truncated and will remain
+ * without blocks: its entry must be reserved now, so that freeing the blocks cannot fail.
  */
 static inline bool gmfs_is_state(u32 flags)
 {
@@ -36,7 +33,7 @@ static inline bool gmfs_is_state(u32 flags)
 	return flags & GUESTMEMFS_EXTENT_TRUNCATED && flags & GMFS_EXTENT_CHARACTER;
 }
 
-/* How many states there may be: each block can still have an extent of its own. */
+/* The maximum of nr_states: each block may still need an extent of its own. */
 static inline u32 gmfs_states_max(const struct gmfs_tables *t, u32 total_blocks)
 {
 	return t->nr_extents - total_blocks - GMFS_SPARE_EXTENTS;
@@ -47,7 +44,7 @@ static inline unsigned long *gmfs_mixed_bits(const struct gmfs_tables *t, u32 ma
 	return (unsigned long *)t->maps[map].bits;
 }
 
-/* Has a page of an extent's block not the character that its file begins with? */
+/* Is a page of an extent's block converted? */
 static inline bool gmfs_extent_converted(const struct gmfs_tables *t,
 					 const struct guestmemfs_extent *e, u32 page_in_block)
 {
@@ -58,12 +55,12 @@ static inline bool gmfs_extent_converted(const struct gmfs_tables *t,
 
 #define GMFS_NO_SLOT		U32_MAX
 
-/* How many extents are changed before the pool's lock is released for others. */
+/* Limits of one critical section of gmfs_pool.lock: extents to look at, blocks to change. */
 #define GMFS_STEP_EXTENTS	64
 #define GMFS_STEP_BLOCKS	(1024U * GUESTMEMFS_GROUP_BLOCKS)
 
 /**
- * struct gmfs_spot - the extent or the hole that an offset is in
+ * struct gmfs_spot - the extent or the hole at an offset
  * @start: first block in the file
  * @end: block after the last one
  * @slot: entry of the extent table, %GMFS_NO_SLOT for a hole
@@ -91,8 +88,9 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 			  unsigned long orders, struct gmfs_entry *entry);
 
 /*
- * Most faults of a file are in the extent that the last one was in, and are served by the
- * largest size that they are good with. The map is locked, so that a hint is of now.
+ * Most faults hit the extent of the previous fault and can use the largest size in
+ * question, so try that one first. The caller holds map_lock. The hint is valid: a change
+ * of the tree clears it, with map_lock held for writing.
  */
 static inline bool gmfs_map_entry_again(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 					struct gmfs_entry *entry)
@@ -116,7 +114,7 @@ static inline bool gmfs_map_entry_again(const struct gmfs_tables *t, const struc
 	return !(entry->block & (count - 1));
 }
 
-/* The entry of a size that a page is in. */
+/* The entry of size @order that contains a page. */
 static inline void gmfs_entry_at(struct gmfs_entry *entry, u64 page, unsigned int order)
 {
 	entry->order = order;
@@ -124,18 +122,19 @@ static inline void gmfs_entry_at(struct gmfs_entry *entry, u64 page, unsigned in
 }
 
 /**
- * gmfs_map_entry - the largest entry of a page table that can map a page
+ * gmfs_map_entry - find the largest page table entry that can map a page
  * @t: the pool's tables
  * @map: the file's extents
  * @page: page in the file, below %GMFS_MAX_PAGE
- * @orders: sizes that are good, as log2 of pages: a bit for each, one at least
- * @entry: the answer
+ * @orders: allowed sizes, as log2 of pages: a bit for each, at least one
+ * @entry: result
  *
- * All of it is blocks in one piece, or all of it a hole, and its pages are all private or all
- * shared. Takes the time of one look-up. May be called with the map locked for reading, by any
- * number at once: each leaves the extent that it has found as a hint.
+ * The blocks of the entry are contiguous, or all of it is in a hole; its pages are all
+ * private or all shared. Costs at most one look-up in the tree. The caller holds map_lock,
+ * at least for reading. Concurrent callers overwrite each other's hint.
  *
- * Return: false if there is none, and not with %BIT(0) in @orders.
+ * Return: false if no entry of these sizes can map the page. Never false with %BIT(0) in
+ * @orders.
  */
 static inline bool gmfs_map_entry(const struct gmfs_tables *t, struct gmfs_extmap *map, u64 page,
 				  unsigned long orders, struct gmfs_entry *entry)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The superblock and where the tables are: laid out once, when a pool is
- * made, and believed by a later kernel only as far as it can be checked.
+ * The superblock and the layout of the tables. The layout is fixed when a pool is made. A
+ * later kernel trusts both only as far as it can check them.
  */
 #include <linux/bitmap.h>
 #include <linux/crc32c.h>
@@ -14,12 +14,12 @@
 #include "tables.h"
 
 /*
- * A file needs an inode, so that a pool full of one-block files needs one a
- * block; and a small pool may be used for many small things.
+ * A pool that is full of one-block files needs an inode per block. The minimum is for a
+ * small pool with many empty files and directories.
  */
 #define GMFS_MIN_INODES		16384U
 #define GMFS_SPARE_INODES	1024U
-/* The worst fragmentation has an extent a block; state alone may need another. */
+/* At worst each block needs an extent of its own; as many are for extents without blocks. */
 #define GMFS_EXTENTS_PER_BLOCK	2U
 #define GMFS_MIN_POISON		1024U
 
@@ -42,7 +42,7 @@ static bool gmfs_range_valid(u64 base, u64 size, u64 prev_end)
 	return base >= prev_end && base <= S64_MAX && size <= S64_MAX - base;
 }
 
-/* Where a range that begins at @base may be numbered from, after @next. */
+/* The first block number of a range at @base, if numbers below @next are in use. */
 static u64 gmfs_first_block(u64 base, u64 next)
 {
 	u64 in_group = (base >> GUESTMEMFS_BLOCK_SHIFT) % GUESTMEMFS_GROUP_BLOCKS;
@@ -51,14 +51,14 @@ static u64 gmfs_first_block(u64 base, u64 next)
 }
 
 /**
- * gmfs_count_blocks - block numbers that a pool of these ranges uses
- * @ranges: ascending by address
- * @nr: their number
- * @nr_blocks: the answer; at most %GUESTMEMFS_MAX_BLOCKS
+ * gmfs_count_blocks - count the block numbers of a pool
+ * @ranges: the pool's ranges, ascending by address
+ * @nr: number of ranges
+ * @nr_blocks: result, at most %GUESTMEMFS_MAX_BLOCKS
  *
- * Return: 0, or -EINVAL if there are none or too many ranges, or one is empty,
- * not aligned, beyond the address space, or not behind the one before it, or
- * all together are more than a pool can hold.
+ * Return: 0; -EINVAL if there are no or too many ranges, if a range is empty, not aligned,
+ * beyond the address space or not above the previous one, or if there are too many blocks
+ * for a pool.
  */
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks)
 {
@@ -86,7 +86,7 @@ static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
 	return entry_size ? entries * entry_size : DIV_ROUND_UP(entries, 64) * 8;
 }
 
-/* Fills in @descs for a pool of @nr_blocks; returns the size of it all. */
+/* Fills in @descs for a pool of @nr_blocks. Returns the size of all metadata. */
 static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
 {
 	const u32 nr_inodes = nr_blocks + GMFS_SPARE_INODES;
@@ -114,12 +114,12 @@ static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
 }
 
 /**
- * gmfs_format_size - how much metadata a pool needs
- * @ranges: the pool's ranges, ascending
- * @nr: their number
- * @meta_size: the answer in bytes, a multiple of 2 MiB
+ * gmfs_format_size - compute the size of a pool's metadata
+ * @ranges: the pool's ranges, ascending by address
+ * @nr: number of ranges
+ * @meta_size: result in bytes, a multiple of 2 MiB
  *
- * Return: 0 or what gmfs_count_blocks() says.
+ * Return: 0 or the error of gmfs_count_blocks().
  */
 int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size)
 {
@@ -183,26 +183,26 @@ static void gmfs_make_ranges(struct guestmemfs_super *s, const struct gmfs_range
 		table[i].size = cpu_to_le64(ranges[i].size);
 		table[i].first_block = cpu_to_le32(first);
 		bitmap_clear(bitmap, first, count);
-		/* What the machine booted with is nobody's business either. */
+		/* Blocks may hold data from before this boot. */
 		bitmap_set(unzeroed, first, count);
 		next = first + count;
 	}
 }
 
 /**
- * gmfs_format_make - make an empty pool
+ * gmfs_format_make - write the tables of an empty pool
  * @meta: the memory of the metadata
  * @meta_base: its physical address
- * @meta_size: its size in bytes, as gmfs_format_size() said
+ * @meta_size: its size in bytes, as gmfs_format_size() returned it
  * @node: NUMA node
- * @uuid: identity
- * @ranges: the pool's ranges, ascending
- * @nr: their number
+ * @uuid: identity of the pool
+ * @ranges: the pool's ranges, ascending by address
+ * @nr: number of ranges
  *
- * Only what is in use is written: the rest of the tables is neither read nor
- * paid for until it is.
+ * Writes only what is in use. All other entries are initialised when they are first used,
+ * and not read before that.
  *
- * Return: 0, or -EINVAL if ranges or size are not right.
+ * Return: 0; -EINVAL if the ranges or the size are wrong.
  */
 int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u8 uuid[16],
 		     const struct gmfs_range *ranges, u32 nr)
@@ -269,7 +269,7 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 	return 0;
 }
 
-/* The tables lie behind the superblock, one behind the other, and inside. */
+/* Check that the tables follow the superblock in order, inside the metadata. */
 static int gmfs_open_layout(const struct guestmemfs_super *s, u64 meta_size,
 			    struct gmfs_complaint *c)
 {
@@ -309,7 +309,7 @@ static void gmfs_open_tables(struct gmfs_tables *t)
 	t->nr_poison = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_POISON].entries);
 }
 
-/* The code counts on at least what gmfs_layout() gives. */
+/* The code relies on tables that are at least as large as gmfs_layout() makes them. */
 static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint *c)
 {
 	struct guestmemfs_table_desc need[GUESTMEMFS_NR_TABLES];
@@ -351,14 +351,16 @@ static int gmfs_open_ranges(const struct gmfs_tables *t, struct gmfs_complaint *
 }
 
 /**
- * gmfs_format_open - find the tables of a pool and check what is static
- * @t: to be filled in
+ * gmfs_format_open - find the tables of a pool, and check the parts that do not change
+ * @t: filled in
  * @meta: the metadata
- * @meta_base: physical address it is at
+ * @meta_base: its physical address
  * @meta_size: its size in bytes, at least that of a superblock
  * @c: filled in on -EUCLEAN
  *
- * Return: 0, or -EUCLEAN. gmfs_check() looks at the rest.
+ * Checks the superblock, the table list and the range table. gmfs_check() checks the rest.
+ *
+ * Return: 0 or -EUCLEAN.
  */
 int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
 		     struct gmfs_complaint *c)
@@ -373,7 +375,7 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 	err = gmfs_open_layout(t->super, meta_size, c);
 	if (err)
 		return err;
-	/* Before the checksum, which reads all of the range table that is in use. */
+	/* Check the sizes before the checksum, which reads the used part of the range table. */
 	err = gmfs_open_entries(t, c);
 	if (err)
 		return err;
@@ -384,11 +386,12 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 }
 
 /**
- * gmfs_feature_states - there is more to say of offsets than their blocks
+ * gmfs_feature_states - set %GUESTMEMFS_FEATURE_INCOMPAT_STATES
  * @t: the pool's tables, which may be written
  *
- * Due, once or more, before what needs the feature gets into the tables. Kernels
- * that do not know it refuse the pool from here on.
+ * Call this in the same critical section of gmfs_pool.lock as a change that needs the
+ * feature. More than one call is safe. Afterwards kernels that do not know the feature
+ * refuse the pool.
  */
 void gmfs_feature_states(struct gmfs_tables *t)
 {

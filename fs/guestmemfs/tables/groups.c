@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Groups of blocks: how much of each is free in one run, and who has claimed it.
+ * Groups of blocks: the longest free run of each group, and the file that has claimed it.
  *
- * Groups with free blocks are in lists by their longest run, so that the one
- * that fits best is found in a number of steps that depends neither on the size
- * of the pool nor on what is in it. All of this is volatile memory, made at
- * mount. The caller serialises all functions but gmfs_full_groups() and
- * gmfs_largest_free().
+ * Groups with free blocks are in lists by their longest free run, so that finding the best
+ * fitting group takes a number of steps that depends neither on the size of the pool nor on
+ * its contents. All of this is volatile memory, set up at mount. The caller serialises all
+ * functions (gmfs_pool.lock) except gmfs_full_groups() and gmfs_largest_free().
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -31,8 +30,8 @@ u32 gmfs_group_end(const struct gmfs_tables *t, u32 group)
 }
 
 /*
- * The shortest free run of a group that has @want blocks, or else the longest;
- * of equals the first. Returns its length, and in @block where it begins.
+ * Find the shortest free run of a group that has @want blocks, or else the longest one; the
+ * first one of several that are equal. Returns its length, and in @block its first block.
  */
 static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
 {
@@ -87,7 +86,7 @@ static bool gmfs_group_is_claimed(const struct gmfs_group *g)
 	return g->owned && g->owned + g->nr_free == GUESTMEMFS_GROUP_BLOCKS;
 }
 
-/* Puts a group into the list where it belongs now. */
+/* Moves a group to the list for its current longest run and claim. */
 static void gmfs_group_move(struct gmfs_tables *t, struct gmfs_group *g, u32 longest)
 {
 	bool claimed = gmfs_group_is_claimed(g);
@@ -98,13 +97,13 @@ static void gmfs_group_move(struct gmfs_tables *t, struct gmfs_group *g, u32 lon
 		return;
 	gmfs_group_unlink(t, g);
 	g->claimed = claimed;
-	/* Read by gmfs_largest_free() and gmfs_full_groups() without the caller's lock. */
+	/* gmfs_largest_free() and gmfs_full_groups() read these without gmfs_pool.lock. */
 	WRITE_ONCE(g->longest, longest);
 	WRITE_ONCE(t->full_groups, t->full_groups + is_full - was_full);
 	gmfs_group_link(t, g);
 }
 
-/* Blocks of it were taken or released: how long is its longest run? */
+/* Find the longest free run again after blocks of a group were allocated or freed. */
 static void gmfs_group_update(struct gmfs_tables *t, struct gmfs_group *g)
 {
 	u32 longest = g->nr_free, block;
@@ -138,7 +137,7 @@ static void gmfs_group_release(struct gmfs_tables *t, u32 block, u32 count, u32 
 	    gmfs_group_owned_by(g, ino, logical))
 		g->owned -= min_t(u32, g->owned, count);
 	g->nr_free += count;
-	/* No more than are taken, should the owner's blocks have become another's. */
+	/* The owner is a hint, so @owned may be too large: limit it to the allocated blocks. */
 	g->owned = min_t(u32, g->owned, GUESTMEMFS_GROUP_BLOCKS - g->nr_free);
 	if (!g->owned)
 		g->ino = 0;
@@ -161,7 +160,7 @@ static void gmfs_group_claim(struct gmfs_tables *t, u32 block, u32 count, u32 in
 	gmfs_group_move(t, g, g->longest);
 }
 
-/* Calls @fn with the part that each group has of a run. */
+/* Calls @fn for each group, with the part of a run that is in it. */
 static void gmfs_groups_each(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical,
 			     void (*fn)(struct gmfs_tables *t, u32 block, u32 count, u32 ino,
 					u64 logical))
@@ -177,12 +176,12 @@ static void gmfs_groups_each(struct gmfs_tables *t, u32 block, u32 count, u32 in
 }
 
 /**
- * gmfs_groups_take - the groups learn of blocks that were taken
- * @t: the pool's tables, with the blocks taken in the bitmap
+ * gmfs_groups_take - update the groups after blocks were allocated
+ * @t: the pool's tables, with the blocks allocated in the bitmap
  * @block: first block
  * @count: number of blocks
- * @ino: the file that has them now, 0 for none
- * @logical: where in the file they are, in blocks
+ * @ino: the file that has the blocks, 0 for none
+ * @logical: offset of the first block in the file, in blocks
  */
 void gmfs_groups_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
@@ -190,12 +189,12 @@ void gmfs_groups_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 
 }
 
 /**
- * gmfs_groups_release - the groups learn of blocks that were released
+ * gmfs_groups_release - update the groups after blocks were freed
  * @t: the pool's tables, with the blocks free in the bitmap
  * @block: first block
  * @count: number of blocks
- * @ino: the file that had them, 0 for none
- * @logical: where in the file they were, in blocks
+ * @ino: the file that had the blocks, 0 for none
+ * @logical: offset of the first block in the file, in blocks
  */
 void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
@@ -203,14 +202,14 @@ void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u
 }
 
 /**
- * gmfs_claim - the groups learn who has the blocks that gmfs_alloc_init() found taken
+ * gmfs_claim - report the owner of blocks that gmfs_alloc_init() found allocated
  * @t: the pool's tables
  * @block: first block
  * @count: number of blocks
- * @ino: the file that has them
- * @logical: where in the file they are, in blocks
+ * @ino: the file that has the blocks
+ * @logical: offset of the first block in the file, in blocks
  *
- * To be called once for each run of a file's blocks, before any of them is released.
+ * Must be called once for each run of a file's blocks, before any of them is freed.
  */
 void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
@@ -218,13 +217,13 @@ void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logica
 }
 
 /**
- * gmfs_groups_find - find a run that fits as tightly as can be
+ * gmfs_groups_find - find the best fitting free run
  * @t: the pool's tables
- * @list: %GMFS_UNCLAIMED or %GMFS_CLAIMED; full groups are in neither, for this
+ * @list: %GMFS_UNCLAIMED or %GMFS_CLAIMED; entirely free groups are ignored
  * @want: number of blocks, 1 to %GUESTMEMFS_GROUP_BLOCKS
- * @block: the answer: first block
+ * @block: result: the first block
  *
- * Return: how many blocks there are, at most @want, 0 if there are no such groups.
+ * Return: number of free blocks from @block on, at most @want, 0 if there is no such group.
  */
 u32 gmfs_groups_find(const struct gmfs_tables *t, u32 list, u32 want, u32 *block)
 {
@@ -238,13 +237,13 @@ u32 gmfs_groups_find(const struct gmfs_tables *t, u32 list, u32 want, u32 *block
 }
 
 /**
- * gmfs_groups_largest - find a run in the group that has the longest one
+ * gmfs_groups_largest - find a free run in the group with the longest one
  * @t: the pool's tables
- * @list: %GMFS_UNCLAIMED or %GMFS_CLAIMED; full groups are in neither, for this
+ * @list: %GMFS_UNCLAIMED or %GMFS_CLAIMED; entirely free groups are ignored
  * @want: number of blocks, 1 to %GUESTMEMFS_GROUP_BLOCKS
- * @block: the answer: first block
+ * @block: result: the first block
  *
- * Return: how many blocks there are, at most @want, 0 if there are no such groups.
+ * Return: number of free blocks from @block on, at most @want, 0 if there is no such group.
  */
 u32 gmfs_groups_largest(const struct gmfs_tables *t, u32 list, u32 want, u32 *block)
 {
@@ -258,9 +257,9 @@ u32 gmfs_groups_largest(const struct gmfs_tables *t, u32 list, u32 want, u32 *bl
 }
 
 /**
- * gmfs_find_full_group - find a gigabyte that is free and aligned
+ * gmfs_find_full_group - find an entirely free group, i.e. an aligned gigabyte
  * @t: the pool's tables
- * @group: the answer: its first block divided by %GUESTMEMFS_GROUP_BLOCKS
+ * @group: result: the number of its first block, divided by %GUESTMEMFS_GROUP_BLOCKS
  *
  * Return: false if there is none.
  */
@@ -275,18 +274,18 @@ bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group)
 }
 
 /**
- * gmfs_full_groups - how many gigabytes are free and aligned
+ * gmfs_full_groups - count the entirely free groups
  * @t: the pool's tables
  *
- * Context: any; without the caller's lock the answer may be out of date.
- * Return: the number of them.
+ * Context: any; without gmfs_pool.lock the result may be out of date.
+ * Return: number of groups.
  */
 u32 gmfs_full_groups(const struct gmfs_tables *t)
 {
 	return READ_ONCE(t->full_groups);
 }
 
-/* Free blocks at the begin of a part of the bitmap, of whole words, or at its end. */
+/* Count the free blocks at the start or the end of a part of the bitmap, of whole words. */
 static u32 gmfs_free_edge(const struct gmfs_tables *t, u32 start, u32 end, bool at_end)
 {
 	u32 first = start / BITS_PER_LONG, last = end / BITS_PER_LONG - 1, i;
@@ -301,13 +300,13 @@ static u32 gmfs_free_edge(const struct gmfs_tables *t, u32 start, u32 end, bool 
 	return end - start;
 }
 
-/* The longest free run of a range: within a group, or over borders between groups. */
+/* The longest free run of a range, which may cross borders between groups. */
 static u32 gmfs_range_largest(const struct gmfs_tables *t, const struct guestmemfs_range *r)
 {
 	u32 start = le32_to_cpu(r->first_block), run = 0, best = 0, next, edge;
 	u32 end = min(gmfs_block_range_end(t, start), t->nr_blocks);
 
-	/* Sections, and so ranges, are whole words. */
+	/* A range is a multiple of 128 MiB, i.e. of whole words of the bitmap. */
 	for (; start < end; start = next) {
 		u32 group = start / GUESTMEMFS_GROUP_BLOCKS;
 		u32 longest = READ_ONCE(t->groups[group].longest);
@@ -323,13 +322,13 @@ static u32 gmfs_range_largest(const struct gmfs_tables *t, const struct guestmem
 }
 
 /**
- * gmfs_largest_free - how much memory is free in one piece
+ * gmfs_largest_free - find the longest run of free blocks
  * @t: the pool's tables
  *
- * Takes time by the number of groups.
+ * Takes time proportional to the number of groups.
  *
- * Context: any; without the caller's lock the answer may be out of date.
- * Return: the blocks of the longest run of free ones, within a range.
+ * Context: any; without gmfs_pool.lock the result may be out of date.
+ * Return: number of blocks in the run, which is within a range.
  */
 u32 gmfs_largest_free(const struct gmfs_tables *t)
 {
@@ -341,7 +340,7 @@ u32 gmfs_largest_free(const struct gmfs_tables *t)
 }
 
 /**
- * gmfs_groups_init - look at all groups
+ * gmfs_groups_init - set up the groups from the bitmap
  * @t: tables that gmfs_check() has accepted
  *
  * No group has an owner before gmfs_claim() is called.
@@ -361,7 +360,7 @@ int gmfs_groups_init(struct gmfs_tables *t)
 	for (list = 0; list < GMFS_NR_GROUP_LISTS; list++)
 		for (i = 0; i < GMFS_GROUP_RUNS; i++)
 			t->group_lists[list].head[i] = GMFS_NO_GROUP;
-	/* The first groups of the pool are to be the first of their lists. */
+	/* Backwards, as gmfs_group_link() inserts at the head: low groups come first then. */
 	for (i = t->nr_groups; i-- > 0;) {
 		u32 start = i * GUESTMEMFS_GROUP_BLOCKS, nr = gmfs_group_end(t, i) - start;
 

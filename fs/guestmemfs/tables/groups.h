@@ -4,30 +4,29 @@
 
 #include "tables.h"
 
-/*
- * What alloc.c, blocks.c and groups.c share: what is known of the groups of blocks, and
- * the lists that those with free blocks are in.
- */
+/* The volatile state of groups of blocks, shared by alloc.c, blocks.c and groups.c. */
 
-/* Runs within a group, of 0 blocks up to all of them. */
+/* Possible lengths of a free run in a group: 0 to GUESTMEMFS_GROUP_BLOCKS. */
 #define GMFS_GROUP_RUNS		(GUESTMEMFS_GROUP_BLOCKS + 1)
 #define GMFS_NO_GROUP		U32_MAX
 
 /**
  * struct gmfs_group - a group of %GUESTMEMFS_GROUP_BLOCKS block numbers
- * @prev: the group before it in its list, %GMFS_NO_GROUP for the first one
- * @next: the group behind it, %GMFS_NO_GROUP for the last one
+ * @prev: previous group in its list, %GMFS_NO_GROUP for the first one
+ * @next: next group in its list, %GMFS_NO_GROUP for the last one
  * @ino: the file that owns the group, 0 for none
- * @file_group: which part of the file the group is for, in groups
- * @owned: blocks of that part that are where they would have to be for a mapping of 1 GiB:
- *	as far from the begin of the group as from that of the part
- * @nr_free: free blocks
- * @longest: the most of them in one run; 0: the group is in no list
- * @claimed: it is in the list of those that are claimed
+ * @file_group: the part of the file that the group is for, in groups
+ * @owned: number of blocks of that part that are where a mapping of 1 GiB needs them: at
+ *	the same offset in the group and in the part
+ * @nr_free: number of free blocks
+ * @longest: length of the longest free run; 0: the group is in no list
+ * @claimed: the group is in the list of claimed groups
  *
- * A group gets an owner when it is taken from while it is full, and loses it with the
- * owner's last block. It is claimed as long as nobody else has a block of it: then the owner
- * may come to have it all. An owner is a hint: a wrong one makes for a bad place, no more.
+ * An entirely free group gets an owner when blocks of it are allocated in the place that a
+ * mapping of 1 GiB needs, and loses it when @owned becomes 0. It is claimed while @owned is
+ * not 0 and @owned + @nr_free == %GUESTMEMFS_GROUP_BLOCKS, because the owner may still get
+ * all of it. The owner is only a hint: if it is wrong, blocks are placed badly, and nothing
+ * else happens.
  */
 struct gmfs_group {
 	u32 prev;
@@ -41,11 +40,11 @@ struct gmfs_group {
 };
 
 /**
- * struct gmfs_group_lists - groups with free blocks, by their longest run
+ * struct gmfs_group_lists - groups with free blocks, by their longest free run
  * @head: the first group of each list, %GMFS_NO_GROUP if it is empty
- * @used: which lists are not empty
+ * @used: bitmap of the lists that are not empty
  *
- * There are two of them: of groups that are claimed, and of all others.
+ * There are two instances, one for claimed groups and one for all others.
  */
 struct gmfs_group_lists {
 	u32 head[GMFS_GROUP_RUNS];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The handover blob: which memory is whose. What comes out of it is checked
- * for being inside the blob here, and for being memory by whoever uses it.
+ * Encode and decode the handover blob, which lists the memory of all pools. This file
+ * checks that all records are inside the blob. The reader of a record, revive.c, checks
+ * that the memory in it exists and may be used.
  */
 #include <linux/crc32c.h>
 #include <linux/errno.h>
@@ -22,11 +23,11 @@ static u32 gmfs_handover_crc(const void *blob, size_t size)
 }
 
 /**
- * gmfs_handover_size - how large a blob is
- * @nr_pools: pools in it
- * @nr_ranges: ranges of all of them
+ * gmfs_handover_size - compute the size of a blob
+ * @nr_pools: number of pools
+ * @nr_ranges: number of ranges of all pools together
  *
- * Return: its size in bytes.
+ * Return: size in bytes.
  */
 size_t gmfs_handover_size(u32 nr_pools, u32 nr_ranges)
 {
@@ -42,10 +43,10 @@ static u64 gmfs_range_offset(const struct guestmemfs_handover *h, u32 index)
 }
 
 /**
- * gmfs_handover_begin - start to write a blob
+ * gmfs_handover_begin - write the head of a blob
  * @blob: memory of gmfs_handover_size() bytes
- * @nr_pools: pools to come
- * @nr_ranges: ranges of all of them
+ * @nr_pools: number of pools
+ * @nr_ranges: number of ranges of all pools together
  */
 void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges)
 {
@@ -64,18 +65,18 @@ void gmfs_handover_begin(void *blob, u32 nr_pools, u32 nr_ranges)
 }
 
 /**
- * gmfs_handover_pool - write one pool into a blob
+ * gmfs_handover_pool - write a pool record and its range records
  * @blob: the blob
- * @index: which of its pools
+ * @index: index of the pool record
  * @node: NUMA node
- * @uuid: identity
+ * @uuid: identity of the pool
  * @meta_base: physical address of the metadata
  * @meta_size: bytes of the metadata
  * @ranges: the pool's ranges
- * @nr: their number
- * @first_range: which of the blob's ranges is the pool's first
+ * @nr: number of ranges
+ * @first_range: index of the pool's first range record
  * @flags: GUESTMEMFS_POOL_*
- * @hops: kexecs that the pool has been through
+ * @hops: number of kexecs that the pool has been through
  */
 void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 meta_base,
 			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range,
@@ -102,8 +103,8 @@ void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 
 }
 
 /**
- * gmfs_handover_end - complete a blob
- * @blob: the blob, all of whose pools have been written
+ * gmfs_handover_end - write the checksum of a blob
+ * @blob: the blob, with all pools written
  */
 void gmfs_handover_end(void *blob)
 {
@@ -113,11 +114,11 @@ void gmfs_handover_end(void *blob)
 }
 
 /**
- * gmfs_handover_intact - is a blob what its writer wrote
+ * gmfs_handover_intact - check the size and the checksum of a blob
  * @blob: the blob, of any version
- * @size: its size as KHO says, at least that of its head
+ * @size: its size as KHO reports it, at least that of struct guestmemfs_handover
  *
- * Return: true if the checksum fits, where this version has it.
+ * Return: true if both are right, in the fields where this version has them.
  */
 bool gmfs_handover_intact(const void *blob, size_t size)
 {
@@ -128,14 +129,13 @@ bool gmfs_handover_intact(const void *blob, size_t size)
 }
 
 /**
- * gmfs_handover_check - can a blob be believed
+ * gmfs_handover_check - check that a blob can be used
  * @blob: the blob
- * @size: its size as KHO says
- * @why: says what is wrong with it, for people
+ * @size: its size as KHO reports it
+ * @why: result: what is wrong with the blob, for the log; NULL on success
  *
- * Return: 0; -EUCLEAN if its records may be read, but only to keep their
- * memory from being used, since version or checksum do not fit; -EINVAL if it
- * cannot be read at all.
+ * Return: 0; -EUCLEAN if the version or the checksum is wrong, so that the records may only
+ * be read to keep their memory from being used; -EINVAL if no record may be read.
  */
 int gmfs_handover_check(const void *blob, size_t size, const char **why)
 {
@@ -163,12 +163,12 @@ int gmfs_handover_check(const void *blob, size_t size, const char **why)
 }
 
 /**
- * gmfs_handover_get_pool - read one pool of a blob
- * @blob: a blob that gmfs_handover_check() has not called unreadable
- * @index: which of its pools
- * @p: the answer
+ * gmfs_handover_get_pool - read a pool record
+ * @blob: a blob for which gmfs_handover_check() has not returned -EINVAL
+ * @index: index of the pool record
+ * @p: result
  *
- * Return: 0, or -EINVAL if the pool's ranges are not in the blob.
+ * Return: 0, or -EINVAL if the pool's range records are not in the blob.
  */
 int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p)
 {
@@ -186,10 +186,10 @@ int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handov
 }
 
 /**
- * gmfs_handover_get_range - read one range of a blob
- * @blob: a blob that gmfs_handover_check() has not called unreadable
- * @index: which of its ranges
- * @r: the answer
+ * gmfs_handover_get_range - read a range record
+ * @blob: a blob for which gmfs_handover_check() has not returned -EINVAL
+ * @index: index of the range record
+ * @r: result
  */
 void gmfs_handover_get_range(const void *blob, u32 index, struct gmfs_range *r)
 {

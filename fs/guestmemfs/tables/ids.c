@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which entries of a table are free: a bitmap, and on top of it levels of
- * bitmaps that tell which words of the level below have a bit set. The lowest
- * free entry is found, taken and given back in one word a level. This is
- * volatile memory, made from the table at mount. The caller serialises.
+ * The free entries of a table: a bitmap, and above it levels of bitmaps that say which
+ * words of the level below have a bit set. Finding the lowest free entry, allocating and
+ * freeing look at one word per level. This is volatile memory, set up at mount. The caller
+ * serialises all functions (gmfs_pool.lock).
  */
 #include <linux/bitops.h>
 #include <linux/bits.h>
@@ -23,11 +23,13 @@ static void gmfs_ids_fill(unsigned long *words, u32 nr)
 }
 
 /**
- * gmfs_ids_init - make the bitmaps of a table, with all entries free
+ * gmfs_ids_init - allocate the bitmaps of a table, with all entries free
  * @ids: the bitmaps
- * @nr: number of entries, 1 to 2^31
+ * @nr: number of entries, 1 to 2^31 + 64
  *
- * Return: 0 or -ENOMEM. Nothing else here needs memory.
+ * No other function here allocates memory.
+ *
+ * Return: 0 or -ENOMEM.
  */
 int gmfs_ids_init(struct gmfs_ids *ids, u32 nr)
 {
@@ -80,7 +82,7 @@ u32 gmfs_ids_first(const struct gmfs_ids *ids)
 }
 
 /**
- * gmfs_ids_take - an entry is in use from now on
+ * gmfs_ids_take - mark an entry as used
  * @ids: the bitmaps
  * @id: index of the entry
  */
@@ -98,7 +100,7 @@ void gmfs_ids_take(struct gmfs_ids *ids, u32 id)
 }
 
 /**
- * gmfs_ids_drop - an entry is free from now on
+ * gmfs_ids_drop - mark an entry as free
  * @ids: the bitmaps
  * @id: index of the entry
  */

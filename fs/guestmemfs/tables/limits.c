@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Limits of a mount: less of the pool than there is. They are not in the tables:
- * who mounts the pool says them, each time.
+ * The limits of a pool that a mount sets (size=, nr_inodes=). They are not stored in the
+ * tables, and end with the last unmount.
  */
 #include <linux/errno.h>
 #include <linux/limits.h>
@@ -19,10 +19,10 @@ static u32 gmfs_left(u32 total, u32 nr_free, u32 max)
 }
 
 /**
- * gmfs_blocks_free - how many blocks files can still get, all of them together
+ * gmfs_blocks_free - count the blocks that files can still get, including reserved ones
  * @t: the pool's tables
  *
- * Return: those that are free, or what is left of @max_blocks.
+ * Return: number of free blocks, or of blocks below the limit @max_blocks if that is less.
  */
 u32 gmfs_blocks_free(const struct gmfs_tables *t)
 {
@@ -30,10 +30,10 @@ u32 gmfs_blocks_free(const struct gmfs_tables *t)
 }
 
 /**
- * gmfs_blocks_left - how many blocks can still be taken or reserved
+ * gmfs_blocks_left - count the blocks that can still be allocated or reserved
  * @t: the pool's tables
  *
- * Return: those of gmfs_blocks_free() that are not promised to a file.
+ * Return: gmfs_blocks_free() less the blocks that are reserved (@promised_blocks).
  */
 u32 gmfs_blocks_left(const struct gmfs_tables *t)
 {
@@ -43,10 +43,10 @@ u32 gmfs_blocks_left(const struct gmfs_tables *t)
 }
 
 /**
- * gmfs_inodes_left - how many inodes can still be made
+ * gmfs_inodes_left - count the inodes that can still be created
  * @t: the pool's tables
  *
- * Return: those that are free, or what is left of @max_inodes.
+ * Return: number of free inodes, or of inodes below the limit @max_inodes if that is less.
  */
 u32 gmfs_inodes_left(const struct gmfs_tables *t)
 {
@@ -54,7 +54,7 @@ u32 gmfs_inodes_left(const struct gmfs_tables *t)
 	return gmfs_left(t->nr_inodes - 1, t->free_inodes, t->max_inodes);
 }
 
-/* In blocks; 0 is no limit, so that a limit of very little is one block. */
+/* In blocks. A limit of less than a block is one block, because 0 means no limit. */
 static u32 gmfs_limit_blocks(const struct gmfs_tables *t, const struct gmfs_limits *limits)
 {
 	u64 blocks = limits->size >> GUESTMEMFS_BLOCK_SHIFT;
@@ -67,14 +67,15 @@ static u32 gmfs_limit_blocks(const struct gmfs_tables *t, const struct gmfs_limi
 }
 
 /**
- * gmfs_limits_set - limit what may be taken of a pool
+ * gmfs_limits_set - set the limits of a pool
  * @t: the pool's tables
- * @limits: what is to change
- * @again: by another mount, which changes nothing that another one has said
- * @why: filled in with a text for people, on an error
+ * @limits: the new limits
+ * @again: true for a mount, which must not change a limit that another mount has set; false
+ *	for a remount
+ * @why: on error: a text for the user
  *
- * Return: 0, -EINVAL if more is in use or reserved already, or -EBUSY, both with nothing
- * changed.
+ * Return: 0; -EINVAL if more is in use or reserved already, or -EBUSY if @again forbids the
+ * change, both with nothing changed.
  */
 int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
 		    const char **why)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Changes of the extents that a part of a file has: punch, truncate, convert and their like.
+ * Change the extents of a part of a file: punch, truncate, convert, and the other
+ * operations of enum gmfs_op.
  *
- * An edit is counted, begun, done in steps and ended. Counting reads the extents of the part;
- * for that the map must not change, but the pool's lock is not needed. Beginning checks that
- * there is room, takes what memory is needed, and cuts extents in two where the part begins
- * and ends, so that a step looks at whole extents. A step changes a bounded number of them,
- * and the pool's lock may be released between two steps.
+ * gmfs_edit_count() reads the extents of the part. The map must not change meanwhile, but
+ * gmfs_pool.lock is not needed. gmfs_edit_begin() checks that there is room, allocates
+ * memory, and splits the extents at both ends of the part, so that all steps work on whole
+ * extents. gmfs_edit_step() changes a limited number of extents; gmfs_pool.lock may be
+ * released between two steps. gmfs_edit_end() completes the edit.
  */
 #include <linux/bitmap.h>
 #include <linux/bits.h>
@@ -18,7 +19,7 @@
 
 #include "extmap.h"
 
-/* A hole may be longer than the count of an extent can tell. */
+/* The count of an extent has 32 bits: a longer hole becomes several extents. */
 #define GMFS_MAX_PIECE		BIT_ULL(31)
 #define GMFS_MAX_CUTS		4
 
@@ -32,7 +33,7 @@ static u64 gmfs_edit_to(const struct gmfs_edit *ed)
 	return DIV_ROUND_UP(ed->last, (u64)GUESTMEMFS_BLOCK_PAGES);
 }
 
-/* The pages of a block that change: from @low to @high. */
+/* The pages of the block @at that change: page @low to page @high - 1. */
 static void gmfs_edit_pages(const struct gmfs_edit *ed, u64 at, u32 *low, u32 *high)
 {
 	*low = at == gmfs_edit_from(ed) ? ed->first % GUESTMEMFS_BLOCK_PAGES : 0;
@@ -40,7 +41,7 @@ static void gmfs_edit_pages(const struct gmfs_edit *ed, u64 at, u32 *low, u32 *h
 							   GUESTMEMFS_BLOCK_PAGES;
 }
 
-/* What the flags of the extent @e, or of a hole, become at @at, a block of the part. */
+/* The new flags of @at, a block of the part. @e is its extent, NULL in a hole. */
 static u32 gmfs_edit_new(const struct gmfs_edit *ed, u64 at, const struct guestmemfs_extent *e)
 {
 	const u32 own = GUESTMEMFS_EXTENT_ALLOCATED | GMFS_EXTENT_PENDING;
@@ -70,7 +71,7 @@ static u32 gmfs_edit_new(const struct gmfs_edit *ed, u64 at, const struct guestm
 	}
 }
 
-/* Likewise at any block of the file. */
+/* The new flags of any block of the file. */
 static u32 gmfs_edit_flags(const struct gmfs_edit *ed, u64 at, const struct guestmemfs_extent *e)
 {
 	if (at >= gmfs_edit_from(ed) && at < gmfs_edit_to(ed))
@@ -78,7 +79,7 @@ static u32 gmfs_edit_flags(const struct gmfs_edit *ed, u64 at, const struct gues
 	return e ? le32_to_cpu(e->flags) : 0;
 }
 
-/* Where flags that are alike may be different afterwards, ascending. Returns how many. */
+/* Where new flags may differ within an extent or a hole, ascending. Returns the number. */
 static u32 gmfs_edit_cuts(const struct gmfs_edit *ed, u64 cuts[GMFS_MAX_CUTS])
 {
 	u64 from = gmfs_edit_from(ed), to = gmfs_edit_to(ed);
@@ -93,7 +94,7 @@ static u32 gmfs_edit_cuts(const struct gmfs_edit *ed, u64 cuts[GMFS_MAX_CUTS])
 	return nr;
 }
 
-/* The first place behind @at, up to @end, where the flags may be different. */
+/* The first place after @at, up to @end, where new flags may differ. */
 static u64 gmfs_edit_next(const struct gmfs_edit *ed, u64 at, u64 end)
 {
 	u64 cuts[GMFS_MAX_CUTS];
@@ -106,16 +107,16 @@ static u64 gmfs_edit_next(const struct gmfs_edit *ed, u64 at, u64 end)
 }
 
 /**
- * struct gmfs_last - the extent that the pieces counted so far end with
+ * struct gmfs_last - the last one of the new extents that were counted so far
  * @from: first block in the file
- * @flags: its new flags
+ * @flags: new flags of the extent
  */
 struct gmfs_last {
 	u64 from;
 	u32 flags;
 };
 
-/* The count of what a piece adds. */
+/* Counts the states and map entries that the piece from @at to @end adds. */
 static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gmfs_spot *spot,
 			  u32 now, struct gmfs_last *last)
 {
@@ -124,7 +125,7 @@ static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gm
 
 	if (begins)
 		ed->states -= flags && gmfs_is_state(flags);
-	/* Another part of the same extent, or extents that will be one. */
+	/* Otherwise gmfs_map_join() makes one extent of this piece and the last one. */
 	if (now != last->flags || (begins && now & GUESTMEMFS_EXTENT_ALLOCATED) ||
 	    now & GUESTMEMFS_EXTENT_MIXED || end - last->from > U32_MAX) {
 		ed->states += now && gmfs_is_state(now);
@@ -135,13 +136,13 @@ static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gm
 }
 
 /**
- * gmfs_edit_count - what an edit needs
+ * gmfs_edit_count - count the entries that an edit needs
  * @ed: the edit
  *
- * Takes time by the number of extents in the part. The map must not change before
- * gmfs_edit_begin().
+ * Takes time proportional to the number of extents in the part. The map must not change
+ * before gmfs_edit_begin().
  *
- * Return: 0, or -EBUSY if a part that is to be converted is truncated.
+ * Return: 0, or -EBUSY if an extent that is to be converted is truncated.
  */
 int gmfs_edit_count(struct gmfs_edit *ed)
 {
@@ -154,7 +155,7 @@ int gmfs_edit_count(struct gmfs_edit *ed)
 	if (from >= to || ed->op == GMFS_COMMIT ||
 	    (!ed->t->states && ed->op != GMFS_CONVERT))
 		return 0;
-	/* One more on each side: they may become one extent with what is in the part. */
+	/* Include the neighbours: gmfs_map_join() may merge them with extents of the part. */
 	if (from) {
 		struct gmfs_spot before;
 
@@ -178,7 +179,7 @@ int gmfs_edit_count(struct gmfs_edit *ed)
 	return 0;
 }
 
-/* Which of the cuts are inside of extents that are not one any more after the edit? */
+/* Which cuts are inside an extent that cannot remain one extent? Returns a bitmap. */
 static u32 gmfs_edit_find_cuts(const struct gmfs_edit *ed, const u64 *cuts, u32 nr)
 {
 	struct gmfs_spot spot = {};
@@ -202,8 +203,8 @@ static u32 gmfs_edit_find_cuts(const struct gmfs_edit *ed, const u64 *cuts, u32 
 }
 
 /*
- * A first block that needs an entry of the map table comes last: by then the others have given
- * back what they do not need any more.
+ * If the first block needs an entry of the map table, change it last: only the net number
+ * of entries is reserved, and the other blocks may have to free theirs first.
  */
 static void gmfs_edit_order(struct gmfs_edit *ed)
 {
@@ -243,7 +244,10 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	cut = gmfs_edit_find_cuts(ed, cuts, nr);
 	if (!gmfs_slots_fit(t))
 		return -ENOSPC;
-	/* Edits in progress have the spare entries; half are for what others do in one step. */
+	/*
+	 * Splitting states uses GMFS_SPARE_EXTENTS. Edits in progress may use half of these
+	 * entries; the other half is for changes that are made in a single step.
+	 */
 	if (cut && t->nr_states + nr > gmfs_states_max(t, t->total_blocks) + GMFS_SPARE_EXTENTS / 2)
 		return -ENOSPC;
 	for (i = 0; i < nr && !err; i++)
@@ -265,7 +269,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	return 0;
 }
 
-/* The pages of a block that is in part converted now. */
+/* Updates the map entry of a block that becomes or remains mixed. */
 static void gmfs_edit_mix(const struct gmfs_edit *ed, u64 at, struct guestmemfs_extent *e)
 {
 	unsigned long *bits;
@@ -285,7 +289,7 @@ static void gmfs_edit_mix(const struct gmfs_edit *ed, u64 at, struct guestmemfs_
 		bitmap_clear(bits, low, high - low);
 }
 
-/* Frees what a whole extent has no longer. */
+/* Frees the blocks and the map entry of an extent, if @lost has the flag of them. */
 static void gmfs_edit_free(const struct gmfs_edit *ed, struct guestmemfs_extent *e, u32 lost)
 {
 	u32 count = le32_to_cpu(e->count);
@@ -302,7 +306,7 @@ static void gmfs_edit_free(const struct gmfs_edit *ed, struct guestmemfs_extent 
 	}
 }
 
-/* A part of a hole becomes an extent without blocks. */
+/* Turns a part of a hole into an extent without blocks. */
 static void gmfs_edit_hole(const struct gmfs_edit *ed, u64 at, struct gmfs_spot *spot)
 {
 	spot->end = gmfs_edit_next(ed, at, min(spot->end, at + GMFS_MAX_PIECE));
@@ -316,8 +320,8 @@ static void gmfs_edit_hole(const struct gmfs_edit *ed, u64 at, struct gmfs_spot 
 }
 
 /*
- * Blocks that somebody holds reserved stay the file's when they are freed. Cuts off what is too
- * much for one step.
+ * Freed blocks of a covered part stay reserved for the file: add them to promised_blocks.
+ * Limits the extent to what may be freed in one step.
  */
 static void gmfs_edit_shorten(const struct gmfs_edit *ed, struct gmfs_spot *spot)
 {
@@ -330,7 +334,7 @@ static void gmfs_edit_shorten(const struct gmfs_edit *ed, struct gmfs_spot *spot
 	gmfs_map_cut(ed->t, ed->map, end);
 }
 
-/* Gives an extent its new flags. Returns whether there is anything left of it. */
+/* Gives an extent its new flags. Returns false if the extent was freed. */
 static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot, u32 now)
 {
 	u32 flags = le32_to_cpu(spot->e->flags), lost = flags & ~now;
@@ -353,8 +357,8 @@ static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot,
 }
 
 /*
- * The extent or the hole at @at, up to @end. Returns whether there is a hole afterwards, and
- * sets @gone if the tree still has the extent that was there.
+ * Change the extent or the hole from @at to @end. Returns true if it is a hole afterwards,
+ * and sets @gone if the tree still refers to an extent that was freed.
  */
 static bool gmfs_edit_spot(const struct gmfs_edit *ed, u64 at, u64 *end, bool *gone)
 {
@@ -375,7 +379,7 @@ static bool gmfs_edit_spot(const struct gmfs_edit *ed, u64 at, u64 *end, bool *g
 	return !now;
 }
 
-/* Takes the extents that are gone out of the tree, with the holes between them. */
+/* Removes freed extents, and the holes between them, from the tree. */
 static void gmfs_edit_erase(const struct gmfs_edit *ed, u64 from, u64 to, bool *gone)
 {
 	if (*gone && ed->op != GMFS_CLEAR)
@@ -387,7 +391,7 @@ static void gmfs_edit_erase(const struct gmfs_edit *ed, u64 from, u64 to, bool *
  * gmfs_edit_step - change some of the extents
  * @ed: the edit
  *
- * Return: true if there are more, so that another step is due.
+ * Return: true if another step is needed.
  */
 bool gmfs_edit_step(struct gmfs_edit *ed)
 {
@@ -405,7 +409,7 @@ bool gmfs_edit_step(struct gmfs_edit *ed)
 	gmfs_edit_erase(ed, hole, min(ed->at, to), &gone);
 	if (ed->at >= to && ed->late)
 		gmfs_edit_spot(ed, gmfs_edit_from(ed), &end, &gone);
-	/* Nothing of it comes back. */
+	/* GMFS_CLEAR allocates no entries, so that nothing is reserved for later steps. */
 	if (ed->op == GMFS_CLEAR)
 		return ed->at < to;
 	ed->promise.done_states += (s64)ed->t->nr_states - states;
@@ -416,7 +420,7 @@ bool gmfs_edit_step(struct gmfs_edit *ed)
 
 /**
  * gmfs_edit_end - end an edit
- * @ed: the edit, of which all steps are done
+ * @ed: the edit, with all steps done
  */
 void gmfs_edit_end(struct gmfs_edit *ed)
 {
@@ -433,12 +437,12 @@ void gmfs_edit_end(struct gmfs_edit *ed)
 }
 
 /**
- * gmfs_edit_all - an edit from beginning to end
+ * gmfs_edit_all - make an edit from beginning to end
  * @ed: the edit
  *
- * For those who need not release the pool's lock on the way.
+ * For callers that need not release gmfs_pool.lock between two steps.
  *
- * Return: 0, or what gmfs_edit_count() and gmfs_edit_begin() say, with nothing changed.
+ * Return: 0, or the error of gmfs_edit_count() or gmfs_edit_begin(), with nothing changed.
  */
 int gmfs_edit_all(struct gmfs_edit *ed)
 {
@@ -455,12 +459,12 @@ int gmfs_edit_all(struct gmfs_edit *ed)
 }
 
 /**
- * gmfs_map_edit - an edit of whole blocks from beginning to end
+ * gmfs_map_edit - make an edit of whole blocks from beginning to end
  * @t: the pool's tables
  * @map: the file's extents
- * @op: what changes, not %GMFS_CONVERT
+ * @op: the operation, not %GMFS_CONVERT
  * @logical: first block in the file
- * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
+ * @count: number of blocks; @logical + @count <= %GMFS_MAX_LOGICAL
  *
  * Return: as gmfs_edit_all().
  */
@@ -479,12 +483,11 @@ int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op o
 }
 
 /**
- * gmfs_map_clear - give back all blocks of a file
+ * gmfs_map_clear - free all blocks and extents of a file
  * @t: the pool's tables
  * @map: the file's extents
  *
- * And all that is known of its offsets: their character, and what is truncated, which nobody
- * may hold any more. Needs no memory and cannot fail.
+ * Frees truncated blocks as well, so no pin may be left. Needs no memory and cannot fail.
  */
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map)
 {

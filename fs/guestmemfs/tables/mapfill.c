@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks for those parts of a file that have none.
+ * Allocate the missing blocks of a part of a file.
  *
- * A fill is counted, begun, done in steps and ended. It holds its part of the file reserved from
- * beginning to end, so that there are enough blocks. What can fail on the way is memory for the
- * tree, and a caller may give up at a signal: until all is there the new extents are pending,
- * and an edit finds them that undoes the fill.
+ * gmfs_fill_cover() counts the missing blocks and covers the part, i.e. reserves blocks for
+ * it, until gmfs_fill_uncover(); thus the pool cannot run out of blocks in between. Each
+ * gmfs_fill_step() allocates a limited number of blocks. It may fail for lack of memory for
+ * the tree, and the caller may stop at a signal. Until the fill is complete, its extents
+ * are marked %GMFS_EXTENT_PENDING, so that an edit (%GMFS_ABORT) can find and undo them.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -15,10 +16,10 @@
 
 #include "extmap.h"
 
-/* So many extents without blocks are looked past, for a neighbour that has some. */
+/* How many extents and holes to look at for a neighbour that has blocks. */
 #define GMFS_GOAL_TRIES		16
 
-/* The block for @logical that suits @e, if that one is free. */
+/* The block for @logical that would continue the blocks of @e, GMFS_NO_BLOCK if not free. */
 static u32 gmfs_goal_of(const struct gmfs_tables *t, const struct guestmemfs_extent *e,
 			u64 logical)
 {
@@ -35,8 +36,9 @@ static u32 gmfs_goal_of(const struct gmfs_tables *t, const struct guestmemfs_ext
 }
 
 /*
- * The block for @want that suits the nearest one before it, in its group or next to it. A part
- * of the file that has a block already is not put into a group of its own.
+ * Set @want->goal to continue the nearest extent with blocks before @want->logical that is
+ * in the same group of the file or adjacent. Clear @want->own if that group has blocks
+ * already.
  */
 static void gmfs_goal_behind(const struct gmfs_fill *fill, struct gmfs_want *want)
 {
@@ -55,7 +57,7 @@ static void gmfs_goal_behind(const struct gmfs_fill *fill, struct gmfs_want *wan
 	}
 }
 
-/* Likewise for the nearest one after it. The group before @want says less than that. */
+/* Likewise for the nearest extent after it, which overrides a goal from the group before. */
 static void gmfs_goal_before(const struct gmfs_fill *fill, struct gmfs_want *want)
 {
 	u64 group = round_down(want->logical, (u64)GUESTMEMFS_GROUP_BLOCKS), at;
@@ -76,9 +78,9 @@ static void gmfs_goal_before(const struct gmfs_fill *fill, struct gmfs_want *wan
 }
 
 /*
- * Where the neighbours in the file say that the block should be: a group of
- * the file that lost some blocks gets them back in place, and can be mapped as
- * one again. Of the file's size that of its inode is known here.
+ * Choose a goal by the neighbours in the file: a group of the file that has lost some
+ * blocks gets them back in place, and can be mapped by 1 GiB again. The file's size is that
+ * of its entry in the inode table: this code does not know the VFS inode.
  */
 static void gmfs_goal(const struct gmfs_fill *fill, struct gmfs_want *want)
 {
@@ -90,7 +92,7 @@ static void gmfs_goal(const struct gmfs_fill *fill, struct gmfs_want *want)
 	gmfs_goal_before(fill, want);
 }
 
-/* Blocks for an extent without any, or for the part of it that @e is. */
+/* Allocates blocks for an extent without blocks, or a part of it. @e is the new extent. */
 static int gmfs_fill_state(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 {
 	u64 at = le64_to_cpu(e->logical), end = gmfs_extent_end(e);
@@ -119,7 +121,7 @@ static int gmfs_fill_state(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 	return 0;
 }
 
-/* The new extent @e for a part of a hole, or one that it makes longer: one store in the tree. */
+/* Fills a part of a hole with @e, merged with its neighbours, by one store in the tree. */
 static int gmfs_fill_hole(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 {
 	u64 at = le64_to_cpu(e->logical), end = gmfs_extent_end(e);
@@ -158,9 +160,9 @@ static int gmfs_fill_hole(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 }
 
 /*
- * Fills the begin of @run, which has no blocks, with one run of them. Blocks that are missing
- * behind @run have another character, but are to be neighbours, so that the group may be of
- * one again.
+ * Allocates one run of blocks for the start of @run, which has none. The search is for a
+ * run that has room for the missing blocks after @run as well. Their pages have another
+ * character, but 1 GiB can be mapped once it is the same.
  */
 static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 {
@@ -187,7 +189,7 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 	covered = gmfs_covered(fill->map, run->logical, &end);
 	run->count = end - run->logical;
 	got = run->count;
-	/* What is left to do may fail. */
+	/* A later step may fail: mark the blocks, so that they can be freed then. */
 	if (run->logical + got < fill->end)
 		fill->pending = true;
 	e.block = cpu_to_le32(block);
@@ -203,7 +205,7 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 	return 0;
 }
 
-/* As far as there are no blocks, from @logical on; not beyond a gigabyte. */
+/* The end of the missing blocks from @logical on, at most 1 GiB further. */
 static u64 gmfs_missing_end(const struct gmfs_fill *fill, u64 logical)
 {
 	u64 end = min(fill->end, logical + GUESTMEMFS_GROUP_BLOCKS);
@@ -217,7 +219,7 @@ static u64 gmfs_missing_end(const struct gmfs_fill *fill, u64 logical)
 	return min(logical, end);
 }
 
-/* Is there a piece without blocks left on both sides? */
+/* Does the fill split an extent without blocks into two of them? */
 static bool gmfs_fill_splits(const struct gmfs_fill *fill)
 {
 	struct gmfs_spot spot;
@@ -227,7 +229,7 @@ static bool gmfs_fill_splits(const struct gmfs_fill *fill)
 	       spot.end > fill->end;
 }
 
-/* How many blocks a fill needs. */
+/* Counts the blocks that a fill needs. */
 static int gmfs_fill_count(struct gmfs_fill *fill)
 {
 	struct gmfs_run run;
@@ -249,11 +251,11 @@ static int gmfs_fill_count(struct gmfs_fill *fill)
 }
 
 /**
- * gmfs_fill_cover - count the blocks that a fill needs, and hold its part of the file reserved
+ * gmfs_fill_cover - count the blocks that a fill needs, and reserve its part of the file
  * @fill: the fill
  *
- * Takes time by the number of extents and of covered ranges in the part. gmfs_fill_begin() is
- * due before anybody else has map_lock.
+ * Takes time proportional to the number of extents and of covered ranges in the part. The
+ * caller holds map_lock for writing until it has called gmfs_fill_begin().
  *
  * Return: 0, -ENOMEM, or -EBUSY if a part is truncated, with nothing changed.
  */
@@ -297,11 +299,10 @@ int gmfs_fill_begin(struct gmfs_fill *fill)
 }
 
 /**
- * gmfs_fill_step - allocate some of what is missing
+ * gmfs_fill_step - allocate some of the missing blocks
  * @fill: the fill
  *
- * Return: 1 if there is more to do, so that another step is due, 0 if there is not, -ENOMEM, or
- * -ENOSPC.
+ * Return: 1 if another step is needed, 0 if not, -ENOMEM, or -ENOSPC.
  */
 int gmfs_fill_step(struct gmfs_fill *fill)
 {
@@ -327,7 +328,7 @@ int gmfs_fill_step(struct gmfs_fill *fill)
 		}
 		fill->at += run.count;
 	}
-	/* To undo it takes the states again that have blocks now. */
+	/* Undoing the fill needs the entries of states that have got blocks: keep them. */
 	fill->promise.done_states += (s64)fill->t->nr_states - states;
 	gmfs_promise_update(fill->t, &fill->promise, fill->splits, 0);
 	return err ? err : fill->at < fill->end;
@@ -337,7 +338,8 @@ int gmfs_fill_step(struct gmfs_fill *fill)
  * gmfs_fill_uncover - undo gmfs_fill_cover()
  * @fill: the fill, complete or not
  *
- * gmfs_fill_end() is due before anybody else has map_lock, unless gmfs_fill_begin() has failed.
+ * The caller holds map_lock for writing until it has called gmfs_fill_end(), which is not
+ * needed if gmfs_fill_begin() has failed.
  */
 void gmfs_fill_uncover(struct gmfs_fill *fill)
 {
@@ -349,7 +351,7 @@ void gmfs_fill_uncover(struct gmfs_fill *fill)
  * gmfs_fill_end - end a fill
  * @fill: the fill, complete or not
  *
- * What was promised to it alone and not taken is for others again.
+ * Releases the reserved blocks and states that the fill has not used.
  */
 void gmfs_fill_end(struct gmfs_fill *fill)
 {
@@ -358,19 +360,19 @@ void gmfs_fill_end(struct gmfs_fill *fill)
 }
 
 /**
- * gmfs_map_fill - allocate what a part of a file does not have yet
+ * gmfs_map_fill - allocate the missing blocks of a part of a file
  * @t: the pool's tables
  * @map: the file's extents
  * @ino: the file
  * @logical: first block in the file
- * @count: number of blocks; @logical + @count is at most %GMFS_MAX_LOGICAL
+ * @count: number of blocks; @logical + @count <= %GMFS_MAX_LOGICAL
  *
- * From beginning to end, for those who need not release the pool's lock on the way. The new
- * blocks hold old bytes where their bit in the unzeroed table is set. Each page keeps its
- * character, and blocks are chosen as if all had the same.
+ * Makes a fill from beginning to end, for callers that need not release gmfs_pool.lock. The
+ * new blocks hold old data where their bit in the unzeroed table is set. Each page keeps
+ * its character, and blocks are chosen as if all pages had the same one.
  *
- * Return: 0, -ENOSPC, -ENOMEM, or -EBUSY if a part is truncated, all with
- * nothing allocated.
+ * Return: 0, -ENOSPC, -ENOMEM, or -EBUSY if a part is truncated. On error nothing is
+ * allocated, unless it could not be freed again.
  */
 int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 		  u64 logical, u64 count)
@@ -384,7 +386,7 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	};
 	int err, undone;
 
-	/* Nobody else can take blocks before it is through, so that it reserves none. */
+	/* While gmfs_pool.lock is held no other task can take the blocks: reserve none. */
 	err = gmfs_fill_count(&fill);
 	if (!err)
 		err = gmfs_fill_start(&fill);
@@ -397,7 +399,7 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	if (!fill.pending)
 		return err;
 	undone = gmfs_map_edit(t, map, err ? GMFS_ABORT : GMFS_COMMIT, logical, count);
-	/* There is no room for what was there before: the blocks stay, and are no error. */
+	/* The edit has failed: the new blocks stay in the file, as ordinary extents. */
 	if (undone)
 		gmfs_map_edit(t, map, GMFS_COMMIT, logical, count);
 	return err;

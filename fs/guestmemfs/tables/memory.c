@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Memory for as many entries as a table of a pool may have.
- */
+/* Memory for arrays that are as large as a table of a pool. */
 #include <linux/limits.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -9,14 +7,14 @@
 #include "tables.h"
 
 /**
- * gmfs_calloc - zeroed memory for as many entries as a table may have
- * @n: number of entries, not 0
- * @size: bytes of each
+ * gmfs_calloc - allocate a zeroed array with an element for each entry of a table
+ * @n: number of elements, not 0
+ * @size: bytes of an element
  *
- * kvcalloc() takes more than INT_MAX bytes for somebody's mistake, and warns. The
- * format allows for 2^31 extents and inodes: four times as much, and more.
+ * kvcalloc() warns and fails if the array has more than INT_MAX bytes. The format allows
+ * 2^31 extents and inodes, and an element has 4 bytes or more.
  *
- * Return: what is to be given to kvfree(), or NULL.
+ * Return: memory to be freed with kvfree(), or NULL.
  */
 void *gmfs_calloc(size_t n, size_t size)
 {

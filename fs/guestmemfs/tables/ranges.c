@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * The physical ranges of a pool: which one a block is in, and where that is.
- */
+/* The physical ranges of a pool: find the range and the physical address of a block. */
 #include "tables.h"
 
 /**
  * gmfs_range_blocks - number of blocks of a physical range
  * @r: its entry in the range table
  *
- * Return: how many.
+ * Return: the number.
  */
 u64 gmfs_range_blocks(const struct guestmemfs_range *r)
 {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks that are reserved for a file before it has them.
+ * Reserve blocks for a file before they are allocated.
  *
- * A part of a file is covered as long as a shared mapping or a fill in progress holds it
- * reserved. Of each file, gmfs_extmap.cover tells which parts that are, and how many hold
- * each. gmfs_tables.promised_blocks is the number of blocks of all covered parts that have no
- * memory. It shrinks when such a block gets memory and grows when one loses it, so that a hole
- * punched into a covered part stays reserved for the file.
+ * A part of a file is covered as long as a shared mapping or a fill in progress reserves
+ * it. gmfs_extmap.cover has, for each range of the file, the number of its reservations.
+ * gmfs_tables.promised_blocks is the number of blocks in all covered parts that have no
+ * memory. It shrinks when such a block is allocated and grows when one is freed, so that a
+ * hole punched into a covered part stays reserved for the file.
  *
- * What is covered changes with map_lock held for writing. That may take long, and is done
- * without the pool's lock: under it, numbers are added and compared.
+ * gmfs_extmap.cover changes with gmfs_inode.map_lock held for writing. A change may take
+ * long, so it is made without gmfs_pool.lock; only promised_blocks is under gmfs_pool.lock.
  */
 #include <linux/errno.h>
 #include <linux/minmax.h>
@@ -18,7 +18,7 @@
 
 #include "extmap.h"
 
-/* How many hold @at, and up to where that is so. */
+/* The number of reservations of @at, which is the same up to @end. */
 static unsigned long gmfs_cover_at(const struct gmfs_extmap *map, u64 at, u64 *end)
 {
 	MA_STATE(mas, (struct maple_tree *)&map->cover, at, at);
@@ -28,14 +28,14 @@ static unsigned long gmfs_cover_at(const struct gmfs_extmap *map, u64 at, u64 *e
 	return entry ? xa_to_value(entry) : 0;
 }
 
-/* One range with what is beside it, if as many hold that. */
+/* Stores a range, merged with its neighbours if they have as many reservations. */
 static int gmfs_cover_store(struct gmfs_extmap *map, u64 start, u64 end, unsigned long holders,
 			    gfp_t gfp)
 {
 	MA_STATE(mas, &map->cover, start, start);
 	void *entry = holders ? xa_mk_value(holders) : NULL;
 
-	/* The tree joins holes by itself. */
+	/* The tree merges holes by itself. */
 	if (entry && start) {
 		mas_set(&mas, start - 1);
 		if (mas_walk(&mas) == entry)
@@ -51,13 +51,14 @@ static int gmfs_cover_store(struct gmfs_extmap *map, u64 start, u64 end, unsigne
 }
 
 /**
- * gmfs_cover - hold a part of a file reserved
+ * gmfs_cover - reserve a part of a file
  * @map: the file's extents
  * @from: first block in the file
  * @end: block after the last one, at most %GMFS_MAX_LOGICAL
  *
- * What gmfs_uncovered() has found missing in the part before is to be promised after this, or
- * gmfs_uncover() to be called, before anybody else has map_lock.
+ * The caller holds map_lock for writing, and has called gmfs_uncovered() before. It must
+ * add that number to promised_blocks (gmfs_promise_blocks()), or call gmfs_uncover(),
+ * before it releases map_lock.
  *
  * Return: 0, or -ENOMEM with nothing changed.
  */
@@ -82,10 +83,12 @@ int gmfs_cover(struct gmfs_extmap *map, u64 from, u64 end)
 /**
  * gmfs_uncover - undo gmfs_cover()
  * @map: the file's extents
- * @from: as it was there
- * @end: likewise
+ * @from: as passed to gmfs_cover()
+ * @end: as passed to gmfs_cover()
  *
- * What gmfs_uncovered() finds missing in the part after this is promised no longer.
+ * The caller holds map_lock for writing. It must subtract what gmfs_uncovered() returns
+ * afterwards from promised_blocks before it releases map_lock, unless gmfs_promise_blocks()
+ * has failed.
  */
 void gmfs_uncover(struct gmfs_extmap *map, u64 from, u64 end)
 {
@@ -100,15 +103,15 @@ void gmfs_uncover(struct gmfs_extmap *map, u64 from, u64 end)
 }
 
 /**
- * gmfs_uncovered - how many blocks a part of a file lacks that are not promised to it
+ * gmfs_uncovered - count the missing blocks of a part of a file that are not reserved
  * @t: the pool's tables
  * @map: the file's extents
  * @from: first block in the file
  * @end: block after the last one
  *
- * Takes time by the number of extents and of covered ranges in the part.
+ * Takes time proportional to the number of extents and of covered ranges in the part.
  *
- * Return: blocks without memory that nobody holds reserved.
+ * Return: number of blocks that have neither memory nor a reservation.
  */
 u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 from, u64 end)
 {
@@ -127,13 +130,13 @@ u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
 }
 
 /**
- * gmfs_covered - how many blocks of a part of a file somebody holds reserved
+ * gmfs_covered - count the reserved blocks of a part of a file
  * @map: the file's extents
  * @from: first block in the file
- * @end: block after the last one; lowered if there are too many ranges to look at them all
- *	under the pool's lock
+ * @end: block after the last one; lowered if the part has too many ranges to look at in one
+ *	critical section of gmfs_pool.lock
  *
- * Return: blocks from @from to the new @end, with or without memory.
+ * Return: number of reserved blocks from @from to the new @end, with or without memory.
  */
 u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end)
 {
@@ -151,9 +154,9 @@ u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end)
 }
 
 /**
- * gmfs_promise_blocks - promise blocks to covered parts of a file
+ * gmfs_promise_blocks - add to the number of reserved blocks
  * @t: the pool's tables
- * @blocks: how many more
+ * @blocks: number of additional blocks
  *
  * Return: 0, or -ENOSPC with nothing changed.
  */

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the pages of a file are: private or shared, allocated, truncated.
+ * The state of the pages of a file: private or shared, allocated, truncated.
  *
- * A page has the character that its file begins with, or it is converted. The
- * flags of an extent say so for all its pages, and for a block in which they
- * differ an entry of the map table does. Extents without blocks are for what
- * is converted and not allocated.
+ * A page has the initial character of its file, or it is converted. The flags of an extent
+ * say which of the two, for all of its pages. A block whose pages differ has an entry of
+ * the map table instead. Converted pages without memory are in extents without blocks.
  *
- * Everything here works on tables that gmfs_check() has accepted, is
- * serialised by the caller, and fails before it has changed anything.
+ * The functions work on tables that gmfs_check() has accepted. The caller holds
+ * gmfs_inode.map_lock. None of them fails or changes the tables.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -19,7 +18,7 @@
 
 #include "extmap.h"
 
-/* The state of @page, up to another extent or hole, or, in a mixed block, to other pages. */
+/* The state of @page, up to the end of the extent, hole, or like pages of a mixed block. */
 static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 			  struct gmfs_state *s)
 {
@@ -27,7 +26,7 @@ static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap 
 	const unsigned long *bits;
 	struct gmfs_spot spot;
 
-	/* Behind the largest file there is no end, so that who goes on gets there. */
+	/* A loop that continues at @end ends there: U64_MAX is beyond any file. */
 	*s = (struct gmfs_state){ .end = U64_MAX };
 	if (page >= GMFS_MAX_PAGE)
 		return;
@@ -48,14 +47,14 @@ static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap 
 }
 
 /**
- * gmfs_map_state - what a page of a file is
+ * gmfs_map_state - find the state of a page
  * @t: the pool's tables
  * @map: the file's extents
  * @page: page in the file, of 4 KiB
- * @s: the answer
+ * @s: result
  *
- * No more than %GUESTMEMFS_GROUP_BLOCKS extents are looked at: there may be
- * more of the same behind @s->end.
+ * Looks at no more than %GUESTMEMFS_GROUP_BLOCKS extents and holes: pages from @s->end on
+ * may have the same state.
  */
 void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,
 		    struct gmfs_state *s)
@@ -74,12 +73,12 @@ void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, 
 }
 
 /**
- * gmfs_convert_flags - what a block becomes of which some pages change their character
+ * gmfs_convert_flags - compute the flags of a block after some of its pages change
  * @t: the pool's tables
- * @e: its extent, or NULL in a hole
+ * @e: the block's extent, NULL in a hole
  * @low: first page of the block that changes
  * @high: page after the last one
- * @converted: what they become
+ * @converted: whether the pages become converted
  *
  * Return: %GUESTMEMFS_EXTENT_CONVERTED, %GUESTMEMFS_EXTENT_MIXED or 0.
  */

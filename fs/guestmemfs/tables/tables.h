@@ -9,35 +9,34 @@
 #include <linux/kho/abi/guestmemfs.h>
 
 /*
- * What alloc.c, extmap.c, format.c and their like know. Nothing here depends on
- * the VFS or on the memory being real: the user-space tests run them over a
- * buffer.
+ * The interface of this directory. Nothing here depends on the VFS or on physical memory:
+ * user-space tests run this code on a buffer.
  */
 
 #define GMFS_BLOCK_SIZE		BIT_ULL(GUESTMEMFS_BLOCK_SHIFT)
 #define GMFS_GROUP_SIZE		(GMFS_BLOCK_SIZE * GUESTMEMFS_GROUP_BLOCKS)
-/* File offsets are cut off here: 2^32 blocks, and well below MAX_LFS_FILESIZE. */
+/* The largest file has 2^32 blocks, i.e. 2^53 bytes, far less than MAX_LFS_FILESIZE. */
 #define GMFS_MAX_LOGICAL	BIT_ULL(32)
 #define GMFS_MAX_PAGE		(GMFS_MAX_LOGICAL * GUESTMEMFS_BLOCK_PAGES)
 #define GMFS_NO_BLOCK		U32_MAX
 #define GMFS_NO_ID		U32_MAX
-/* Of 64 entries each: more than a table has. */
+/* Six levels of words of 64 bits suffice for any table: 64^6 entries. */
 #define GMFS_IDS_LEVELS		6
 
 /*
- * Entries that the table has beside those for blocks and states: while an edit is in progress
- * an extent may be in two parts that are one before and after it.
+ * Entries of the extent table in addition to those for blocks and states: an edit in
+ * progress may have split an extent in two that is one before and after the edit.
  */
 #define GMFS_SPARE_EXTENTS	64U
 
 /*
- * A flag of extents that the format does not know: a fill that is not complete has allocated
- * the blocks. No kexec comes before the fill is complete or undone.
+ * A flag of extents that is not part of the format: the blocks were allocated by a fill
+ * that is not complete. A kexec waits until the fill is complete or undone.
  */
 #define GMFS_EXTENT_PENDING	BIT(31)
 
 /**
- * struct gmfs_range - a physical range, in native numbers
+ * struct gmfs_range - a physical range, in the CPU's byte order
  * @base: physical address
  * @size: bytes
  */
@@ -47,9 +46,9 @@ struct gmfs_range {
 };
 
 /**
- * struct gmfs_ids - which entries of a table are free
- * @words: the bitmaps of all levels, that of the entries first: a bit is set if the entry is
- *	free, or if its word of the level below has a bit set
+ * struct gmfs_ids - the free entries of a table
+ * @words: the bitmaps of all levels, lowest level first. A bit is set if its entry is free,
+ *	or in a higher level if its word of the level below has a bit set
  * @level: index in @words of the first word of each level
  * @nr_levels: number of levels; the last one is one word
  */
@@ -63,17 +62,17 @@ struct gmfs_group;
 struct gmfs_group_lists;
 
 /**
- * struct gmfs_tables - the tables of one pool, bound and checked
- * @super: the superblock; all other pointers point behind it
+ * struct gmfs_tables - the tables of one pool, after all checks
+ * @super: the superblock; all tables follow it in memory
  * @ranges: range table
- * @bitmap: taken blocks
+ * @bitmap: allocated blocks
  * @unzeroed: blocks to be zeroed before use
  * @inodes: inode table
  * @extents: extent table
  * @maps: map table
  * @poison: poison table
- * @read_only: a feature is unknown that forbids writing
- * @states: the feature of converted and truncated offsets is in use
+ * @read_only: an unknown feature forbids writing
+ * @states: %GUESTMEMFS_FEATURE_INCOMPAT_STATES is set
  * @nr_ranges: entries of @ranges
  * @nr_blocks: bits of the bitmaps
  * @nr_inodes: entries of @inodes
@@ -82,26 +81,26 @@ struct gmfs_group_lists;
  * @nr_poison: entries of @poison
  * @total_blocks: blocks that exist, without the numbers between ranges
  * @free_blocks: clear bits of @bitmap
- * @free_inodes: unused entries of @inodes
- * @max_blocks: how many may be taken, 0 for all
+ * @free_inodes: free entries of @inodes
+ * @max_blocks: how many blocks may be allocated, 0 for all
  * @max_inodes: how many inodes may be in use, 0 for all
  * @inode_ids: which entries of @inodes are free
  * @extent_ids: which entries of @extents are free
- * @map_ids: which entries of @maps are free, but for entry 0, which is never used
- * @nr_states: extents that no block pays for, see gmfs_is_state()
- * @promised_states: how many more edits in progress may make
- * @promised_maps: map entries that edits in progress may take
- * @used_slots: entries of @extents in use
- * @promised_blocks: blocks that parts of files lack that are held reserved, see reserve.c
- * @free_maps: unused entries of @maps
+ * @map_ids: which entries of @maps are free; entry 0 is never used
+ * @nr_states: number of extents that are states, see gmfs_is_state()
+ * @promised_states: number of states that edits and fills in progress may still add
+ * @promised_maps: number of map entries that edits in progress may still add
+ * @used_slots: used entries of @extents
+ * @promised_blocks: missing blocks of covered parts of files, see reserve.c
+ * @free_maps: free entries of @maps
  * @nr_groups: entries of @groups
- * @full_groups: groups of which all blocks are free
- * @groups: what is known of the groups of blocks, see groups.h
- * @group_lists: those that have free blocks, by how many of them are in one run
+ * @full_groups: groups whose blocks are all free
+ * @groups: the groups of blocks, see groups.h
+ * @group_lists: groups that have free blocks, by their longest free run
  *
- * The counts are copies made when the superblock was checked, and are what
- * all code uses: a superblock that changes under the kernel moves no bound.
- * The caller serialises all functions on one struct gmfs_tables that change it.
+ * @nr_ranges to @nr_poison are copies made when the superblock is checked. All code uses
+ * the copies, so that a change of the superblock cannot change a bound. The caller
+ * serialises all functions that change the tables (gmfs_pool.lock).
  */
 struct gmfs_tables {
 	struct guestmemfs_super *super;
@@ -120,7 +119,7 @@ struct gmfs_tables {
 	u32 nr_extents;
 	u32 nr_maps;
 	u32 nr_poison;
-	/* volatile, made by gmfs_alloc_init() */
+	/* volatile, set up by gmfs_alloc_init(); the limits by gmfs_limits_set() */
 	u32 total_blocks;
 	u32 free_blocks;
 	u32 free_inodes;
@@ -144,13 +143,13 @@ struct gmfs_tables {
 /**
  * struct gmfs_extmap - the extents of one file, by offset
  * @tree: from ranges of blocks of the file to entries of the extent table
- * @cover: from ranges of blocks of the file to the number of those who hold them reserved
- * @blocks: blocks that the file has, those that are truncated included
- * @hint: the extent that gmfs_map_entry() has found last, %U32_MAX for none. Whoever changes the
- *	tree, and so has the map alone, clears it; those who only look may set it
+ * @cover: from ranges of blocks of the file to the number of their reservations
+ * @blocks: number of blocks that the file has, including truncated ones
+ * @hint: an extent that gmfs_map_entry() has found, %U32_MAX for none. Set with map_lock
+ *	held for reading; a change of @tree, with map_lock held for writing, clears it
  *
- * gmfs_map_init() comes first. An empty map needs no memory. The structure stays where it is:
- * the nodes of the trees point to it.
+ * gmfs_map_init() must be called first. An empty map needs no memory. The structure must
+ * not move, because the nodes of the trees point to it.
  */
 struct gmfs_extmap {
 	struct maple_tree tree;
@@ -160,13 +159,12 @@ struct gmfs_extmap {
 };
 
 /**
- * struct gmfs_run - an answer of gmfs_map_lookup()
+ * struct gmfs_run - result of gmfs_map_lookup()
  * @logical: first block of the run in the file
- * @count: blocks in it; for a hole at the end of the file up to the limit
+ * @count: number of blocks; a hole after the last extent ends at %GMFS_MAX_LOGICAL
  * @block: first block in the pool, %GMFS_NO_BLOCK if nothing is allocated
- * @flags: %GUESTMEMFS_EXTENT_CONVERTED, %GUESTMEMFS_EXTENT_MIXED,
- *	%GUESTMEMFS_EXTENT_TRUNCATED and %GMFS_EXTENT_PENDING of the extent, 0 in a hole
- * @map: entry of the map table if it is mixed, else 0
+ * @flags: flags of the extent without %GUESTMEMFS_EXTENT_ALLOCATED, 0 in a hole
+ * @map: entry of the map table if the extent is mixed, else 0
  */
 struct gmfs_run {
 	u64 logical;
@@ -177,12 +175,12 @@ struct gmfs_run {
 };
 
 /**
- * struct gmfs_entry - what one entry of a page table can map
- * @first: its first page in the file
- * @order: its size, as log2 of pages
- * @block: the first of its blocks in the pool, %GMFS_NO_BLOCK if it is a hole
- * @flags: as in struct gmfs_run
- * @converted: its pages have not the character that the file begins with
+ * struct gmfs_entry - what one page table entry can map
+ * @first: first page in the file
+ * @order: size, as log2 of pages
+ * @block: first block in the pool, %GMFS_NO_BLOCK if nothing is allocated
+ * @flags: flags of the extent with %GUESTMEMFS_EXTENT_ALLOCATED, 0 in a hole
+ * @converted: the pages are converted
  */
 struct gmfs_entry {
 	u64 first;
@@ -192,18 +190,19 @@ struct gmfs_entry {
 	bool converted;
 };
 
-/* How many blocks an entry has a part of. */
+/* The number of blocks that an entry maps, 1 if it maps a part of a block. */
 static inline u64 gmfs_entry_blocks(const struct gmfs_entry *entry)
 {
 	return max(1ULL, (1ULL << entry->order) / GUESTMEMFS_BLOCK_PAGES);
 }
 
 /**
- * struct gmfs_state - an answer of gmfs_map_state()
- * @end: the page is like all up to here, and may be like some behind it
- * @converted: it has not the character that the file begins with
- * @allocated: it has memory, also if it is truncated
- * @truncated: its memory is to be freed as soon as nobody holds it any more
+ * struct gmfs_state - result of gmfs_map_state()
+ * @end: page after the last one that is known to have the same state; the state may
+ *	continue
+ * @converted: the page is converted
+ * @allocated: the page has memory, truncated or not
+ * @truncated: the memory will be freed by the last unpin
  */
 struct gmfs_state {
 	u64 end;
@@ -213,15 +212,14 @@ struct gmfs_state {
 };
 
 /**
- * enum gmfs_op - what an edit does to each extent of a part of a file
- * @GMFS_PUNCH: frees the blocks of extents that are not truncated
- * @GMFS_TRUNCATE: extents that have blocks become truncated, and keep them
- * @GMFS_READY: frees the blocks of truncated extents without persistent pins
- * @GMFS_CONVERT: gives pages their own character or the other one
- * @GMFS_COMMIT: pending extents become ordinary ones
- * @GMFS_ABORT: frees the blocks of pending extents
- * @GMFS_CLEAR: frees everything, and forgets the character of pages; the map is to be
- *	destroyed after that
+ * enum gmfs_op - the operation of an edit on each extent of a part of a file
+ * @GMFS_PUNCH: free the blocks of extents that are not truncated
+ * @GMFS_TRUNCATE: mark extents with blocks as truncated; they keep their blocks
+ * @GMFS_READY: free the blocks of truncated extents without persistent pins
+ * @GMFS_CONVERT: convert pages, or give them the initial character of the file again
+ * @GMFS_COMMIT: make pending extents ordinary ones
+ * @GMFS_ABORT: free the blocks of pending extents
+ * @GMFS_CLEAR: free all extents and blocks; the map must be destroyed afterwards
  */
 enum gmfs_op {
 	GMFS_PUNCH,
@@ -234,13 +232,14 @@ enum gmfs_op {
 };
 
 /**
- * struct gmfs_promise - states and map entries that a change in steps may still need
- * @states: extents without blocks, part of gmfs_tables.promised_states
- * @maps: entries of the map table, part of gmfs_tables.promised_maps
- * @done_states: how many there are more than before the change, or fewer
- * @done_maps: likewise
+ * struct gmfs_promise - states and map entries reserved for a change in steps
+ * @states: number of states, part of gmfs_tables.promised_states
+ * @maps: number of map entries, part of gmfs_tables.promised_maps
+ * @done_states: net number of states that the change has added so far
+ * @done_maps: net number of map entries that the change has added so far
  *
- * What one step gives back another one may need: it is not for others before the end.
+ * An entry that one step frees may be needed by a later step. It stays reserved until the
+ * change ends.
  */
 struct gmfs_promise {
 	u32 states;
@@ -250,23 +249,24 @@ struct gmfs_promise {
 };
 
 /**
- * struct gmfs_edit - a change of the extents in a part of a file
+ * struct gmfs_edit - a change of the extents of a part of a file
  * @t: the pool's tables
  * @map: the file's extents
  * @ino: the file
- * @op: what changes
- * @first: first page in the file; only of %GMFS_CONVERT not the first of a block
- * @last: page after the last one, likewise
- * @converted: for %GMFS_CONVERT: the character that the pages get
+ * @op: the operation
+ * @first: first page in the file; a multiple of %GUESTMEMFS_BLOCK_PAGES unless @op is
+ *	%GMFS_CONVERT
+ * @last: page after the last one; likewise
+ * @converted: for %GMFS_CONVERT: whether the pages become converted
  * @at: block in the file where the next step begins
- * @late: the first block is the last one to be changed
- * @states: extents without blocks that the edit adds to those there are, or less than none
- * @maps: entries of the map table likewise
- * @promise: what of both is promised to it, in &struct gmfs_tables
+ * @late: the first block is changed last, see gmfs_edit_order()
+ * @states: net number of states that the edit adds, may be negative
+ * @maps: net number of map entries that the edit adds, may be negative
+ * @promise: states and map entries reserved for the edit
  *
- * The caller fills in the fields up to @converted. gmfs_edit_count() and gmfs_edit_begin() may
- * fail, with nothing changed. After them gmfs_edit_step() is due until it returns false, and
- * then gmfs_edit_end(); these cannot fail.
+ * The caller sets the fields up to @converted. gmfs_edit_count() and gmfs_edit_begin() may
+ * fail, with nothing changed. After them the caller must call gmfs_edit_step() until it
+ * returns false, and then gmfs_edit_end(). These cannot fail.
  */
 struct gmfs_edit {
 	struct gmfs_tables *t;
@@ -284,27 +284,28 @@ struct gmfs_edit {
 };
 
 /**
- * struct gmfs_fill - the allocation of what a part of a file does not have
+ * struct gmfs_fill - the allocation of the missing blocks of a part of a file
  * @t: the pool's tables
  * @map: the file's extents
  * @ino: the file
  * @from: first block in the file
  * @end: block after the last one, at most %GMFS_MAX_LOGICAL
- * @more: something else may fail after the fill, which is to be undone then
+ * @more: the caller may have to undo the fill after it is complete
  * @at: block in the file where the next step begins
- * @missing: blocks that are to be allocated
- * @uncovered: as many of them are not promised to the file, or will not be any more
- * @together: as far as no block of the file has memory from @at on
- * @splits: one extent without blocks becomes two, with blocks in between
- * @promise: states that are needed for that, or to undo the fill
+ * @missing: number of blocks to allocate
+ * @uncovered: missing blocks of the part that have no reservation but that of the fill
+ * @together: blocks of the file from @at up to here have no memory
+ * @splits: an extent without blocks is split into two of them
  * @pending: there are pending extents
+ * @promise: states reserved for the split, and for undoing the fill
  *
- * The caller fills in the fields up to @more. gmfs_fill_cover() and gmfs_fill_begin() may fail,
- * with nothing changed; gmfs_fill_uncover() is due after the first one if the second one fails.
- * After them gmfs_fill_step() is due until there is no more to do or it fails, and then
- * gmfs_fill_uncover() and gmfs_fill_end(). If @pending is set, an edit from @from to @end is due
- * that commits or aborts, begun before the pool's lock is released after gmfs_fill_end(). Until
- * then the blocks are the file's, and marked.
+ * The caller sets the fields up to @more. gmfs_fill_cover() and gmfs_fill_begin() may fail,
+ * with nothing changed; if gmfs_fill_begin() fails, the caller must call
+ * gmfs_fill_uncover(). After them the caller calls gmfs_fill_step() until it returns 0 or
+ * an error, and then gmfs_fill_uncover() and gmfs_fill_end(). If @pending is set, it must
+ * also begin an edit from @from to @end (%GMFS_COMMIT or %GMFS_ABORT) before it releases
+ * gmfs_pool.lock after gmfs_fill_end(). Until then the blocks belong to the file, marked as
+ * pending.
  */
 struct gmfs_fill {
 	struct gmfs_tables *t;
@@ -324,9 +325,9 @@ struct gmfs_fill {
 
 /**
  * struct gmfs_complaint - what gmfs_check() found wrong
- * @table: name of the table, for people
- * @entry: index in it
- * @what: what is wrong with it
+ * @table: name of the table, for the log
+ * @entry: index of the entry
+ * @what: what is wrong with the entry, for the log
  */
 struct gmfs_complaint {
 	const char *table;
@@ -335,9 +336,9 @@ struct gmfs_complaint {
 };
 
 /**
- * struct gmfs_index - result of gmfs_check(): the used extents in order
- * @slots: extent table entries, by inode and then by logical block
- * @nr: entries of @slots
+ * struct gmfs_index - result of gmfs_check(): the used extents, sorted
+ * @slots: entries of the extent table, by inode and then by logical block
+ * @nr: number of entries of @slots
  */
 struct gmfs_index {
 	u32 *slots;
@@ -345,14 +346,15 @@ struct gmfs_index {
 };
 
 /**
- * struct gmfs_want - what gmfs_find_run() is asked for
+ * struct gmfs_want - a request to gmfs_find_run()
  * @ino: the file that the blocks are for
- * @logical: where in the file they go, in blocks
+ * @logical: offset of the first block in the file, in blocks
  * @count: number of blocks, not 0
- * @goal: a free block that would suit, or %GMFS_NO_BLOCK
- * @own: the file covers all of the file's group that @logical is in, so that the group may
- *	come to be mapped by 1 GiB. It is best not set for a file's group that has blocks
- *	elsewhere already: that one cannot be mapped so, and gets a group for nothing.
+ * @goal: preferred free block, %GMFS_NO_BLOCK if there is none
+ * @own: the file is long enough for the whole group of the file that has @logical, so that
+ *	the group may be mapped by 1 GiB. Do not set @own if the group of the file has
+ *	blocks already that are elsewhere: it could not be mapped so, and would waste an
+ *	entirely free group.
  */
 struct gmfs_want {
 	u32 ino;
@@ -403,11 +405,11 @@ u32 gmfs_largest_free(const struct gmfs_tables *t);
 /* limits.c */
 
 /**
- * struct gmfs_limits - what the options of a mount say of a pool
- * @size: bytes, 0 for all of it
- * @percent: of the pool, 1 to 100; 0 if @size counts
- * @inodes: how many there may be, 0 for as many as fit
- * @has_size: @size and @percent were given
+ * struct gmfs_limits - limits of a pool, as mount options give them
+ * @size: bytes, 0 for no limit
+ * @percent: of the pool, 1 to 100; 0 if @size is used
+ * @inodes: maximum number of inodes, 0 for no limit
+ * @has_size: @size or @percent was given
  * @has_inodes: @inodes was given
  */
 struct gmfs_limits {
@@ -482,9 +484,9 @@ void gmfs_index_free(struct gmfs_index *index);
 /**
  * struct gmfs_request - one item of the guestmemfs= parameter
  * @node: NUMA node, or %GMFS_ALL_NODES
- * @percent: share of the node's memory, 1 to 100, or 0 if @bytes counts
- * @bytes: how much, over all nodes for %GMFS_ALL_NODES
- * @discard: throw away what was handed over; both amounts are 0
+ * @percent: share of the node's memory, 1 to 100, 0 if @bytes is used
+ * @bytes: amount of memory; for %GMFS_ALL_NODES the total of all nodes
+ * @discard: discard pools that were handed over; both amounts are 0
  */
 struct gmfs_request {
 	u32 node;

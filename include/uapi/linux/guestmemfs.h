@@ -8,28 +8,31 @@
 /**
  * DOC: ioctls of guestmemfs
  *
- * Each takes a pointer to a structure whose first field is its size in bytes,
- * as the caller knows it. A kernel that knows a larger one takes what is missing
- * as zero; one that knows a smaller one refuses with E2BIG if what it does not
- * know is not zero, and any that is larger than a page. EINVAL for a size below
- * that of the first version, for unknown flags, and for fields that must be zero
- * and are not; ENOTTY for an ioctl that the file does not have; EFAULT.
+ * Each ioctl takes a pointer to a structure. The first field of the structure
+ * is its size in bytes, as known to the caller. If the kernel knows a larger
+ * structure, it takes the missing fields as zero.
+ *
+ * All ioctls return E2BIG if the size is larger than a page, or if a field that
+ * the kernel does not know is not zero; EINVAL if the size is less than that of
+ * the first version, for an unknown flag, or if a reserved field is not zero;
+ * ENOTTY if the file does not have the ioctl; EFAULT if the structure cannot be
+ * accessed.
  */
 
 #define GUESTMEMFS_IOC_MAGIC		0xB9
 
-/* The bits are those of GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED. */
+/* The same bits as GUEST_MEMFD_FLAG_MMAP and GUEST_MEMFD_FLAG_INIT_SHARED. */
 
-/* The descriptor can be mapped, as far as it is shared. */
+/* The descriptor can be mapped. Only shared pages can be faulted in. */
 #define GUESTMEMFS_GMEM_MMAP		(1U << 0)
-/* Offsets of the file are shared at first; without it they are private. */
+/* All pages of the file are initially shared; without this flag they are private. */
 #define GUESTMEMFS_GMEM_INIT_SHARED	(1U << 1)
 
 /**
  * struct guestmemfs_create_gmem - argument of %GUESTMEMFS_IOC_CREATE_GMEM
  * @size: sizeof(struct guestmemfs_create_gmem)
  * @flags: GUESTMEMFS_GMEM_*
- * @vm_fd: the virtual machine that may bind the descriptor, as KVM_CREATE_VM gave it
+ * @vm_fd: the virtual machine that may bind the descriptor, from KVM_CREATE_VM
  * @reserved: zero
  */
 struct guestmemfs_create_gmem {
@@ -40,20 +43,30 @@ struct guestmemfs_create_gmem {
 };
 
 /*
- * On a file that is open for reading and writing: makes a descriptor of the same
- * file that KVM_SET_USER_MEMORY_REGION2 takes with KVM_MEM_GUEST_MEMFD, for one
- * virtual machine. Returns it, close-on-exec. What the file's offsets are at
- * first is said by the first descriptor that is made of it, whatever has been
- * written to it before, and by nobody after that: EEXIST if a later one differs.
- * EBADF: @vm_fd is not open; EINVAL: it is no virtual machine, as nothing is while
- * KVM is a module and not loaded; EIO: it has died; EACCES: the file is not open for
- * both; EROFS; EBUSY: a kexec has begun; EAGAIN: it would be private, and something
- * holds a page of it; EOPNOTSUPP: the kernel was built without KVM; EMFILE; ENFILE;
- * ENOMEM. With an error nothing has changed.
+ * Makes a descriptor of a file for one virtual machine. The descriptor can be
+ * passed to KVM_SET_USER_MEMORY_REGION2 with KVM_MEM_GUEST_MEMFD. The file must
+ * be open for reading and writing. Returns the descriptor, which is
+ * close-on-exec.
+ *
+ * The first descriptor that is made of a file sets the initial character of all
+ * its pages, even if the file has been written to. Later descriptors must ask
+ * for the same one.
+ *
+ * Errors, all with nothing changed:
+ *   EACCES      the file is not open for reading and writing
+ *   EAGAIN      the file would become private, and one of its pages is pinned
+ *   EBADF       @vm_fd is not open
+ *   EBUSY       a kexec has begun
+ *   EEXIST      another initial character has been set
+ *   EINVAL      @vm_fd is not a virtual machine, or KVM is a module that is not loaded
+ *   EIO         the virtual machine has died
+ *   EOPNOTSUPP  the kernel was built without KVM
+ *   EROFS       the filesystem is mounted read-only
+ *   EMFILE, ENFILE, ENOMEM
  */
 #define GUESTMEMFS_IOC_CREATE_GMEM	_IOW(GUESTMEMFS_IOC_MAGIC, 0, struct guestmemfs_create_gmem)
 
-/* As KVM_MEMORY_ATTRIBUTE_PRIVATE. */
+/* The same bit as KVM_MEMORY_ATTRIBUTE_PRIVATE. */
 #define GUESTMEMFS_ATTRIBUTE_PRIVATE	(1ULL << 3)
 
 /**
@@ -61,10 +74,11 @@ struct guestmemfs_create_gmem {
  * @size: sizeof(struct guestmemfs_set_attributes)
  * @flags: zero
  * @offset: first byte, a multiple of 4096
- * @length: bytes, a multiple of 4096, not zero; not beyond the end of the file
+ * @length: bytes, a multiple of 4096, not zero; @offset + @length must not
+ *	exceed the file's size, rounded up to a multiple of 4096
  * @attributes: %GUESTMEMFS_ATTRIBUTE_PRIVATE, or 0 for shared
- * @error_offset: out, with EAGAIN: the first offset that something holds; with EEXIST: the
- *	first one that two virtual machines have; 0 on success
+ * @error_offset: output. With EAGAIN: the first offset that is pinned; with
+ *	EEXIST: the first offset that two virtual machines have; 0 on success
  */
 struct guestmemfs_set_attributes {
 	__u32 size;
@@ -76,21 +90,27 @@ struct guestmemfs_set_attributes {
 };
 
 /*
- * On a descriptor of %GUESTMEMFS_IOC_CREATE_GMEM: makes a part of the file private or
- * shared, for all who have it, in place. All of it or nothing. EAGAIN: it was to become
- * private and something holds a page of it; EEXIST: it was to become private, and two virtual
- * machines with private memory have memslots of a page of it; EBUSY: a kexec has begun, or a
- * part of it is being truncated; ENOSPC: no room to remember it; EROFS; ENOMEM; EFAULT: the
- * argument cannot be read, or @error_offset cannot be written. With an error nothing has changed.
+ * On a descriptor of GUESTMEMFS_IOC_CREATE_GMEM: makes a part of the file
+ * private or shared, in place, for all users of the file.
+ *
+ * Errors, all with nothing changed:
+ *   EAGAIN  the part would become private, and one of its pages is pinned
+ *   EBUSY   a kexec has begun, or some of the part is being truncated
+ *   EEXIST  the part would become private, and one of its pages is in memslots of
+ *           two virtual machines that can use private memory
+ *   EFAULT  the argument cannot be read, or @error_offset cannot be written
+ *   ENOSPC  the tables have no room to record the conversion
+ *   EROFS   the filesystem is mounted read-only
+ *   ENOMEM
  */
 #define GUESTMEMFS_IOC_SET_ATTRIBUTES	_IOWR(GUESTMEMFS_IOC_MAGIC, 1, \
 					      struct guestmemfs_set_attributes)
 
 #define GUESTMEMFS_STATE_ALLOCATED	(1ULL << 0)
 #define GUESTMEMFS_STATE_PRIVATE	(1ULL << 1)
-/* Punched while something held it: goes when nothing does any more. */
+/* Punched while pinned. The last unpin frees the memory. */
 #define GUESTMEMFS_STATE_TRUNCATING	(1ULL << 2)
-/* Something holds it. */
+/* The page is pinned. */
 #define GUESTMEMFS_STATE_HELD		(1ULL << 3)
 
 /**
@@ -98,10 +118,12 @@ struct guestmemfs_set_attributes {
  * @size: sizeof(struct guestmemfs_get_state)
  * @flags: zero
  * @offset: a byte of the file
- * @length: out: bytes from the page of @offset on that are alike; may be less than there are
- * @state: out: GUESTMEMFS_STATE_*
- * @order: out: log2 of the pages of the largest entry that can map the page of @offset
- * @reserved: out: zero
+ * @length: output: bytes that have this state, from the start of the page on;
+ *	the bytes after them may have the same state
+ * @state: output: GUESTMEMFS_STATE_*
+ * @order: output: log2 of the number of pages of the largest page table entry
+ *	that can map the page; 0 if the page has no memory or is being truncated
+ * @reserved: output: zero
  */
 struct guestmemfs_get_state {
 	__u32 size;
@@ -113,7 +135,7 @@ struct guestmemfs_get_state {
 	__u32 reserved;
 };
 
-/* On a file or a descriptor: what an offset is now. ENXIO: it is beyond the end. */
+/* On a file or a descriptor: returns the state of a page. ENXIO: @offset >= file size. */
 #define GUESTMEMFS_IOC_GET_STATE	_IOWR(GUESTMEMFS_IOC_MAGIC, 2, struct guestmemfs_get_state)
 
 #endif /* _UAPI_LINUX_GUESTMEMFS_H */

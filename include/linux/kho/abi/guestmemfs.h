@@ -6,42 +6,45 @@
 #include <linux/types.h>
 
 /**
- * DOC: What guestmemfs leaves behind for the next kernel
+ * DOC: What guestmemfs hands over to the next kernel
  *
  * Two things cross a kexec.
  *
- * The *handover blob* is a KHO subtree named %GUESTMEMFS_KHO_SUBTREE. It says
- * which physical ranges belong to which pool, and where each pool keeps its
- * metadata. The next kernel reads it in early boot and takes those ranges out
- * of memblock before anything can be allocated from them. Every version of
- * the blob starts with the fields of struct guestmemfs_handover up to and
- * including @nr_ranges, and every record starts with the fields that are
- * described here: a kernel that does not know the version can still keep its
- * hands off the memory, and hands the blob on as it came.
+ * The *handover blob* is a KHO subtree named %GUESTMEMFS_KHO_SUBTREE. It lists
+ * the physical ranges of each pool and says where the pool's metadata is. The
+ * next kernel reads it in early boot and removes these ranges from memblock
+ * before anything can be allocated from them. Every version of the blob starts
+ * with the fields of struct guestmemfs_handover up to and including @nr_ranges,
+ * and every record starts with the fields that are described here. Thus a
+ * kernel that does not know the version can still keep the memory from being
+ * used. It hands on the same blob, with a wrong checksum if it could not keep
+ * all of the memory.
  *
- * The *tables* of a pool are one physically contiguous area on the pool's
- * node: a superblock, then the tables that it lists. They are used in place,
- * by this kernel and by the next. They hold no guest byte.
+ * The *tables* of a pool are one physically contiguous area on the pool's node:
+ * a superblock, followed by the tables that it lists. This kernel and the next
+ * one use them in place. They contain no guest data.
  *
- * All numbers are little-endian. Checksums are CRC-32C, begun with all bits set
- * and not inverted at the end, as crc32c(~0, ...) of the kernel.
+ * All numbers are little-endian. Checksums are CRC-32C with all bits set
+ * initially and no inversion at the end, like crc32c(~0, ...) of the kernel.
  *
- * A block is 2 MiB of guest memory. Block
- * numbers are unique in a pool: each range starts at a block number that has
- * the same remainder modulo %GUESTMEMFS_GROUP_BLOCKS as its physical address
- * has in blocks, and in a group of %GUESTMEMFS_GROUP_BLOCKS of its own. Hence
+ * A block is 2 MiB of guest memory. Block numbers are unique in a pool. The
+ * first block number n of a range satisfies n % %GUESTMEMFS_GROUP_BLOCKS ==
+ * (physical address / 2 MiB) % %GUESTMEMFS_GROUP_BLOCKS. No two ranges have
+ * numbers in the same aligned group of %GUESTMEMFS_GROUP_BLOCKS numbers. Hence
  * a block number is a multiple of %GUESTMEMFS_GROUP_BLOCKS if and only if the
- * block starts at a 1 GiB boundary, and an aligned group never leaves its
- * range. Numbers between the ranges exist in the bitmap alone, as allocated.
+ * block starts at a 1 GiB boundary, and the blocks of a group are physically
+ * contiguous. A number without a block is marked as allocated in the bitmap.
  *
- * Feature words follow the rule of on-disk formats. With an unknown bit in
- * @feature_compat a kernel goes on, in @feature_ro_compat it mounts read-only,
- * in @feature_incompat it refuses the pool. A refused pool keeps its memory.
+ * Feature words follow the rule of on-disk formats. A kernel ignores an unknown
+ * bit in @feature_compat, mounts the pool read-only because of one in
+ * @feature_ro_compat, and refuses the pool because of one in @feature_incompat.
+ * The memory of a refused pool stays reserved.
  *
- * The *character* of a page of 4 KiB is private or shared. All pages of a file
- * begin with the same one, and a page that has the other one is *converted*.
- * That is kept for pages without memory as well. Such extents and their map
- * entries are in the tables only under %GUESTMEMFS_FEATURE_INCOMPAT_STATES.
+ * The *character* of a page of 4 KiB is private or shared. Initially all pages
+ * of a file have the same one. A page that has the other one is *converted*,
+ * which is recorded for pages without memory as well. Converted, mixed and
+ * truncated extents and map entries exist only with
+ * %GUESTMEMFS_FEATURE_INCOMPAT_STATES.
  */
 
 #define GUESTMEMFS_KHO_SUBTREE		"guestmemfs"
@@ -50,12 +53,12 @@
 #define GUESTMEMFS_HANDOVER_MAGIC	0x444e414853464d47ULL	/* "GMFSHAND" */
 #define GUESTMEMFS_SUPER_MAGIC		0x5245505553464d47ULL	/* "GMFSUPER" */
 
-/* A block is what a 2 MiB page table entry maps, a group what a 1 GiB one maps. */
+/* A 2 MiB page table entry maps a block, a 1 GiB entry an aligned group of blocks. */
 #define GUESTMEMFS_BLOCK_SHIFT		21
 #define GUESTMEMFS_GROUP_BLOCKS		512
 #define GUESTMEMFS_BLOCK_PAGES		512
 
-/* Ranges are whole memory sections, or part of the memory map would remain. */
+/* Whole memory sections, so that no part of the memory map is needed for a range. */
 #define GUESTMEMFS_RANGE_ALIGN		0x8000000ULL	/* 128 MiB */
 
 #define GUESTMEMFS_MAX_POOLS		1024
@@ -64,8 +67,8 @@
 #define GUESTMEMFS_NAME_MAX		255
 
 /*
- * A file that is preserved by the Live Update Orchestrator. The handle is the
- * pool's node, shifted by 32, and the inode number; the rest is in the inode.
+ * A file that is preserved by the Live Update Orchestrator (LUO). The handle is
+ * (node << GUESTMEMFS_LUO_NODE_SHIFT) | ino. All else is in the inode.
  */
 #define GUESTMEMFS_LUO_COMPATIBLE	"guestmemfs-v1"
 #define GUESTMEMFS_LUO_NODE_SHIFT	32
@@ -76,7 +79,7 @@
  * @version: %GUESTMEMFS_FORMAT_VERSION
  * @header_size: bytes before the first pool record
  * @pool_size: bytes of one pool record
- * @range_size: bytes of one range record; these follow the pool records
+ * @range_size: bytes of one range record; range records follow the pool records
  * @nr_pools: number of pool records, at most %GUESTMEMFS_MAX_POOLS
  * @nr_ranges: number of range records of all pools together
  * @total_size: bytes of the whole blob
@@ -99,19 +102,22 @@ struct guestmemfs_handover {
 static_assert(sizeof(struct guestmemfs_handover) == 64);
 static_assert(offsetof(struct guestmemfs_handover, nr_ranges) == 28);
 
-/* A kernel could not keep all of the pool's memory, and has used it otherwise. */
+/* A kernel could not keep all of the pool's memory, and has used some of it. */
 #define GUESTMEMFS_POOL_LOST		0x1U
 
 /**
  * struct guestmemfs_handover_pool - one pool of the handover blob
  * @uuid: identity of the pool, as in its superblock
  * @meta_base: physical address of the tables, 2 MiB aligned
- * @meta_size: bytes of the tables, a multiple of 2 MiB
+ * @meta_size: bytes of the tables, a multiple of 2 MiB; 0 if a kernel could not
+ *	keep them
  * @node: NUMA node that the pool was taken from
- * @first_range: index of its first range record
- * @nr_ranges: number of its range records, at most %GUESTMEMFS_MAX_RANGES
+ * @first_range: index of the pool's first range record
+ * @nr_ranges: number of the pool's range records, at most
+ *	%GUESTMEMFS_MAX_RANGES
  * @flags: GUESTMEMFS_POOL_*
- * @hops: kexecs that the pool had been through when this was written
+ * @hops: number of kexecs that the pool had been through when the blob was
+ *	written
  * @pad: zero
  * @reserved: zero
  */
@@ -147,16 +153,18 @@ static_assert(sizeof(struct guestmemfs_handover_range) == 16);
 static_assert(offsetof(struct guestmemfs_handover_range, size) == 8);
 
 /**
- * enum guestmemfs_table - the tables behind a superblock
+ * enum guestmemfs_table - the tables that follow a superblock
  * @GUESTMEMFS_TABLE_RANGES: struct guestmemfs_range, ascending, checksummed
- * @GUESTMEMFS_TABLE_BITMAP: a bit a block, bit 0 of byte 0 first; set: taken
- * @GUESTMEMFS_TABLE_UNZEROED: a bit a block; set: holds old bytes, to be
- *	zeroed before anyone is given the block
+ * @GUESTMEMFS_TABLE_BITMAP: one bit per block number, bit 0 of byte 0 first;
+ *	set: allocated, or there is no block of this number
+ * @GUESTMEMFS_TABLE_UNZEROED: one bit per block number; set: the block may hold
+ *	old data and must be zeroed before it becomes visible
  * @GUESTMEMFS_TABLE_INODES: struct guestmemfs_inode, indexed by inode number
  * @GUESTMEMFS_TABLE_EXTENTS: struct guestmemfs_extent, in no order
- * @GUESTMEMFS_TABLE_MAPS: struct guestmemfs_map, for extents of mixed pages
- * @GUESTMEMFS_TABLE_POISON: struct guestmemfs_poison, in no order
- * @GUESTMEMFS_NR_TABLES: their number in this version
+ * @GUESTMEMFS_TABLE_MAPS: struct guestmemfs_map, for mixed extents
+ * @GUESTMEMFS_TABLE_POISON: struct guestmemfs_poison, in no order; not in use
+ *	yet
+ * @GUESTMEMFS_NR_TABLES: number of tables in this version
  */
 enum guestmemfs_table {
 	GUESTMEMFS_TABLE_RANGES,
@@ -169,7 +177,7 @@ enum guestmemfs_table {
 	GUESTMEMFS_NR_TABLES,
 };
 
-/* Flags of extents but ALLOCATED, of inodes but ORPHAN, and the map table are in use. */
+/* Extent flags except ALLOCATED, inode flags except ORPHAN, and maps may be in use. */
 #define GUESTMEMFS_FEATURE_INCOMPAT_STATES	0x1U
 #define GUESTMEMFS_FEATURE_INCOMPAT_KNOWN	GUESTMEMFS_FEATURE_INCOMPAT_STATES
 
@@ -177,9 +185,9 @@ enum guestmemfs_table {
 #define GUESTMEMFS_TABLE_ALIGN		4096
 
 /**
- * struct guestmemfs_table_desc - where a table is
+ * struct guestmemfs_table_desc - location of a table
  * @offset: bytes from the superblock, a multiple of %GUESTMEMFS_TABLE_ALIGN
- * @entries: number of entries (bits, for the bitmaps)
+ * @entries: number of entries; of bits, for the bitmaps
  * @entry_size: bytes of an entry, 0 for the bitmaps
  */
 struct guestmemfs_table_desc {
@@ -192,11 +200,11 @@ static_assert(sizeof(struct guestmemfs_table_desc) == 16);
 
 /**
  * struct guestmemfs_super_live - the part of the superblock that changes
- * @used_inodes: no inode from this number on is in use, nor was one ever
+ * @used_inodes: inodes from this number on are not in use and have never been
  * @used_extents: likewise for extents
  * @used_maps: likewise for maps
- * @used_poison: likewise for poison records
- * @hops: kexecs that the pool had been through when it was last mounted
+ * @used_poison: likewise for poison records; 0 in this version
+ * @hops: number of kexecs that the pool had been through when last mounted
  * @reserved: zero
  */
 struct guestmemfs_super_live {
@@ -214,22 +222,22 @@ static_assert(sizeof(struct guestmemfs_super_live) == 64);
  * struct guestmemfs_super - first 4 KiB of a pool's metadata
  * @magic: %GUESTMEMFS_SUPER_MAGIC
  * @version: %GUESTMEMFS_FORMAT_VERSION
- * @crc: CRC-32C of all before @live and then of the range table, with this
- *	field as zero
- * @feature_compat: unknown bits here may be ignored
- * @feature_ro_compat: unknown bits here allow a read-only mount
- * @feature_incompat: unknown bits here allow nothing
+ * @crc: CRC-32C of all bytes before @live, with this field as zero, followed by
+ *	the used entries of the range table
+ * @feature_compat: a kernel ignores unknown bits
+ * @feature_ro_compat: unknown bits allow only a read-only mount
+ * @feature_incompat: unknown bits forbid any mount
  * @node: NUMA node of the pool
  * @uuid: identity of the pool
  * @meta_base: physical address of this superblock
  * @meta_size: bytes of superblock and tables
  * @block_shift: %GUESTMEMFS_BLOCK_SHIFT
- * @nr_blocks: block numbers in use, those between the ranges included
+ * @nr_blocks: the last block number of the pool, plus one
  * @nr_ranges: used entries of the range table
  * @pad: zero
- * @tables: where the tables are, by enum guestmemfs_table
+ * @tables: location of the tables, by enum guestmemfs_table
  * @reserved: zero
- * @live: what changes, not under the checksum
+ * @live: the fields that change, not covered by @crc
  * @reserved2: zero
  */
 struct guestmemfs_super {
@@ -280,45 +288,48 @@ struct guestmemfs_range {
 static_assert(sizeof(struct guestmemfs_range) == 32);
 static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
 
-/* Inode 0 is never used, so that a zero means "none" everywhere. */
+/* Inode 0 is never used, so that an inode number of 0 means "none" everywhere. */
 #define GUESTMEMFS_ROOT_INO		1
 
-/* The file was unlinked while open; it goes with the kernel that had it open. */
+/* Unlinked while open. The next kernel frees the file unless a session preserves it. */
 #define GUESTMEMFS_INODE_ORPHAN		0x1U
-/* Offsets that are not converted are private (unfaultable), not shared. Files only. */
+/* Pages that are not converted are private: the host cannot fault them in. Files only. */
 #define GUESTMEMFS_INODE_PRIVATE	0x2U
-/* The initial character was chosen when a descriptor for KVM was made. Files only. */
+/* The first descriptor for KVM has set the initial character of the file. Files only. */
 #define GUESTMEMFS_INODE_CHOSEN		0x4U
 #define GUESTMEMFS_INODE_FLAGS \
 	(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE | GUESTMEMFS_INODE_CHOSEN)
 
-/* How the preserved descriptor was open. */
+/* Access mode of the preserved descriptor. */
 #define GUESTMEMFS_PRESERVED_READ	0x1U
 #define GUESTMEMFS_PRESERVED_WRITE	0x2U
 #define GUESTMEMFS_PRESERVED_ACCESS	(GUESTMEMFS_PRESERVED_READ | GUESTMEMFS_PRESERVED_WRITE)
-/* It was a descriptor for a hypervisor, and one that can be mapped. */
+/* The descriptor is one for a hypervisor (GMEM), and can be mapped (MMAP). */
 #define GUESTMEMFS_PRESERVED_GMEM	0x4U
 #define GUESTMEMFS_PRESERVED_MMAP	0x8U
 
 /**
  * struct guestmemfs_inode - a file or a directory
  * @mode: file type and permissions as in st_mode; 0: the entry is free
- * @generation: grows with each use of the entry, kept while it is free
- * @parent: inode number of the directory that holds it; the root's is its own
+ * @generation: incremented each time the entry is allocated, kept while it is
+ *	free
+ * @parent: inode number of the parent directory; the root is its own parent; 0
+ *	for orphans
  * @flags: GUESTMEMFS_INODE_*
  * @uid: owner, in the initial user namespace
  * @gid: group, in the initial user namespace
- * @name_len: bytes of @name, 1 to %GUESTMEMFS_NAME_MAX; 0 for the root and
- *	for orphans
+ * @name_len: bytes of @name, 1 to %GUESTMEMFS_NAME_MAX; 0 for the root and for
+ *	orphans
  * @preserved_access: GUESTMEMFS_PRESERVED_* of a preserved descriptor
- * @preserved: the hop that a Live Update Orchestrator session carries a
- *	descriptor of the file over, counted as in &guestmemfs_handover_pool.hops
- *	of the kernel behind it; any other number, and 0: it is in no session
+ * @preserved: number of the kexec that a Live Update Orchestrator session
+ *	carries a descriptor of the file across, i.e.
+ *	&guestmemfs_handover_pool.hops + 1 of the blob that is handed over. The
+ *	file is in no session if this is 0 or another number.
  * @size: bytes; 0 for directories
- * @atime: seconds since 1970 of the last access
- * @mtime: of the last change of contents that the kernel can see
- * @ctime: of the last change of this entry
- * @btime: of creation
+ * @atime: last access, in seconds since 1970
+ * @mtime: last change of the contents that the kernel has seen
+ * @ctime: last change of this entry
+ * @btime: creation
  * @atime_nsec: nanoseconds, below 1000000000
  * @mtime_nsec: likewise
  * @ctime_nsec: likewise
@@ -358,27 +369,28 @@ static_assert(offsetof(struct guestmemfs_inode, atime_nsec) == 72);
 static_assert(offsetof(struct guestmemfs_inode, preserved_pos) == 88);
 static_assert(offsetof(struct guestmemfs_inode, name) == 128);
 
-/* Its offsets have blocks; without this bit it describes states alone. */
+/* The extent has blocks. Without this flag it only describes converted pages. */
 #define GUESTMEMFS_EXTENT_ALLOCATED	0x1U
-/* Its offsets have the other character than the inode's flags give them. */
+/* All pages of the extent are converted. */
 #define GUESTMEMFS_EXTENT_CONVERTED	0x2U
-/* One block, not CONVERTED; @map tells which of its pages are: some, and not all. */
+/* One block with converted and other pages, as @map says. Excludes CONVERTED. */
 #define GUESTMEMFS_EXTENT_MIXED		0x4U
-/* Punched while somebody held the blocks, which are freed when nobody does any more. */
+/* Punched while blocks were pinned. The last unpin or the next kernel frees them. */
 #define GUESTMEMFS_EXTENT_TRUNCATED	0x8U
-/* The pins are meant to outlive a kexec. */
+/* For a later feature: the pins outlive a kexec. Pools with this flag are refused. */
 #define GUESTMEMFS_EXTENT_PINNED	0x10U
 #define GUESTMEMFS_EXTENT_FLAGS		0x1fU
 
 /**
- * struct guestmemfs_extent - a run of a file's blocks that are alike
+ * struct guestmemfs_extent - a run of blocks of a file with the same flags
  * @logical: first block in the file
  * @ino: the file; 0: the entry is free
- * @block: first block in the pool, all in one range; 0 if not allocated
+ * @block: first block in the pool, 0 if not allocated. All blocks are in one
+ *	range.
  * @count: number of blocks
  * @flags: GUESTMEMFS_EXTENT_*
  * @map: entry of the map table for a mixed extent, else 0
- * @pins: number of pins that device drivers hold
+ * @pins: 0; for a later feature
  */
 struct guestmemfs_extent {
 	__le64 logical;
@@ -396,9 +408,10 @@ static_assert(offsetof(struct guestmemfs_extent, pins) == 28);
 
 /**
  * struct guestmemfs_map - which pages of a mixed block are converted
- * @bits: a bit a 4 KiB page, bit 0 of byte 0 first; all zero: the entry is free
+ * @bits: one bit per page of 4 KiB, bit 0 of byte 0 first; set: converted; all
+ *	zero: the entry is free
  *
- * Entry 0 is never used, so that a zero means "none" in an extent.
+ * Entry 0 is never used: 0 in @map of struct guestmemfs_extent means "none".
  */
 struct guestmemfs_map {
 	__u8 bits[GUESTMEMFS_BLOCK_PAGES / 8];
@@ -408,7 +421,8 @@ static_assert(sizeof(struct guestmemfs_map) == 64);
 
 /**
  * struct guestmemfs_poison - a page frame with a memory error
- * @page: block number times %GUESTMEMFS_BLOCK_PAGES plus the page in the block
+ * @page: block number * %GUESTMEMFS_BLOCK_PAGES + number of the page in the
+ *	block
  * @flags: zero
  * @reserved: zero
  */
@@ -420,16 +434,16 @@ struct guestmemfs_poison {
 
 static_assert(sizeof(struct guestmemfs_poison) == 16);
 
-/* What name_to_handle_at(2) gives as the type of a handle. */
+/* The type of a file handle that name_to_handle_at(2) returns. */
 #define GUESTMEMFS_FID_TYPE		0x67
 
 /**
  * struct guestmemfs_fid - a file handle
  * @uuid: identity of the pool
  * @ino: inode number of the file or directory
- * @generation: of its entry in the inode table
+ * @generation: generation of the inode
  *
- * Not in the pool: user space keeps it, and gives it to a later kernel.
+ * Not stored in the pool: user space keeps it, and passes it to a later kernel.
  */
 struct guestmemfs_fid {
 	__u8 uuid[16];
