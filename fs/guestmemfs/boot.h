@@ -7,7 +7,7 @@
 
 #include "tables/tables.h"
 
-/* What early boot leaves to those who come after it. */
+/* Shared by the files that set pools up in early boot and the files that hand pools over later */
 
 /* request.c */
 extern char *gmfs_cmdline;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The carve-out: takes the pools' memory from memblock when NUMA nodes are
- * known and struct pages are not yet made. Here is what a cold boot does; what
- * was handed over is in revive.c.
+ * Cold boot: takes the memory of new pools from memblock, after the NUMA nodes are known and
+ * before struct pages are made. revive.c keeps the pools that a previous kernel handed over.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -22,11 +21,11 @@
 #include "room.h"
 
 /*
- * What stays with the host, whatever is asked for: enough to boot, or half of
- * a small machine.
+ * Memory that pools leave to the host, whatever the command line asks for. On a small machine,
+ * half of its memory if that is less.
  */
 #define GMFS_HOST_MIN		SZ_1G
-/* Part of it below 4 GiB, for old devices and what else has to be there. */
+/* Upper bound of gmfs_low_limit(): low memory is left for 32-bit DMA and the like. */
 #define GMFS_HOST_LOW		SZ_1G
 
 static int __init gmfs_cmp_ranges(const void *a, const void *b)
@@ -36,7 +35,10 @@ static int __init gmfs_cmp_ranges(const void *a, const void *b)
 	return x->base < y->base ? -1 : 1;
 }
 
-/* Below here nothing is taken. Of the machine as it was before anything was. */
+/*
+ * Address below which pools take nothing. Computed at the first call, while memblock still has
+ * all memory.
+ */
 static u64 __init gmfs_low_limit(void)
 {
 	static u64 limit __initdata;
@@ -52,7 +54,7 @@ static u64 __init gmfs_low_limit(void)
 	return limit;
 }
 
-/* The highest free memory of a node, so that what is below 4 GiB goes last. */
+/* Finds the highest free memory of a node, so that memory below 4 GiB is taken last. */
 static bool __init gmfs_find_free(int node, u64 align, u64 most, struct gmfs_range *r)
 {
 	u64 limit = gmfs_low_limit();
@@ -72,8 +74,8 @@ static bool __init gmfs_find_free(int node, u64 align, u64 most, struct gmfs_ran
 }
 
 /*
- * Reserved meanwhile: memblock may need memory for its own list of regions,
- * and would find it in the range that it is about to forget.
+ * Removes a range from memblock. The range is reserved meanwhile: memblock may have to allocate
+ * memory for its own list of regions, and must not take that from the range.
  */
 static bool __init gmfs_forget(u64 base, u64 size)
 {
@@ -88,8 +90,8 @@ static bool __init gmfs_forget(u64 base, u64 size)
 }
 
 /*
- * Takes up to @want bytes of a node: whole gigabytes as long as there are any,
- * then single sections. Returns how much it got.
+ * Takes up to @want bytes of a node: aligned gigabytes as long as there are any, then smaller
+ * ranges of whole sections. Returns the number of bytes taken.
  */
 static u64 __init gmfs_take_ranges(struct gmfs_pool *pool, u64 want)
 {
@@ -101,7 +103,7 @@ static u64 __init gmfs_take_ranges(struct gmfs_pool *pool, u64 want)
 			struct gmfs_range *r = &pool->ranges[pool->nr_ranges];
 			u64 most = round_down(left, aligns[i]);
 
-			/* A range of 1 GiB that is not aligned would be two halves. */
+			/* An unaligned range of 1 GiB would cover no aligned gigabyte. */
 			if (aligns[i] < SZ_1G)
 				most = min(most, SZ_1G - GUESTMEMFS_RANGE_ALIGN);
 			if (!gmfs_find_free(pool->node, aligns[i], most, r))
@@ -136,7 +138,7 @@ static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 	if (!pool->meta_base)
 		return false;
 	err = memblock_remove(pool->meta_base, pool->meta_size);
-	/* As a reservation it would count twice for the size of KHO's scratch areas. */
+	/* Do not keep the reservation: KHO sizes its scratch areas by all that is reserved. */
 	memblock_phys_free(pool->meta_base, pool->meta_size);
 	return !err;
 }
@@ -180,7 +182,7 @@ static u64 __init gmfs_free_bytes(void)
 	return bytes;
 }
 
-/* How much a request may take of a node without starving the host. */
+/* Returns how much of @want a pool may take of a node without starving the host. */
 static u64 __init gmfs_allowed(int node, u64 want)
 {
 	static u64 host_min __initdata;
@@ -205,8 +207,9 @@ static bool __init gmfs_is_for(const struct gmfs_request *req, int node)
 }
 
 /*
- * One amount for all is split evenly, and what does not divide goes to the first
- * ones: this is the node number @nth of those that have memory.
+ * Returns how many bytes a request asks for on the @nth node that has memory. One amount for
+ * all nodes is split evenly, and each of the first nodes gets one of the sections that are left
+ * over.
  */
 static u64 __init gmfs_request_bytes(const struct gmfs_request *req, int node, u32 nth)
 {
@@ -220,7 +223,7 @@ static u64 __init gmfs_request_bytes(const struct gmfs_request *req, int node, u
 	return (sections / nr_nodes + (nth < sections % nr_nodes)) * GUESTMEMFS_RANGE_ALIGN;
 }
 
-/* Calls @fn for each node that a request is for. */
+/* Calls @fn for each node that a request applies to. */
 static void __init gmfs_each_node(const struct gmfs_request *req, void (*fn)(int node, u64 bytes))
 {
 	u32 nth = 0;
@@ -270,7 +273,7 @@ static void __init gmfs_carve_fresh(void)
 static bool gmfs_handover_unread __initdata;
 
 /**
- * guestmemfs_handover_unread - this kernel was given a handover that it cannot read
+ * guestmemfs_handover_unread - note that KHO cannot read the previous kernel's handover
  *
  * Context: early boot.
  */
@@ -282,11 +285,12 @@ void __init guestmemfs_handover_unread(void)
 /**
  * guestmemfs_early_revive - keep the memory of pools that were handed over
  *
- * After kexec with KHO the pools are those of the kernel before.
+ * After a kexec with KHO the pools are those of the previous kernel. On a cold boot and in a
+ * kdump kernel, does nothing.
  *
- * Context: early boot, once. Memblock knows the NUMA nodes, the direct map is
- * there, struct pages and the resource tree are not. Nothing has been allocated
- * but from KHO's scratch areas.
+ * Context: early boot, once. Memblock knows the NUMA nodes and the direct map exists; struct
+ * pages and the resource tree do not. In a KHO boot, memory has been allocated from KHO's
+ * scratch areas only.
  */
 void __init guestmemfs_early_revive(void)
 {
@@ -300,10 +304,11 @@ void __init guestmemfs_early_revive(void)
 /**
  * guestmemfs_early_reserve - take the memory of new pools
  *
- * On a cold boot what the command line asks for, in a kdump kernel nothing.
+ * On a cold boot, takes what the command line asks for. After a kexec with KHO and in a kdump
+ * kernel, does nothing.
  *
- * Context: as guestmemfs_early_revive(), but that the memory of a crash kernel
- * and of CMA is reserved already: it counts for the size of KHO's scratch areas.
+ * Context: as guestmemfs_early_revive(), but after the memory of a crash kernel and of CMA has
+ * been reserved, since that counts for the size of KHO's scratch areas.
  */
 void __init guestmemfs_early_reserve(void)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the pages of a file are: private to the guest, or shared with the host.
+ * The character of a file's pages: private to the guest, or shared with the host.
  */
 #include <linux/fs.h>
 #include <linux/gmem_provider.h>
@@ -15,7 +15,7 @@
  * @inode: the file
  * @page: the page
  *
- * Context: process context. Without invalidate_lock the answer may be of the past.
+ * Context: process context. Without invalidate_lock the answer may be out of date.
  * Return: true if it is, false if it is shared.
  */
 bool gmfs_file_is_private(struct inode *inode, pgoff_t page)
@@ -24,7 +24,7 @@ bool gmfs_file_is_private(struct inode *inode, pgoff_t page)
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_state state;
 
-	/* Nothing of the pool has ever been anything else. */
+	/* Without the feature of converted pages, no file of the pool has private pages. */
 	if (!READ_ONCE(t->states))
 		return false;
 	guard(rwsem_read)(&gi->map_lock);
@@ -37,7 +37,7 @@ bool gmfs_file_is_private(struct inode *inode, pgoff_t page)
  * @inode: the file
  * @first: first page
  * @last: page after the last one
- * @private: private, or else shared
+ * @private: true for private, false for shared
  *
  * Return: true if all pages have that character.
  */
@@ -59,14 +59,14 @@ bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private
 }
 
 /**
- * gmfs_choose_character - what a file is before anything of it is converted
+ * gmfs_choose_character - choose the character that a file's pages have before any conversion
  * @inode: the file
- * @private: private, or else shared
+ * @private: true for private, false for shared
  *
- * The first one to choose does so for all; the file may have contents already.
+ * The first choice is final. The file may have contents already.
  *
- * Return: 0; -EEXIST if another one was chosen before, -EROFS, -EBUSY (a kexec has begun), or
- * -EAGAIN (it would be private, and something holds a page).
+ * Return: 0; -EEXIST if the other character was chosen before, -EROFS, -EBUSY (a kexec has
+ * begun), or -EAGAIN (private was asked for, and a page has a DMA pin).
  */
 int gmfs_choose_character(struct inode *inode, bool private)
 {
@@ -102,12 +102,12 @@ out:
 }
 
 /**
- * gmfs_reclaim_private - private frames are on their way to the host
- * @inode: the file; its map_lock is held exclusively, or nobody else has it
+ * gmfs_reclaim_private - reclaim private frames from the hypervisor
+ * @inode: the file; its map_lock is held exclusively, or no other task can reach the inode
  * @first: first page
  * @last: page after the last one
  *
- * Nothing of it is mapped any more.
+ * For frames that are about to be shared, zeroed or freed. No page table maps them any more.
  */
 void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 {

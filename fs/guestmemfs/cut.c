@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What takes bytes or space from a file, or sets its size: punch, zero, resize.
+ * Punching holes, zeroing ranges and changing the size of a file.
  */
 #include <linux/fs.h>
 #include <linux/lockdep.h>
@@ -13,12 +13,12 @@
 #include "internal.h"
 
 /**
- * struct gmfs_part - bytes of a block that are to be zeroed, mapped
- * @va: where, NULL if there is nothing to zero
- * @len: how many
- * @first: the first page that they touch
+ * struct gmfs_part - bytes of a block that are to be zeroed, mapped into the kernel
+ * @va: address of the mapping, NULL if there is nothing to zero
+ * @len: number of bytes
+ * @first: first page that has some of the bytes
  * @last: page after the last one
- * @private: there are private pages among these
+ * @private: some of these pages are private
  */
 struct gmfs_part {
 	void *va;
@@ -29,8 +29,9 @@ struct gmfs_part {
 };
 
 /*
- * Maps the bytes of a file from @from to @to, which are in one block, unless
- * they are a hole, or are zeroed before they are seen anyway.
+ * Maps the bytes of a file from @from to @to, which are in one block. Maps nothing if they are
+ * in a hole or in a truncated block, or if the whole block is zeroed anyway before it is
+ * mapped.
  */
 static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmfs_part *part)
 {
@@ -55,7 +56,7 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmf
 	return part->va ? 0 : -ENOMEM;
 }
 
-/* What is private is not the kernel's to write to, until it is reclaimed. */
+/* The kernel must not write to private pages before they are reclaimed. */
 static void gmfs_part_zero(struct inode *inode, const struct gmfs_part *part)
 {
 	if (!part->va)
@@ -72,20 +73,20 @@ static void gmfs_part_unmap(struct gmfs_part *part)
 }
 
 /**
- * struct gmfs_cut - a change of a file's size, or of what is in it
+ * struct gmfs_cut - a change of a file's size or contents
  * @inode: the file; its i_rwsem and invalidate_lock are held exclusively
- * @head: bytes to zero, mapped
- * @tail: more of them
- * @unmap: first page to take out of all page tables, those of hypervisors as well
- * @unmap_end: page after the last one, ULONG_MAX for all that follow
+ * @head: bytes to zero in place
+ * @tail: more bytes to zero in place
+ * @unmap: first page to unmap from all page tables, including those of hypervisors
+ * @unmap_end: page after the last one, ULONG_MAX for all pages from @unmap on
  * @first: first whole block to free
  * @last: block after the last one to free
- * @forget: first block to zero as a whole, all of them allocated
+ * @forget: first block to zero as a whole; all blocks up to @forget_end are allocated
  * @forget_end: block after the last one to zero
- * @size: size that the file gets
- * @takes: bytes are lost to the file, not only zeroed behind its end
- * @idmap: for @attr
- * @attr: what setattr changes besides, NULL for nothing
+ * @size: new size of the file
+ * @takes: the file loses bytes or blocks; false if only bytes beyond its end are zeroed
+ * @idmap: idmap of the mount, for @attr
+ * @attr: other attributes that setattr changes, NULL for none
  */
 struct gmfs_cut {
 	struct inode *inode;
@@ -103,7 +104,10 @@ struct gmfs_cut {
 	const struct iattr *attr;
 };
 
-/* All that can fail. What somebody holds is only on its way out, and is freed later. */
+/*
+ * Checks everything that can make a cut fail, and begins the edit. Blocks that are to be zeroed
+ * as a whole must not have DMA pins, and a file that is in a session must not lose anything.
+ */
 static int gmfs_cut_begin(struct gmfs_cut *cut, struct gmfs_edit *ed)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
@@ -123,8 +127,8 @@ static int gmfs_cut_begin(struct gmfs_cut *cut, struct gmfs_edit *ed)
 }
 
 /*
- * Nobody sees the bytes of the blocks from here on. Blocks that are held are not among them:
- * they may be written to before they are zeroed.
+ * Marks whole blocks as unzeroed, so that each is zeroed before it is mapped again.
+ * gmfs_cut_begin() has made sure that no device can write to a block before it is zeroed.
  */
 static void gmfs_cut_forget(struct gmfs_cut *cut)
 {
@@ -144,7 +148,7 @@ static void gmfs_cut_forget(struct gmfs_cut *cut)
 	}
 }
 
-/* The size, and what the file has beside its blocks. */
+/* Zeroes the mapped parts, and stores the times, the size and the attributes. */
 static void gmfs_cut_store(struct gmfs_cut *cut)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
@@ -160,7 +164,10 @@ static void gmfs_cut_store(struct gmfs_cut *cut)
 	gmfs_inode_store(cut->inode);
 }
 
-/* Blocks beside those that are held go at once. */
+/*
+ * For a cut of a part with DMA pins, which has made all its blocks TRUNCATED: frees the blocks
+ * without a pin. The last unpin frees the others.
+ */
 static void gmfs_cut_held(struct gmfs_cut *cut)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
@@ -173,7 +180,7 @@ static void gmfs_cut_held(struct gmfs_cut *cut)
 	gmfs_trace_blocks(pool, cut->inode->i_ino, free);
 }
 
-/* Changes everything or nothing: what can fail comes first. */
+/* Changes everything or nothing: only gmfs_cut_begin() can fail. */
 static int gmfs_cut_commit(struct gmfs_cut *cut)
 {
 	pgoff_t first = cut->first * GUESTMEMFS_BLOCK_PAGES;
@@ -206,7 +213,7 @@ static int gmfs_cut_commit(struct gmfs_cut *cut)
 	return 0;
 }
 
-/* The part is next to the pages that are to be unmapped, if there are any. */
+/* Adds the pages of a part with private ones to the pages to unmap, which they adjoin. */
 static void gmfs_cut_unmap_part(struct gmfs_cut *cut, const struct gmfs_part *part)
 {
 	if (!part->private)
@@ -221,10 +228,10 @@ static void gmfs_cut_unmap_part(struct gmfs_cut *cut, const struct gmfs_part *pa
 }
 
 /*
- * Pages that stay in the file stay in page tables as well, and are zeroed in place: whoever
- * maps them sees the zeroes. Taking them out would take out the whole entry that maps them,
- * of up to a gigabyte. Private pages do go: the host cannot write to them as long as they are
- * the guest's, and they are made private again when the guest faults.
+ * Unmaps the pages that the cut takes away, and commits the cut. Pages that stay in the file
+ * are zeroed in place and stay mapped: unmapping one would unmap the whole entry that maps it,
+ * of up to 1 GiB. Private pages are unmapped even if they stay: the host cannot write to them
+ * before they are reclaimed, and the next fault of the guest makes them private again.
  */
 static int gmfs_cut_unmapped(struct gmfs_cut *cut)
 {
@@ -235,7 +242,7 @@ static int gmfs_cut_unmapped(struct gmfs_cut *cut)
 	gmfs_cut_unmap_part(cut, &cut->tail);
 	if (cut->unmap >= cut->unmap_end)
 		return gmfs_cut_commit(cut);
-	/* Before the blocks are free. */
+	/* Unmap before the blocks are freed. */
 	unmap_mapping_pages(mapping, cut->unmap,
 			    cut->unmap_end == ULONG_MAX ? 0 : cut->unmap_end - cut->unmap, true);
 	gmfs_gmem_invalidate_begin(cut->inode, cut->unmap, cut->unmap_end);
@@ -266,11 +273,11 @@ static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t t
  * @start: first byte
  * @end: byte after the last one
  *
- * Whole blocks are unmapped and freed; what is beside them is zeroed in place.
+ * Whole blocks are unmapped and freed; the rest of the range is zeroed in place.
  *
  * Context: after gmfs_change_begin().
- * Return: 0, -EBUSY (a session preserves the file), -ENOMEM, or -ENOSPC (no room to remember
- * which of the freed parts were converted), with nothing changed.
+ * Return: 0, -EBUSY (a session preserves the file), -ENOMEM, or -ENOSPC (no table entries to
+ * record which of the freed parts were converted), with nothing changed.
  */
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 {
@@ -300,15 +307,15 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
  * @inode: the file; its i_rwsem is held exclusively
  * @start: first byte
  * @end: byte after the last one
- * @size: what the file grows to, or is
+ * @size: the new size of the file, or its present one
  *
- * What was there keeps its blocks, and those that are to be zeroed as a whole are only
- * marked: by the caller, a fault or the next kernel they are zeroed before they are seen.
- * Behind the block with the old end there is nothing but zeroes.
+ * The file keeps all blocks. Blocks that are in the range as a whole are only marked as
+ * unzeroed: the caller, or a fault in this kernel or the next one, zeroes them before they are
+ * mapped. Blocks beyond the one with the old end of the file read as zeroes already.
  *
  * Context: after gmfs_change_begin().
- * Return: 0, -EBUSY (a session preserves the file, or something holds a block), or -ENOMEM,
- * with nothing changed.
+ * Return: 0, -EBUSY (a session preserves the file, or a block that is to be zeroed as a whole
+ * has a DMA pin), or -ENOMEM, with nothing changed.
  */
 int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 {
@@ -341,7 +348,7 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
  * @idmap: idmap of the mount, for @attr
  * @inode: the file; its i_rwsem is held exclusively
  * @size: the new size, more than the old one
- * @attr: what setattr changes besides, NULL for nothing
+ * @attr: other attributes that setattr changes, NULL for none
  *
  * Context: after gmfs_change_begin().
  * Return: 0, or -ENOMEM with nothing changed.
@@ -364,7 +371,7 @@ int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	return err;
 }
 
-/* Would truncating a file to the size that it has free anything? */
+/* Does a file have extents beyond its end, for truncating it to its present size to free? */
 static bool gmfs_file_has_behind(struct inode *inode)
 {
 	u64 first = round_up(i_size_read(inode), GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
@@ -379,9 +386,10 @@ static bool gmfs_file_has_behind(struct inode *inode)
 }
 
 /*
- * Shrinking unmaps first and frees then. The size that the file has frees blocks behind it,
- * which nobody can map. On the page of the new end, what is behind the end is zeroed at once; in
- * the rest of its block, which nobody can map, when the file grows again.
+ * Unmaps the pages beyond the new end and frees their blocks after that. Truncating a file to
+ * its present size frees blocks beyond the end, which cannot be mapped. The rest of the page
+ * with the new end is zeroed here. The rest of its block, which cannot be mapped, is zeroed
+ * when the file grows again.
  */
 static int gmfs_file_shrink(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 			    const struct iattr *attr)
@@ -415,11 +423,11 @@ static int gmfs_file_shrink(struct mnt_idmap *idmap, struct inode *inode, loff_t
  * @idmap: idmap of the mount, for @attr
  * @inode: the file; its i_rwsem is held exclusively
  * @size: the new size in bytes, at most s_maxbytes
- * @attr: what setattr changes besides, NULL for nothing
+ * @attr: other attributes that setattr changes, NULL for none
  *
- * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, and it would shrink),
- * -ENOMEM, -EINTR, or -ENOSPC (no room to remember which of the freed parts were converted),
- * with nothing changed.
+ * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, which would lose bytes
+ * or blocks), -ENOMEM, -EINTR, or -ENOSPC (no table entries to record which of the freed parts
+ * were converted), with nothing changed.
  */
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where a file's data is: SEEK_DATA, SEEK_HOLE, FIEMAP.
+ * Reporting where the data of a file is: SEEK_DATA, SEEK_HOLE and FIEMAP.
  */
 #include <linux/capability.h>
 #include <linux/fiemap.h>
@@ -15,7 +15,7 @@
  * @offset: where to begin
  * @whence: SEEK_DATA or SEEK_HOLE
  *
- * Allocated is data. The end of the file is a hole.
+ * Allocated blocks are data, zeroed or not. There is a hole at the end of the file.
  *
  * Return: the offset, or -ENXIO if there is none.
  */
@@ -39,8 +39,8 @@ loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence)
 }
 
 /*
- * Finds the first memory at or behind a block, as far as it is without a hole and,
- * with @tell, in one piece: one extent may be private and the next one shared.
+ * Finds the first allocated blocks at or after @logical, up to the next hole. With @tell, the
+ * piece is physically contiguous, too. A piece can contain private and shared extents.
  */
 static bool gmfs_next_piece(struct inode *inode, u64 logical, bool tell, struct gmfs_run *piece)
 {
@@ -67,16 +67,16 @@ static bool gmfs_next_piece(struct inode *inode, u64 logical, bool tell, struct 
 }
 
 /**
- * guestmemfs_fiemap - the physical extents of a file
+ * guestmemfs_fiemap - list the physical extents of a file
  * @inode: the file
- * @info: where to
+ * @info: the request, with the user's buffer
  * @start: first byte
  * @len: bytes
  *
- * Physical addresses are for those to whom /proc/pid/pagemap shows them of other memory.
- * Others learn where data is in the file, and not what of it is side by side.
+ * Physical addresses are shown to tasks to which /proc/<pid>/pagemap shows page frame numbers.
+ * Other tasks learn where the file has data, and not which parts are physically contiguous.
  *
- * Context: process context; the answer may be written into a mapping of the file.
+ * Context: process context; the user's buffer may be in a mapping of the file.
  * Return: 0; -EINVAL, -EFBIG, -EBADR as fiemap_prep() says, -EFAULT, -EINTR.
  */
 int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
@@ -90,7 +90,7 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 	err = fiemap_prep(inode, info, start, &len, 0);
 	if (err)
 		return err;
-	/* Blocks may come, by faults, and none goes but what is truncated already. */
+	/* With i_rwsem held, faults may add blocks, and only truncated blocks may be freed. */
 	guard(rwsem_read)(&inode->i_rwsem);
 	more = gmfs_next_piece(inode, start >> GUESTMEMFS_BLOCK_SHIFT, tell, &piece);
 	while (more && !err && piece.logical << GUESTMEMFS_BLOCK_SHIFT < start + len) {
@@ -99,7 +99,7 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 		more = gmfs_next_piece(inode, piece.logical + piece.count, tell, &next);
 		if (!more)
 			flags |= FIEMAP_EXTENT_LAST;
-		/* Not under map_lock, which a fault takes. */
+		/* Do not hold map_lock: writing to the user's buffer may fault and take it. */
 		err = fiemap_fill_next_extent(info, piece.logical << GUESTMEMFS_BLOCK_SHIFT,
 					      tell ? gmfs_block_phys(t, piece.block) : 0,
 					      piece.count << GUESTMEMFS_BLOCK_SHIFT, flags);
@@ -108,15 +108,15 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 	}
-	/* 1: there is no more room. */
+	/* 1: the user's buffer is full, or the last extent has been reported. */
 	return min(err, 0);
 }
 
 /**
  * guestmemfs_llseek - move the file position
  * @file: the file
- * @offset: where to
- * @whence: SEEK_*; SEEK_DATA and SEEK_HOLE as well
+ * @offset: offset, relative to what @whence says
+ * @whence: SEEK_*, including SEEK_DATA and SEEK_HOLE
  *
  * Return: the new position or an error.
  */

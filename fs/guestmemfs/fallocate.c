@@ -11,9 +11,9 @@
 #include "internal.h"
 
 /*
- * Zeroes what holds old bytes in a part of a file: block by block, with no more than
- * invalidate_lock held, shared, so that nobody waits for more than one of them. What another
- * task takes out of the file meanwhile is not looked at.
+ * Zeroes the unzeroed blocks in a part of a file. Only invalidate_lock is held, shared, and it
+ * is released after the next block if another task waits for it. Blocks that another task frees
+ * meanwhile are skipped.
  */
 static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 {
@@ -33,7 +33,7 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 		if (run.block != GMFS_NO_BLOCK && !(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
 			err = gmfs_zero_blocks(inode, run.block, run.count);
 		up_read(lock);
-		/* For a signal that is not fatal, or for whoever waits for the lock. */
+		/* A signal that is not fatal is pending, or another task waits for the lock. */
 		if (err == -EAGAIN || err == -EINPROGRESS)
 			continue;
 		if (err)
@@ -43,7 +43,7 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 	return err;
 }
 
-/* @size: what the file grows to, or is */
+/* Allocates blocks, and zeroes the range if @zero is set. @size is the new or present size. */
 static int gmfs_file_prealloc(struct inode *inode, bool zero, loff_t start, loff_t end,
 			      loff_t size)
 {
@@ -94,13 +94,14 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
  * @offset: first byte
  * @len: bytes
  *
- * Allocation is of whole blocks, all or none of them, together with the new
- * size, and zeroes them. A fatal signal ends it with nothing allocated; when it ends the
- * zeroing, blocks and size stay, and the rest is zeroed at the first fault.
+ * Whole blocks are allocated, all of them or none, and the size is set with them. The blocks
+ * are zeroed after that. A fatal signal during allocation leaves nothing allocated. A fatal
+ * signal during zeroing changes neither blocks nor size: a fault zeroes each block that is
+ * left.
  *
- * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, or -EBUSY (a kexec
- * has begun, a session preserves the file that is to lose bytes, or something holds a part of
- * what is to be allocated or zeroed).
+ * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, -EROFS, or -EBUSY (a kexec has
+ * begun, a session preserves the file and it would lose bytes, a block that is to be zeroed as
+ * a whole has a DMA pin, or a block that is to be allocated is truncated and still has one).
  */
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
@@ -114,7 +115,7 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 	err = inode_lock_killable(inode);
 	if (err)
 		return err;
-	/* Privileges go before the bytes change; times stay if nothing has changed. */
+	/* Remove privileges before bytes change, and update the times only on success. */
 	err = file_remove_privs(file);
 	if (!err)
 		err = gmfs_change_begin(pool);
@@ -128,8 +129,9 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 	if (err || mode & FALLOC_FL_PUNCH_HOLE)
 		return err;
 	/*
-	 * Without i_rwsem: unlink() would wait for that, with the lock of the directory held.
-	 * Blocks that hold old bytes are marked, and nobody can see them before they are zeroed.
+	 * Zero without i_rwsem: unlink() would wait for it with the directory's i_rwsem held.
+	 * Blocks with old bytes are marked as unzeroed, and are not mapped before they are
+	 * zeroed.
 	 */
 	return gmfs_zero_file(inode, offset >> GUESTMEMFS_BLOCK_SHIFT,
 			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);

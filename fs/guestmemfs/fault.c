@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page faults: the largest entry that alignment, size and blocks allow.
+ * Page faults: map the largest entry that alignment, size and blocks allow.
  *
- * Where a gigabyte or a block was mapped in parts, the page table has a table of
- * smaller entries. Taking the entries out leaves the table, and with it there the
- * mm never asks for the larger entry again. So the fault that finds that one entry
- * would do takes the table out, in its own mm, and comes again.
+ * Where 1 GiB or 2 MiB were mapped by smaller entries, these are in a page table of a lower
+ * level. Zapping the entries does not free that table, and the mm asks for a huge entry only
+ * where there is no table. A fault that could be served by a huge entry therefore frees the
+ * table, in its own mm, and is retried (gmfs_retract()).
  */
 #include <linux/export.h>
 #include <linux/fs.h>
@@ -25,13 +25,13 @@
 #include "internal.h"
 
 /**
- * enum gmfs_fault_end - how a try to serve a fault ends
- * @GMFS_FAULT_INSERTED: with what the page table said to the entry
- * @GMFS_FAULT_REFUSED: no entry of this size can be
- * @GMFS_FAULT_AGAIN: somebody waits for invalidate_lock, and blocks are still to be zeroed
+ * enum gmfs_fault_end - result of an attempt to serve a fault
+ * @GMFS_FAULT_INSERTED: a vmf_insert_pfn*() function was called; the fault returns its result
+ * @GMFS_FAULT_REFUSED: no entry of these sizes is possible
+ * @GMFS_FAULT_AGAIN: another task waits for invalidate_lock, and blocks are still to be zeroed
  * @GMFS_FAULT_TABLE: a table of smaller entries is in the place of the entry
- * @GMFS_FAULT_FROZEN: it takes blocks, and a kexec has begun
- * @GMFS_FAULT_KILLED: by a fatal signal
+ * @GMFS_FAULT_FROZEN: the fault needs blocks, and the pool is frozen for a kexec
+ * @GMFS_FAULT_KILLED: a fatal signal is pending
  * @GMFS_FAULT_NO_MEMORY: the kernel has no memory for its own structures
  */
 enum gmfs_fault_end {
@@ -44,14 +44,14 @@ enum gmfs_fault_end {
 	GMFS_FAULT_NO_MEMORY,
 };
 
-/* May the fault let go of its lock, and come again? */
+/* May the fault release its lock (mmap_lock or the VMA's lock) and be retried? */
 static bool gmfs_fault_may_unlock(const struct vm_fault *vmf)
 {
 	return fault_flag_allow_retry_first(vmf->flags) &&
 	       !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
 }
 
-/* Has the VMA room for an entry of this order, aligned as in the file? */
+/* Does the VMA contain the whole entry, and are address and file offset congruent? */
 static __always_inline bool gmfs_fault_fits(const struct vm_fault *vmf, unsigned int order)
 {
 	unsigned long size = PAGE_SIZE << order;
@@ -61,7 +61,7 @@ static __always_inline bool gmfs_fault_fits(const struct vm_fault *vmf, unsigned
 	       IS_ALIGNED(PHYS_PFN(vmf->address) ^ vmf->pgoff, 1UL << order);
 }
 
-/* Does the mm take entries of this size? */
+/* Do the CPU, the VMA and the process allow entries of this order? */
 static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
@@ -72,21 +72,21 @@ static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
 }
 
-/* Has the page table a table of smaller entries in the place of an entry of this size? */
+/* Is there a table of smaller entries in the place of an entry of this order? */
 static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int asked, unsigned int order)
 {
 	pmd_t pmd;
 
 	if (order == asked)
 		return false;
-	/* The fault has come down to an entry of it. */
+	/* The mm asks for a smaller entry: it has a table in the place of the PUD entry. */
 	if (order > PMD_ORDER)
 		return true;
 	pmd = pmdp_get_lockless(vmf->pmd);
 	return pmd_present(pmd) && !pmd_leaf(pmd);
 }
 
-/* May an entry serve a fault that is larger than what the mm asks for now? */
+/* May a fault be served by an entry of this order, which is larger than the one asked for? */
 static bool gmfs_fault_may_grow(const struct vm_fault *vmf, unsigned int asked, unsigned int order)
 {
 	if (!gmfs_fault_fits(vmf, order))
@@ -97,9 +97,10 @@ static bool gmfs_fault_may_grow(const struct vm_fault *vmf, unsigned int asked, 
 }
 
 /*
- * The sizes of entries that may serve a fault. The mm asks for the largest one only where its
- * page table has nothing, and it asked before invalidate_lock was taken. So those are among
- * them that are larger than what it asks for now: what was in parts may be one since.
+ * Returns the orders of entries that may serve a fault, a bit for each. The mm asks for a huge
+ * entry only where its page table is empty, and it has decided that before invalidate_lock was
+ * taken. Orders above @asked are included: memory that was mapped by smaller entries may fit in
+ * one entry by now.
  */
 static unsigned long gmfs_fault_orders(const struct vm_fault *vmf, unsigned int asked)
 {
@@ -118,8 +119,8 @@ static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_pool
 	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, entry->block));
 
 	/*
-	 * Not for writing: nobody wants to be told of the first write to a page, so entries are
-	 * writable by vm_page_prot wherever the VMA is. Soft-dirty tracking leaves VM_PFNMAP out.
+	 * Pass false for write faults, too: the filesystem does not track writes, so
+	 * vm_page_prot makes entries writable if the VMA is. Soft-dirty skips VM_PFNMAP.
 	 */
 	switch (entry->order) {
 #ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
@@ -151,9 +152,10 @@ static enum gmfs_fault_end gmfs_fault_error(int err)
 }
 
 /*
- * In one hold of invalidate_lock: the entry, with blocks and zeroes, and then the page table. An
- * entry that a table is in the way of is complete, too, when gmfs_retract() is left to make
- * room for it, so that it is certain to come and the table does not go in vain.
+ * Without releasing invalidate_lock in between, finds an entry, allocates and zeroes its
+ * blocks, and maps it. If a table is in the place of the entry, all but the last step is done
+ * before gmfs_retract() is asked for: the table is freed only if the retry can map the larger
+ * entry.
  */
 static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode *inode,
 					     unsigned int asked, unsigned long orders,
@@ -161,7 +163,7 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 {
 	int err;
 
-	/* A truncation has not begun, or is through. */
+	/* The size changes only with invalidate_lock held exclusively. */
 	orders = gmfs_file_orders(inode, vmf->pgoff, orders);
 	while (orders) {
 		err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
@@ -173,7 +175,7 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 		}
 		if (gmfs_fault_may_unlock(vmf))
 			return GMFS_FAULT_TABLE;
-		/* Another fault has made the table since gmfs_fault_orders(): it has to stay. */
+		/* Another fault has added the table since gmfs_fault_orders(): leave it. */
 		orders &= BIT(entry->order) - 1;
 	}
 	return GMFS_FAULT_REFUSED;
@@ -197,9 +199,9 @@ static enum gmfs_fault_end gmfs_fault_try(struct vm_fault *vmf, struct inode *in
 }
 
 /*
- * A fatal signal has come, and nothing is mapped. That must not look like success: where
- * the kernel itself has touched the page, in copy_to_user() for example, the access would be
- * repeated for ever, and the task would never return to where signals are delivered.
+ * A fatal signal is pending, and nothing is mapped. Do not return success: if the kernel itself
+ * has touched the page, in copy_to_user() for example, it would repeat the access for ever, and
+ * the task would never return to where signals are delivered.
  */
 static vm_fault_t gmfs_fault_killed(struct vm_fault *vmf)
 {
@@ -210,12 +212,13 @@ static vm_fault_t gmfs_fault_killed(struct vm_fault *vmf)
 }
 
 /*
- * The fault needs blocks and the pool is frozen: a VMM may run until the last moment before
- * a kexec. Wait without mmap_lock and the VMA's lock, so that other threads map, unmap and
- * fault, and return at any signal, which a fault of user space handles before it comes again.
+ * The fault needs blocks and the pool is frozen: a VMM may run until the last moment before a
+ * kexec. Wait without mmap_lock and the VMA's lock, so that other threads can map, unmap and
+ * fault. Return at any signal: if user space has faulted, the signal is handled before the
+ * retry.
  *
- * A fault that cannot release its lock does not wait: it returns with nothing mapped, the
- * lock is released by whoever has taken it, and the access faults once more.
+ * A fault that may not release its lock does not wait: it returns with nothing mapped, its
+ * caller releases the lock, and the access faults once more.
  */
 static vm_fault_t gmfs_fault_frozen(struct vm_fault *vmf, const struct gmfs_pool *pool)
 {
@@ -226,12 +229,13 @@ static vm_fault_t gmfs_fault_frozen(struct vm_fault *vmf, const struct gmfs_pool
 	}
 	if (fatal_signal_pending(current))
 		return VM_FAULT_SIGBUS;
-	/* Has it waited just now, before it was tried again? If not, do not use up the CPU. */
+	/* A retried fault has waited already. Any other sleeps, so as not to busy-wait. */
 	if (!(vmf->flags & FAULT_FLAG_TRIED))
 		schedule_timeout_killable(1);
 	return VM_FAULT_NOPAGE;
 }
-/* Is there a table of smaller entries where an entry of this order would be? */
+
+/* Is there a table of smaller entries in the place of an entry of this order, at this time? */
 static bool gmfs_has_table(struct mm_struct *mm, unsigned long addr, unsigned int order)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
@@ -255,16 +259,16 @@ static bool gmfs_has_table(struct mm_struct *mm, unsigned long addr, unsigned in
 }
 
 /*
- * Takes the table out and frees it, as munmap() would. Nobody else can be in it:
+ * Zaps the entries of a table and frees the table, as munmap() would. No other task uses it:
  *
- * - Faults, and all who walk page tables by the mm, hold mmap_lock or the VMA's.
- * - Those who come by the file, to take something out, hold i_mmap_rwsem.
- * - Those who hold nothing (GUP-fast, KVM when it asks how large an entry is)
- *   have interrupts off, and the mmu_gather frees no table before they are
- *   through.
+ * - Faults, and walks of the mm's page table, hold mmap_lock or the VMA's lock. Both are held
+ *   for writing here.
+ * - Walks from the file's mappings, to zap entries, hold i_mmap_rwsem.
+ * - Lockless walks (GUP-fast, and KVM when it looks up the size of an entry) run with
+ *   interrupts disabled, and the mmu_gather frees no table before they have ended.
  *
- * Entries go first: nothing puts new ones in before mmap_lock is released, so
- * that there is no need for i_mmap_rwsem while MMU notifiers run.
+ * The entries are zapped without i_mmap_rwsem, so that MMU notifiers do not run under it. No
+ * new entry is mapped before mmap_lock is released.
  */
 static void gmfs_free_table(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
 {
@@ -283,31 +287,31 @@ static void gmfs_free_table(struct vm_area_struct *vma, unsigned long addr, unsi
 }
 
 /*
- * Takes smaller entries out of the way of a larger one, for a fault that the larger entry would
- * serve and that may come again (fault_flag_allow_retry_first()), by whatever lock it holds.
- * gmfs_retract() releases that lock; the caller holds none of the file's, which are inside
+ * Frees a table of smaller entries, for a fault that a larger entry could serve and that may be
+ * retried (fault_flag_allow_retry_first()). Releases the fault's lock (mmap_lock or the VMA's
+ * lock). The caller must hold no lock of the file, since locks of the file nest inside
  * mmap_lock.
  *
- * Only the faulting mm is concerned, and that by its own doing: nobody waits for
- * the mmap_lock of others, and who maps the file and does not touch it pays
- * nothing. If it does not come to pass, for a fatal signal or because mappings have
- * changed, the next try of the fault does with smaller entries.
+ * Only the page table of the mm that faults is changed. The mmap_lock of no other mm is taken,
+ * and there is no cost for a process that maps the file and does not touch it. If the table is
+ * not freed, because of a fatal signal or because mappings have changed, the retry of the fault
+ * falls back to smaller entries.
  *
- * What the file is does not matter here. Entries may be taken out at any time,
- * and whoever needs them faults them in again.
+ * The state of the file does not matter here: entries may be zapped at any time, and the next
+ * access faults them in again.
  */
 static vm_fault_t gmfs_retract(struct vm_fault *vmf, unsigned int order)
 {
 	unsigned long size = PAGE_SIZE << order;
 	unsigned long addr = ALIGN_DOWN(vmf->address, size);
-	/* Whoever faults has the mm, and has it longer than its locks. */
+	/* The task that faults keeps the mm alive, also without the fault's lock. */
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	struct vm_area_struct *vma;
 
 	release_fault_lock(vmf);
 	if (mmap_write_lock_killable(mm))
 		return VM_FAULT_RETRY;
-	/* All may be different now. Another thread may have been here. */
+	/* Another thread may have changed the mappings, or freed the table, meanwhile. */
 	vma = vma_lookup(mm, addr);
 	if (range_in_vma(vma, addr, addr + size) && vma_is_guestmemfs(vma) &&
 	    gmfs_has_table(mm, addr, order))
@@ -316,7 +320,10 @@ static vm_fault_t gmfs_retract(struct vm_fault *vmf, unsigned int order)
 	return VM_FAULT_RETRY;
 }
 
-/* A huge entry is there already: a write fault on it, or another thread won. */
+/*
+ * Is there an entry or a table in the place of a huge entry? The fault may be a write fault on
+ * a huge entry, or another thread may have been faster.
+ */
 static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
 {
 	if (order == PMD_ORDER)
@@ -324,7 +331,7 @@ static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
 	return !pud_none(pudp_get(vmf->pud));
 }
 
-/* VM_FAULT_RETRY has one meaning: the fault's lock was released, and the access is repeated. */
+/* Returns VM_FAULT_RETRY only if the fault's lock was released. The fault is then retried. */
 static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 				      unsigned int order)
 {
@@ -354,11 +361,11 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 }
 
 /**
- * guestmemfs_huge_fault - map what an access needs, in an entry of a size
+ * guestmemfs_huge_fault - serve a fault with an entry of a given order, or of a larger one
  * @vmf: the fault
- * @order: size of the entry, as log2 of pages
+ * @order: order of the entry that the mm asks for, as log2 of pages
  *
- * Return: VM_FAULT_*; VM_FAULT_FALLBACK if it takes a smaller entry.
+ * Return: VM_FAULT_*; VM_FAULT_FALLBACK if only a smaller entry is possible.
  */
 vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
@@ -367,13 +374,13 @@ vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order)
 	u32 ino = inode->i_ino;
 	vm_fault_t ret = gmfs_fault_of_order(vmf, inode, order);
 
-	/* If it has let go of its lock, the file may be gone. */
+	/* If the fault's lock was released, VMA and file may have been freed: use @ino. */
 	trace_guestmemfs_fault(pool->node, ino, vmf, order, ret);
 	return ret;
 }
 
 /**
- * guestmemfs_fault - map what an access needs, in an entry of a page
+ * guestmemfs_fault - serve a fault with an entry of a page, or a larger one
  * @vmf: the fault
  *
  * Return: VM_FAULT_*.
@@ -387,8 +394,8 @@ vm_fault_t guestmemfs_fault(struct vm_fault *vmf)
  * vma_is_guestmemfs - does a VMA map guest memory
  * @vma: the VMA
  *
- * For those who would keep the frames for longer than they hold the lock of
- * the page table: nothing tells them when the frames go.
+ * For code that would use a frame after it has released the page table lock: without a struct
+ * page it can take no reference, and is not notified when the frame is freed.
  *
  * Context: the VMA is locked, or its mm's mmap_lock held.
  * Return: true if it maps a file of guestmemfs.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Frames that DMA pins hold: where there are some, and blocks that the last pin leaves to be freed.
- * pin.c makes and releases pins.
+ * Looks up the DMA pins of a file, and frees truncated blocks that have no pin any more. pin.c
+ * adds and removes pins.
  */
 #include <linux/fs.h>
 #include <linux/list.h>
@@ -11,12 +11,12 @@
 #include "internal.h"
 
 /**
- * gmfs_first_pin - the first pin of a part of a file
+ * gmfs_first_pin - find the first pin in a part of a file
  * @inode: the file; its invalidate_lock is held
  * @first: first page
  * @last: page after the last one
  *
- * Return: the pin whose first page in the part comes first, or NULL.
+ * Return: the pin with the lowest first page of those that overlap the part, or NULL.
  */
 struct gmfs_pin *gmfs_first_pin(struct inode *inode, pgoff_t first, pgoff_t last)
 {
@@ -31,12 +31,13 @@ struct gmfs_pin *gmfs_first_pin(struct inode *inode, pgoff_t first, pgoff_t last
 }
 
 /**
- * gmfs_pin_settle - free what could have been freed before
- * @inode: the file; its invalidate_lock is held
+ * gmfs_pin_settle - free truncated blocks that have no pin any more
+ * @inode: the file; its invalidate_lock is held, shared or exclusively
  * @logical: first block
  * @end: block after the last one
  *
- * When the last pin went, a kexec was in progress, or memory was short.
+ * Called when a pin is removed. Called again when the part is used, since the pool may have
+ * been frozen, or memory short, when the last pin was removed.
  */
 void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end)
 {
@@ -57,13 +58,13 @@ void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end)
 }
 
 /**
- * gmfs_pin_free_blocks - free what is on its way out and nobody holds
+ * gmfs_pin_free_blocks - free truncated blocks without pins, with all locks held
  * @inode: the file; its invalidate_lock is held, and map_lock exclusively
  * @logical: first block
  * @end: block after the last one
  *
- * What cannot be freed for want of memory is freed when it is in somebody's way, or
- * by the next mount.
+ * Blocks that cannot be freed because memory is short stay truncated. gmfs_pin_settle() or the
+ * next mount frees them.
  *
  * Context: between gmfs_pool_begin() and gmfs_pool_end().
  */
@@ -84,7 +85,7 @@ void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end)
 				     (logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
 		held = pin ? pin->first / GUESTMEMFS_BLOCK_PAGES : logical + run.count;
 		if (held > logical) {
-			/* In one piece up to there: a whole extent never lacks room. */
+			/* One edit up to the pin: freeing a whole extent takes no table entry. */
 			run.count = held - logical;
 			gmfs_map_edit(t, gi->map, GMFS_READY, logical, run.count);
 		} else {

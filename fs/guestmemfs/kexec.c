@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a kexec would do to the pools: whether they are handed over, and if not,
- * what is refused because of it.
+ * Tells whether a kexec hands the pools over, and refuses a kexec that would lose pools with
+ * files in them.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -17,12 +17,13 @@
 #include "boot.h"
 #include "internal.h"
 
-/* The command line wanted KHO, whatever became of it. */
+/* Whether KHO was enabled when early parameters had been parsed. KHO may disable itself later. */
 static bool gmfs_kho_asked __ro_after_init;
 
 /*
- * guestmemfs.kexec_may_lose_pools: load kernels for kexec that will lose pools with files in
- * them. Not by module_param(): its description is for modules, and sparse cannot read it.
+ * guestmemfs.kexec_may_lose_pools: allow loading and starting kernels that will lose pools with
+ * files in them. module_param() would add a parmtype string that only modules need and that
+ * sparse cannot parse.
  */
 static bool gmfs_kexec_may_lose;
 module_param_cb(kexec_may_lose_pools, &param_ops_bool, &gmfs_kexec_may_lose, 0644);
@@ -34,17 +35,18 @@ module_param_cb(kexec_may_lose_pools, &param_ops_bool, &gmfs_kexec_may_lose, 064
 #endif
 
 /*
- * tools/guestmemfs/guestmemfs-check-kernel looks for this in an image, and compares it
- * with the format file of the kernel that runs.
+ * tools/guestmemfs/guestmemfs-check-kernel looks for this string in a kernel image and compares
+ * it with /sys/fs/guestmemfs/format of the running kernel.
  */
 static const char gmfs_takes_over[] = "guestmemfs takes over: " GMFS_KHO_VERSION
 	" format " __stringify(GUESTMEMFS_FORMAT_VERSION) " features 0x1";
 static_assert(GUESTMEMFS_FEATURE_INCOMPAT_KNOWN == 0x1);
 
 /**
- * gmfs_handover_format - what this kernel hands over and takes over
+ * gmfs_handover_format - the handover formats of this kernel
  *
- * Return: the version of KHO's data, that of the pools' format, and its features.
+ * Return: a string with the version of KHO's data, and the version and the features of the
+ * pools' format.
  */
 const char *gmfs_handover_format(void)
 {
@@ -52,7 +54,7 @@ const char *gmfs_handover_format(void)
 }
 
 /**
- * gmfs_handover_begin_boot - see whether KHO is on before it can fail
+ * gmfs_handover_begin_boot - remember whether KHO is enabled, before it can fail
  *
  * Context: early boot, after early parameters have been parsed.
  */
@@ -65,7 +67,7 @@ void __init gmfs_handover_begin_boot(void)
  * gmfs_handover_off - why the next kernel does not get the pools
  *
  * Context: after late_initcalls.
- * Return: the reason, for people, or NULL if it gets them.
+ * Return: the reason as text, or NULL if the pools are handed over.
  */
 const char *gmfs_handover_off(void)
 {
@@ -82,8 +84,8 @@ const char *gmfs_handover_off(void)
 }
 
 /**
- * gmfs_handover_warn - say that a pool that is going to be used will be lost
- * @pool: the pool
+ * gmfs_handover_warn - warn if the next kexec will lose a pool
+ * @pool: the pool, which is being mounted
  */
 void gmfs_handover_warn(const struct gmfs_pool *pool)
 {
@@ -93,25 +95,26 @@ void gmfs_handover_warn(const struct gmfs_pool *pool)
 		pr_warn("node %d: the next kexec will lose this pool: %s\n", pool->node, why);
 }
 
-/* Also one without a name, which a guest may be running on. */
+/* Does a pool have files? Unlinked files count: a guest may be running on one. */
 static bool gmfs_pool_has_files(struct gmfs_pool *pool)
 {
 	struct gmfs_complaint c;
 	struct gmfs_tables t;
 	u32 used;
 
-	/* Another kernel may be able to read it, unless memory of it is lost. */
+	/* Another kernel may be able to read a refused pool, unless some of it was lost. */
 	if (pool->refused)
 		return !pool->lost;
 	scoped_guard(mutex, &pool->lock) {
-		/* The pool need not be mounted. Tables that do not fit may have files. */
+		/* The pool may not be mounted. Tables that cannot be opened may have files. */
 		if (gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
 			return true;
 		used = min(le32_to_cpu(t.super->live.used_inodes), t.nr_inodes);
 	}
 	/*
-	 * Without gmfs_pool.lock, which every allocation of the node needs: the table may have
-	 * half a million entries, and a file can be made right after this in any case.
+	 * Do not hold gmfs_pool.lock, which every allocation of the pool needs: the table may
+	 * have half a million entries. A file can be created right after this check in any
+	 * case.
 	 */
 	for (u32 ino = GUESTMEMFS_ROOT_INO; ino < used; ino++) {
 		if (S_ISREG(le32_to_cpu(READ_ONCE(t.inodes[ino].mode))))
@@ -122,8 +125,8 @@ static bool gmfs_pool_has_files(struct gmfs_pool *pool)
 }
 
 /*
- * -EBUSY, with a line in the log that begins with @refused, if there are files that a kernel
- * without handover would lose.
+ * Returns -EBUSY, with a line in the log that begins with @refused, if a kernel that gets no
+ * handover would lose files.
  */
 static int gmfs_kexec_loses(const char *refused)
 {
@@ -148,11 +151,12 @@ static int gmfs_kexec_loses(const char *refused)
 }
 
 /**
- * guestmemfs_kexec_load - may a kernel be loaded to kexec into
- * @handover: it will be given what KHO preserves
+ * guestmemfs_kexec_load - may a kernel be loaded for kexec
+ * @handover: the kernel will be given what KHO preserves
  *
- * kexec_load(2) gives no kernel a handover, and kexec_file_load(2) does not when
- * KHO is off. Not for crash kernels, nor for what comes back (KEXEC_PRESERVE_CONTEXT).
+ * A kernel that kexec_load(2) has loaded gets no handover, and one that kexec_file_load(2) has
+ * loaded gets one only if KHO is on. Not called for crash kernels, nor for kernels that return
+ * to this one (KEXEC_PRESERVE_CONTEXT).
  *
  * Context: process context.
  * Return: 0, or -EBUSY with a line in the log if files would be lost and the
@@ -166,14 +170,14 @@ int guestmemfs_kexec_load(bool handover)
 }
 
 /**
- * guestmemfs_kexec - may the kernel that is loaded be started
- * @handover: it will be given what KHO preserves
+ * guestmemfs_kexec - may the loaded kernel be started
+ * @handover: the kernel will be given what KHO preserves
  *
- * Asked again, since files may have been made after guestmemfs_kexec_load(). The metadata is
- * not frozen yet: a file that is made after this is lost like one that is made in the last
- * moment before a restart.
+ * Checks again, since files may have been created after guestmemfs_kexec_load(). The metadata
+ * is not frozen yet: a file that is created after this check is lost, like one that is created
+ * just before an ordinary reboot.
  *
- * Context: process context, before anything of the kexec has begun.
+ * Context: process context, before the first step of the kexec.
  * Return: as guestmemfs_kexec_load().
  */
 int guestmemfs_kexec(bool handover)
@@ -184,12 +188,10 @@ int guestmemfs_kexec(bool handover)
 }
 
 /**
- * guestmemfs_kexec_loaded - a kernel to kexec into has been loaded
- * @handover: it will be given what KHO preserves
+ * guestmemfs_kexec_loaded - warn if a kexec into the kernel just loaded loses all pools
+ * @handover: the kernel will be given what KHO preserves
  *
- * Says beforehand what will be lost.
- *
- * Context: any that may print.
+ * Context: any context in which printk() is allowed.
  */
 void guestmemfs_kexec_loaded(bool handover)
 {

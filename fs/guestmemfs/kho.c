@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Handing the pools over: the blob for the next kernel, and standing still
- * before it comes.
+ * Hands the pools over: writes the blob for the next kernel at boot, and freezes the tables
+ * before a kexec.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -15,7 +15,7 @@
 #include "boot.h"
 #include "internal.h"
 
-/* What the next kernel gets; NULL if nothing. */
+/* The blob that the next kernel gets, NULL if the pools are not handed over. */
 void *gmfs_outgoing_blob;
 
 static void *__init gmfs_blob_make(size_t *size)
@@ -45,7 +45,7 @@ static void *__init gmfs_blob_make(size_t *size)
 	return blob;
 }
 
-/* What could not be read may be right for the kernel after this one. */
+/* Copies the blob that this kernel cannot read: the next kernel may be able to read it. */
 static void *__init gmfs_blob_forward(size_t *size)
 {
 	void *blob = kho_alloc_preserve(gmfs_unread_size);
@@ -54,13 +54,16 @@ static void *__init gmfs_blob_forward(size_t *size)
 	if (IS_ERR(blob))
 		return blob;
 	memcpy(blob, gmfs_unread_blob, gmfs_unread_size);
-	/* Whoever can read it is not to believe it. */
+	/* Memory named in the blob was lost: break the checksum, so that no kernel trusts it. */
 	if (gmfs_unread_lost)
 		((struct guestmemfs_handover *)blob)->crc ^= cpu_to_le32(1);
 	return blob;
 }
 
-/* From here on tables do not change; the kernel that follows finds them whole. */
+/*
+ * Freezes all pools, so that the next kernel finds consistent tables. After this only bits of
+ * the unzeroed tables change.
+ */
 static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct gmfs_pool *pool;
@@ -72,11 +75,11 @@ static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *da
 
 static struct notifier_block gmfs_reboot_notifier = {
 	.notifier_call = gmfs_freeze,
-	/* No other notifier is to end the chain before. */
+	/* Be called first: another notifier could stop the chain. */
 	.priority = INT_MAX,
 };
 
-/* What has no struct page is not in a hibernation image, and would be lost. */
+/* A hibernation image does not contain memory without struct pages, so pools would be lost. */
 static int gmfs_pm_notify(struct notifier_block *nb, unsigned long action, void *data)
 {
 	if (action != PM_HIBERNATION_PREPARE)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings of a file: where they go in the address space, and what they reserve.
+ * Mappings of a file: their addresses, and the blocks that they reserve.
  */
 #include <linux/fs.h>
 #include <linux/math.h>
@@ -16,8 +16,8 @@
 #include "internal.h"
 
 /**
- * struct gmfs_reservation - what is reserved for a mapping
- * @users: VMAs that are the mapping or a part of it
+ * struct gmfs_reservation - the part of a file that is reserved for a mapping
+ * @users: number of VMAs that the mapping consists of
  * @from: first block in the file
  * @end: block after the last one
  */
@@ -27,13 +27,16 @@ struct gmfs_reservation {
 	u64 end;
 };
 
-/* As far as a file may come to have blocks. An offset may be too large for any file. */
+/*
+ * Returns the block after the last one that a mapping up to page @end can need. @end may be
+ * larger than any file.
+ */
 static u64 gmfs_mapping_end(const struct file *file, pgoff_t end)
 {
 	u64 size = round_up(i_size_read(file_inode(file)), GMFS_BLOCK_SIZE);
 	u64 last = min_t(u64, DIV_ROUND_UP(end, GUESTMEMFS_BLOCK_PAGES), GMFS_MAX_LOGICAL);
 
-	/* Who cannot make the file larger reserves no more than the file can have. */
+	/* A descriptor that is not open for writing cannot make the file grow. */
 	if (!(file->f_mode & FMODE_WRITE))
 		last = min(last, size >> GUESTMEMFS_BLOCK_SHIFT);
 	return last;
@@ -64,7 +67,7 @@ static int gmfs_reservation_mapped(unsigned long start, unsigned long end, pgoff
 	return 0;
 }
 
-/* A VMA was split, or moved. */
+/* The VMA was split or moved: a new VMA shares the reservation. */
 static void gmfs_reservation_open(struct vm_area_struct *vma)
 {
 	struct gmfs_reservation *r = vma->vm_private_data;
@@ -74,8 +77,9 @@ static void gmfs_reservation_open(struct vm_area_struct *vma)
 }
 
 /*
- * There is no reservation where the mapping failed for want of one. What is unmapped of a mapping
- * stays reserved until the rest is: a VMA does not tell which part of it others have.
+ * A VMA has no reservation if its mmap() has failed to get one, or if it needs no blocks. When
+ * a part of a mapping is unmapped, nothing is unreserved before the rest is unmapped, too: the
+ * VMA does not tell which part of the reservation other VMAs still need.
  */
 static void gmfs_reservation_close(struct vm_area_struct *vma)
 {
@@ -92,7 +96,7 @@ static const struct vm_operations_struct gmfs_vm_ops = {
 	.huge_fault	= guestmemfs_huge_fault,
 };
 
-/* Such a VMA is neither merged nor extended, since it is VM_PFNMAP. */
+/* A VMA that reserves is neither merged nor extended, since it is VM_PFNMAP. */
 static const struct vm_operations_struct gmfs_reserving_vm_ops = {
 	.open		= gmfs_reservation_open,
 	.close		= gmfs_reservation_close,
@@ -102,34 +106,34 @@ static const struct vm_operations_struct gmfs_reserving_vm_ops = {
 };
 
 /**
- * guestmemfs_mmap_prepare - map a part of a file
- * @desc: the mapping to be
+ * guestmemfs_mmap_prepare - prepare a mapping of a part of a file
+ * @desc: description of the mapping
  *
  * Return: 0, or -EINVAL for a private mapping.
  */
 int guestmemfs_mmap_prepare(struct vm_area_desc *desc)
 {
 	/*
-	 * A private copy of guest memory would be ordinary memory. What is
-	 * shared of a file that is open for reading is VMA_MAYSHARE alone.
+	 * A private mapping would copy guest memory to ordinary memory. A shared mapping of a
+	 * file that is open for reading only has VMA_MAYSHARE and not VMA_SHARED.
 	 */
 	if (!vma_desc_test_any(desc, VMA_SHARED_BIT, VMA_MAYSHARE_BIT))
 		return -EINVAL;
 	file_accessed(desc->file);
 	/*
-	 * Nobody can take a reference on what has no struct page; a core dump
-	 * is no place for a guest, and a forked child has no use for it.
+	 * PFNMAP: no reference can be taken on memory without struct page. DONTDUMP: a core
+	 * dump must not contain a guest. DONTCOPY: a forked child has no use for guest memory.
 	 */
 	vma_desc_set_flags(desc, VMA_PFNMAP_BIT, VMA_REFAULT_BIT, VMA_DONTEXPAND_BIT,
 			   VMA_DONTDUMP_BIT, VMA_DONTCOPY_BIT);
 	desc->vm_ops = &gmfs_vm_ops;
-	/* Where nothing can be allocated nothing is to be reserved. */
+	/* Nothing is reserved on a read-only filesystem, since nothing can be allocated. */
 	if (!vma_desc_test(desc, VMA_NORESERVE_BIT) && !sb_rdonly(file_inode(desc->file)->i_sb))
 		desc->vm_ops = &gmfs_reserving_vm_ops;
 	return 0;
 }
 
-/* Is there a whole, aligned entry of this size in the part of the file? */
+/* Does the part of the file contain a whole, aligned entry of this size? */
 static bool gmfs_entry_fits(u64 offset, unsigned long len, unsigned long align)
 {
 	u64 first = round_up(offset, (u64)align);
@@ -137,7 +141,7 @@ static bool gmfs_entry_fits(u64 offset, unsigned long len, unsigned long align)
 	return offset + len > first && offset + len - first >= align;
 }
 
-/* An area whose address has the same remainder modulo @align as its offset. */
+/* Finds an area whose address has the same remainder modulo @align as the file offset. */
 static unsigned long gmfs_area_aligned(struct file *file, unsigned long addr, unsigned long len,
 				       unsigned long pgoff, unsigned long flags,
 				       unsigned long align)
@@ -162,14 +166,14 @@ static unsigned long gmfs_area_aligned(struct file *file, unsigned long addr, un
 }
 
 /**
- * guestmemfs_get_unmapped_area - where to map a part of a file
+ * guestmemfs_get_unmapped_area - choose the address of a mapping
  * @file: the file
  * @addr: a hint, 0 for none
  * @len: bytes
  * @pgoff: first page of the file
  * @flags: MAP_*
  *
- * Return: an address that the largest entries fit at, or an error.
+ * Return: an address at which the largest possible entries fit, or an error.
  */
 unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr,
 					   unsigned long len, unsigned long pgoff,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pools once the kernel is up: claimed as resources, out of the direct
- * map, formatted if new, found by those who mount them.
+ * Changes of a pool's tables, and the freeze that stops changes before a kexec. At boot, claims
+ * the memory of the pools: as resources, out of the direct map, and formatted if a pool is new.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -20,7 +20,7 @@
  * gmfs_pool_begin - begin to change a pool's tables
  * @pool: the pool
  *
- * Return: 0 with gmfs_pool.lock held, or -EBUSY if a kexec has begun.
+ * Return: 0 with gmfs_pool.lock held, or -EBUSY if the pool is frozen for a kexec.
  */
 int gmfs_pool_begin(struct gmfs_pool *pool)
 {
@@ -32,11 +32,11 @@ int gmfs_pool_begin(struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_pool_wait - wait as long as a kexec is in progress
+ * gmfs_pool_wait - wait until a pool is not frozen any more
  * @pool: the pool
  *
- * Returns at a signal, too. If there is one already it sleeps for a moment all the same, so
- * that it may be called in a loop.
+ * Returns early if a signal is pending. Unless the signal is fatal, sleeps for 20 ms before
+ * that, so that a caller may retry in a loop.
  *
  * Context: process context, without locks that the kexec needs.
  */
@@ -53,16 +53,17 @@ void gmfs_pool_wait(const struct gmfs_pool *pool)
  * gmfs_change_begin - begin a change that holds gmfs_pool.lock more than once
  * @pool: the pool
  *
- * A kexec comes before it or after it. gmfs_change_end() is due.
+ * A freeze waits for the end of the change. After success the caller must call
+ * gmfs_change_end().
  *
  * Context: process context, without invalidate_lock.
- * Return: 0, -EBUSY if a kexec has begun, or -EINTR at a fatal signal.
+ * Return: 0, -EBUSY if the pool is frozen for a kexec, or -EINTR at a fatal signal.
  */
 int gmfs_change_begin(struct gmfs_pool *pool)
 {
 	int err = down_read_killable(&pool->changes);
 
-	/* It grows under this lock alone. A thaw may lower it at any time. */
+	/* A freeze needs gmfs_pool.changes for writing. A thaw may come at any time. */
 	if (!err && READ_ONCE(pool->frozen)) {
 		up_read(&pool->changes);
 		err = -EBUSY;
@@ -71,7 +72,7 @@ int gmfs_change_begin(struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_change_end - end what gmfs_change_begin() began
+ * gmfs_change_end - end a change that gmfs_change_begin() began
  * @pool: the pool
  */
 void gmfs_change_end(struct gmfs_pool *pool)
@@ -80,13 +81,13 @@ void gmfs_change_end(struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_pool_edit_step - one step of an edit, and its end after the last one
+ * gmfs_pool_edit_step - do one step of an edit, and end the edit after the last step
  * @pool: the pool
- * @ino: the file, for the trace
+ * @ino: inode number of the file, for the tracepoints
  * @ed: the edit
  *
- * Context: process context, after gmfs_change_begin(); the file's map_lock is held
- * exclusively, or nobody else has its map.
+ * Context: process context. gmfs_pool.changes is held for reading; the file's map_lock is held
+ * exclusively, or no other task can reach the map.
  * Return: true if there is more to do.
  */
 bool gmfs_pool_edit_step(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
@@ -106,15 +107,14 @@ bool gmfs_pool_edit_step(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
 }
 
 /**
- * gmfs_pool_edit - do all steps of an edit that has begun, and end it
+ * gmfs_pool_edit - do all steps of an edit that has begun, and end the edit
  * @pool: the pool
- * @ino: the file, for the trace
+ * @ino: inode number of the file, for the tracepoints
  * @ed: the edit
  *
  * Releases gmfs_pool.lock between two steps.
  *
- * Context: process context, after gmfs_change_begin(); the file's map_lock is held
- * exclusively, or nobody else has its map.
+ * Context: as gmfs_pool_edit_step().
  */
 void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
 {
@@ -123,10 +123,11 @@ void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
 }
 
 /**
- * gmfs_pool_freeze - let nothing change a pool's tables any more
+ * gmfs_pool_freeze - freeze a pool's tables
  * @pool: the pool
  *
- * Waits for changes that are in progress. Counts: as many calls of gmfs_pool_thaw() are due.
+ * Waits for changes that are in progress. After that only bits of the unzeroed table change. A
+ * pool can be frozen more than once: each freeze needs a gmfs_pool_thaw() of its own.
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
@@ -135,9 +136,10 @@ void gmfs_pool_freeze(struct gmfs_pool *pool)
 		WRITE_ONCE(pool->frozen, pool->frozen + 1);
 	up_write(&pool->changes);
 }
+
 /**
  * gmfs_map_free - free the memory of a file's map
- * @map: the map, NULL if the inode never had one; the tables keep the extents
+ * @map: the map, NULL if the inode never had one; the pool's tables keep the extents
  */
 void gmfs_map_free(struct gmfs_extmap *map)
 {
@@ -147,7 +149,7 @@ void gmfs_map_free(struct gmfs_extmap *map)
 }
 
 /**
- * struct gmfs_leftover - an inode that went while its pool was frozen
+ * struct gmfs_leftover - an unlinked inode that was evicted while its pool was frozen
  * @list: in gmfs_pool.leftovers
  * @map: its extents, NULL if it has none
  * @ino: its entry in the inode table
@@ -158,7 +160,7 @@ struct gmfs_leftover {
 	u32 ino;
 };
 
-/* Frees an entry of the inode table, and before that its blocks. */
+/* Frees the blocks of an inode, and then its entry in the inode table. */
 static void gmfs_free_inode_now(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map)
 {
 	struct gmfs_edit ed = {
@@ -174,7 +176,10 @@ static void gmfs_free_inode_now(struct gmfs_pool *pool, u32 ino, struct gmfs_ext
 	gmfs_inode_free(&pool->tables, ino);
 }
 
-/* Does the next kernel need the entry as it is, or whoever thaws the pool? */
+/*
+ * Must the entry stay as it is? An entry that is in a session must. In a frozen pool, all
+ * entries must: gmfs_pool.leftovers takes *@map over, for the thaw.
+ */
 static bool gmfs_keep_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap **map)
 {
 	struct gmfs_leftover *left;
@@ -196,11 +201,11 @@ static bool gmfs_keep_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap 
  * gmfs_pool_free_inode - free an entry of the inode table and its blocks
  * @pool: the pool
  * @ino: the entry, whose flags say that it is an orphan
- * @map: its extents, which the caller has no longer after this; NULL for none
+ * @map: its extents, which the caller must not use after this; NULL for none
  *
- * In a frozen pool that happens when it is thawed; or else in the next kernel,
- * to which it looks like every other orphan. Nothing happens to what a session
- * of the last kernel may still ask for.
+ * If the pool is frozen, gmfs_pool_thaw() frees the entry and its blocks. If there is no thaw,
+ * the next kernel does, as for every other orphan. The entry of a file that is in a session
+ * (gmfs_inode_in_session()) is not freed.
  *
  * Context: process context, without gmfs_pool.lock and not after gmfs_change_begin().
  */
@@ -214,16 +219,17 @@ void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *m
 }
 
 /**
- * gmfs_pool_drop_leftovers - free what describes inodes that went
+ * gmfs_pool_drop_leftovers - empty gmfs_pool.leftovers
  * @pool: the pool
- * @all_the_way: and their blocks and entries
+ * @all_the_way: free the blocks and the entries of the inodes as well. Without it, at unmount,
+ *	they stay orphans.
  */
 void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
 {
 	struct gmfs_leftover *left, *next;
 	LIST_HEAD(leftovers);
 
-	/* The pool may be frozen again: then they are still orphans for the next thaw. */
+	/* If the pool is frozen again, the next thaw frees the leftovers. */
 	down_read(&pool->changes);
 	scoped_guard(mutex, &pool->lock)
 		if (!all_the_way || !pool->frozen)
@@ -252,7 +258,7 @@ void gmfs_pool_thaw(struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_pool_end - end what gmfs_pool_begin() began
+ * gmfs_pool_end - end a change that gmfs_pool_begin() began
  * @pool: the pool
  */
 void gmfs_pool_end(struct gmfs_pool *pool)
@@ -263,8 +269,8 @@ void gmfs_pool_end(struct gmfs_pool *pool)
 static const char * __init gmfs_claim_range(u64 base, u64 size)
 {
 	/*
-	 * Busy, so that ACPI cannot hot-add the range as memory again;
-	 * exclusive, so that /dev/mem does not map it.
+	 * A busy region cannot be hot-added as memory by ACPI. An exclusive region cannot be
+	 * mapped through /dev/mem.
 	 */
 	if (!request_mem_region_exclusive(base, size, "guestmemfs"))
 		return "its memory is claimed by somebody else";
@@ -289,12 +295,12 @@ static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
 	return first;
 }
 
-/* For a pool that is new, or whose contents are thrown away. */
+/* Formats a pool that is new, or whose contents are discarded. */
 static const char * __init gmfs_make_meta(struct gmfs_pool *pool)
 {
-	/* It may have been a guest's memory, and is in the direct map. */
+	/* The memory may contain a guest's bytes, and stays in the direct map. */
 	memset(pool->meta, 0, pool->meta_size);
-	/* The kernel before may have had larger tables. */
+	/* The previous kernel may have had larger tables. */
 	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &pool->meta_size))
 		return "its metadata cannot be made";
 	uuid_gen(&pool->uuid);
@@ -320,7 +326,7 @@ static const char * __init gmfs_claim_meta(struct gmfs_pool *pool)
 	return pool->fresh ? gmfs_make_meta(pool) : NULL;
 }
 
-/* A pool that is refused is hidden like any other: its memory may hold a guest. */
+/* Claims refused pools like all others: their memory may contain a guest's bytes. */
 static int __init gmfs_claim_pools(void)
 {
 	struct gmfs_pool *pool;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pools of the machine: a list that early boot makes and that never changes after that.
+ * The list of the machine's pools. It does not change after early boot.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -17,7 +17,7 @@
 LIST_HEAD(gmfs_pools);
 
 /**
- * gmfs_pool_new - describe a pool that has no memory yet
+ * gmfs_pool_new - allocate a struct gmfs_pool, for a pool that has no memory yet
  * @node: NUMA node
  *
  * Return: the pool, or NULL with a line in the log.
@@ -41,8 +41,8 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 }
 
 /**
- * gmfs_pool_add - make a pool known
- * @pool: the pool, with the memory that it will have for ever
+ * gmfs_pool_add - add a pool to the list
+ * @pool: the pool, whose memory does not change after this
  */
 void __init gmfs_pool_add(struct gmfs_pool *pool)
 {
@@ -57,10 +57,10 @@ void __init gmfs_pool_add(struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_pool_hide - take a pool's memory out of what the firmware calls RAM
+ * gmfs_pool_hide - mark a pool's memory as reserved in the firmware's memory map
  * @pool: the pool
  *
- * Return: false if there is no room to say so.
+ * Return: false if the map has no room for that.
  */
 bool __init gmfs_pool_hide(const struct gmfs_pool *pool)
 {
@@ -73,10 +73,10 @@ bool __init gmfs_pool_hide(const struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_pool_find - the pool of a node
+ * gmfs_pool_find - find the pool of a node
  * @node: NUMA node
  *
- * Return: the pool, which stays for ever, or NULL.
+ * Return: the pool, which is never freed, or NULL.
  */
 struct gmfs_pool *gmfs_pool_find(int node)
 {
@@ -101,10 +101,10 @@ struct gmfs_pool *gmfs_pool_only(void)
 
 /**
  * gmfs_pool_names - list the nodes that have pools, for a message
- * @buf: where to
- * @size: room there
+ * @buf: buffer for the list
+ * @size: bytes of @buf
  *
- * Return: how many there are.
+ * Return: the number of pools.
  */
 int gmfs_pool_names(char *buf, size_t size)
 {
@@ -123,11 +123,11 @@ static bool gmfs_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
 }
 
 /**
- * guestmemfs_has_range - does some of a range belong to a pool
+ * guestmemfs_has_range - does a range overlap the memory of a pool
  * @start: physical address
  * @size: bytes
  *
- * Context: any; what pools there are does not change after early boot.
+ * Context: any; the list of pools does not change after early boot.
  * Return: true for guest memory and metadata, also of a pool that is refused.
  */
 bool guestmemfs_has_range(phys_addr_t start, u64 size)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What guestmemfs= on the command line asks for. carve.c makes pools by it, and revive.c discards
- * pools by it.
+ * The requests of guestmemfs= on the kernel command line: carve.c makes pools for them, and
+ * revive.c discards the contents of pools for them.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -13,7 +13,7 @@
 #include "internal.h"
 
 char *gmfs_cmdline __initdata;
-/* Room for an amount and a discard for each node. */
+/* At most one amount and one discard for each node. */
 struct gmfs_request gmfs_requests[2 * MAX_NUMNODES] __initdata;
 u32 gmfs_nr_requests __initdata;
 
@@ -27,7 +27,7 @@ early_param("guestmemfs", gmfs_early_param);
 /**
  * gmfs_requests_parse - read guestmemfs= into gmfs_requests
  *
- * A command line that cannot be understood asks for nothing, and the log says so.
+ * If the parameter cannot be parsed, there are no requests, and the log says so.
  *
  * Context: early boot, after early parameters have been parsed.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The carve-out of a KHO boot: the pools that the kernel before has handed
- * over, or what may be made of their memory when they are to be discarded.
+ * Early boot after a kexec with KHO: keeps the memory of the pools that the previous kernel has
+ * handed over, and marks pools whose contents are to be discarded.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -19,15 +19,18 @@
 #include "boot.h"
 #include "internal.h"
 
-/* More than KHO can allocate in one piece is no blob; this bounds all reads. */
+/* KHO cannot allocate more than this in one piece, so no blob is larger. Bounds all reads. */
 #define GMFS_BLOB_MAX		SZ_4M
 
-/* A blob that this kernel cannot read goes to the next one as it came. */
+/*
+ * A blob that this kernel cannot read; kho.c hands it on to the next one. gmfs_unread_lost is
+ * set if some of the memory that the blob names could not be kept.
+ */
 void *gmfs_unread_blob;
 size_t gmfs_unread_size;
 bool gmfs_unread_lost;
 
-/* What kho_scratch_overlap() looks at is not there yet. */
+/* kho_scratch_overlap() cannot be used: KHO sets its array of scratch areas up later. */
 static bool __init gmfs_in_scratch(u64 base, u64 size)
 {
 	struct memblock_region *r;
@@ -39,7 +42,7 @@ static bool __init gmfs_in_scratch(u64 base, u64 size)
 	return false;
 }
 
-/* All of it, in however many regions: where nodes meet, one region ends. */
+/* Is all of a range memory? It may be in several regions, for example of different nodes. */
 static bool __init gmfs_is_memory(u64 base, u64 size)
 {
 	u64 end = base + size;
@@ -52,8 +55,8 @@ static bool __init gmfs_is_memory(u64 base, u64 size)
 }
 
 /*
- * Ours can only be memory that this kernel has not touched, or that mem= has
- * put out of its reach.
+ * Memory of a pool is either entirely outside of memblock.memory, because of mem=, or it is
+ * memory that this kernel has not reserved and that is no scratch area.
  */
 static bool __init gmfs_may_keep(u64 base, u64 size, u64 align)
 {
@@ -109,8 +112,8 @@ static bool __init gmfs_wants_amount(void)
 }
 
 /*
- * The memory stays where it is, and what is in it is no longer anybody's: pool.c
- * writes new tables over the old.
+ * Discards the contents of a pool. The pool keeps its memory; gmfs_make_meta() writes new
+ * tables over the old ones later.
  */
 static void __init gmfs_discard(struct gmfs_pool *pool)
 {
@@ -167,9 +170,9 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 }
 
 /**
- * gmfs_revive - take the memory that the kernel before has handed over
+ * gmfs_revive - keep the pools that the previous kernel has handed over
  *
- * Context: as guestmemfs_early_reserve(), of a KHO boot.
+ * Context: as guestmemfs_early_revive(), of a KHO boot.
  */
 void __init gmfs_revive(void)
 {
@@ -181,7 +184,10 @@ void __init gmfs_revive(void)
 
 	err = kho_retrieve_subtree(GUESTMEMFS_KHO_SUBTREE, &phys, &size);
 	if (err) {
-		/* What is free now cannot be told before the scratch areas end. */
+		/*
+		 * New pools cannot be made: memblock knows which memory is free only when KHO
+		 * has reserved all that is preserved, and that is later.
+		 */
 		if (gmfs_cmdline)
 			pr_warn("guestmemfs=%s ignored: no pools were handed over, and pools are made on a cold boot only\n",
 				gmfs_cmdline);
@@ -199,10 +205,10 @@ void __init gmfs_revive(void)
 		return;
 	}
 	if (err) {
-		/* As it cannot be written anew, it can only be thrown away as a whole. */
+		/* The blob cannot be written without one of its pools: discard all or none. */
 		if (gmfs_wants_discard(GMFS_ALL_NODES)) {
 			pr_err("the handover %s and is discarded\n", why);
-			/* Zeroing what it names could hit what others have preserved. */
+			/* If the checksum is wrong, other users of KHO may own the ranges. */
 			if (!gmfs_handover_intact(blob, size)) {
 				pr_err("which memory the pools had is not known: it is the host's now, and there are no pools\n");
 				return;

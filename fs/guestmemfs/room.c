@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What pools leave to the kernel, node by node: room for KHO's scratch areas,
- * without which nothing can be handed over, and for all that is allocated before
- * the page allocator works.
+ * Memory that pools leave to the kernel, node by node: for KHO's scratch areas, without which
+ * nothing can be handed over, and for all allocations that precede the page allocator.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -23,8 +22,8 @@
 static struct gmfs_early_node gmfs_nodes[MAX_NUMNODES] __initdata;
 
 /*
- * Hugetlb looks at its parameters later. A number is for the pages of the size
- * before it on the command line, or else for those of the default size.
+ * The parameters of hugetlb, which parses them after pools are made. hugepages= is for pages of
+ * the size in the hugepagesz= before it on the command line, or else of the default size.
  */
 static char *gmfs_pages_default __initdata;
 static char *gmfs_pages_1g __initdata;
@@ -63,7 +62,7 @@ static int __init gmfs_see_hugetlb_cma(char *arg)
 }
 early_param("hugetlb_cma", gmfs_see_hugetlb_cma);
 
-/* Smaller pages come from the page allocator. */
+/* Bytes that hugetlb takes for pages of 1 GiB. Smaller pages come from the page allocator. */
 static u64 __init gmfs_gigantic(int node, u32 nr_nodes)
 {
 	u64 nr = gmfs_early_spread(gmfs_pages_1g ?: "", node, nr_nodes, 0);
@@ -93,7 +92,7 @@ static u32 __init gmfs_node_cpus(int node)
 {
 	int cpus = arch_guestmemfs_cpus(node);
 
-	/* Not known: as many as a machine of this size may have. */
+	/* If the number is not known, assume one that fits the node's memory. */
 	if (cpus < 0)
 		cpus = 4 + (gmfs_nodes[node].size >> 30);
 	return min_t(u32, cpus, nr_cpu_ids);
@@ -102,7 +101,7 @@ static u32 __init gmfs_node_cpus(int node)
 /**
  * gmfs_room_nodes - how many nodes have memory
  *
- * Return: the number of those for which gmfs_room_size() is not 0.
+ * Return: the number of nodes for which gmfs_room_size() is not 0.
  */
 u32 __init gmfs_room_nodes(void)
 {
@@ -117,7 +116,7 @@ u32 __init gmfs_room_nodes(void)
  * gmfs_room_size - the memory of a node
  * @node: NUMA node
  *
- * Return: bytes, as they were before the first pool was made.
+ * Return: bytes that the node had before the first pool was made.
  */
 u64 __init gmfs_room_size(int node)
 {
@@ -125,7 +124,7 @@ u64 __init gmfs_room_size(int node)
 }
 
 /**
- * gmfs_room_init - look at the machine
+ * gmfs_room_init - measure the nodes, and estimate what the kernel needs of each
  *
  * Context: before pools are made.
  */
@@ -150,9 +149,9 @@ void __init gmfs_room_init(void)
 }
 
 /**
- * gmfs_room_want - say how much a pool is to have
+ * gmfs_room_want - note how large the pool of a node is to be
  * @node: NUMA node
- * @bytes: of its memory
+ * @bytes: size of the pool
  */
 void __init gmfs_room_want(int node, u64 bytes)
 {
@@ -169,7 +168,7 @@ static u64 __init gmfs_free_of(int node, u64 from)
 	return bytes;
 }
 
-/* Memory below 4 GiB that neither scratch areas nor pools may take. */
+/* Memory below 4 GiB that is kept for the kernel: reserved until the last pool has been made. */
 static phys_addr_t gmfs_low_base __initdata;
 static u64 gmfs_low_size __initdata;
 
@@ -193,7 +192,7 @@ static void __init gmfs_spare_low(u64 size)
 	gmfs_low_size = best;
 }
 
-/* Bounce buffers, which are below 4 GiB. */
+/* Bytes of swiotlb's bounce buffers, which are below 4 GiB. */
 static u64 __init gmfs_bounce(void)
 {
 	u64 size = swiotlb_size_or_default();
@@ -201,7 +200,10 @@ static u64 __init gmfs_bounce(void)
 	return memblock_end_of_DRAM() > SZ_4G || size != IO_TLB_DEFAULT_SIZE ? size : 0;
 }
 
-/* Where the global area is least in the way. */
+/*
+ * Chooses the node for the global scratch area: the node with the most free memory left after
+ * its pool and the kernel's early allocations.
+ */
 static int __init gmfs_roomiest(void)
 {
 	int best = NUMA_NO_NODE;
@@ -223,9 +225,9 @@ static int __init gmfs_roomiest(void)
 }
 
 /**
- * gmfs_room_hold - hold room for KHO's scratch areas
+ * gmfs_room_hold - reserve room for KHO's scratch areas
  *
- * Context: after gmfs_room_want() for all pools, before the first one is made.
+ * Context: after gmfs_room_want() for all pools, before the first pool is made.
  */
 void __init gmfs_room_hold(void)
 {
@@ -258,7 +260,9 @@ void __init gmfs_room_hold(void)
 }
 
 /**
- * gmfs_room_done - no pools are going to be made any more
+ * gmfs_room_done - free the low memory that gmfs_room_hold() has kept from pools
+ *
+ * Context: after the last pool has been made.
  */
 void __init gmfs_room_done(void)
 {
@@ -267,12 +271,12 @@ void __init gmfs_room_done(void)
 }
 
 /**
- * gmfs_room_allowed - how much a pool may have
+ * gmfs_room_allowed - limit the size of a pool to what the kernel can spare
  * @node: NUMA node
  * @want: bytes that are asked for
  * @from: address below which pools take nothing
  *
- * Return: @want or less, so that the kernel has what it needs of the node.
+ * Return: @want, or less if the kernel needs some of that.
  */
 u64 __init gmfs_room_allowed(int node, u64 want, u64 from)
 {

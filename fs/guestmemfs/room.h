@@ -5,7 +5,7 @@
 #include <linux/init.h>
 #include <linux/types.h>
 
-/* What carve.c knows of room.c. */
+/* Functions of room.c for carve.c */
 void __init gmfs_room_init(void);
 u32 __init gmfs_room_nodes(void);
 u64 __init gmfs_room_size(int node);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which files sessions of the Live Update Orchestrator have, as the inode table says it:
+ * Files that are in a session of the Live Update Orchestrator, as recorded in the inode table:
  * guestmemfs_inode.preserved is the number of the kexec that the session crosses.
  */
 #include <linux/fs.h>
@@ -9,12 +9,12 @@
 #include "internal.h"
 
 /**
- * gmfs_inode_incoming - has the last kernel preserved a file for a session of this one
+ * gmfs_inode_incoming - has the previous kernel preserved a file in a session
  * @pool: the pool
  * @ino: an entry of the inode table in use
  *
  * Context: gmfs_pool.lock is held.
- * Return: true until the session is finished, which may be never.
+ * Return: true until the session is finished, or until the next kexec if it is not.
  */
 bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino)
 {
@@ -24,12 +24,12 @@ bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino)
 }
 
 /**
- * gmfs_inode_in_session - is the file in a session, of this kernel or the last
+ * gmfs_inode_in_session - is a file in a session of this kernel or of the previous one
  * @pool: the pool
  * @ino: an entry of the inode table in use
  *
  * Context: gmfs_pool.lock is held.
- * Return: true if nothing may be taken out of it.
+ * Return: true if it is, so that no part of the file may be freed or zeroed.
  */
 bool gmfs_inode_in_session(const struct gmfs_pool *pool, u32 ino)
 {
@@ -39,7 +39,7 @@ bool gmfs_inode_in_session(const struct gmfs_pool *pool, u32 ino)
 }
 
 /**
- * gmfs_inode_unpreserve - no session has a file any more
+ * gmfs_inode_unpreserve - mark a file as not in any session
  * @pool: the pool
  * @ino: an entry of the inode table in use
  *
@@ -55,13 +55,13 @@ void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino)
 }
 
 /**
- * gmfs_inode_forget_sessions - drop what is left of sessions that are no more
+ * gmfs_inode_forget_sessions - unmark a file whose session cannot be retrieved any more
  * @pool: the pool
  * @ino: an entry of the inode table in use
  *
- * With live update off no session can be asked for. What has a name is found by that. What
- * has none may be all there is of a guest, whose owner did not mean to lose it by an option
- * of the next kernel's command line.
+ * With live update off no session can be retrieved. A file with a name is unmarked: it is found
+ * by its name. An unlinked file stays preserved: it may be all that is left of a guest, and an
+ * option on the kernel command line must not destroy that.
  *
  * Context: at mount; gmfs_pool.lock is held.
  * Return: true if the file stays preserved in this kernel.

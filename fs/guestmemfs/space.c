@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A file's space: what it has, and how it gets more.
+ * Allocating and reserving blocks for a file, and preparing the blocks that an entry of a page
+ * table maps.
  */
 #include <linux/fs.h>
 #include <linux/lockdep.h>
@@ -14,7 +15,7 @@
 #include "tables/extmap.h"
 #include "internal.h"
 
-/* With both locks held. */
+/* Called with map_lock and gmfs_pool.lock held. */
 static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -24,7 +25,7 @@ static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole
 
 	if (!whole)
 		return gmfs_map_fill(t, gi->map, inode->i_ino, logical, count);
-	/* Others may have got blocks since the caller looked. */
+	/* Other tasks may have allocated blocks since the caller's lookup, in this file, too. */
 	gmfs_map_lookup(t, gi->map, logical, &run);
 	if (run.block != GMFS_NO_BLOCK || run.count < count ||
 	    !gmfs_find_full_group(t, &group) ||
@@ -34,15 +35,15 @@ static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole
 }
 
 /**
- * gmfs_file_allocate - fill the holes behind an entry of a page table
+ * gmfs_file_allocate - allocate the blocks that an entry of a page table lacks
  * @inode: the file
  * @logical: first block
  * @count: number of blocks, at most %GUESTMEMFS_GROUP_BLOCKS
- * @whole: only if it is one hole, and can be a whole group, in one piece
+ * @whole: allocate only if the blocks are one hole and can be one whole, free group
  *
  * Context: process context, also in a fault.
- * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN
- * if no whole group is there to take, all with nothing allocated.
+ * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN if @whole is set
+ * and not possible, all with nothing allocated.
  */
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 {
@@ -51,7 +52,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	u32 free;
 	int err;
 
-	/* A file that was opened for reading may be mapped and read, not grown. */
+	/* A read-only filesystem can be mapped, but faults must not allocate blocks. */
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
 	guard(rwsem_write)(&gi->map_lock);
@@ -70,9 +71,9 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
  * gmfs_file_reserve - reserve blocks for the holes of a part of a file
  * @inode: the file
  * @from: first block
- * @end: block after the last one; up to the largest file at most
+ * @end: block after the last one, at most %GMFS_MAX_LOGICAL
  *
- * Nothing of this is preserved, so that it is possible while the pool is frozen.
+ * Reservations are not preserved, so that this is possible while the pool is frozen.
  *
  * Context: process context; mmap_lock may be held.
  * Return: 0, or -ENOSPC, -ENOMEM, or -EINTR at a fatal signal, with nothing reserved.
@@ -102,8 +103,8 @@ out:
 /**
  * gmfs_file_unreserve - undo gmfs_file_reserve()
  * @inode: the file
- * @from: as it was there
- * @end: likewise
+ * @from: first block, as passed to gmfs_file_reserve()
+ * @end: block after the last one, as passed to gmfs_file_reserve()
  *
  * Context: as gmfs_file_reserve().
  */
@@ -120,7 +121,7 @@ void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end)
 	pool->tables.promised_blocks -= missing;
 }
 
-/* One hold of the locks. */
+/* Takes map_lock and gmfs_pool.lock for one step of a fill. */
 static int gmfs_fill_some(struct inode *inode, struct gmfs_fill *fill)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -159,12 +160,12 @@ static int gmfs_fill_prepare(struct inode *inode, struct gmfs_fill *fill)
 }
 
 /**
- * gmfs_file_fill - fill the holes of a part of a file, however many there are
+ * gmfs_file_fill - allocate all blocks that a part of a file lacks
  * @inode: the file; its i_rwsem is held exclusively
- * @fill: with @from, @end and @more filled in
+ * @fill: the fill; the caller sets gmfs_fill.from, gmfs_fill.end and gmfs_fill.more
  *
- * The locks of the pool and of the map are released between two steps. After success
- * gmfs_file_filled() is due.
+ * Releases map_lock and gmfs_pool.lock between two steps. After success the caller must call
+ * gmfs_file_filled().
  *
  * Context: process context, after gmfs_change_begin(), without invalidate_lock.
  * Return: 0; -ENOSPC, -ENOMEM, -EBUSY if a part is truncated, or -EINTR at a fatal signal,
@@ -186,7 +187,7 @@ int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill)
 	return err;
 }
 
-/* Ends the fill, and begins the edit of what is pending, without anybody in between. */
+/* Ends a fill and begins the edit of its pending extents, both under one hold of the locks. */
 static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct gmfs_edit *ed)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -198,7 +199,7 @@ static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct
 		gmfs_edit_count(ed);
 	guard(mutex)(&pool->lock);
 	gmfs_fill_end(fill);
-	/* There is room for what was there before: it was promised to the fill. */
+	/* An abort cannot fail: entries for the former extents were promised to the fill. */
 	if (fill->pending && WARN_ON_ONCE(gmfs_edit_begin(ed))) {
 		ed->op = GMFS_COMMIT;
 		gmfs_edit_count(ed);
@@ -207,11 +208,11 @@ static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct
 }
 
 /**
- * gmfs_file_filled - end what gmfs_file_fill() began
+ * gmfs_file_filled - end a fill that gmfs_file_fill() began
  * @inode: the file; its i_rwsem is held exclusively
- * @fill: as it was there
- * @keep: the file keeps the blocks; otherwise those are free again that no fault has been served
- *	with
+ * @fill: the fill, as passed to gmfs_file_fill()
+ * @keep: whether the file keeps the new blocks. If not, they are freed, but for those that a
+ *	fault has mapped meanwhile.
  *
  * Context: as gmfs_file_fill().
  */
@@ -228,7 +229,7 @@ void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep)
 	};
 	bool more = fill->pending;
 
-	/* A fault that has found a block enters it into the page table under this lock. */
+	/* A fault holds invalidate_lock from the lookup of a block until it has mapped it. */
 	if (!keep)
 		filemap_invalidate_lock(inode->i_mapping);
 	gmfs_fill_finish(inode, fill, &ed);
@@ -243,8 +244,9 @@ void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep)
 }
 
 /*
- * A fault needs blocks of a fill that is in progress: they stay, whatever becomes of it. If
- * they have a character so does all of the extent: in pieces it could not be undone.
+ * A fault needs pending blocks of a fill that is in progress: the file keeps them even if the
+ * fill is undone. If the extent has a character, the file keeps the whole extent: to undo only
+ * parts of it could need more entries of the extent table than were promised to the fill.
  */
 static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 {
@@ -258,7 +260,7 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 	if (err)
 		return err;
 	gmfs_map_spot(&pool->tables, gi->map, logical, &spot);
-	/* Another fault may have been here. */
+	/* Another fault may have done this already. */
 	if (spot.e && spot.e->flags & cpu_to_le32(GMFS_EXTENT_PENDING)) {
 		if (spot.e->flags & cpu_to_le32(GMFS_EXTENT_CHARACTER)) {
 			logical = spot.start;
@@ -271,13 +273,13 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 	return err;
 }
 
-/* Is it as large as can be, and nothing of it truncated? */
+/* Is the entry of the largest order, and not truncated? */
 static bool gmfs_entry_is_settled(const struct gmfs_entry *entry, unsigned long orders)
 {
 	return entry->order == __fls(orders) && !(entry->flags & GUESTMEMFS_EXTENT_TRUNCATED);
 }
 
-/* What was truncated, and held by nobody any more, is a hole that may be a part of an entry. */
+/* Frees truncated blocks without pins, since the entry may then be larger or have blocks. */
 static void gmfs_entry_settle(struct inode *inode, pgoff_t page, unsigned int order)
 {
 	u64 first = round_down(page, 1UL << order) / GUESTMEMFS_BLOCK_PAGES;
@@ -286,7 +288,10 @@ static void gmfs_entry_settle(struct inode *inode, pgoff_t page, unsigned int or
 			first + max(1UL, (1UL << order) / GUESTMEMFS_BLOCK_PAGES));
 }
 
-/* Gives an entry blocks that stay. Returns 1 if that was not so: then look at it again. */
+/*
+ * Makes sure that an entry has blocks, and that the file keeps them. Returns 1 if something was
+ * changed for that, so that the entry must be looked up again.
+ */
 static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entry)
 {
 	u64 logical = entry->first / GUESTMEMFS_BLOCK_PAGES;
@@ -301,7 +306,10 @@ static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entr
 	return 0;
 }
 
-/* Most faults find nothing to zero, and see so in a word, or in those of a whole group. */
+/*
+ * Is no block of the entry marked as unzeroed? Most faults have nothing to zero, so this tests
+ * one bit, or the words of a whole group.
+ */
 static bool gmfs_entry_zeroed(const unsigned long *unzeroed, const struct gmfs_entry *entry)
 {
 	const unsigned long *word = unzeroed + entry->block / BITS_PER_LONG;
@@ -321,29 +329,29 @@ static int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
 {
 	if (!gmfs_entry_zeroed(GUESTMEMFS_SB(inode->i_sb)->tables.unzeroed, entry))
 		return gmfs_zero_blocks(inode, entry->block, gmfs_entry_blocks(entry));
-	/* As in gmfs_zero_blocks(). */
+	/* Pairs with gmfs_zero_block(), as in gmfs_zero_blocks(). */
 	smp_rmb();
 	return 0;
 }
 
 /**
- * gmfs_file_entry - the largest entry of a page table that can map a page, with its blocks
+ * gmfs_file_entry - prepare the largest entry of a page table that can map a page
  * @inode: the file; its invalidate_lock is held
  * @page: the page
- * @orders: sizes that are good, as log2 of pages: a bit for each
- * @shared: the host is to use it: its pages have to be shared
- * @entry: the answer
+ * @orders: allowed orders of the entry, as log2 of pages: a bit for each
+ * @shared: whether the entry is for the host, so that its pages must be shared
+ * @entry: the answer, with blocks that are allocated and zeroed
  *
- * Which entry it is to be is found in one look at the extents, before anything is done for it.
- * Then holes are filled, a whole group by one that is free, for one put together from pieces
- * could not be mapped as one; the extents are looked at again, since these may be the blocks
- * that a larger entry lacked; and blocks are zeroed that have to be. What turns out not to
- * be possible in that size, is done in the next smaller one.
+ * One lookup in the extents finds the largest entry. If it is a hole, its blocks are allocated:
+ * for 1 GiB only a whole free group will do, since separate blocks could not be mapped by one
+ * entry. After an allocation the lookup is repeated, since the new blocks may have completed a
+ * larger entry. Then unzeroed blocks are zeroed. If the entry turns out not to be possible, a
+ * smaller one is tried.
  *
- * Return: 0; -EAGAIN if there is no entry of these sizes, and not with %BIT(0) among them; -EFAULT
- * if the page is being truncated, or private and not to be; -EINPROGRESS if invalidate_lock is to
- * be released and the call repeated, and not for entries up to a block; or what
- * gmfs_file_allocate() and gmfs_zero_blocks() say.
+ * Return: 0; -EAGAIN if no entry of these orders is possible (never if %BIT(0) is in @orders);
+ * -EFAULT if the page is being truncated, or is private and @shared is set; -EINPROGRESS if the
+ * caller must release invalidate_lock and call again (never for entries up to a block); or an
+ * error of gmfs_file_allocate() or gmfs_zero_blocks().
  */
 int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
 		    struct gmfs_entry *entry)

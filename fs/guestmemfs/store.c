@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attributes of an inode: written to its entry in the inode table as soon as they change, since
- * there is no writeback.
+ * The attributes of an inode are written to its entry in the inode table as soon as they
+ * change, since there is no writeback.
  */
 #include <linux/blk_types.h>
 #include <linux/fs.h>
@@ -10,8 +10,8 @@
 #include "internal.h"
 
 /**
- * gmfs_update_blocks - make st_blocks true again
- * @inode: an inode; its map_lock is held, or nobody else has it yet
+ * gmfs_update_blocks - set i_blocks to the number of blocks in the map
+ * @inode: the inode; its map_lock is held, or no other task can reach it yet
  */
 void gmfs_update_blocks(struct inode *inode)
 {
@@ -26,7 +26,7 @@ void gmfs_update_blocks(struct inode *inode)
  * gmfs_inode_store - write a VFS inode to its entry in the inode table
  * @inode: the inode
  *
- * All but name and parent, which are dir.c's.
+ * Writes mode, owner, size and times. dir.c writes name and parent.
  *
  * Context: between gmfs_pool_begin() and gmfs_pool_end().
  */
@@ -52,12 +52,12 @@ void gmfs_inode_store(struct inode *inode)
 }
 
 /**
- * guestmemfs_dirty_inode - the VFS has changed times
+ * guestmemfs_dirty_inode - store times that the VFS has changed
  * @inode: the inode
  * @flags: I_DIRTY_*
  *
- * Changes of everything else are stored where they are made. After a kexec
- * has begun times are no longer kept.
+ * All other changes are stored where they are made. While the pool is frozen for a kexec,
+ * nothing is stored.
  */
 void guestmemfs_dirty_inode(struct inode *inode, int flags)
 {
@@ -70,12 +70,12 @@ void guestmemfs_dirty_inode(struct inode *inode, int flags)
 }
 
 /**
- * guestmemfs_update_time - a file or directory was used
+ * guestmemfs_update_time - update the times of an inode
  * @inode: the inode
  * @type: which times
  * @flags: IOCB_NOWAIT
  *
- * They are stored at once, with lazytime, too: there is no writeback to wait for.
+ * The times are stored at once, even with lazytime, since there is no writeback.
  *
  * Return: 0, or -EAGAIN with IOCB_NOWAIT.
  */
@@ -83,7 +83,7 @@ int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsign
 {
 	int dirty;
 
-	/* The table's lock is a mutex. */
+	/* gmfs_pool.lock is a mutex. */
 	if (flags & IOCB_NOWAIT)
 		return -EAGAIN;
 	dirty = inode_update_time(inode, type, flags);

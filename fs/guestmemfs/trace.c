@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tracepoints, and what is told by comparing the pool before and after.
+ * The tracepoints, and the helper that traces allocated and freed blocks.
  */
 #define CREATE_TRACE_POINTS
 #include <trace/events/guestmemfs.h>
@@ -8,10 +8,10 @@
 #include "internal.h"
 
 /**
- * gmfs_trace_blocks - tell of blocks that changed hands
+ * gmfs_trace_blocks - trace the blocks that a change has allocated or freed
  * @pool: the pool
- * @ino: whose they are or were
- * @free: how many were free before
+ * @ino: inode number of the file
+ * @free: gmfs_tables.free_blocks before the change
  *
  * Context: gmfs_pool.lock has been held since @free was read.
  */

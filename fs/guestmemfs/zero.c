@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Zeroing memory that the kernel has no mapping of: it gets one for as long
- * as it takes. The page table entries go at once; what a TLB remembers goes
- * with the next flush of vmalloc space, or of the CPU. A block is mapped by one
- * entry of 2 MiB.
+ * Zeroing memory that is not in the direct map: it is mapped into vmalloc space meanwhile, a
+ * whole block by one entry of 2 MiB. Unmapping clears the page table entries at once; TLB
+ * entries may stay until vmalloc space, or the TLB of the CPU, is flushed next.
  */
 #include <kunit/static_stub.h>
 #include <linux/fs.h>
@@ -18,14 +17,14 @@
 #include "internal.h"
 
 /**
- * gmfs_vmap - map a part of a block for a moment
+ * gmfs_vmap - map a part of a block into vmalloc space
  * @phys: physical address
  * @len: bytes, not beyond the end of the block
  *
- * Context: process context. The block is in a file, and stays there until
- * gmfs_vunmap().
- * Return: where it is mapped, write-back and encrypted where memory is, or
- * NULL without memory for page tables.
+ * The mapping is write-back, and encrypted if the kernel's memory is.
+ *
+ * Context: process context. The block is in a file, and stays there until gmfs_vunmap().
+ * Return: the address of the mapping, or NULL if there is no memory for it.
  */
 void *gmfs_vmap(u64 phys, size_t len)
 {
@@ -47,8 +46,8 @@ void *gmfs_vmap(u64 phys, size_t len)
 
 /**
  * gmfs_vunmap - undo gmfs_vmap()
- * @va: what it returned
- * @len: bytes, the same as there
+ * @va: address that gmfs_vmap() has returned
+ * @len: bytes, as passed to gmfs_vmap()
  */
 void gmfs_vunmap(void *va, size_t len)
 {
@@ -56,9 +55,9 @@ void gmfs_vunmap(void *va, size_t len)
 
 	KUNIT_STATIC_STUB_REDIRECT(gmfs_vunmap, va, len);
 	/*
-	 * KMSAN has allocated shadow memory in ioremap_page_range(), which vunmap() knows
-	 * nothing of. iounmap() does, but it also releases a reservation of the memory's type
-	 * that only ioremap() makes.
+	 * ioremap_page_range() has allocated shadow memory of KMSAN, which vunmap() does not
+	 * free. iounmap() does, but it also releases a reservation of the memory type that only
+	 * ioremap() makes.
 	 */
 	kmsan_iounmap_page_range(start, PAGE_ALIGN((unsigned long)va + len));
 	vunmap((void *)start);
@@ -82,7 +81,7 @@ static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
 	}
 	memset(va, 0, GMFS_BLOCK_SIZE);
 	gmfs_vunmap(va, GMFS_BLOCK_SIZE);
-	/* The zeroes before the bit: whoever sees it clear maps the block. */
+	/* Write the zeroes before the bit: a task that finds the bit clear maps the block. */
 	smp_mb__before_atomic();
 	clear_bit(block, unzeroed);
 out:
@@ -91,20 +90,20 @@ out:
 }
 
 /**
- * gmfs_zero_blocks - zero those of a run of blocks that hold old bytes
- * @inode: a file, whose blocks they are
+ * gmfs_zero_blocks - zero the unzeroed blocks of a run
+ * @inode: the file that has the blocks
  * @block: first block
  * @count: number of blocks
  *
- * Between two blocks it returns early if there is something more urgent, so that the work
- * under invalidate_lock is never more than a block while somebody waits for it.
+ * Returns early, between two blocks, at a signal or if another task waits for invalidate_lock,
+ * so that such a task waits for one block at most.
  *
- * Context: process context. The file cannot lose the blocks: the caller holds its
- * invalidate_lock.
- * Return: 0 if all are zeroed; -EINTR when a fatal signal came, -EROFS if a feature forbids to
- * write to the pool, or -ENOMEM. After at least one block, so never with a @count of 1:
- * -EAGAIN when an ordinary signal is pending, or -EINPROGRESS when somebody waits for
- * invalidate_lock. Blocks that were not reached are zeroed by whoever needs them next.
+ * Context: process context. The caller holds the file's invalidate_lock, so that the file
+ * cannot lose the blocks.
+ * Return: 0 if all blocks are zeroed; -EINTR at a fatal signal, -EROFS if a feature forbids
+ * writing to the pool, or -ENOMEM. After at least one block, so never with a @count of 1:
+ * -EAGAIN at a signal that is not fatal, or -EINPROGRESS if another task waits for
+ * invalidate_lock. The blocks that are left stay marked as unzeroed.
  */
 int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count)
 {
@@ -131,7 +130,7 @@ int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count)
 			return err;
 		cond_resched();
 	}
-	/* Pairs with gmfs_zero_block(): no old byte is seen behind a clear bit. */
+	/* Pairs with gmfs_zero_block(): a clear bit is read before the bytes of its block. */
 	smp_rmb();
 	return 0;
 }

@@ -6,7 +6,7 @@
 
 struct vm_area_struct;
 
-/* What core code may call. See Documentation/filesystems/guestmemfs.rst. */
+/* The interface for the rest of the kernel. See Documentation/filesystems/guestmemfs.rst. */
 
 #ifdef CONFIG_GUESTMEMFS_FS
 void guestmemfs_handover_unread(void);

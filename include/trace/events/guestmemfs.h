@@ -9,7 +9,7 @@
 #include <linux/tracepoint.h>
 #include <linux/types.h>
 
-/* Blocks that change hands, and what the pool has left after that. */
+/* Blocks that a file has got or lost, and the number of free blocks in the pool after that. */
 DECLARE_EVENT_CLASS(guestmemfs_blocks,
 		    TP_PROTO(int node, u32 ino, u32 blocks, u32 free),
 
@@ -39,7 +39,7 @@ DEFINE_EVENT(guestmemfs_blocks, guestmemfs_free,
 	     TP_ARGS(node, ino, blocks, free)
 );
 
-/* A try to enter one page table entry, of any size. */
+/* One call of the fault handler. The entry that it maps may be larger than @order. */
 TRACE_EVENT(guestmemfs_fault,
 	    TP_PROTO(int node, u32 ino, const struct vm_fault *vmf, unsigned int order,
 		     vm_fault_t result),
@@ -68,7 +68,7 @@ TRACE_EVENT(guestmemfs_fault,
 		      __print_flags(__entry->result, "|", VM_FAULT_RESULT_TRACE))
 );
 
-/* Bytes that a file loses to a hole, a smaller size or zeroes; @err says whether it did. */
+/* Punching a hole, zeroing a range or shrinking a file, and whether that has failed. */
 TRACE_EVENT(guestmemfs_truncate,
 	    TP_PROTO(int node, u32 ino, loff_t start, loff_t end, int err),
 
@@ -92,7 +92,7 @@ TRACE_EVENT(guestmemfs_truncate,
 
 #ifndef _TRACE_GUESTMEMFS_STEPS
 #define _TRACE_GUESTMEMFS_STEPS
-/* What the Live Update Orchestrator wants of a file. */
+/* The calls of the Live Update Orchestrator for a file. */
 enum guestmemfs_step {
 	GUESTMEMFS_STEP_PRESERVE,
 	GUESTMEMFS_STEP_UNPRESERVE,

@@ -17,7 +17,7 @@
 /**
  * arch_guestmemfs_maps_pud - can page tables have 1 GiB entries
  *
- * Return: true if the CPUs have them; without, they are reserved bits.
+ * Return: true if the CPUs support them. On other CPUs the page size bit of a PUD is reserved.
  */
 static inline bool arch_guestmemfs_maps_pud(void)
 {
@@ -28,8 +28,8 @@ static inline bool arch_guestmemfs_maps_pud(void)
  * arch_guestmemfs_cpus - how many processors a node may have
  * @node: NUMA node
  *
- * Called when the firmware's table of nodes has been read, and that of
- * processors has not.
+ * Called after the firmware's table of nodes (SRAT) has been parsed, and before the processors
+ * of its MADT are.
  *
  * Return: the number, or -1 if the firmware has no table of nodes.
  */
@@ -51,12 +51,12 @@ static inline int __init arch_guestmemfs_cpus(int node)
  * @base: physical address
  * @size: bytes
  *
- * Called before the resource tree is made. Only this kernel's own map is
- * changed. The one for the next kernel still says RAM: the next kernel's KVM
- * asks its copy of that for the memory type of frames without struct page,
- * and a kernel without guestmemfs may well have the memory.
+ * Called before the resource tree is made. Only e820_table, this kernel's own map, is changed.
+ * The map for the next kernel still has the range as RAM: there, it becomes the firmware's map,
+ * which KVM looks at for the memory type of frames without struct page. A next kernel without
+ * guestmemfs may use the range as memory.
  *
- * Return: false if the map has no room for it.
+ * Return: false if the map has no room for the change.
  */
 static inline bool __init arch_guestmemfs_hide(phys_addr_t base, u64 size)
 {
@@ -87,11 +87,11 @@ static inline bool __init arch_guestmemfs_mapped(phys_addr_t base, u64 size)
  */
 static inline int __init arch_guestmemfs_unmap(phys_addr_t base, u64 size)
 {
-	/* With mem= a range that was handed over may lie beyond the direct map. */
+	/* With mem=, a range that was handed over may be beyond the direct map. */
 	u64 end = min_t(u64, base + size, (u64)max_pfn_mapped << PAGE_SHIFT);
 	int err = 0;
 
-	/* The number of pages is an int. */
+	/* set_memory_np() takes the number of pages as an int. */
 	while (base < end && !err) {
 		u64 len = min_t(u64, end - base, SZ_1T);
 
@@ -106,10 +106,10 @@ static inline int __init arch_guestmemfs_unmap(phys_addr_t base, u64 size)
  * @base: physical address
  * @size: bytes
  *
- * Without an entry of its own memory that is not System RAM is mapped
- * uncached; with one that the MTRRs contradict, too.
+ * Memory that is not System RAM is mapped uncached if its type is not tracked, or if the MTRRs
+ * contradict the type that is.
  *
- * Return: 0, or -EINVAL if it cannot be had write-back.
+ * Return: 0, or -EINVAL if the range cannot be mapped write-back.
  */
 static inline int __init arch_guestmemfs_track(phys_addr_t base, u64 size)
 {
