@@ -13,7 +13,7 @@
  * @dentry: the file or directory
  * @attr: what to change
  *
- * Return: 0; what setattr_prepare() or gmfs_file_resize() says, or -EBUSY (a kexec has
+ * Return: 0; or an error of setattr_prepare() or gmfs_file_resize(), or -EBUSY (a kexec has
  * begun), with nothing changed.
  */
 int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
@@ -40,7 +40,7 @@ int guestmemfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct ia
  * guestmemfs_getattr - stat
  * @idmap: idmap of the mount
  * @path: the file or directory
- * @stat: the answer
+ * @stat: filled in
  * @request_mask: STATX_* wanted
  * @query_flags: AT_STATX_*
  *

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memslots that a file is bound to: unmapped from guests before their pages change or go. gmem.c
- * binds them.
+ * Memslots that are bound to a file (gmfs_inode.bindings): pages are unmapped from their guests
+ * before they are converted or freed. gmem.c adds and removes bindings.
  */
 #include <linux/fs.h>
 #include <linux/gmem_provider.h>
@@ -29,7 +29,7 @@ void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last
 }
 
 /**
- * gmfs_gmem_invalidate_end - guests may map a part of a file again
+ * gmfs_gmem_invalidate_end - let guests map a part of a file again
  * @inode: the file
  * @first: first page
  * @last: page after the last one
@@ -45,15 +45,16 @@ void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
 }
 
 /**
- * gmfs_gmem_contested - could a part of a file be private to more than one guest
+ * gmfs_gmem_contested - is a page bound by two VMs that use private memory
  * @inode: the file; its invalidate_lock is held
- * @first: first page
+ * @first: first page of the part to look at
  * @last: page after the last one
- * @page: the answer: the first page of it that two machines have bound
+ * @page: filled in with the first such page
  *
- * Bindings are in the order of their first pages, and those of one machine do not overlap,
- * as one that has private memory has one address space. So the one that ends last of those
- * before tells: if it is of the same machine, what else goes that far was met before.
+ * The list is sorted by first page. The bindings of one VM do not overlap, as a VM with private
+ * memory has one address space. So a binding need only be compared with the one before it that
+ * ends last: if that one belongs to the same VM, it ends before this binding begins, and so do
+ * all others before it.
  *
  * Return: true if there is such a page.
  */

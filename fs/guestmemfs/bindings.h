@@ -4,14 +4,14 @@
 
 #include <linux/gmem_provider.h>
 
-/* What bindings.c and gmem.c share: how two memslots of a file relate. */
+/* Shared by bindings.c and gmem.c: how two bindings of a file relate. */
 
 static inline bool gmfs_binding_touches(const struct gmem_binding *b, pgoff_t first, pgoff_t last)
 {
 	return b->start < last && first < b->end;
 }
 
-/* Can two guests use what is private in both bindings? Those of one machine are one guest. */
+/* Do both bindings use private memory, and belong to different VMs? */
 static inline bool gmfs_bindings_contest(const struct gmem_binding *a, const struct gmem_binding *b)
 {
 	return a->uses_private && b->uses_private && a->vm_id != b->vm_id;

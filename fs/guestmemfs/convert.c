@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The character of a file's pages: private (the guest's alone) or shared
- * (mapped by the host as well), and who stands in the way of changing it.
+ * Converting pages of a file between private (accessible to the guest only) and shared
+ * (accessible to the host as well).
  */
 #include <linux/fs.h>
 #include <linux/gmem_provider.h>
@@ -11,7 +11,10 @@
 
 #include "internal.h"
 
-/* Frames that were reclaimed and stay private would be lost to the guest. */
+/*
+ * All that can fail comes before gmfs_reclaim_private(): if frames were reclaimed and stayed
+ * private, the guest would lose their contents.
+ */
 static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, bool private)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -46,17 +49,18 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
  * @inode: the file
  * @first: first page
  * @last: page after the last one
- * @private: private, or else shared
- * @held: with -EAGAIN: the first page that something holds; with -EEXIST: the first one that
- *	two machines have bound whose guests use private pages
+ * @private: true for private, false for shared
+ * @held: with -EAGAIN: the first page that is pinned; with -EEXIST: the first page that is
+ *	bound by two VMs with private memory
  *
- * The host's mappings go, then the guests', then the character is stored; a
- * fault that was on its way comes again. All or nothing.
+ * Unmaps the part from the host's page tables and then from those of the guests, and stores
+ * the new state. A fault of the host waits for invalidate_lock, a fault of a guest is repeated.
+ * Either all pages are converted or none.
  *
- * What is not converted stays mapped, but for the rest of an entry of which a part is. Where
- * an entry can be larger now, the next fault in the part makes it so: KVM puts the large
- * entry in the place of its table, and gmfs_retract() does so for the host. Nothing is
- * unmapped for the sake of that: it may be that no larger entry is possible, and a guest
+ * Pages outside of the part are unmapped only if a huge page table entry maps them together
+ * with a page of the part. If a larger entry has become possible, the next fault in the part
+ * installs it: KVM replaces its page table, and gmfs_retract() that of the host. Nothing more
+ * is unmapped here for that, because a larger entry may turn out to be impossible, and a guest
  * that has accepted private pages would lose them.
  *
  * Context: process context.
@@ -71,7 +75,7 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
-	/* Not while fallocate() allocates, or is undone. */
+	/* fallocate() allocates, and undoes that if it fails, with i_rwsem held exclusively. */
 	err = down_read_killable(&inode->i_rwsem);
 	if (err)
 		return err;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pool's tables for people: guestmemfs-dump reads them.
+ * The metadata of each pool in debugfs, in binary form, for guestmemfs-dump.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -13,9 +13,9 @@
 #define GMFS_TABLES_CHUNK	SZ_64K
 
 /*
- * Through a buffer, since user memory may be a file of the very pool, whose
- * faults take the lock. What one read returns is consistent, what several
- * return may not be.
+ * Copies through a buffer, without gmfs_pool.lock in copy_to_user(): @to may be in a mapping
+ * of a file of this pool, whose faults take that lock. The data of one read() is consistent,
+ * that of several need not be.
  */
 static ssize_t gmfs_tables_read(struct file *file, char __user *to, size_t count, loff_t *pos)
 {
@@ -55,7 +55,7 @@ static int __init gmfs_debugfs_init(void)
 		return 0;
 	root = debugfs_create_dir("guestmemfs", NULL);
 	list_for_each_entry(pool, &gmfs_pools, list) {
-		/* One that was refused at boot has none; one whose mount is refused has. */
+		/* A pool that was refused at boot has none; one whose mount is refused has. */
 		if (!pool->meta)
 			continue;
 		snprintf(name, sizeof(name), "node%d", pool->node);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Directories: libfs keeps the names in the dcache, the inode table keeps them
- * for the next kernel.
+ * Directories: libfs keeps the names in the dcache, and the inode table keeps them for the next
+ * kernel.
  */
 #include <linux/fs.h>
 #include <linux/security.h>
@@ -18,7 +18,7 @@ static struct guestmemfs_inode *gmfs_entry(const struct inode *inode)
 	return &GUESTMEMFS_SB(inode->i_sb)->tables.inodes[inode->i_ino];
 }
 
-/* Enters @inode as @name into @dir, wherever it was before. */
+/* Stores @dir and @name in the inode table entry of @inode, in place of the previous ones. */
 static void gmfs_place(struct inode *inode, const struct inode *dir, const struct qstr *name)
 {
 	struct guestmemfs_inode *di = gmfs_entry(inode);
@@ -40,7 +40,7 @@ static void gmfs_unplace(struct inode *inode)
 	memset(di->name, 0, sizeof(di->name));
 }
 
-/* An entry of the inode table for a file that has no name yet. */
+/* Allocates an inode table entry, as an orphan: the file has no name yet. */
 static int gmfs_entry_alloc(struct gmfs_pool *pool, umode_t mode, u32 *ino)
 {
 	int err;
@@ -76,8 +76,9 @@ static struct inode *gmfs_inode_new(struct mnt_idmap *idmap, struct inode *dir, 
 }
 
 /*
- * By its name, and by its handle not before that and not after: whose lookup finds
- * it here waits. A directory that was found first would get a second dentry.
+ * Makes a new inode visible by its name and by its file handle. The inode is hashed with I_NEW
+ * set, so that guestmemfs_fh_to_dentry() waits in ilookup() until the inode has its dentry.
+ * Otherwise d_obtain_alias() could give a directory another dentry before.
  */
 static void gmfs_publish(struct dentry *dentry, struct inode *inode)
 {
@@ -114,7 +115,7 @@ static int gmfs_make(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 	gmfs_inode_store(inode);
 	gmfs_inode_store(dir);
 	gmfs_pool_end(pool);
-	/* Not before: a handle is not to find what may still fail. */
+	/* Keep this last: a file handle must not find an inode whose creation may yet fail. */
 	gmfs_publish(dentry, inode);
 	return 0;
 
@@ -138,7 +139,10 @@ static struct dentry *guestmemfs_mkdir(struct mnt_idmap *idmap, struct inode *di
 	return ERR_PTR(gmfs_make(idmap, dir, dentry, mode | S_IFDIR));
 }
 
-/* To the tables it is an orphan from the beginning, and goes with this kernel. */
+/*
+ * The inode table entry is an orphan from the start. If the file is still open at a kexec, and
+ * neither linked nor preserved, the first mount in the next kernel frees it.
+ */
 static int guestmemfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *file,
 			      umode_t mode)
 {
@@ -165,7 +169,7 @@ static int guestmemfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct
 	return finish_open_simple(file, 0);
 }
 
-/* The first name of what O_TMPFILE has made. The tables have no room for a second one. */
+/* Gives an O_TMPFILE file its name. An inode table entry has one name, so no hard links. */
 static int guestmemfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry *dentry)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(dir->i_sb);
@@ -193,7 +197,7 @@ static int guestmemfs_link(struct dentry *old_dentry, struct inode *dir, struct 
 	return 0;
 }
 
-/* The part of unlink, rmdir and rename that takes @dentry out of @dir. */
+/* Removes @dentry from @dir, for unlink, rmdir and rename. */
 static void gmfs_remove(struct inode *dir, struct dentry *dentry)
 {
 	struct inode *inode = d_inode(dentry);
@@ -261,13 +265,16 @@ static int gmfs_rename(struct inode *old_dir, struct dentry *old_dentry,
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(old_dir->i_sb);
 	bool replaces = d_really_is_positive(new_dentry);
-	/* Who reads the directory meets it once, by one name or the other. */
+	/*
+	 * A rename within a directory keeps the entry's position, so that a reader of the
+	 * directory gets the entry once, by its old or its new name.
+	 */
 	bool stays = old_dir == new_dir && !replaces;
 	int err, added = -EBUSY;
 
 	if (!simple_empty(new_dentry))
 		return -ENOTEMPTY;
-	/* A name that is replaced has its position already, and leaves it to the new one. */
+	/* -EBUSY: @new_dentry has a position already, which the renamed entry takes over. */
 	if (!stays)
 		added = simple_offset_add(guestmemfs_offset_ctx(new_dir), new_dentry);
 	if (added && added != -EBUSY)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * File handles: a name that lasts as long as the file, also across kexec.
+ * File handles: valid as long as the file exists, also across kexec.
  *
- * They have the pool's identity in them. Numbers and generations begin anew with
- * each cold boot, and a handle of a pool that is lost is not to find somebody
- * else's guest.
+ * A handle contains the UUID of the pool. Inode numbers and generations start again in each
+ * new pool, e.g. after a cold boot: without the UUID, a handle of a pool that is lost could
+ * open the memory of another guest.
  */
 #include <linux/capability.h>
 #include <linux/dcache.h>
@@ -31,7 +31,7 @@ static int guestmemfs_encode_fh(struct inode *inode, __u32 *fh, int *max_len,
 	return GUESTMEMFS_FID_TYPE;
 }
 
-/* All that there is, is in memory: what has no inode is no more. */
+/* Files of a mounted pool always have an inode in memory, so ilookup() finds all of them. */
 static struct dentry *guestmemfs_fh_to_dentry(struct super_block *sb, struct fid *fh, int fh_len,
 					      int fh_type)
 {
@@ -51,7 +51,10 @@ static struct dentry *guestmemfs_fh_to_dentry(struct super_block *sb, struct fid
 		iput(inode);
 		return ERR_PTR(-ESTALE);
 	}
-	/* By its name, if it has one: it may have been made without. */
+	/*
+	 * Prefer the hashed dentry, which has the name. A file that was made by O_TMPFILE and
+	 * linked later has an unhashed one, too, which d_obtain_alias() could return.
+	 */
 	dentry = d_find_alias(inode);
 	if (!dentry)
 		return d_obtain_alias(inode);
@@ -59,15 +62,15 @@ static struct dentry *guestmemfs_fh_to_dentry(struct super_block *sb, struct fid
 	return dentry;
 }
 
-/* No directory is in memory without its parent. */
+/* Not needed: a directory is loaded after its parents, so its dentry is always connected. */
 static struct dentry *guestmemfs_get_parent(struct dentry *child)
 {
 	return ERR_PTR(-ESTALE);
 }
 
 /*
- * Those who rule the machine. That it is here also keeps nfsd away, which could
- * not read a byte of these files.
+ * Opening by handle needs CAP_DAC_READ_SEARCH in the initial user namespace. This operation
+ * also keeps nfsd out, see exportfs_may_export(): nfsd could not read these files.
  */
 static int guestmemfs_handle_permission(struct handle_to_path_ctx *ctx, unsigned int oflags)
 {

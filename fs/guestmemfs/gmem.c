@@ -2,10 +2,9 @@
 /*
  * Descriptors that a hypervisor binds to memslots, see <linux/gmem_provider.h>.
  *
- * A descriptor is another open file of the same inode: it keeps file, mount and
- * superblock as an open file does, and a memslot keeps the descriptor. So it
- * does not matter in which order file, descriptor, virtual machine and name go:
- * the memory stays until the last of them.
+ * A descriptor is another struct file of the same inode, with references on the inode and the
+ * mount. A memslot has a reference on the descriptor. So the file can be closed and unlinked,
+ * the descriptor closed and the VM destroyed in any order: the last of these frees the memory.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -23,20 +22,19 @@
 #include "internal.h"
 #include "ioctl.h"
 
-/* The same for programs of 32 bits, which come by compat_ptr_ioctl(). */
+/* The layout is the same for 32-bit programs, which come through compat_ptr_ioctl(). */
 static_assert(sizeof(struct guestmemfs_create_gmem) == 16);
-/* A VMM may pass the flags that it has for KVM_CREATE_GUEST_MEMFD. */
+/* The values are KVM's: a VMM can use its flags of KVM_CREATE_GUEST_MEMFD. */
 static_assert(GUESTMEMFS_GMEM_MMAP == GUEST_MEMFD_FLAG_MMAP);
 static_assert(GUESTMEMFS_GMEM_INIT_SHARED == GUEST_MEMFD_FLAG_INIT_SHARED);
 static_assert(GUESTMEMFS_ATTRIBUTE_PRIVATE == KVM_MEMORY_ATTRIBUTE_PRIVATE);
 
 /**
- * struct gmfs_gmem - what a descriptor knows beside its file
- * @file: the file that it was made of, for that one's write access to the mount
- * @vm_id: the virtual machine that may bind it; 0: the first one that can
+ * struct gmfs_gmem - the private data of a descriptor
+ * @file: the file that the descriptor was made from, which has write access to the mount
+ * @vm_id: number of the VM that may bind the descriptor; 0: the first VM that binds it; under
+ *	invalidate_lock
  * @flags: GUESTMEMFS_GMEM_*
- *
- * @vm_id is under the file's invalidate_lock.
  */
 struct gmfs_gmem {
 	struct file *file;
@@ -44,7 +42,7 @@ struct gmfs_gmem {
 	u32 flags;
 };
 
-/* May it stand beside one that is there, of which it touches a part? */
+/* May @b be bound, although it overlaps with the existing binding @other? */
 static bool gmfs_binding_fits(struct inode *inode, const struct gmem_binding *b,
 			      const struct gmem_binding *other)
 {
@@ -92,7 +90,7 @@ static void gmfs_gmem_unbind(struct file *file, struct gmem_binding *b)
 	filemap_invalidate_unlock(mapping);
 }
 
-/* The largest entry that can map a page, and what is behind it. */
+/* Finds the frame of a page, and the order of the largest entry that can map it. */
 static int gmfs_gmem_entry(struct inode *inode, pgoff_t index, unsigned long *pfn, int *order)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -123,14 +121,14 @@ static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pf
 			return err;
 		err = gmfs_gmem_entry(inode, index, pfn, order);
 		up_read(lock);
-		/* Some blocks have been zeroed, and somebody waits for the lock. */
+		/* -EINPROGRESS: another task waits for the lock, and there is more to zero. */
 	} while (err == -EINPROGRESS);
 	if (err != -EBUSY)
 		return err;
 	/*
-	 * A guest may run until the last moment before a kexec, and waits for it in a hole.
-	 * Not for long in here, with the hypervisor's locks held; but it is not to use up the
-	 * CPU either.
+	 * -EBUSY: the guest needs a block, and the pool is frozen for a kexec. KVM repeats the
+	 * fault until the thaw. Sleep for a moment, so that this does not use up the CPU, but
+	 * not until the thaw: KVM holds srcu or slots_lock.
 	 */
 	schedule_timeout_interruptible(HZ / 50);
 	return signal_pending(current) ? -EINTR : -EAGAIN;
@@ -178,7 +176,7 @@ bool gmfs_is_gmem(const struct file *file)
 }
 
 /**
- * gmfs_gmem_flags - what kind of descriptor it is
+ * gmfs_gmem_flags - the flags of a descriptor
  * @file: a descriptor for a hypervisor
  *
  * Return: GUESTMEMFS_GMEM_*.
@@ -191,9 +189,9 @@ u32 gmfs_gmem_flags(const struct file *file)
 }
 
 /**
- * gmfs_gmem_file - make another open file of an inode, for a hypervisor
+ * gmfs_gmem_file - make a descriptor for a hypervisor
  * @file: the file, open for reading and writing
- * @vm_id: the virtual machine, 0 for the first one to bind it
+ * @vm_id: number of the VM that may bind the descriptor, 0 for the first VM that binds it
  * @flags: GUESTMEMFS_GMEM_*
  *
  * Return: the descriptor's file, or -ENOMEM or -ENFILE.
@@ -207,7 +205,7 @@ struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
 		return ERR_PTR(-ENOMEM);
 	gmem->vm_id = vm_id;
 	gmem->flags = flags;
-	/* A clone is no writer of the mount. */
+	/* Keep @file open: alloc_file_clone() does not take write access to the mount. */
 	gmem->file = get_file(file);
 	new = alloc_file_clone(file, O_RDWR | O_LARGEFILE, &gmfs_gmem_file_operations);
 	if (IS_ERR(new)) {
@@ -218,6 +216,7 @@ struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
 	}
 	return new;
 }
+
 static int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
 {
 	const fmode_t access = FMODE_READ | FMODE_WRITE;
@@ -242,7 +241,7 @@ static int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
 		err = PTR_ERR(new);
 		goto err_fd;
 	}
-	/* The last to fail: it stays. */
+	/* Nothing may fail after this: gmfs_choose_character() cannot be undone. */
 	err = gmfs_choose_character(file_inode(file), !(flags & GUESTMEMFS_GMEM_INIT_SHARED));
 	if (err)
 		goto err_file;

@@ -5,7 +5,7 @@
 #include <linux/err.h>
 #include <linux/fs.h>
 
-/* Descriptors for hypervisors, gmem.c: what file.c and luo.c know of them. */
+/* Descriptors for hypervisors (gmem.c), as file.c and luo.c use them. */
 
 #ifdef CONFIG_GMEM_PROVIDER
 extern const struct file_operations gmfs_gmem_file_operations;

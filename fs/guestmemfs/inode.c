@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Inodes: between the VFS and the inode table.
+ * VFS inodes: made from entries of the inode table, evicted, kept for live update sessions.
  */
 #include <linux/fs.h>
 #include <linux/pagemap.h>
@@ -20,8 +20,8 @@ static void gmfs_inode_init_once(void *obj)
 }
 
 /**
- * gmfs_inode_cache_init - make the slab cache
- * @kinds: the operations of inodes, for ever
+ * gmfs_inode_cache_init - create the slab cache of inodes
+ * @kinds: the operations of inodes; must stay valid
  *
  * Return: 0 or -ENOMEM.
  */
@@ -35,10 +35,10 @@ int __init gmfs_inode_cache_init(const struct gmfs_inode_kinds *kinds)
 }
 
 /**
- * guestmemfs_alloc_inode - memory for an inode
+ * guestmemfs_alloc_inode - allocate an inode
  * @sb: the superblock
  *
- * Return: the inode, without extents, or NULL without memory.
+ * Return: the inode, without extents, or NULL if out of memory.
  */
 struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 {
@@ -55,8 +55,8 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 }
 
 /**
- * guestmemfs_free_inode - give the memory of an inode back
- * @inode: the inode, which guestmemfs_evict_inode() has seen
+ * guestmemfs_free_inode - free the memory of an inode
+ * @inode: the inode, after guestmemfs_evict_inode()
  */
 void guestmemfs_free_inode(struct inode *inode)
 {
@@ -89,10 +89,10 @@ static void gmfs_inode_set_ops(struct inode *inode)
  * @sb: the superblock
  * @ino: an entry that is in use and has no VFS inode yet
  *
- * A directory gets a link count of 2, a file one of 1. Handles do not find it
- * before the caller hashes it.
+ * The link count is 2 for a directory and 1 for a file. The caller hashes the inode; until then
+ * no file handle finds it.
  *
- * Return: the inode, or NULL without memory.
+ * Return: the inode, or NULL if out of memory.
  */
 struct inode *gmfs_inode_get(struct super_block *sb, u32 ino)
 {
@@ -124,11 +124,12 @@ struct inode *gmfs_inode_get(struct super_block *sb, u32 ino)
 }
 
 /**
- * guestmemfs_evict_inode - an inode leaves memory
+ * guestmemfs_evict_inode - remove an inode from memory
  * @inode: the inode
  *
- * Without a name its blocks and its entry are free from here on, or as soon as
- * gmfs_pool_free_inode() may free them.
+ * If the inode has no name, gmfs_pool_free_inode() also frees its blocks and its entry in the
+ * inode table: after the thaw if the pool is frozen, and not if a session has preserved the
+ * file.
  */
 void guestmemfs_evict_inode(struct inode *inode)
 {
@@ -148,7 +149,7 @@ void guestmemfs_evict_inode(struct inode *inode)
 }
 
 /**
- * gmfs_hold - keep an inode in memory for a session of the last kernel
+ * gmfs_hold - keep an inode in memory for a session of the previous kernel
  * @pool: the pool
  * @inode: the inode
  *
@@ -164,9 +165,9 @@ void gmfs_hold(struct gmfs_pool *pool, struct inode *inode)
 /**
  * gmfs_unhold - undo gmfs_hold()
  * @pool: the pool
- * @gi: an inode that may be held, NULL for any that is
+ * @gi: an inode, NULL for any one in gmfs_pool.held
  *
- * Return: the inode with the reference that gmfs_hold() took, or NULL.
+ * Return: the inode, with the reference that gmfs_hold() took, or NULL if there is none.
  */
 struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi)
 {
@@ -180,7 +181,7 @@ struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi)
 }
 
 /**
- * gmfs_let_go - undo all gmfs_hold(), before the superblock goes
+ * gmfs_let_go - undo each gmfs_hold() of a pool, before its superblock is shut down
  * @pool: the pool
  */
 void gmfs_let_go(struct gmfs_pool *pool)

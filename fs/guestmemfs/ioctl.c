@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ioctls of files and of descriptors for hypervisors: everything from user space is
- * checked here, and nothing else is.
+ * ioctls of files and of descriptors for hypervisors. GUESTMEMFS_IOC_CREATE_GMEM is in gmem.c.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -13,7 +12,7 @@
 #include "internal.h"
 #include "ioctl.h"
 
-/* The same for programs of 32 bits, which come by compat_ptr_ioctl(). */
+/* The layout is the same for 32-bit programs, which come through compat_ptr_ioctl(). */
 static_assert(sizeof(struct guestmemfs_set_attributes) == 40);
 static_assert(offsetof(struct guestmemfs_set_attributes, offset) == 8);
 static_assert(offsetof(struct guestmemfs_set_attributes, error_offset) == 32);
@@ -23,13 +22,13 @@ static_assert(offsetof(struct guestmemfs_get_state, order) == 32);
 
 /**
  * gmfs_ioctl_get - copy the argument of an ioctl from user space
- * @arg: where to
- * @ksize: bytes of the structure that this kernel knows
- * @min: bytes of it that the first version had
+ * @arg: the copy
+ * @ksize: size of the structure in this kernel
+ * @min: size of its first version
  * @uarg: the argument, which begins with its size
  *
- * Return: 0; -EFAULT, -EINVAL (too small), or -E2BIG (fields that this kernel does not know are
- * not zero).
+ * Return: 0; -EFAULT, -EINVAL (smaller than @min), or -E2BIG (larger than a page, or with
+ * fields that this kernel does not know and that are not zero).
  */
 int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
 {
@@ -67,7 +66,7 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 		return err;
 	if (!gmfs_attributes_valid(&arg))
 		return -EINVAL;
-	/* Can the answer be written? After a conversion EFAULT would read as if there was none. */
+	/* Check that error_offset can be written: EFAULT means that nothing was converted. */
 	if (put_user(arg.error_offset, &to->error_offset))
 		return -EFAULT;
 	err = gmfs_convert(file_inode(file), arg.offset >> PAGE_SHIFT,
@@ -80,7 +79,7 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 	return err;
 }
 
-/* How large the entries are that can map the page, if it has a frame. */
+/* The order of the largest entry that can map the page, 0 if the page has no frame. */
 static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
 {
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
@@ -145,7 +144,7 @@ long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
 	else
 		err = -ENXIO;
 	filemap_invalidate_unlock_shared(inode->i_mapping);
-	/* No more than there is room for: a caller of before knows less. */
+	/* An older caller has a smaller structure: copy no more than fits. */
 	if (!err && copy_to_user(uarg, &arg, min(arg.size, sizeof(arg))))
 		err = -EFAULT;
 	return err;
@@ -157,7 +156,7 @@ long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
  * @cmd: GUESTMEMFS_IOC_*
  * @arg: a pointer to its argument
  *
- * Return: what the uapi header says; -ENOTTY for those of others.
+ * Return: as in the uapi header; -ENOTTY for any other ioctl.
  */
 long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

@@ -7,9 +7,9 @@
 #include <linux/limits.h>
 #include <uapi/linux/guestmemfs.h>
 
-/* What ioctl.c, file.c and gmem.c share. */
+/* Shared by ioctl.c, file.c and gmem.c. */
 
-/* The size is in the structure, not in the command. */
+/* Ignores the size in the command: the structure begins with its own size. */
 static inline unsigned int gmfs_ioctl_nr(unsigned int cmd)
 {
 	return _IOC_TYPE(cmd) == GUESTMEMFS_IOC_MAGIC ? _IOC_NR(cmd) : UINT_MAX;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From checked tables to inodes and names in memory, at mount.
+ * Loading a pool at mount: checks its tables, and creates inodes and dentries from them.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -16,13 +16,12 @@
 /**
  * struct gmfs_loader - a mount in progress
  * @sb: the superblock
- * @fc: what was asked for
+ * @fc: the context of the mount
  * @t: the pool's tables
- * @index: all extents, by inode and offset
- * @begins: by inode number, its first extent in @index; one more at the end
- * @dentries: by inode number, what is in memory already
- * @below: by inode number, the next step on the way down to the inode that is
- *	being loaded
+ * @index: all extents, sorted by inode and offset
+ * @begins: by inode number: where its extents begin in @index; one more entry at the end
+ * @dentries: by inode number: its dentry, NULL if it is not loaded yet
+ * @below: by inode number: the next inode on the path down to the inode that is being loaded
  */
 struct gmfs_loader {
 	struct super_block *sb;
@@ -35,9 +34,9 @@ struct gmfs_loader {
 };
 
 /*
- * Notes where in the index each inode's extents begin. Once, and not by a
- * search when they are wanted: an orphan that is freed meanwhile takes its
- * numbers out of the table, and a search would lose its way there.
+ * Records where the extents of each inode begin in the index. A binary search at each load
+ * would not work: gmfs_load_free_orphans() clears the extents of orphans, whose slots stay in
+ * the index.
  */
 static int gmfs_load_begins(struct gmfs_loader *l)
 {
@@ -54,7 +53,7 @@ static int gmfs_load_begins(struct gmfs_loader *l)
 	return 0;
 }
 
-/* Takes the extents of an inode from the index. */
+/* Builds the extent map of an inode from the index. */
 static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extmap *map)
 {
 	u32 i;
@@ -67,7 +66,7 @@ static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extma
 	}
 	if (l->t->read_only || !l->t->states)
 		return 0;
-	/* The device drivers that held truncated blocks were those of the kernel before. */
+	/* Free truncated blocks: only pins kept them, and no pin survives kexec or unmount. */
 	return gmfs_map_edit(l->t, map, GMFS_READY, 0, GMFS_MAX_LOGICAL);
 }
 
@@ -77,8 +76,8 @@ static bool gmfs_load_is_orphan(const struct gmfs_loader *l, u32 ino)
 }
 
 /*
- * Frees what was unlinked and open under the kernel before: nobody has it open
- * any more, unless a session has kept it.
+ * Frees orphans, which were unlinked but open when the previous kernel (or mount) ended. No
+ * descriptor refers to an orphan any more, unless a session has preserved one.
  */
 static int gmfs_load_free_orphans(struct gmfs_loader *l)
 {
@@ -120,7 +119,7 @@ static struct inode *gmfs_load_inode(const struct gmfs_loader *l, u32 ino)
 	return inode;
 }
 
-/* A session of the kernel before has kept it, without a name. */
+/* Loads an unlinked file that a session of the previous kernel has preserved. */
 static int gmfs_load_orphan(struct gmfs_loader *l, u32 ino)
 {
 	struct inode *inode = gmfs_load_inode(l, ino);
@@ -152,7 +151,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 	if (err)
 		goto err_iput;
 	gmfs_update_blocks(inode);
-	/* The table has more room than the longest name: there is a NUL. */
+	/* NUL-terminated: di->name is larger than the longest name. */
 	dentry = d_alloc_name(parent, di->name);
 	if (!dentry) {
 		err = -ENOMEM;
@@ -166,7 +165,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 	d_make_persistent(dentry, inode);
 	if (gmfs_inode_in_session(GUESTMEMFS_SB(l->sb), ino))
 		gmfs_hold(GUESTMEMFS_SB(l->sb), inode);
-	/* From here on it is the tree that holds it. */
+	/* The dentry stays in memory: d_make_persistent() has taken a reference on it. */
 	l->dentries[ino] = dentry;
 	dput(dentry);
 	return 0;
@@ -178,7 +177,7 @@ err_iput:
 	return err;
 }
 
-/* Loads an inode, and before it the directories on the way to it. */
+/* Loads an inode, after those directories on its path that are not loaded yet. */
 static int gmfs_load_with_parents(struct gmfs_loader *l, u32 ino)
 {
 	u32 below = 0;
@@ -206,8 +205,9 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 		return -ENOMEM;
 	l->dentries[GUESTMEMFS_ROOT_INO] = l->sb->s_root;
 	/*
-	 * The VFS does that when all are there, which is too late for modules that label an
-	 * inode once and for all when its name is made. Twice does no harm.
+	 * The VFS calls this after fill_super(), which is too late: a security module may label
+	 * an inode for good when its dentry is instantiated. Calling it twice is safe, with the
+	 * same options.
 	 */
 	err = security_sb_set_mnt_opts(l->sb, l->fc->security, 0, NULL);
 	for (ino = GUESTMEMFS_ROOT_INO + 1; ino < used && !err; ino++) {
@@ -244,7 +244,7 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 	return err;
 }
 
-/* The tables may only speak of memory that was taken from the host for them. */
+/* The metadata must describe this pool, and exactly the ranges that were carved out for it. */
 static int gmfs_load_same(const struct gmfs_pool *pool, struct gmfs_complaint *c)
 {
 	const struct gmfs_tables *t = &pool->tables;
@@ -282,14 +282,14 @@ static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 }
 
 /**
- * gmfs_load - check a pool and bring its files into memory
- * @sb: the superblock, whose s_root is made
- * @fc: the mount, whose options for security modules are set
+ * gmfs_load - check a pool and load its files
+ * @sb: the superblock; its s_root is set here
+ * @fc: the context of the mount, with the options for security modules
  *
  * Context: no other user of the pool exists yet.
- * Return: 0; -EUCLEAN with a line in the log that names table and entry and
- * nothing changed, -ENOMEM, -EBUSY (a kexec has begun), or what a security
- * module says of the options. After an error gmfs_alloc_exit() is due.
+ * Return: 0; -EUCLEAN if the tables are damaged (nothing is changed, and the log names the
+ * table and the entry), -ENOMEM, -EBUSY (a kexec has begun), or an error of a security module.
+ * After an error the caller must call gmfs_alloc_exit().
  */
 int gmfs_load(struct super_block *sb, struct fs_context *fc)
 {

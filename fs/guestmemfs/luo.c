@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Descriptors that go through a live update: the file handler of the Live
- * Update Orchestrator, and what protects a preserved file.
+ * The file handler of the Live Update Orchestrator (LUO): preserves descriptors of files across
+ * a live update.
  */
 
 /**
  * DOC: guestmemfs Preservation via LUO
  *
- * Files of guestmemfs survive a kexec with no help from the Live Update
- * Orchestrator. What a session adds is a descriptor: whoever retrieves it in
- * the next kernel has the same file open again, without having to know its
- * path, or the pool it is in, and before anybody has mounted that pool. And it
- * adds a promise: from preserve to finish nothing is taken out of the file.
+ * Files of guestmemfs survive a kexec without the Live Update Orchestrator (LUO).
+ * A LUO session adds two things. First, it preserves a descriptor: a process that
+ * retrieves the descriptor in the next kernel gets the same file open again. It
+ * needs to know neither the path of the file nor its pool, and nobody needs to
+ * have mounted the pool. Second, no memory is taken from the file while it is
+ * preserved, i.e. from preserve until its session is finished.
  *
  * Preserved
  * ---------
@@ -20,64 +21,67 @@
  *   Contents, size, holes, name, owner, mode and times, as for every file.
  *
  * An unlinked file
- *   As long as a session preserves it, it goes on to the next kernel. If the
- *   session is not retrieved there, it is freed with the hop after that. So it is if the
- *   next kernel has live update off, where no session can be retrieved: the file is kept
- *   in the pool until one more kexec, the log says so, and ``open_by_handle_at()``
- *   finds it.
+ *   It survives the kexec if a session preserves it. If the session is not finished
+ *   in the next kernel, the first mount of the pool after one more kexec frees the
+ *   file. If the next kernel has live update off, it cannot retrieve a session: the
+ *   mount logs the number of these files and keeps them until one more kexec, and
+ *   ``open_by_handle_at()`` can open them.
  *
  * Access mode and position
- *   As they were at preserve and at freeze.
+ *   The access mode as it was at preserve, the position as it was at freeze.
  *
  * A descriptor for a hypervisor
- *   (``GUESTMEMFS_IOC_CREATE_GMEM``) with its flags. The virtual machine is gone
- *   with its kernel, and the retrieved descriptor is nobody's: the first machine
- *   that binds it has it from there on, and one that tries and fails has not.
- *   Whoever has the descriptor decides which machine that is, as he could with one
- *   that he makes; for another machine he makes another one of the same file
- *   (``/proc/self/fd``). Which pages are private and which are shared is kept in
- *   the file, session or not.
+ *   (``GUESTMEMFS_IOC_CREATE_GMEM``) with its flags. Its virtual machine does not
+ *   survive the kexec, and the retrieved descriptor belongs to no virtual machine
+ *   until one has bound it successfully. After that no other virtual machine can
+ *   bind it. A process that has the descriptor chooses the virtual machine, as it
+ *   does when it creates a descriptor. For another virtual machine it can create
+ *   another descriptor of the same file (through ``/proc/self/fd``). Which pages
+ *   are private and which are shared is stored in the file, with or without a
+ *   session.
  *
  * Not preserved
  * -------------
  *
  * Status flags (``O_APPEND``, ``O_NONBLOCK``...), ``FD_CLOEXEC``, locks,
- * leases, mappings, and the mount that the descriptor came from, with its
- * options and its idmap: the new one is on a mount of the kernel's, which is
- * read-only for a descriptor that is.
+ * leases, mappings, and the mount of the descriptor with its options and its
+ * idmap. The retrieved descriptor is on an internal mount, which is read-only if
+ * the descriptor is.
  *
  * While it is preserved
  * ---------------------
  *
- * Shrinking it, punching holes and zeroing ranges fail with ``-EBUSY``. It can be written,
- * mapped, allocated, made larger, renamed and unlinked; unlinking takes the
- * name and leaves the rest. Its pages can be converted, since that takes none of
- * them away: guests run until freeze, and what is private then is private in the
- * next kernel. Descriptors for hypervisors can be made of it. The same holds in
- * the next kernel, with or without a mount, until its session is finished; or,
- * should nobody do that, until the next hop. Where live update is off, a file with a name
- * is free of its session with the first mount.
+ * Shrinking a preserved file, punching holes and zeroing ranges fail with
+ * ``-EBUSY``. The file can still be written, mapped, allocated, extended, renamed
+ * and unlinked; unlinking removes the name and frees no memory. Its pages can be
+ * converted, which frees no memory either: guests run until freeze, and a page
+ * that is private then is private in the next kernel. Descriptors for hypervisors
+ * can be created of it. The next kernel enforces the same restrictions until the
+ * session is finished, or else until one more kexec. If live update is off there,
+ * the first mount of the pool ends them for a file that has a name.
  *
- * Closing a session finishes it, also when the process that has it dies. What
- * it did not retrieve by then stays a file if it has a name, and is freed if it
- * has none. A file that could not be retrieved, because memory was short or the
- * filesystem was mounted read-only, cannot be asked for again in this kernel;
- * finish leaves it preserved, without a user, until the next hop.
+ * In the next kernel, closing a retrieved session finishes it, also when its
+ * process dies. A file that was not retrieved by then is freed if it has no name.
+ * If a file could not be retrieved, e.g. because memory was short or the filesystem
+ * was mounted read-only, this cannot be retried in the same kernel. Finishing the
+ * session then leaves the file preserved, without a user, until one more kexec.
  *
- * Whoever may read a file can preserve it, and thereby keep its owner from
- * shrinking it as long as the session is open. Sessions are root's to give.
+ * Read access to a file suffices to preserve it, and this keeps the owner of the
+ * file from shrinking it while the session is open. Only root can create sessions,
+ * and may pass them to others.
  *
- * From freeze on, nothing in the whole pool can be changed but the bytes of
- * blocks that are there: what would change more fails with ``-EBUSY``, or waits
- * if it is a page fault. Should the kexec be called off, it all goes on.
+ * After freeze only the contents of allocated blocks can change, in all files of
+ * the pool. System calls that would change anything else fail with ``-EBUSY``,
+ * and page faults that need a block wait. If the kexec is aborted, these
+ * restrictions end.
  *
  * Cost
  * ----
  *
- * Three fields of the inode table, and no memory: the cost of preserve, freeze
- * and retrieve does not grow with the size of file or pool, nor does that of
- * finish, unless it frees the file. The first one to ask for a file of a pool
- * that nobody has mounted pays for the mount.
+ * Three fields of the inode table, and no memory. The cost of preserve, freeze
+ * and retrieve does not depend on the size of the file or the pool. The same is
+ * true of finish, unless it frees the file. If the pool is not mounted, the first
+ * retrieve also pays for a mount.
  */
 
 #define pr_fmt(fmt) "guestmemfs: " fmt
@@ -95,7 +99,7 @@
 #include "gmem.h"
 #include "internal.h"
 
-/* The pool and inode number that a session has kept, as far as it can be them. */
+/* Decodes a session's handle. NULL: there is no such pool. The inode number is not checked. */
 static struct gmfs_pool *gmfs_luo_find(u64 handle, u32 *ino)
 {
 	struct gmfs_pool *pool = gmfs_pool_find(handle >> GUESTMEMFS_LUO_NODE_SHIFT);
@@ -132,12 +136,12 @@ static int gmfs_luo_preserve(struct liveupdate_file_op_args *args)
 	struct guestmemfs_inode *di = &pool->tables.inodes[inode->i_ino];
 	int err;
 
-	/* Nothing of the pool will be there. */
+	/* Without an outgoing handover blob the next kernel does not get the pool. */
 	if (!gmfs_outgoing_blob)
 		return -EOPNOTSUPP;
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
-	/* Open with neither: it could not be opened like that again. */
+	/* Access mode 3, neither read nor write: dentry_open() cannot restore it. */
 	if (!gmfs_luo_access(args->file))
 		return -EINVAL;
 	err = gmfs_pool_begin(pool);
@@ -174,7 +178,7 @@ static int gmfs_luo_freeze(struct liveupdate_file_op_args *args)
 	struct inode *inode = file_inode(args->file);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
-	/* It may have been frozen already for another file. */
+	/* Not gmfs_pool_begin(): the pool may be frozen already, for another file. */
 	scoped_guard(mutex, &pool->lock)
 		pool->tables.inodes[inode->i_ino].preserved_pos = cpu_to_le64(args->file->f_pos);
 	gmfs_pool_freeze(pool);
@@ -186,14 +190,14 @@ static void gmfs_luo_unfreeze(struct liveupdate_file_op_args *args)
 	gmfs_pool_thaw(GUESTMEMFS_SB(file_inode(args->file)->i_sb));
 }
 
-/* Nobody has looked at what else is in an entry that is free. */
+/* Checks that the entry is in use: gmfs_check() does not check other fields of a free one. */
 static bool gmfs_inode_is_file(const struct gmfs_pool *pool, u32 ino)
 {
 	return ino < le32_to_cpu(pool->tables.super->live.used_inodes) &&
 	       S_ISREG(le32_to_cpu(pool->tables.inodes[ino].mode));
 }
 
-/* What the last kernel has written down of the descriptor. */
+/* Reads what the previous kernel has stored about the descriptor. */
 static int gmfs_luo_recall(struct gmfs_pool *pool, u32 ino, u16 *access, loff_t *pos)
 {
 	const struct guestmemfs_inode *di;
@@ -222,7 +226,7 @@ static struct file *gmfs_luo_open(struct vfsmount *mnt, u32 ino, u16 access)
 
 	if (!inode)
 		return ERR_PTR(-ENOENT);
-	/* The name that it has, or none. */
+	/* The existing dentry of the file, or a new disconnected one for an unlinked file. */
 	path.dentry = d_obtain_alias(inode);
 	if (IS_ERR(path.dentry))
 		return ERR_CAST(path.dentry);
@@ -231,7 +235,7 @@ static struct file *gmfs_luo_open(struct vfsmount *mnt, u32 ino, u16 access)
 	dput(path.dentry);
 	if (IS_ERR(file) || !(access & GUESTMEMFS_PRESERVED_GMEM))
 		return file;
-	/* Its virtual machine is gone: the first one to bind it has it. */
+	/* The VM of the descriptor did not survive: vm_id 0, for the first VM that binds it. */
 	gmem = gmfs_gmem_file(file, 0, access & GUESTMEMFS_PRESERVED_MMAP ?
 			      GUESTMEMFS_GMEM_MMAP : 0);
 	fput(file);
@@ -256,7 +260,7 @@ static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
 		return PTR_ERR(mnt);
 	err = gmfs_luo_recall(pool, ino, &access, &pos);
 	if (!err) {
-		/* The mount is this descriptor's own. */
+		/* The mount was made for this descriptor alone. */
 		if ((access & GUESTMEMFS_PRESERVED_ACCESS) == GUESTMEMFS_PRESERVED_READ)
 			mnt->mnt_flags |= MNT_READONLY;
 		file = gmfs_luo_open(mnt, ino, access);
@@ -274,7 +278,7 @@ static int gmfs_luo_retrieve(struct liveupdate_file_op_args *args)
 	return 0;
 }
 
-/* Not in the middle of a kexec: what finish changes would not be kept. */
+/* Not while the pool is frozen for a kexec: gmfs_luo_release() could not change the tables. */
 static bool gmfs_luo_can_finish(struct liveupdate_file_op_args *args)
 {
 	u32 ino;
@@ -283,7 +287,7 @@ static bool gmfs_luo_can_finish(struct liveupdate_file_op_args *args)
 	return !pool || !READ_ONCE(pool->frozen);
 }
 
-/* The file is like any other from here on; without name and user it goes. */
+/* Ends the preservation of a file, and frees the file if it has neither a name nor a user. */
 static void gmfs_luo_release(struct gmfs_pool *pool, struct super_block *sb, u32 ino)
 {
 	struct inode *inode, *held = NULL;
@@ -312,7 +316,10 @@ static void gmfs_luo_finish(struct liveupdate_file_op_args *args)
 	if (!pool)
 		return;
 	mnt = ERR_PTR(args->retrieve_status);
-	/* What could not be retrieved may be all there is of a guest. */
+	/*
+	 * If the retrieve failed, leave the file preserved: it may be unlinked, and the only
+	 * copy of a guest's memory.
+	 */
 	if (args->retrieve_status >= 0)
 		mnt = gmfs_mount_pool(pool);
 	if (IS_ERR(mnt)) {
@@ -325,9 +332,10 @@ static void gmfs_luo_finish(struct liveupdate_file_op_args *args)
 }
 
 /*
- * No get_id: as the inode may be open before it is retrieved, an id made of it
- * could be in use by a descriptor that is about to be refused, and the core
- * warns of that. That a file is in one session only is seen to by preserve.
+ * No get_id, so LUO identifies a file by its struct file. If the id was made of the inode,
+ * luo_retrieve_file() could find it in use and warn: the inode may be open by its path before
+ * it is retrieved, and luo_preserve_file() inserts the id of such a descriptor before
+ * gmfs_luo_preserve() refuses it. gmfs_luo_preserve() allows a file in one session only.
  */
 static const struct liveupdate_file_ops gmfs_luo_ops = {
 	.can_preserve	= gmfs_luo_can_preserve,

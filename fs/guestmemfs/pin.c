@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who holds frames beyond page tables: counted here, since there is no page
- * to count on.
+ * Pins: use of frames other than through page tables, such as DMA. They are listed in
+ * gmfs_inode.pins, as there is no struct page with a reference count. So far only the tests
+ * pin pages, see tests/pin.c.
  *
- * A pin is of shared pages that have frames. While there is one, its pages do
- * not become private, and blocks that are punched out of the file are on their
- * way out (GUESTMEMFS_EXTENT_TRUNCATED): nobody can fault them in, and they are
- * free when the last pin has gone. It holds the file, so that one without a name
- * goes after its pins.
+ * Only shared pages are pinned, and a pin allocates those that have no frame. Pinned pages
+ * cannot become private. A pinned block that is punched out of the file is marked
+ * GUESTMEMFS_EXTENT_TRUNCATED: it cannot be faulted in or pinned any more, and the last unpin
+ * frees it. A pin has a reference on the file, so that an unlinked file is freed after its
+ * pins.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -16,7 +17,7 @@
 
 #include "internal.h"
 
-/* All pages are shared, and none is on its way out; the holes are filled. */
+/* Checks that all pages are shared and none is truncated, and allocates blocks for holes. */
 static int gmfs_pin_prepare(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
@@ -35,15 +36,15 @@ static int gmfs_pin_prepare(struct inode *inode, pgoff_t first, pgoff_t last)
 }
 
 /**
- * gmfs_pin_pages - hold frames of a file
+ * gmfs_pin_pages - pin pages of a file
  * @file: the file, open
- * @pin: filled in here, the caller's until gmfs_unpin_pages()
+ * @pin: filled in here; must stay valid until gmfs_unpin_pages()
  * @first: first page
  * @last: page after the last one
  *
  * Context: process context.
- * Return: 0; -EINVAL beyond the end of the file, -EFAULT if a page is private or being
- * truncated, or what allocating gives.
+ * Return: 0; -EINVAL if there is no page or one beyond the end of the file, -EFAULT if a page
+ * is private or being truncated, or an error of gmfs_file_entry().
  */
 int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff_t last)
 {
@@ -63,10 +64,10 @@ int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff
 }
 
 /**
- * gmfs_unpin_pages - let go of frames
- * @pin: what gmfs_pin_pages() filled in
+ * gmfs_unpin_pages - undo gmfs_pin_pages()
+ * @pin: the pin that it filled in
  *
- * Context: process context; may be the end of the inode.
+ * Context: process context; may drop the last reference on the file.
  */
 void gmfs_unpin_pages(struct gmfs_pin *pin)
 {

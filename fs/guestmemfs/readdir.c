@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Listing a directory. Not by libfs, which goes from one entry to the next by the
- * dcache's list of children: where a rename has changed their order, or what comes
- * next has gone, it lists entries twice. Here the positions alone count, from the
- * highest down, so that what comes meanwhile is not in the way.
+ * Reading a directory. simple_offset_dir_operations of libfs walks the dcache's list of
+ * children, and returns entries twice if a rename has changed their order or the next child
+ * was removed. This code goes by the positions of the entries alone, in descending order: an
+ * entry that is created meanwhile has a higher position and does not disturb the walk.
  */
 #include <linux/filelock.h>
 #include <linux/fs.h>
@@ -11,11 +11,11 @@
 
 #include "internal.h"
 
-/* Positions that are no entry's: behind the dots, and behind all entries. */
+/* Positions without an entry: after "." and "..", and at the end of the directory. */
 #define GMFS_DIR_FIRST	2
 #define GMFS_DIR_END	S32_MAX
 
-/* The entry at position @pos, or the next one if it has gone. */
+/* Finds the entry at @pos or else the next lower one, and stores its position in @pos. */
 static struct dentry *gmfs_dir_find(struct inode *dir, unsigned long *pos)
 {
 	MA_STATE(mas, &GUESTMEMFS_I(dir)->offsets.mt, *pos, *pos);
@@ -34,7 +34,7 @@ static int guestmemfs_readdir(struct file *file, struct dir_context *ctx)
 	struct dentry *dentry;
 	unsigned long pos;
 
-	/* So that no entry comes, goes, or gets another name. */
+	/* Keeps entries from being created, removed and renamed. */
 	lockdep_assert_held(&dir->i_rwsem);
 	if (!dir_emit_dots(file, ctx) || ctx->pos >= GMFS_DIR_END)
 		return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mounting a pool. There is one superblock a pool, and only those who rule the
- * machine get one: the memory is the machine's.
+ * Mounting a pool. A pool has one superblock, so the options of a mount apply to all mounts of
+ * the pool. Only the initial user namespace can mount it, as the memory is the host's.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -24,7 +24,7 @@
 /**
  * struct gmfs_context - the options of a mount
  * @node: NUMA node of the pool; %GMFS_ALL_NODES if none was named
- * @limits: how much of it may be used
+ * @limits: how much of the pool may be used
  */
 struct gmfs_context {
 	u32 node;
@@ -48,10 +48,10 @@ static int gmfs_parse_node(struct fs_context *fc, u32 node)
 {
 	struct gmfs_context *ctx = fc->fs_private;
 
-	/* On a remount it may be given, but it cannot be changed. */
+	/* A remount may repeat node=, but not change it. */
 	if (fc->root && node != GUESTMEMFS_SB(fc->root->d_sb)->node)
 		return invalfc(fc, "node= cannot be changed");
-	/* No node has the number that stands for none. */
+	/* GMFS_ALL_NODES means "not given": replace it by another number that no node has. */
 	ctx->node = min(node, GMFS_ALL_NODES - 1);
 	return 0;
 }
@@ -82,6 +82,7 @@ static int guestmemfs_parse_param(struct fs_context *fc, struct fs_parameter *pa
 	}
 }
 
+/* @again: for a mount, which may not change a limit in force, as opposed to a remount. */
 static int gmfs_set_limits(struct fs_context *fc, struct gmfs_pool *pool, bool again)
 {
 	const struct gmfs_context *ctx = fc->fs_private;
@@ -95,7 +96,7 @@ static int gmfs_set_limits(struct fs_context *fc, struct gmfs_pool *pool, bool a
 	return err;
 }
 
-/* The node that a source like "node1" names, %GMFS_ALL_NODES if it is no such name. */
+/* The node of a source like "node1", GMFS_ALL_NODES if the source has another form. */
 static u32 gmfs_source_node(const char *source)
 {
 	u32 node;
@@ -117,7 +118,7 @@ static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	buf->f_blocks = min(t->total_blocks, t->max_blocks ?: U32_MAX);
 	buf->f_bfree = gmfs_blocks_free(t);
 	buf->f_bavail = gmfs_blocks_left(t);
-	/* Entry 0 is nobody's. */
+	/* Entry 0 of the inode table is never used. */
 	buf->f_files = min(t->nr_inodes - 1, t->max_inodes ?: U32_MAX);
 	buf->f_ffree = gmfs_inodes_left(t);
 	buf->f_fsid = uuid_to_fsid(pool->uuid.b);
@@ -125,7 +126,7 @@ static int guestmemfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	return 0;
 }
 
-/* Whatever source it was mounted with: df and findmnt show it beside the space. */
+/* The name of the pool for df and findmnt, whatever source was given to mount(2). */
 static int guestmemfs_show_devname(struct seq_file *m, struct dentry *root)
 {
 	seq_printf(m, "node%d", GUESTMEMFS_SB(root->d_sb)->node);
@@ -146,14 +147,14 @@ static int guestmemfs_show_options(struct seq_file *m, struct dentry *root)
 	return 0;
 }
 
-/* To the next mount they are orphans. */
+/* Frees only the maps of leftovers: they are orphans in the tables, for the next mount. */
 static void gmfs_unload(struct gmfs_pool *pool)
 {
 	gmfs_pool_drop_leftovers(pool, false);
 	gmfs_alloc_exit(&pool->tables);
 }
 
-/* Not after kill_anon_super(): by then the next mount may have loaded the pool. */
+/* Unloads here, not after kill_anon_super(): by then a new mount may have loaded the pool. */
 static void guestmemfs_put_super(struct super_block *sb)
 {
 	gmfs_unload(GUESTMEMFS_SB(sb));
@@ -193,7 +194,7 @@ static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
 			pool->node);
 		sb->s_flags |= SB_RDONLY;
 	}
-	/* Without a root nobody calls put_super. */
+	/* generic_shutdown_super() calls ->put_super() only if there is a root. */
 	if (!sb->s_root)
 		gmfs_unload(pool);
 	return err ?: gmfs_sysfs_mounted(pool);
@@ -278,7 +279,7 @@ static int guestmemfs_init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
-/* The files stay in the tables; what goes is what made them fast. */
+/* An unmount drops inodes and dentries only: the files stay in the pool's tables. */
 static void guestmemfs_kill_sb(struct super_block *sb)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
@@ -300,10 +301,10 @@ static struct file_system_type guestmemfs_fs_type = {
 };
 
 /**
- * struct gmfs_mount_work - a mount that a worker makes
- * @work: in a work queue
- * @pool: what to mount
- * @mnt: the answer
+ * struct gmfs_mount_work - a request to mount a pool in a worker
+ * @work: queued on system_dfl_wq
+ * @pool: the pool to mount
+ * @mnt: the result, a mount or an ERR_PTR()
  */
 struct gmfs_mount_work {
 	struct work_struct work;
@@ -326,14 +327,15 @@ static void gmfs_mount_worker(struct work_struct *work)
 }
 
 /**
- * gmfs_mount_pool - mount a pool where nobody sees it
+ * gmfs_mount_pool - mount a pool internally, outside of all mount namespaces
  * @pool: the pool
  *
- * By a worker: whoever asks, it is the kernel that mounts, and a task that
- * exits has no namespaces any more.
+ * A worker mounts the pool, with the credentials of the kernel instead of the caller's. The
+ * caller may also be a task that exits (and closes its sessions), which has no namespaces any
+ * more.
  *
  * Context: process context.
- * Return: the mount, for mntput(); or an error as mount(2) has them.
+ * Return: the mount, to be released by mntput(), or an ERR_PTR() with an error of mount(2).
  */
 struct vfsmount *gmfs_mount_pool(struct gmfs_pool *pool)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/fs/guestmemfs: what a pool is, and while it is mounted what is in it.
- * Documentation/ABI/testing/sysfs-fs-guestmemfs describes the files.
+ * /sys/fs/guestmemfs: properties of each pool and, while it is mounted, how much of it is in
+ * use. Documentation/ABI/testing/sysfs-fs-guestmemfs describes the files.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -12,7 +12,7 @@
 
 #include "internal.h"
 
-/* A pool stays for ever, and so does its directory. */
+/* Takes no lock or reference: pools and their directories are never freed. */
 static struct gmfs_pool *gmfs_pool_of(const struct kobject *kobj)
 {
 	struct gmfs_pool *pool;
@@ -113,7 +113,7 @@ static ssize_t free_gigabytes_show(struct kobject *kobj, struct kobj_attribute *
 
 static struct kobj_attribute gmfs_attr_free_gigabytes = __ATTR_RO(free_gigabytes);
 
-/* Entry 0 of the inode table is nobody's. */
+/* Entry 0 of the inode table is never used. */
 static u32 gmfs_pool_inodes(const struct gmfs_pool *pool)
 {
 	return pool->tables.nr_inodes - GUESTMEMFS_ROOT_INO;
@@ -136,7 +136,7 @@ static ssize_t files_show(struct kobject *kobj, struct kobj_attribute *attr, cha
 
 static struct kobj_attribute gmfs_attr_files = __ATTR_RO(files);
 
-/* Nobody has looked at the tables before they are mounted. */
+/* For mounted pools only: the tables are not checked before that. */
 static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free.attr,
 	&gmfs_attr_reserved.attr,
@@ -148,10 +148,10 @@ static const struct attribute * const gmfs_mounted_attrs[] = {
 };
 
 /**
- * gmfs_sysfs_mounted - show what is in a pool
+ * gmfs_sysfs_mounted - add the files that a pool has while it is mounted
  * @pool: the pool, whose tables are loaded
  *
- * Return: 0 or an errno, with nothing shown.
+ * Return: 0, or an errno with no file added.
  */
 int gmfs_sysfs_mounted(struct gmfs_pool *pool)
 {
@@ -162,8 +162,8 @@ int gmfs_sysfs_mounted(struct gmfs_pool *pool)
  * gmfs_sysfs_unmounted - undo gmfs_sysfs_mounted(), if it has been called
  * @pool: the pool
  *
- * Context: without gmfs_pool.lock: waits for those who read the files. Before
- * the tables go.
+ * Context: before the tables are unloaded. Without gmfs_pool.lock: this waits for readers of
+ * the files, which take that lock.
  */
 void gmfs_sysfs_unmounted(struct gmfs_pool *pool)
 {
@@ -203,7 +203,7 @@ static void __init gmfs_sysfs_add(struct gmfs_pool *pool, struct kobject *root)
 		pr_warn("node %d: not in sysfs, no memory\n", pool->node);
 }
 
-/* Also without pools. Before anybody can mount. */
+/* Before user space can mount a pool. Without pools there is handover and format, too. */
 static int __init gmfs_sysfs_init(void)
 {
 	struct kobject *root = kobject_create_and_add("guestmemfs", fs_kobj);

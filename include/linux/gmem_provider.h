@@ -6,39 +6,41 @@
 #include <linux/types.h>
 
 /**
- * DOC: Guest memory that somebody else owns
+ * DOC: Guest memory of a provider
  *
- * A hypervisor (the consumer, which is KVM) maps memory into its guests that
- * belongs to a file of somebody else (the provider). Neither knows the other:
- * the provider registers its file operations, the hypervisor finds the
- * provider of a file descriptor and binds a part of the file to a memslot.
+ * A hypervisor (the consumer, which is KVM) maps memory of a file into its guests. The file
+ * belongs to a filesystem (the provider). Neither depends on the other: the provider registers
+ * its file operations, and the hypervisor finds the provider of a file descriptor and binds a
+ * part of the file to a memslot.
  *
- * Memory of a provider may have no struct page, so that nothing has a
- * reference on a frame. What makes that safe:
+ * Memory of a provider may have no struct page, and thus frames without reference counts. It is
+ * safe to map them because of these rules:
  *
- * - A pfn that get_pfn() has returned is good until invalidate_begin() is
- *   called for its offset. The consumer takes note of the beginning of an
- *   invalidation, and lets go of the memory, before it returns from
- *   invalidate_begin(); what it has looked up before and not used yet it looks up
- *   again.
- * - Between invalidate_begin() and invalidate_end() for an offset, get_pfn() may be called
- *   and may return a pfn, which the consumer must not use.
- * - The provider calls both for all bindings of a range, without letting go of
- *   the lock under which bindings come and go.
- * - The binding has a reference on the file, the file has none on the
- *   consumer. A provider knows a virtual machine by its number alone.
+ * - A pfn that get_pfn() has returned is valid until invalidate_begin() is called for its
+ *   offset. Before invalidate_begin() returns, the consumer unmaps the part and records that
+ *   an invalidation has begun. A pfn that was looked up before, but is not mapped yet, must be
+ *   looked up again.
+ * - Between invalidate_begin() and invalidate_end() for an offset, get_pfn() may be called and
+ *   may return a pfn, but the consumer must not map it.
+ * - The provider calls both for all bindings of the part that changes, and holds the lock of
+ *   its list of bindings from before the first call until after the last one.
+ * - A binding has a reference on the file. The file has no reference on the consumer: a
+ *   provider knows a virtual machine only by its number.
  *
- * The consumer may be a module. A binding is part of a virtual machine, which
- * keeps the consumer loaded until after unbind(); so an invalidation never calls what is
- * gone. Questions that are not for a binding are asked under the registry's lock,
- * and unregistering waits for them. A file outlives its virtual machine and
- * the consumer: it has nothing of either, and no number is ever given again.
+ * The consumer may be a module. A binding is part of a virtual machine, which keeps the
+ * consumer loaded until after unbind(), so that a provider never calls a binding of an
+ * unloaded module. The operations in struct gmem_consumer_ops are called under the registry's
+ * lock, and gmem_consumer_unregister() waits for them. A file can outlive its virtual machine
+ * and the consumer, as it has no pointer to either, and the number of a virtual machine is not
+ * reused.
  *
- * Where an entry larger than a page is made of what get_pfn() returned, all of that
- * counts: invalidating one page of it invalidates it.
+ * If the consumer uses an entry larger than a page for the result of get_pfn(), invalidating
+ * one page invalidates the whole entry: it is unmapped, or looked up again if it is not mapped
+ * yet.
  *
- * Memory arrives zeroed. Locks of the provider are taken inside the consumer's lock
- * of memslots, and outside of its lock of page tables.
+ * Memory is zeroed before get_pfn() returns it. Locks of the provider nest inside the
+ * consumer's lock of memslots (slots_lock, srcu), and outside of its lock of page tables
+ * (mmu_lock).
  */
 
 struct file;
@@ -46,10 +48,10 @@ struct file_operations;
 struct gmem_binding;
 
 /**
- * struct gmem_binding_ops - what a provider asks of the consumer
+ * struct gmem_binding_ops - operations of the consumer on a binding
  * @invalidate_begin: unmap pages @start to @end - 1 of the file from the guest;
  *	may sleep, and must not fail
- * @invalidate_end: what has changed has changed
+ * @invalidate_end: the change is complete, and the guest may map the pages again
  */
 struct gmem_binding_ops {
 	void (*invalidate_begin)(struct gmem_binding *b, pgoff_t start, pgoff_t end);
@@ -57,17 +59,17 @@ struct gmem_binding_ops {
 };
 
 /**
- * struct gmem_binding - a part of a file that is a memslot
- * @node: the provider's
+ * struct gmem_binding - a part of a file that is bound to a memslot
+ * @node: for the provider's list
  * @start: first page of the file
  * @end: page after the last one
  * @vm_id: number of the virtual machine
- * @as_id: which of its address spaces; in each of them a part of the file is bound once
- * @uses_private: the machine is of a kind whose guest can use private pages
- * @ops: the consumer's
+ * @as_id: address space of the virtual machine; in each of them a page is bound at most once
+ * @uses_private: the guest can use private pages, due to the type of the virtual machine
+ * @ops: the consumer's operations
  *
- * The consumer makes it, fills in all but @node, and keeps it until after
- * unbind().
+ * The consumer allocates the binding, fills in all fields but @node, and keeps the binding
+ * until after unbind().
  */
 struct gmem_binding {
 	struct list_head node;
@@ -80,21 +82,22 @@ struct gmem_binding {
 };
 
 /**
- * struct gmem_provider_ops - what a consumer asks of the provider
- * @bind: may the part be bound; -EINVAL if it is not in the file or the
- *	descriptor is for another machine, -EEXIST if something of it is bound already,
- *	in the same address space, or is private and bound by another machine that uses it
- * @unbind: forget the binding; the consumer has unmapped it
- * @get_pfn: the frame of a page, allocated if need be; @order is the largest of 0,
- *	PMD_ORDER and PUD_ORDER such that the aligned part of the file around the page
- *	is one run of frames, aligned as in the file, and of one character. -EINTR
- *	if a signal came, -EAGAIN if the page cannot be had now and the consumer is
- *	to ask again when it has released its locks, -EHWPOISON, -EFAULT beyond the
- *	end, or if the memory is on its way out, or what allocating gives.
- * @is_private: is the page the guest's alone. Pages beyond the end have the
- *	character that they would have.
+ * struct gmem_provider_ops - operations of the provider
+ * @bind: bind a part of the file; -EINVAL if it is not in the file or the descriptor is for
+ *	another virtual machine, -EEXIST if a page of it is bound already, either by the same
+ *	address space of the same virtual machine, or by another virtual machine, if the page is
+ *	private and both can use private pages
+ * @unbind: remove a binding, of which the consumer has unmapped everything
+ * @get_pfn: look up the frame of a page, and allocate it if the file has none. @order is the
+ *	largest of 0, PMD_ORDER and PUD_ORDER for which the naturally aligned part of the file
+ *	around the page has contiguous frames with the same alignment, and is all private or all
+ *	shared. -EINTR at a signal; -EAGAIN if the consumer has to release its locks and repeat
+ *	the call; -EHWPOISON; -EFAULT beyond the end of the file or if the memory is being
+ *	freed; or an error of the allocation.
+ * @is_private: is a page private, i.e. accessible to the guest only. Beyond the end of the
+ *	file: whether the page would be private if the file grew.
  *
- * All may sleep.
+ * All of them may sleep.
  */
 struct gmem_provider_ops {
 	int (*bind)(struct file *file, struct gmem_binding *b);
@@ -105,9 +108,9 @@ struct gmem_provider_ops {
 
 /**
  * struct gmem_provider - a kind of file that provides guest memory
- * @list: the registry's
- * @fops: operations of these files
- * @ops: operations of the provider, in the same module
+ * @list: for the registry
+ * @fops: the file operations of these files
+ * @ops: the provider's operations, in the same module as @fops
  */
 struct gmem_provider {
 	struct list_head list;
@@ -120,12 +123,12 @@ void gmem_provider_unregister(struct gmem_provider *p);
 const struct gmem_provider_ops *gmem_provider_of(const struct file *file);
 
 /**
- * struct gmem_consumer_ops - what a provider asks of the hypervisor as such
- * @vm_id: the number of the virtual machine that @file is; never 0, and never used
- *	again for another one. -EINVAL if @file is none, -EIO if it is dead.
- * @reclaim: frames that were private are about to be shared or free; NULL if that
- *	needs nothing. A consumer that has made frames private in a way that needs it must
- *	stay registered as long as there are any, with or without a virtual machine.
+ * struct gmem_consumer_ops - operations of the consumer that do not concern a binding
+ * @vm_id: get the number of the virtual machine of @file, which is not 0 and never reused for
+ *	another virtual machine; -EINVAL if @file is not a virtual machine, -EIO if it is dead
+ * @reclaim: undo what the consumer has done to make frames private in hardware, as they are
+ *	about to be shared or freed; NULL if nothing was done. A consumer with such frames
+ *	must stay registered as long as there are any, with or without a virtual machine.
  */
 struct gmem_consumer_ops {
 	int (*vm_id)(struct file *file, u64 *id);
@@ -144,7 +147,7 @@ static inline void gmem_reclaim(unsigned long pfn, unsigned long nr)
 }
 #endif
 
-/* Where tests stop a fault, see virt/lib/gmem_provider_test.c. */
+/* With these a test can stop a fault, see virt/lib/gmem_provider_test.c. */
 #ifdef CONFIG_GMEM_PROVIDER_TEST
 void gmem_test_found(void);
 void gmem_test_invalidating(void);

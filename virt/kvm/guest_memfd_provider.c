@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memslots whose memory is a provider's, see <linux/gmem_provider.h>.
+ * Memslots with memory of a provider, see <linux/gmem_provider.h>.
  *
- * In contrast to guest_memfd's own files, the slot has a reference on the file and
- * the file has none on the virtual machine: the file may be closed first, and
- * the slot goes on. All such slots are for guest_memfd alone, i.e. no fault of
- * the guest goes through the host's page tables.
+ * In contrast to guest_memfd's own files, the slot has a reference on the file, and the file
+ * has none on the VM: the slot stays usable after the file descriptor is closed. All such
+ * slots are KVM_MEMSLOT_GMEM_ONLY, i.e. no fault of the guest goes through the host's page
+ * tables.
  */
 #include <linux/atomic.h>
 #include <linux/file.h>
@@ -20,7 +20,10 @@ static struct kvm_memory_slot *kvm_gmem_binding_slot(struct gmem_binding *b)
 	return container_of(b, struct kvm_memory_slot, gmem.binding);
 }
 
-/* The entry of an order around a page, if the slot can be mapped by it there at all. */
+/*
+ * Can an entry of this order map @gfn? Both the alignment and the size of the slot must allow
+ * it. *@first is the first page of that entry.
+ */
 static bool kvm_gmem_entry_around(const struct kvm_memory_slot *slot, gfn_t gfn, int order,
 				  gfn_t *first)
 {
@@ -31,7 +34,7 @@ static bool kvm_gmem_entry_around(const struct kvm_memory_slot *slot, gfn_t gfn,
 	       *first >= slot->base_gfn && *first + size <= slot->base_gfn + slot->npages;
 }
 
-/* What the largest entry around a page of the slot maps: from @first to @last - 1. */
+/* The pages @first to @last - 1 that the largest possible entry for @gfn maps. */
 static void kvm_gmem_largest_entry(const struct kvm_memory_slot *slot, gfn_t gfn, gfn_t *first,
 				   gfn_t *last)
 {
@@ -49,14 +52,16 @@ static void kvm_gmem_largest_entry(const struct kvm_memory_slot *slot, gfn_t gfn
 }
 
 /**
- * kvm_gmem_provider_widen - whose faults have to look again
+ * kvm_gmem_provider_widen - widen an invalidation to all pages whose faults must be repeated
  * @slot: a slot of a provider
- * @start: the first page that changes; then the first page that an entry can map together
- *	with one that does
- * @end: the page after the last one, likewise
+ * @start: in: first page that changes; out: first page that an entry can map together with a
+ *	page that changes
+ * @end: in: page after the last one that changes; out: page after the last one that an entry
+ *	can map together with a page that changes
  *
- * A fault beside a part of the slot may be about to map that part with a large entry. How
- * large, the place of the slot says, whatever the frames are.
+ * A fault on a page outside of the part may be about to map the part, too, with a huge entry.
+ * The size of that entry is limited by the alignment of the slot. The frames do not matter:
+ * they may have changed since the fault looked them up.
  */
 void kvm_gmem_provider_widen(const struct kvm_memory_slot *slot, gfn_t *start, gfn_t *end)
 {
@@ -129,10 +134,11 @@ static int kvm_gmem_file_vm_id(struct file *file, u64 *id)
  * kvm_arch_supports_gmem_provider - can a VM have memory of a provider
  * @kvm: the virtual machine
  *
- * Such memory has no struct page and is not in the direct map. An architecture says so if it
- * maps, and takes away, frames without them, whatever the type of the machine.
+ * Memory of a provider has no struct page and is not in the direct map. An architecture
+ * overrides this for those types of VMs for which it maps and unmaps frames without using
+ * either.
  *
- * Return: false unless it does.
+ * Return: true if it can; the default is false.
  */
 bool __weak kvm_arch_supports_gmem_provider(struct kvm *kvm)
 {
@@ -140,15 +146,15 @@ bool __weak kvm_arch_supports_gmem_provider(struct kvm *kvm)
 }
 
 /**
- * kvm_gmem_provider_exclude - a VM is to have no memory of a provider
+ * kvm_gmem_provider_exclude - forbid memory of a provider in a VM
  * @kvm: the virtual machine
  *
- * For architectures, before something begins that such memory cannot have: SEV leaves lines of
- * encrypted memory in caches, which nobody writes back when a provider takes a frame. It is for
- * good, also when that fails then.
+ * An architecture calls this before it enables a feature that does not work with such memory.
+ * With SEV, for example, caches keep lines of encrypted memory, which are not written back
+ * when a provider frees a frame. This cannot be undone, even if enabling the feature fails.
  *
  * Context: takes slots_lock.
- * Return: 0, or -EBUSY if the machine has such memory.
+ * Return: 0, or -EBUSY if the VM has such memory.
  */
 int kvm_gmem_provider_exclude(struct kvm *kvm)
 {
@@ -161,13 +167,13 @@ int kvm_gmem_provider_exclude(struct kvm *kvm)
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_gmem_provider_exclude);
 
 /**
- * kvm_gmem_provider_has_any - is memory of a provider in a range
+ * kvm_gmem_provider_has_any - is there memory of a provider in a range
  * @kvm: the virtual machine
  * @start: first page
  * @end: page after the last one
  *
  * Context: slots_lock is held.
- * Return: true if a slot of a provider has a page of it, in any address space.
+ * Return: true if a slot of a provider, in any address space, has a page in the range.
  */
 bool kvm_gmem_provider_has_any(struct kvm *kvm, gfn_t start, gfn_t end)
 {
@@ -185,15 +191,15 @@ bool kvm_gmem_provider_has_any(struct kvm *kvm, gfn_t start, gfn_t end)
 }
 
 /**
- * kvm_gmem_provider_prepare - does a file provide memory for a new slot
+ * kvm_gmem_provider_prepare - prepare a new slot with memory of a provider
  * @kvm: the virtual machine
  * @slot: the slot, not visible yet
  * @file: a file that is not guest_memfd's own
  * @offset: first byte of the file
  *
  * Context: slots_lock is held.
- * Return: 0, -EINVAL if it does not, or -EOPNOTSUPP if the virtual machine cannot
- * have such memory.
+ * Return: 0, -EINVAL if the file has no provider or @offset is not page-aligned, or
+ * -EOPNOTSUPP if the VM cannot have such memory.
  */
 int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
 			      struct file *file, uoff_t offset)
@@ -226,10 +232,10 @@ int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
  * kvm_gmem_provider_commit - bind a slot that is about to become visible
  * @slot: the slot
  *
- * On success the slot has a reference of its own on the file.
+ * On success the slot has its own reference on the file.
  *
  * Context: slots_lock and slots_arch_lock are held.
- * Return: 0 or what the provider says.
+ * Return: 0, or an error of the provider's bind().
  */
 int kvm_gmem_provider_commit(struct kvm_memory_slot *slot)
 {
@@ -244,10 +250,10 @@ int kvm_gmem_provider_commit(struct kvm_memory_slot *slot)
 }
 
 /**
- * kvm_gmem_provider_unbind - a slot goes
- * @slot: a slot that nobody can see any more, and of which nothing is mapped
+ * kvm_gmem_provider_unbind - unbind a slot
+ * @slot: a slot that is not visible any more, and of which nothing is mapped
  *
- * Context: slots_lock is held, or the virtual machine is about to be freed.
+ * Context: slots_lock is held, or the VM is about to be freed.
  */
 void kvm_gmem_provider_unbind(struct kvm_memory_slot *slot)
 {
@@ -261,11 +267,11 @@ void kvm_gmem_provider_unbind(struct kvm_memory_slot *slot)
 }
 
 /**
- * kvm_gmem_provider_destroy_vm - unbind all slots of a VM that is going
- * @kvm: a virtual machine that nobody uses any more
+ * kvm_gmem_provider_destroy_vm - unbind all slots of a VM that is about to be freed
+ * @kvm: a virtual machine without users
  *
- * Its page tables are about to go, and a provider must not ask for changes
- * in them meanwhile.
+ * Called before the page tables of the VM are freed: without bindings, providers cannot call
+ * invalidate_begin(), which would change the page tables.
  */
 void kvm_gmem_provider_destroy_vm(struct kvm *kvm)
 {
@@ -278,7 +284,7 @@ void kvm_gmem_provider_destroy_vm(struct kvm *kvm)
 				kvm_gmem_provider_unbind(slot);
 }
 
-/* The largest entry that both the slot and the alignment of frames allow. */
+/* The largest order that the slot and the alignment of the frames allow, at most @order. */
 static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t pfn,
 				int order)
 {
@@ -294,19 +300,19 @@ static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, k
 }
 
 /**
- * kvm_gmem_provider_get_pfn - the frame of a guest page
+ * kvm_gmem_provider_get_pfn - look up the frame of a guest page
  * @kvm: the virtual machine
  * @slot: a slot of a provider
  * @gfn: a page of the slot
- * @pfn: the frame, without a reference; good until the next invalidation
- * @max_order: the largest entry that may map it
+ * @pfn: filled in with the frame, without a reference; valid until the next invalidation
+ * @max_order: filled in with the largest order of an entry that may map it
  *
- * A private page is so in software only, and needs nothing of the architecture: those VMs of
- * which the processor has to be told have no such slots.
+ * Pages are private in software only, so no architecture hook is called. VMs whose private
+ * pages are known to the processor have no such slots, see kvm_arch_supports_gmem_provider().
  *
  * Context: srcu or slots_lock is held.
- * Return: 0, -EFAULT if the guest cannot have the page as what it is, -ENXIO if there is no
- * such page, or what the provider says.
+ * Return: 0; -EFAULT if the page is private and the VM has no private memory, -ENXIO if the
+ * file has no such page or it is being freed, or another error of the provider's get_pfn().
  */
 int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			      kvm_pfn_t *pfn, int *max_order)
@@ -316,7 +322,7 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	unsigned long frame;
 	int order, r;
 
-	/* To a guest that knows no private memory all its accesses are shared. */
+	/* Without private memory in the VM, every access of the guest is a shared one. */
 	if (!kvm_arch_has_private_mem(kvm) && slot->gmem.provider->is_private(file, index))
 		return -EFAULT;
 	r = slot->gmem.provider->get_pfn(file, index, &frame, &order);
@@ -329,18 +335,18 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 }
 
 /**
- * kvm_gmem_provider_is_private - what a provider says of a guest page
+ * kvm_gmem_provider_is_private - is a guest page private, according to its provider
  * @kvm: the virtual machine
  * @gfn: the page
  *
  * Context: srcu or slots_lock is held, and no lock that forbids sleeping, such as mmu_lock.
- * Return: 1 if it is private, 0 if it is shared, -ENOENT if no provider has it.
+ * Return: 1 if it is private, 0 if it is shared, -ENOENT if its slot has no provider.
  */
 int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
 
-	/* A slot that is being deleted is a copy without file: all that meet it try again. */
+	/* A slot that is being deleted is a copy without a file. Faults on it are repeated. */
 	if (!kvm_slot_has_gmem(slot) || !slot->gmem.provider)
 		return -ENOENT;
 	might_sleep();
@@ -350,15 +356,15 @@ int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
 EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_gmem_provider_is_private);
 
 /*
- * No frame has been made private in hardware, so that there is nothing to reclaim. To ask about
- * each frame would be slow: on a host with SNP each has an entry of its own to look at.
+ * No reclaim(): frames are never made private in hardware. Reclaiming each frame nevertheless
+ * would be slow: on a host with SNP it would look up the RMP entry of each frame.
  */
 static const struct gmem_consumer_ops kvm_gmem_consumer_ops = {
 	.vm_id		= kvm_gmem_file_vm_id,
 };
 
 /**
- * kvm_gmem_provider_init - let providers know that KVM is there
+ * kvm_gmem_provider_init - register KVM as the consumer of providers
  *
  * Return: 0 or -EBUSY.
  */
@@ -368,14 +374,14 @@ int kvm_gmem_provider_init(void)
 }
 
 /**
- * kvm_gmem_provider_exit - KVM is about to go
+ * kvm_gmem_provider_exit - unregister KVM before it is unloaded
  *
- * There is no virtual machine any more, so no slot, and no provider has a binding. A file
- * that was for one of them stays with the provider.
+ * There are no VMs any more, and thus no bindings. Descriptors that were made for a VM stay
+ * with the provider.
  *
- * Memory that SNP or TDX has made private would need to be reclaimed after this, too: one
- * more reason for kvm_arch_supports_gmem_provider() to refuse such machines as long as they
- * do not keep KVM loaded for it.
+ * Memory that SNP or TDX has made private would have to be reclaimed even after this. This is
+ * one more reason for kvm_arch_supports_gmem_provider() to refuse such VMs, unless their
+ * private memory keeps KVM loaded.
  */
 void kvm_gmem_provider_exit(void)
 {

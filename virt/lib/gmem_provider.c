@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who provides guest memory, and to whom. Built in, so that both a provider
- * that is no module and a hypervisor that is one can use it. What is not exported
- * has no user yet that could be a module; tests of KVM are providers, too.
+ * The registry of guest memory providers and of their consumer, the hypervisor. It is built
+ * in, as a provider may be built in while the hypervisor is a module. Functions that are not
+ * exported have no modular user. gmem_provider_register() and gmem_provider_unregister() are
+ * exported for the tests of KVM, which register a provider.
  */
 #include <kunit/static_stub.h>
 #include <linux/atomic.h>
@@ -17,7 +18,7 @@ static LIST_HEAD(gmem_providers);
 static const struct gmem_consumer_ops *gmem_consumer;
 
 /**
- * gmem_provider_register - make a kind of file known
+ * gmem_provider_register - register a kind of file that provides guest memory
  * @p: the provider
  *
  * Context: process context.
@@ -30,7 +31,7 @@ void gmem_provider_register(struct gmem_provider *p)
 EXPORT_SYMBOL_FOR_MODULES(gmem_provider_register, "kvm");
 
 /**
- * gmem_provider_unregister - forget a kind of file
+ * gmem_provider_unregister - undo gmem_provider_register()
  * @p: a registered provider, none of whose files is open
  *
  * Context: process context.
@@ -43,12 +44,12 @@ void gmem_provider_unregister(struct gmem_provider *p)
 EXPORT_SYMBOL_FOR_MODULES(gmem_provider_unregister, "kvm");
 
 /**
- * gmem_provider_of - the provider of a file
+ * gmem_provider_of - find the provider of a file
  * @file: an open file
  *
  * Context: process context.
- * Return: its operations, which stay as long as the file is open, or NULL if
- * the file does not provide guest memory.
+ * Return: the provider's operations, valid as long as the file is open, or NULL if the file
+ * does not provide guest memory.
  */
 const struct gmem_provider_ops *gmem_provider_of(const struct file *file)
 {
@@ -63,11 +64,11 @@ const struct gmem_provider_ops *gmem_provider_of(const struct file *file)
 EXPORT_SYMBOL_FOR_MODULES(gmem_provider_of, "kvm");
 
 /**
- * gmem_consumer_register - the hypervisor is there
+ * gmem_consumer_register - register the hypervisor
  * @ops: its operations
  *
  * Context: process context.
- * Return: 0, or -EBUSY if there is one already.
+ * Return: 0, or -EBUSY if a hypervisor is registered already.
  */
 int gmem_consumer_register(const struct gmem_consumer_ops *ops)
 {
@@ -80,8 +81,8 @@ int gmem_consumer_register(const struct gmem_consumer_ops *ops)
 EXPORT_SYMBOL_FOR_MODULES(gmem_consumer_register, "kvm");
 
 /**
- * gmem_consumer_unregister - the hypervisor is about to go
- * @ops: what was registered; nothing of it is in use after this
+ * gmem_consumer_unregister - unregister the hypervisor, before it is unloaded
+ * @ops: the registered operations; none of them runs after this
  *
  * Context: process context.
  */
@@ -94,13 +95,13 @@ void gmem_consumer_unregister(const struct gmem_consumer_ops *ops)
 EXPORT_SYMBOL_FOR_MODULES(gmem_consumer_unregister, "kvm");
 
 /**
- * gmem_vm_id - the number of a virtual machine
- * @file: what should be one
- * @id: the answer, not 0
+ * gmem_vm_id - get the number of a virtual machine
+ * @file: the file of the virtual machine
+ * @id: filled in with the number, not 0
  *
  * Context: process context.
- * Return: 0, -EINVAL if the file is no virtual machine (or no hypervisor is
- * there to have one), or -EIO if it has died.
+ * Return: 0, -EINVAL if the file is no virtual machine (or no hypervisor is registered), or
+ * -EIO if the virtual machine is dead.
  */
 int gmem_vm_id(struct file *file, u64 *id)
 {
@@ -109,9 +110,9 @@ int gmem_vm_id(struct file *file, u64 *id)
 }
 
 /**
- * gmem_new_vm_id - a number for a virtual machine
+ * gmem_new_vm_id - allocate a number for a virtual machine
  *
- * Return: a number that no other machine has, or has had, whoever runs it.
+ * Return: a number that no other virtual machine has or had, of any hypervisor.
  */
 u64 gmem_new_vm_id(void)
 {
@@ -122,15 +123,15 @@ u64 gmem_new_vm_id(void)
 EXPORT_SYMBOL_FOR_MODULES(gmem_new_vm_id, "kvm");
 
 /**
- * gmem_reclaim - private frames are about to be shared, or free
- * @pfn: first frame, unmapped from all guests
+ * gmem_reclaim - reclaim private frames that are about to be shared or freed
+ * @pfn: first frame; the frames are unmapped from all guests
  * @nr: number of frames
  *
  * Context: process context.
  */
 void gmem_reclaim(unsigned long pfn, unsigned long nr)
 {
-	/* No hypervisor that can be run in a test has anything to reclaim. */
+	/* For tests: no hypervisor that a test can run implements reclaim(). */
 	KUNIT_STATIC_STUB_REDIRECT(gmem_reclaim, pfn, nr);
 	guard(rwsem_read)(&gmem_registry_lock);
 	if (gmem_consumer && gmem_consumer->reclaim)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A place where a test can stop a fault: when its frame is known, and the page tables are not
- * locked yet to enter it. A guest is there for a moment only. What has stopped goes on when
- * an invalidation has begun, and that one waits until the fault is through.
+ * Lets a test stop a guest's fault after it has looked up its frame and before it locks the
+ * page tables to map the frame, a window that is very short otherwise. The fault continues
+ * when an invalidation has begun, and that invalidation then sleeps until the fault is done
+ * (GMEM_TEST_FAULT_MS).
  *
- * gmem_provider_test/stop in debugfs: the next fault stops after a 1 was written to it. It
- * reads as 2 while a fault waits, and as 0 when none does or will.
+ * gmem_provider_test/stop in debugfs: writing 1 stops the next fault. The file reads as 1 until
+ * then, as 2 while a fault is stopped, and as 0 otherwise.
  */
 #include <linux/atomic.h>
 #include <linux/debugfs.h>
@@ -21,22 +22,25 @@ enum {
 	GMEM_TEST_STOPPED,
 };
 
-/* For an invalidation that never comes. */
+/* Limit for a stopped fault, in case that no invalidation comes. */
 #define GMEM_TEST_LIMIT		(60 * HZ)
-/* Enough for a fault that has its frame. */
+/* How long the invalidation sleeps: more than a fault needs to map a frame it has looked up. */
 #define GMEM_TEST_FAULT_MS	500
 
 static atomic_t gmem_test_stop = ATOMIC_INIT(GMEM_TEST_PASS);
 static DECLARE_WAIT_QUEUE_HEAD(gmem_test_wait);
 
 /**
- * gmem_test_found - the consumer has got a frame that it is about to map
+ * gmem_test_found - called by the consumer when it is about to map a frame
  *
  * Context: process context, without locks that an invalidation needs.
  */
 void gmem_test_found(void)
 {
-	/* All other faults only read, so as not to queue up here: races are tested as well. */
+	/*
+	 * Read before the cmpxchg: faults that do not stop must not contend for the cache line,
+	 * which would serialise them in tests for other races.
+	 */
 	if (atomic_read(&gmem_test_stop) != GMEM_TEST_STOP ||
 	    atomic_cmpxchg(&gmem_test_stop, GMEM_TEST_STOP, GMEM_TEST_STOPPED) != GMEM_TEST_STOP)
 		return;
@@ -48,7 +52,7 @@ void gmem_test_found(void)
 EXPORT_SYMBOL_FOR_MODULES(gmem_test_found, "kvm");
 
 /**
- * gmem_test_invalidating - the consumer has done what invalidate_begin() asks of it
+ * gmem_test_invalidating - called by the consumer at the end of invalidate_begin()
  *
  * Context: process context, without locks that a fault needs to map a frame.
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memslots of a provider: which virtual machines may have them, what an invalidation makes look
- * again, and where a provider is not asked. The machines are no more than their data, so that
- * there is one of each type, whatever the processor can run.
+ * Memslots of a provider: which VMs can have them, which faults an invalidation repeats, and
+ * that the provider is not called under mmu_lock. The VMs are bare data structures, so that
+ * each type of VM is tested on any processor.
  */
 #include <kunit/test.h>
 #include <linux/anon_inodes.h>
@@ -16,7 +16,7 @@
 #define BLOCK	((gfn_t)PTRS_PER_PTE)
 #define GIB	(BLOCK * PTRS_PER_PMD)
 
-/* How often the provider was asked, and how often where it must not sleep. */
+/* Number of calls of is_private(), and of those in atomic context, where it must not sleep. */
 static int asked, asked_atomic;
 
 static int test_bind(struct file *file, struct gmem_binding *b)
@@ -50,9 +50,9 @@ static struct gmem_provider test_provider = {
 };
 
 /**
- * struct vm_type - a type of virtual machines
+ * struct vm_type - a type of VMs
  * @type: the argument of KVM_CREATE_VM
- * @supported: such a machine can have memory of a provider
+ * @supported: VMs of this type can have memory of a provider
  */
 struct vm_type {
 	unsigned long type;
@@ -66,7 +66,7 @@ static const struct vm_type vm_types[] = {
 	{ KVM_X86_SEV_ES_VM,		false },
 	{ KVM_X86_SNP_VM,		false },
 	{ KVM_X86_TDX_VM,		false },
-	/* Those of a later kernel. */
+	/* Types that do not exist (yet). */
 	{ KVM_X86_TDX_VM + 1,		false },
 	{ 255,				false },
 };
@@ -102,7 +102,7 @@ static void slots_by_type(struct kunit *test)
 				    "type %lu", vm_types[i].type);
 }
 
-/* As KVM_SEV_INIT and its kind do, which make an encrypted machine of any type. */
+/* KVM_SEV_INIT and similar ioctls exclude providers, as they can encrypt a VM of any type. */
 static void no_slots_after_encryption(struct kunit *test)
 {
 	struct file *file = test->priv;
@@ -140,15 +140,15 @@ static void no_encryption_after_slots(struct kunit *test)
 }
 
 /**
- * struct widening - pages that change, and those whose faults have to look again
+ * struct widening - a change, and the pages whose faults must be repeated
  * @what: the case
- * @base: first page of the slot for the guest
- * @npages: its pages
- * @pgoff: its first page in the file
+ * @base: first guest page of the slot
+ * @npages: number of pages of the slot
+ * @pgoff: first page of the slot in the file
  * @start: first page that changes
- * @end: page after the last one
- * @first: first page that an entry can map together with one of them
- * @last: page after the last one
+ * @end: page after the last one that changes
+ * @first: first page that an entry can map together with a page that changes
+ * @last: page after the last one that an entry can map together with a page that changes
  */
 struct widening {
 	const char *what;
@@ -196,7 +196,7 @@ static void widened(struct kunit *test)
 	}
 }
 
-/* A machine with one slot of the provider, for which kvm_mem_is_private() asks it. */
+/* Makes a VM with one slot of the provider, for which kvm_mem_is_private() calls it. */
 static struct kvm *make_vm_with_slot(struct kunit *test, struct kvm_memory_slot *slot)
 {
 	struct kvm *kvm = make_vm(test, KVM_X86_SW_PROTECTED_VM);
@@ -216,7 +216,7 @@ static struct kvm *make_vm_with_slot(struct kunit *test, struct kvm_memory_slot 
 	return kvm;
 }
 
-/* Those who look for entries that could be larger hold mmu_lock. */
+/* kvm_mmu_max_mapping_level() may be called under mmu_lock, e.g. to recover huge pages. */
 static void not_asked_under_mmu_lock(struct kunit *test)
 {
 	struct kvm_memory_slot slot;

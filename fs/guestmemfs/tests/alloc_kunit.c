@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The allocator and the extents of files. What is tested more thoroughly in
- * tools/testing/guestmemfs is tested here with the kernel's own bitmaps,
- * sorting and memory.
+ * The allocator and the extents of files. The tests in tools/testing/guestmemfs are more
+ * thorough; these run with the bitmaps, sort() and memory allocation of the kernel.
  */
 #include <linux/string.h>
 
@@ -118,7 +117,7 @@ static void full_means_enospc(struct kunit *test)
 	gmfs_test_check(test, p);
 }
 
-/* No two blocks of a file are neighbours: the extent table is large enough. */
+/* The extent table has room even if no two blocks of a file are adjacent. */
 static void worst_fragmentation(struct kunit *test)
 {
 	struct gmfs_test_pool *p = gmfs_test_pool(test, &two_gib, 1);

@@ -47,7 +47,7 @@ static void gmfs_cmdline_describe(struct kunit *test, const void *param, char *d
 	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "'%s'", c->arg);
 }
 
-/* Registered here, so that the results come with a plan. */
+/* KUnit prints a KTAP plan only for parameters that are registered as an array. */
 static int gmfs_cmdline_init_params(struct kunit *test)
 {
 	kunit_register_params_array(test, gmfs_cmdline_cases, ARRAY_SIZE(gmfs_cmdline_cases),

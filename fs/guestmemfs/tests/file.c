@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A file of a pool whose metadata is real and whose memory is not, for tests of what works on
- * inodes: a superblock that nobody sees, with one file in it.
+ * Fixture for tests of functions that take an inode: one file in a private superblock, whose
+ * pool has real metadata but no memory.
  */
 #include <kunit/resource.h>
 #include <linux/falloc.h>
@@ -12,7 +12,7 @@
 
 #include "file.h"
 
-/* Far beyond the memory of this machine; see gmfs_test_hold(). */
+/* Beyond the memory of the machine, so blocks must not be zeroed; see gmfs_test_hold(). */
 static const struct gmfs_range range = { 1ULL << 40, SZ_1G };
 
 static void gmfs_test_evict_inode(struct inode *inode)
@@ -42,7 +42,7 @@ static int gmfs_test_init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
-/* Never registered: nobody else mounts it. */
+/* Not registered, so user space cannot mount it. */
 static struct file_system_type gmfs_test_fs_type = {
 	.name			= "guestmemfs_test_file",
 	.init_fs_context	= gmfs_test_init_fs_context,
@@ -52,7 +52,7 @@ static struct file_system_type gmfs_test_fs_type = {
 void gmfs_test_let_go(struct gmfs_pin *pin)
 {
 	gmfs_unpin_pages(pin);
-	/* This thread is none that fput() works for at once. */
+	/* In a kernel thread, fput() only queues the file for a worker. */
 	flush_delayed_fput();
 }
 
@@ -60,9 +60,12 @@ static void gmfs_test_file_end(void *data)
 {
 	struct gmfs_test_file *t = data;
 
-	/* It is the inode's, also if a test has failed meanwhile. */
+	/* A test that failed may have left the inode's map here, which the eviction frees. */
 	t->p->map[0] = &t->p->maps[0];
-	/* Pins that such a test has left went with its stack; they keep the file for ever. */
+	/*
+	 * The pins of a failed test were on its stack. The file is never freed then, as nothing
+	 * drops their references.
+	 */
 	if (t->file)
 		fput(t->file);
 	flush_delayed_fput();
@@ -98,14 +101,14 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	return t;
 }
 
-/* Always by this: there is no memory behind a block that could be zeroed. */
+/* Pins pages. There is no memory to zero, so this marks all blocks as zeroed before. */
 int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin *pin, pgoff_t first, pgoff_t last)
 {
 	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
 	return gmfs_pin_pages(t->file, pin, first, last);
 }
 
-/* Whole blocks. */
+/* Punches the blocks @first to @last - 1 of the file. */
 long gmfs_test_punch(struct gmfs_test_file *t, u64 first, u64 last)
 {
 	return guestmemfs_fallocate(t->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,

@@ -11,11 +11,11 @@
 
 /**
  * struct gmfs_test_file - an open file of a pool without memory
- * @p: where the tables come from; those in use are in @pool
- * @pool: the pool
- * @mnt: where the file is
+ * @p: the test pool, whose tables were copied to @pool
+ * @pool: the pool, with the tables in use
+ * @mnt: the mount of the file
  * @inode: the file, of GMFS_TEST_FILE_BLOCKS blocks, none of them allocated
- * @file: open; NULL if a test has closed it
+ * @file: the open file, NULL after a test has closed it
  */
 struct gmfs_test_file {
 	struct gmfs_test_pool *p;
@@ -25,7 +25,7 @@ struct gmfs_test_file {
 	struct file *file;
 };
 
-/* All of it goes when the test ends. */
+/* Everything is freed when the test ends. */
 struct gmfs_test_file *gmfs_test_begin(struct kunit *test);
 int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
 void gmfs_test_let_go(struct gmfs_pin *pin);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The preserved format: made, opened, checked, refused; and the handover blob.
+ * The preserved format: creating, opening, checking and refusing it; and the handover blob.
  */
 #include <linux/crc32c.h>
 #include <linux/slab.h>
@@ -192,7 +192,7 @@ static void gmfs_bad_describe(struct kunit *test, const void *param, char *desc)
 	strscpy(desc, bad->name, KUNIT_PARAM_DESC_SIZE);
 }
 
-/* Registered here, so that the results come with a plan. */
+/* KUnit prints a KTAP plan only for parameters that are registered as an array. */
 static int gmfs_bad_init_params(struct kunit *test)
 {
 	kunit_register_params_array(test, gmfs_bad_cases, ARRAY_SIZE(gmfs_bad_cases),

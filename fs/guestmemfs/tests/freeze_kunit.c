@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults in holes of a file whose pool is frozen: nobody waits for the end of the freeze with
- * a lock held that others need.
+ * Faults in holes of a file whose pool is frozen: no fault waits for the thaw with mmap_lock or
+ * locks of the hypervisor held.
  */
 #include <linux/file.h>
 #include <linux/gmem_provider.h>
@@ -13,9 +13,9 @@
 #include "file.h"
 
 /**
- * struct thawing - the end of a freeze, after a while
- * @work: the end
- * @pool: what is frozen
+ * struct thawing - a delayed thaw
+ * @work: thaws the pool
+ * @pool: the frozen pool
  */
 struct thawing {
 	struct delayed_work work;
@@ -27,10 +27,10 @@ static void thaw(struct work_struct *work)
 	gmfs_pool_thaw(container_of(work, struct thawing, work.work)->pool);
 }
 
-/* What waits for the end of the freeze in spite of all gets on after two seconds. */
+/* Thaws the pool after two seconds, so that a fault that does wait for it does not hang. */
 static void freeze(struct thawing *thawing, struct gmfs_test_file *t)
 {
-	/* There is no memory behind a block that could be zeroed. */
+	/* There is no memory behind the blocks: mark them as zeroed. */
 	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
 	thawing->pool = &t->pool;
 	INIT_DELAYED_WORK_ONSTACK(&thawing->work, thaw);
@@ -38,7 +38,7 @@ static void freeze(struct thawing *thawing, struct gmfs_test_file *t)
 	schedule_delayed_work(&thawing->work, 2 * HZ);
 }
 
-/* Returns true if it was still frozen. */
+/* Returns true if the pool was still frozen, i.e. nothing has waited for the delayed thaw. */
 static bool end_freeze(struct thawing *thawing)
 {
 	bool early = cancel_delayed_work_sync(&thawing->work);
@@ -49,7 +49,7 @@ static bool end_freeze(struct thawing *thawing)
 	return early;
 }
 
-/* It is told to come again, and does not keep the hypervisor's locks for the whole of a kexec. */
+/* get_pfn() returns -EAGAIN, so KVM can release its locks; it does not wait for the thaw. */
 static void a_guest_comes_again(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
@@ -70,7 +70,7 @@ static void a_guest_comes_again(struct kunit *test)
 	flush_delayed_fput();
 }
 
-/* A fault that cannot release mmap_lock returns, so that whoever has taken it does. */
+/* A fault that may not release mmap_lock returns, so that its caller can release the lock. */
 static void mmap_lock_is_not_held(struct kunit *test)
 {
 	static const unsigned int cases[] = {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which memslots may have a part of a file together: those of a machine's address spaces, those
- * of several machines, and, of what is private, those of one.
+ * Which memslots can bind the same part of a file: those of different address spaces of a VM,
+ * and those of several VMs. A private page can be bound by only one VM that uses private
+ * memory.
  */
 #include <linux/file.h>
 #include <linux/gmem_provider.h>
@@ -12,11 +13,11 @@
 
 #define PAGES		((pgoff_t)GUESTMEMFS_BLOCK_PAGES)
 #define FILE_PAGES	(GMFS_TEST_FILE_BLOCKS * PAGES)
-/* The part of the file in which bindings are made at random, and how many. */
+/* Pages of the part of the file that random bindings are in, and the number of bindings. */
 #define SMALL_PAGES	96
 #define NR_RANDOM	24
 
-/* What its file has been told of invalidations. */
+/* How many invalidations the bindings have seen. */
 static int told;
 
 static void note_begin(struct gmem_binding *b, pgoff_t start, pgoff_t end)
@@ -37,7 +38,7 @@ static const struct gmem_binding_ops binding_ops = {
 	{ .start = first, .end = last, .vm_id = vm, .as_id = as,		\
 	  .uses_private = private, .ops = &binding_ops }
 
-/* A file, all of it private at first or all shared, whose descriptors are anybody's. */
+/* Makes a file whose pages are all private or all shared. */
 static struct gmfs_test_file *begin(struct kunit *test, bool private,
 				    const struct gmem_provider_ops **ops)
 {
@@ -55,7 +56,7 @@ static struct gmfs_test_file *begin(struct kunit *test, bool private,
 	return t;
 }
 
-/* By a descriptor of its own; returns that, or NULL and what the provider said. */
+/* Binds @b through a new descriptor. Returns the descriptor, or NULL with the error in @err. */
 static struct file *bind(struct gmfs_test_file *t, const struct gmem_provider_ops *ops,
 			 struct gmem_binding *b, int *err)
 {
@@ -79,7 +80,10 @@ static void unbind(const struct gmem_provider_ops *ops, struct file *gmem, struc
 	flush_delayed_fput();
 }
 
-/* The second page of the file is of the other character. */
+/*
+ * All pages are private or all shared as @private says, except the second page of the file,
+ * which is the opposite.
+ */
 static const struct {
 	struct gmem_binding first;
 	struct gmem_binding second;
@@ -88,19 +92,19 @@ static const struct {
 } pairs[] = {
 	{ SLOT(0, 4, 1, 0, false),	SLOT(3, 5, 1, 0, false),	false,	-EEXIST },
 	{ SLOT(0, 4, 1, 0, false),	SLOT(4, 5, 1, 0, false),	false,	0 },
-	/* Each address space of a machine counts for itself. */
+	/* Bindings of one VM may overlap if their address spaces differ. */
 	{ SLOT(0, 4, 1, 0, false),	SLOT(0, 4, 1, 1, false),	false,	0 },
 	{ SLOT(0, 4, 1, 1, false),	SLOT(3, 5, 1, 0, false),	true,	0 },
 	{ SLOT(0, 4, 1, 1, false),	SLOT(3, 5, 1, 1, false),	true,	-EEXIST },
 	{ SLOT(0, 4, 1, 0, true),	SLOT(0, 4, 1, 1, true),		true,	0 },
-	/* Several machines, as long as one of them at the most can use what is private. */
+	/* Several VMs may bind a private page if at most one of them can use private memory. */
 	{ SLOT(0, 4, 1, 0, false),	SLOT(0, 4, 2, 0, false),	false,	0 },
 	{ SLOT(0, 4, 1, 0, false),	SLOT(0, 4, 2, 0, false),	true,	0 },
 	{ SLOT(0, 4, 1, 0, true),	SLOT(0, 4, 2, 0, false),	true,	0 },
 	{ SLOT(0, 4, 1, 0, false),	SLOT(0, 4, 2, 0, true),		true,	0 },
 	{ SLOT(0, 4, 1, 0, true),	SLOT(0, 4, 2, 0, true),		true,	-EEXIST },
 	{ SLOT(0, 4, 1, 0, true),	SLOT(0, 4, 2, 1, true),		true,	-EEXIST },
-	/* That both have, and not what one of them has beside it. */
+	/* Only the pages that both VMs bind count, not other pages of the bindings. */
 	{ SLOT(0, 4, 1, 0, true),	SLOT(4, 9, 2, 0, true),		true,	0 },
 	{ SLOT(4, 9, 1, 0, true),	SLOT(0, 4, 2, 0, true),		true,	0 },
 	{ SLOT(0, 4, 1, 0, true),	SLOT(0, 4, 2, 0, true),		false,	-EEXIST },
@@ -139,7 +143,7 @@ static void what_two_slots_have_together(struct kunit *test)
 	}
 }
 
-/* Which pages have more than one machine that uses private memory, looked at one by one. */
+/* The expected result of gmfs_gmem_contested(), found by looking at each page. */
 static bool first_contested(const struct gmem_binding *slots, struct file *const *bound,
 			    pgoff_t first, pgoff_t last, pgoff_t *page)
 {
@@ -200,7 +204,7 @@ static void what_two_machines_have_is_found(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, is, wanted);
 		found += contested;
 	}
-	/* Neither always nor never. */
+	/* Both results were common. */
 	KUNIT_EXPECT_GT(test, found, 200);
 	KUNIT_EXPECT_LT(test, found, 1800);
 	for (i = 0; i < NR_RANDOM; i++)
@@ -225,7 +229,7 @@ static void what_two_machines_have_stays_shared(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, held, 7);
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 9, 12, true, &held), -EEXIST);
 	KUNIT_EXPECT_EQ(test, held, 9);
-	/* Nobody has been asked to let go of anything. */
+	/* Nothing was unmapped from the guests. */
 	KUNIT_EXPECT_EQ(test, told, 0);
 	KUNIT_EXPECT_TRUE(test, gmfs_file_is(t->inode, 0, FILE_PAGES, false));
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 0, 7, true, &held), 0);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a hypervisor is asked for when a file changes, and in which order: guests let go of it,
- * private frames are reclaimed, the change happens, guests may come back. No hypervisor here
- * needs its frames reclaimed, so that nothing else would notice.
+ * The calls that a hypervisor gets when a file changes, and their order: pages are unmapped
+ * from the guests, private frames are reclaimed, the file changes, and the guests may map
+ * pages again. No hypervisor that tests can run needs gmem_reclaim(), so no other test would
+ * find an error.
  */
 #include <kunit/static_stub.h>
 #include <linux/file.h>
@@ -16,11 +17,12 @@
 #define FILE_PAGES	(FILE_BLOCKS * PAGES)
 
 /**
- * struct asked - frames that a hypervisor was asked to reclaim
+ * struct asked - frames that were passed to gmem_reclaim()
  * @t: the file
- * @pages: the file's pages that they are
- * @wrong: frames that are not the file's, or were asked for twice
- * @guest: has to have let go of them; NULL if no guest has the file
+ * @pages: the pages of the file that have these frames
+ * @wrong: errors: frames that are not the file's, were reclaimed twice, or outside of an
+ *	invalidation of @guest
+ * @guest: the guest that has bound the file, or NULL
  */
 struct asked {
 	struct gmfs_test_file *t;
@@ -30,15 +32,15 @@ struct asked {
 };
 
 /**
- * struct guest - a binding, and what it was told
+ * struct guest - a binding, and the invalidations that it has seen
  * @b: the binding
  * @inode: the file
- * @begun: invalidations that have begun
- * @ended: and that have ended
- * @first: first page of the last one
- * @last: page after the last one of it
- * @private_before: was that page private when it began
- * @private_after: and when it ended
+ * @begun: number of invalidations that have begun
+ * @ended: number of invalidations that have ended
+ * @first: first page of the most recent invalidation
+ * @last: page after the last one of the most recent invalidation
+ * @private_before: page @last - 1 was private when the invalidation began
+ * @private_after: page @last - 1 was private when the invalidation ended
  */
 struct guest {
 	struct gmem_binding b;
@@ -69,7 +71,7 @@ static pgoff_t page_of(struct gmfs_test_file *t, unsigned long pfn)
 	return FILE_PAGES;
 }
 
-/* In the place of gmem_reclaim(). */
+/* Replaces gmem_reclaim(). */
 static void note_reclaim(unsigned long pfn, unsigned long nr)
 {
 	struct asked *asked = kunit_get_current_test()->priv;
@@ -98,7 +100,7 @@ static struct gmfs_test_file *begin(struct kunit *test, bool private)
 	return t;
 }
 
-/* Just these pages, since the last time. */
+/* Exactly these pages were reclaimed since the previous call. */
 static void expect_reclaimed(struct kunit *test, pgoff_t first, pgoff_t last)
 {
 	struct asked *asked = test->priv;
@@ -123,7 +125,7 @@ static void what_is_shared_again_is_reclaimed(struct kunit *test)
 	struct gmfs_test_file *t = begin(test, false);
 
 	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 3, false), 0);
-	/* What is behind the third block is a hole. */
+	/* Behind the third block there is a hole, which has no frames to reclaim. */
 	convert(test, t, 5, 4 * PAGES + 7, true);
 	expect_reclaimed(test, 0, 0);
 	convert(test, t, 0, 10, false);
@@ -134,7 +136,7 @@ static void what_is_shared_again_is_reclaimed(struct kunit *test)
 	expect_reclaimed(test, PAGES + 1, 2 * PAGES);
 	convert(test, t, PAGES, FILE_PAGES, false);
 	expect_reclaimed(test, 2 * PAGES, 3 * PAGES);
-	/* Nothing of this block is private any more, but of the one before it is. */
+	/* Block 1 has no private pages any more, block 0 has some. */
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
 	expect_reclaimed(test, 0, 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 0, 1), 0);
@@ -149,7 +151,7 @@ static void what_a_private_file_loses_is_reclaimed(struct kunit *test)
 	expect_reclaimed(test, 0, 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
 	expect_reclaimed(test, PAGES, 2 * PAGES);
-	/* It is gone already. */
+	/* The block was freed by the first punch. */
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
 	expect_reclaimed(test, 0, 0);
 	KUNIT_EXPECT_EQ(test, gmfs_file_resize(&nop_mnt_idmap, t->inode, 3 * GMFS_BLOCK_SIZE, NULL),
@@ -157,7 +159,10 @@ static void what_a_private_file_loses_is_reclaimed(struct kunit *test)
 	expect_reclaimed(test, 3 * PAGES, 5 * PAGES);
 	convert(test, t, 0, 2 * PAGES, false);
 	expect_reclaimed(test, 0, PAGES);
-	/* With the file goes what is private of it still; in this thread, not in a worker. */
+	/*
+	 * Freeing the file reclaims its private pages. Drop the last reference here, not in the
+	 * worker of fput(), where note_reclaim() is not active.
+	 */
 	clear_nlink(t->inode);
 	ihold(t->inode);
 	fput(t->file);
@@ -167,7 +172,7 @@ static void what_a_private_file_loses_is_reclaimed(struct kunit *test)
 	expect_reclaimed(test, 2 * PAGES, 3 * PAGES);
 }
 
-/* Nor is it when the conversion fails: it stays the guest's, and is what it was. */
+/* A conversion that fails reclaims nothing, and all pages stay as they were. */
 static void what_stays_private_is_not_reclaimed(struct kunit *test)
 {
 	struct gmfs_test_file *t = begin(test, true);
@@ -178,7 +183,7 @@ static void what_stays_private_is_not_reclaimed(struct kunit *test)
 	convert(test, t, PAGES, 2 * PAGES, false);
 	expect_reclaimed(test, PAGES, 2 * PAGES);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, PAGES, PAGES + 1), 0);
-	/* On its way out, and in the way. */
+	/* The block is pinned, so it is truncated but not freed, and blocks the conversion. */
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 0, 3 * PAGES, false, &held), -EBUSY);
 	expect_reclaimed(test, 0, 0);
@@ -212,7 +217,7 @@ static const struct gmem_binding_ops guest_ops = {
 	.invalidate_end		= guest_end,
 };
 
-/* A descriptor, and what a hypervisor has of it. */
+/* Makes a descriptor, and returns the operations that a hypervisor finds for it. */
 static const struct gmem_provider_ops *make_gmem(struct kunit *test, struct gmfs_test_file *t,
 						 u64 vm_id, struct file **gmem)
 {
@@ -222,7 +227,7 @@ static const struct gmem_provider_ops *make_gmem(struct kunit *test, struct gmfs
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, *gmem);
 	ops = gmem_provider_of(*gmem);
 	KUNIT_EXPECT_NOT_NULL(test, ops);
-	/* Of the file itself nobody has memory. */
+	/* The file itself is not a descriptor, and provides no memory. */
 	KUNIT_EXPECT_NULL(test, gmem_provider_of(t->file));
 	return ops;
 }
@@ -233,7 +238,7 @@ static void close_gmem(struct file *gmem)
 	flush_delayed_fput();
 }
 
-/* Each guest that has a part of it, all of it in one go, and nobody else. */
+/* Guests that have bound a page of the change see one invalidation, other guests see none. */
 static void guests_let_go_before_a_change(struct kunit *test)
 {
 	static const pgoff_t parts[][2] = {
@@ -267,7 +272,7 @@ static void guests_let_go_before_a_change(struct kunit *test)
 		KUNIT_EXPECT_FALSE(test, guests[i].private_after);
 	}
 	KUNIT_EXPECT_EQ(test, guests[2].begun, 0);
-	/* What changes nothing is in nobody's way. */
+	/* A conversion without effect invalidates nothing. */
 	convert(test, t, PAGES - 1, PAGES + 1, false);
 	KUNIT_EXPECT_EQ(test, guests[1].begun, 1);
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
@@ -283,7 +288,7 @@ static void guests_let_go_before_a_change(struct kunit *test)
 	close_gmem(gmem);
 }
 
-/* KVM lets none of those come here that wrap around. */
+/* Some of these ranges wrap around. KVM refuses such memslots before it calls bind(). */
 static void only_what_is_in_the_file_is_bound(struct kunit *test)
 {
 	static const struct {
@@ -306,7 +311,7 @@ static void only_what_is_in_the_file_is_bound(struct kunit *test)
 	struct file *gmem;
 	int i, err;
 
-	/* A page of which a part is in the file is not in it. */
+	/* The last page is only partly in the file, so it cannot be bound. */
 	i_size_write(t->inode, FILE_BLOCKS * GMFS_BLOCK_SIZE - 1);
 	ops = make_gmem(test, t, 1, &gmem);
 	for (i = 0; ops && i < ARRAY_SIZE(cases); i++) {
@@ -324,7 +329,7 @@ static void only_what_is_in_the_file_is_bound(struct kunit *test)
 	close_gmem(gmem);
 }
 
-/* One that is nobody's is whose it is bound by first, not whose who tries. */
+/* A descriptor without a VM goes to the first VM whose bind() succeeds. */
 static void a_descriptor_is_of_one_machine(struct kunit *test)
 {
 	struct gmem_binding b = { .end = 1, .vm_id = 3, .ops = &guest_ops };
@@ -353,7 +358,7 @@ static void nothing_changes_in_a_freeze(struct kunit *test)
 	gmfs_pool_freeze(&t->pool);
 	KUNIT_EXPECT_EQ(test, gmfs_choose_character(t->inode, true), -EBUSY);
 	gmfs_pool_thaw(&t->pool);
-	/* Nothing was chosen. */
+	/* The failed call has chosen nothing. */
 	KUNIT_EXPECT_EQ(test, gmfs_choose_character(t->inode, false), 0);
 	gmfs_pool_freeze(&t->pool);
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 0, 1, true, &held), -EBUSY);
@@ -372,7 +377,7 @@ static const struct gmem_consumer_ops fake_consumer = {
 	.vm_id	= fake_vm_id,
 };
 
-/* KVM is, where there is a processor for it, and stays. */
+/* On a processor with virtualization KVM is registered already. It must stay so. */
 static void there_is_one_hypervisor(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
@@ -381,7 +386,7 @@ static void there_is_one_hypervisor(struct kunit *test)
 
 	if (there)
 		KUNIT_EXPECT_EQ(test, there, -EBUSY);
-	/* Whose file is this? */
+	/* The file is no VM: -EINVAL is from KVM, -EIO from fake_vm_id(). */
 	KUNIT_EXPECT_EQ(test, gmem_vm_id(t->file, &id), there ? -EINVAL : -EIO);
 	KUNIT_EXPECT_EQ(test, gmem_consumer_register(&fake_consumer), -EBUSY);
 	gmem_consumer_unregister(&fake_consumer);

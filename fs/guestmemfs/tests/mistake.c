@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mistakes that a debug kernel has to report, made for VM test planted-debug,
- * which shows that such a report fails a test. Writing a name to the parameter
- * guestmemfs_test.mistake makes that mistake. Other kernels do not notice.
+ * Bugs that a debug kernel must report, for VM test planted-debug, which checks that such a
+ * report fails a test. Writing a name to the parameter guestmemfs_test.mistake triggers that
+ * bug. Kernels without the debug options do not notice it.
  */
 #include <linux/array_size.h>
 #include <linux/cleanup.h>
@@ -23,7 +23,7 @@
 static DEFINE_MUTEX(mistake_first);
 static DEFINE_MUTEX(mistake_second);
 
-/* Lockdep: two locks in both orders, which nobody else takes. */
+/* Lockdep: takes two locks in both orders. No other code takes them. */
 static int mistake_lockdep(void)
 {
 	scoped_guard(mutex, &mistake_first) {
@@ -35,7 +35,7 @@ static int mistake_lockdep(void)
 	return 0;
 }
 
-/* KASAN: one byte of freed memory is read. */
+/* KASAN: reads a byte of freed memory. */
 static int mistake_kasan(void)
 {
 	char *p = kmalloc(64, GFP_KERNEL), *gone = p;
@@ -48,7 +48,7 @@ static int mistake_kasan(void)
 	return 0;
 }
 
-/* UBSAN: an int is shifted by more bits than it has. */
+/* UBSAN: shifts an int by more bits than it has. */
 static int mistake_ubsan(void)
 {
 	int bits = 77, value = 1;
@@ -60,8 +60,8 @@ static int mistake_ubsan(void)
 }
 
 /*
- * kmemleak: several allocations that are not all zeros, since a stale pointer
- * to one of them may be left on a stack.
+ * kmemleak: leaks several allocations, since a stale pointer to one of them may be left on a
+ * stack. Their contents are not zeroes.
  */
 static int mistake_leak(void)
 {

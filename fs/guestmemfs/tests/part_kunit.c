@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bytes of pages that stay in a file are zeroed in place: a hypervisor that maps them is asked
- * for nothing. Unless they are private: then it lets go of them, and they are reclaimed,
- * before the kernel writes to them.
+ * Zeroing a part of a page. A shared page is zeroed in place and stays mapped in the guests. A
+ * private page is unmapped from the guests and reclaimed before the kernel writes to it.
  */
 #include <kunit/static_stub.h>
 #include <linux/falloc.h>
@@ -16,14 +15,15 @@
 #define SIZE	((loff_t)GMFS_TEST_FILE_BLOCKS * GMFS_BLOCK_SIZE)
 
 /**
- * struct hypervisor - who has all of a file bound, and what it was asked for
+ * struct hypervisor - a binding of the whole file, and the calls that it has seen
  * @b: the binding
- * @inside: invalidations that have begun and not ended
- * @begun: all that have begun
- * @last_end: page after the last one of the last of them
- * @reclaimed: pages that it was to reclaim
- * @wrong: reclaimed with the guest still mapping them, or zeroed before it
- * @mapped: bytes that the kernel writes to
+ * @inside: number of invalidations that have begun and not ended
+ * @begun: number of invalidations that have begun
+ * @last_end: page after the last one of the most recent invalidation
+ * @reclaimed: number of pages that were reclaimed
+ * @wrong: errors: pages that were reclaimed outside of an invalidation or after they were
+ *	zeroed, or that were not zeroed
+ * @mapped: the bytes that the kernel zeroes
  */
 struct hypervisor {
 	struct gmem_binding b;
@@ -54,7 +54,7 @@ static const struct gmem_binding_ops guest_ops = {
 	.invalidate_end		= guest_end,
 };
 
-/* In the place of gmem_reclaim(). */
+/* Replaces gmem_reclaim(). */
 static void note_reclaim(unsigned long pfn, unsigned long nr)
 {
 	struct hypervisor *h = kunit_get_current_test()->priv;
@@ -63,7 +63,7 @@ static void note_reclaim(unsigned long pfn, unsigned long nr)
 	h->wrong += h->inside != 1 || !h->mapped || *(u8 *)h->mapped != 0x55;
 }
 
-/* In the place of gmfs_vmap() and gmfs_vunmap(): there is no memory behind a block. */
+/* These replace gmfs_vmap() and gmfs_vunmap(), as there is no memory behind a block. */
 static void *map_nothing(u64 phys, size_t len)
 {
 	struct hypervisor *h = kunit_get_current_test()->priv;
@@ -83,7 +83,7 @@ static void unmap_nothing(void *va, size_t len)
 	kvfree(va);
 }
 
-/* After a change of a part of a page: what the hypervisor was asked for since the last one. */
+/* Compares the calls since the previous check with the expected numbers. */
 static void expect_asked(struct kunit *test, int begun, unsigned long reclaimed)
 {
 	struct hypervisor *h = test->priv;
@@ -105,12 +105,12 @@ static void change_parts(struct kunit *test, struct gmfs_test_file *t, bool priv
 	KUNIT_EXPECT_EQ(test, guestmemfs_fallocate(t->file, FALLOC_FL_ZERO_RANGE,
 						   3 * PAGE_SIZE - 1, 2), 0);
 	expect_asked(test, private, 2 * private);
-	/* The end, inside the last page; and behind it when the file grows. */
+	/* Shrinking zeroes the last page behind the new end, growing behind the old end. */
 	KUNIT_EXPECT_EQ(test, gmfs_file_resize(&nop_mnt_idmap, t->inode, SIZE - 1, NULL), 0);
 	expect_asked(test, private, private);
 	KUNIT_EXPECT_EQ(test, gmfs_file_resize(&nop_mnt_idmap, t->inode, SIZE, NULL), 0);
 	expect_asked(test, private, private);
-	/* A block goes, and of its neighbours a byte each. */
+	/* Frees a block, and zeroes one byte of each adjacent block. */
 	KUNIT_EXPECT_EQ(test, guestmemfs_fallocate(t->file, punch, GMFS_BLOCK_SIZE - 1,
 						   GMFS_BLOCK_SIZE + 2), 0);
 	KUNIT_EXPECT_EQ(test, ((struct hypervisor *)test->priv)->last_end,
@@ -142,7 +142,7 @@ static void zero_parts(struct kunit *test, bool private)
 	ops->unbind(gmem, &h->b);
 	fput(gmem);
 	flush_delayed_fput();
-	/* What the file still has is reclaimed with it, and none of our business. */
+	/* The remaining private pages are reclaimed with the file, outside of this test. */
 	kunit_deactivate_static_stub(test, gmem_reclaim);
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Somebody who holds frames, for tests: guestmemfs_test/pin in debugfs. What
- * is written to it, "FD FIRST LAST", pins the pages FIRST to LAST - 1 of an open file until
- * pin is closed.
+ * Pins for tests: guestmemfs_test/pin in debugfs. Writing "FD FIRST LAST" to it pins the pages
+ * FIRST to LAST - 1 of the open file FD, until guestmemfs_test/pin is closed.
  */
 #include <linux/debugfs.h>
 #include <linux/file.h>
@@ -100,7 +99,7 @@ static const struct file_operations pin_fops = {
 
 static int __init pin_init(void)
 {
-	/* refuse.c has made the directory. */
+	/* refuse.c creates the directory, in an earlier initcall. */
 	struct dentry *dir = debugfs_lookup("guestmemfs_test", NULL);
 
 	if (dir)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who holds frames, and what becomes of those that are punched out of the file meanwhile. What
- * user space sees of it is tested in tools/testing/selftests/guestmemfs/kvm/gmem_pin_test.c.
+ * Pins, and blocks that are punched out of the file while they are pinned. The selftest
+ * tools/testing/selftests/guestmemfs/kvm/gmem_pin_test.c tests the view of user space.
  */
 #include <linux/blk_types.h>
 #include <linux/file.h>
@@ -12,11 +12,11 @@
 #define FILE_BLOCKS	GMFS_TEST_FILE_BLOCKS
 #define FILE_PAGES	(FILE_BLOCKS * PAGES)
 
-/* What a block of the file is. */
+/* States of a block of the file. */
 enum {
 	HOLE,
 	THERE,
-	GOING,		/* truncated, and somebody holds it */
+	GOING,		/* truncated, but not freed, as it is pinned */
 };
 
 static int block_is(struct gmfs_test_file *t, u64 block)
@@ -34,7 +34,7 @@ static u32 blocks_taken(const struct gmfs_test_file *t)
 	return t->pool.tables.total_blocks - t->pool.tables.free_blocks;
 }
 
-/* The tables are well formed, and @blocks of the file's blocks are in them. */
+/* The tables are valid, and the file has @blocks blocks. */
 static void check_blocks(struct kunit *test, struct gmfs_test_file *t, u32 blocks)
 {
 	KUNIT_EXPECT_EQ(test, blocks_taken(t), blocks);
@@ -58,7 +58,7 @@ static void a_pin_fills_holes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, block_is(t, 2), THERE);
 	KUNIT_EXPECT_EQ(test, block_is(t, 3), HOLE);
 	check_blocks(test, t, 2);
-	/* They are the file's, held or not. */
+	/* The blocks stay in the file after the unpin. */
 	gmfs_test_let_go(&pin);
 	KUNIT_EXPECT_EQ(test, file_count(t->file), 1);
 	KUNIT_EXPECT_EQ(test, block_is(t, 1), THERE);
@@ -85,7 +85,7 @@ static void only_what_is_in_the_file(struct kunit *test)
 	struct gmfs_pin pin;
 	int i, err;
 
-	/* The last page is one, be there a byte of it in the file. */
+	/* Only one byte of the last page is in the file: the page can be pinned. */
 	i_size_write(t->inode, FILE_BLOCKS * GMFS_BLOCK_SIZE - PAGE_SIZE + 1);
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		err = gmfs_test_hold(t, &pin, cases[i].first, cases[i].last);
@@ -113,7 +113,7 @@ static void private_pages_are_not_held(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, gmfs_test_hold(t, &before, 5, 6), -EFAULT);
 	KUNIT_EXPECT_EQ(test, gmfs_test_hold(t, &before, 6, PAGES + 1), -EFAULT);
 	KUNIT_EXPECT_EQ(test, gmfs_test_hold(t, &before, 0, FILE_PAGES), -EFAULT);
-	/* Nothing was filled for those. */
+	/* The failed calls have allocated nothing. */
 	check_blocks(test, t, 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_hold(t, &before, 0, 5), 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_hold(t, &behind, 7, PAGES + 1), 0);
@@ -137,9 +137,9 @@ static void held_pages_stay_shared(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, held, 12);
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 0, 2, true, &held), 0);
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 15, 20, true, &held), 0);
-	/* Shared they are: that is no change. */
+	/* The pinned pages are shared already, so this changes nothing. */
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 2, 15, false, &held), 0);
-	/* Each of the two is in the way by itself. */
+	/* Each of the two pins alone prevents the conversion. */
 	gmfs_test_let_go(&first);
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 2, 15, true, &held), -EAGAIN);
 	KUNIT_EXPECT_EQ(test, held, 5);
@@ -197,7 +197,7 @@ static void the_first_pin_of_a_part(struct kunit *test)
 		gmfs_test_let_go(&held[i]);
 }
 
-/* Blocks between and beside what is held go at once, the others with their last pin. */
+/* Blocks without a pin are freed at once, the others by their last unpin. */
 static void truncated_is_going_or_gone(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
@@ -208,7 +208,7 @@ static void truncated_is_going_or_gone(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &one, PAGES + 7, PAGES + 8), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &three, 4 * PAGES - 1, 5 * PAGES + 1), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &six, 6 * PAGES, 7 * PAGES), 0);
-	/* Block 6 is not in it, and 0 and 2 are not held. */
+	/* Punch blocks 0 to 5, of which blocks 0 and 2 are not pinned. */
 	KUNIT_ASSERT_EQ(test, gmfs_test_punch(t, 0, 6), 0);
 	KUNIT_EXPECT_EQ(test, block_is(t, 0), HOLE);
 	KUNIT_EXPECT_EQ(test, block_is(t, 1), GOING);
@@ -218,7 +218,7 @@ static void truncated_is_going_or_gone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, block_is(t, 5), GOING);
 	KUNIT_EXPECT_EQ(test, block_is(t, 6), THERE);
 	check_blocks(test, t, 6);
-	/* Once more, and nothing changes. */
+	/* Punching the same blocks again changes nothing. */
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 0, 6), 0);
 	check_blocks(test, t, 6);
 	gmfs_test_let_go(&three);
@@ -233,7 +233,10 @@ static void truncated_is_going_or_gone(struct kunit *test)
 	check_blocks(test, t, 2);
 }
 
-/* Three that overlap, over three blocks: whoever goes first, the last one of a block counts. */
+/*
+ * Three overlapping pins in three blocks, released in each order: the last unpin of a block
+ * frees it.
+ */
 static void any_order_of_letting_go(struct kunit *test)
 {
 	static const pgoff_t pins[3][2] = {
@@ -283,14 +286,14 @@ static void what_is_going_is_nobodys(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, gmfs_file_allocate(t->inode, 0, 1, false), -EBUSY);
 	KUNIT_EXPECT_EQ(test, file_count(t->file), 2);
 	gmfs_test_let_go(&pin);
-	/* Another one, which nobody takes for the one before. */
+	/* The offset gets a new block, which is not truncated. */
 	KUNIT_EXPECT_EQ(test, gmfs_test_hold(t, &again, 3, 4), 0);
 	KUNIT_EXPECT_EQ(test, block_is(t, 0), THERE);
 	gmfs_test_let_go(&again);
 	check_blocks(test, t, 1);
 }
 
-/* Who lets go while a kexec is in progress leaves the blocks, should it be called off. */
+/* An unpin in a frozen pool frees no block. After the thaw, gmfs_pin_settle() frees it. */
 static void let_go_in_a_freeze(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
@@ -311,7 +314,10 @@ static void let_go_in_a_freeze(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, block_is(t, 0), GOING);
 	gmfs_pool_thaw(&t->pool);
 	check_blocks(test, t, 2);
-	/* Whoever finds it in his way, and not what is held still. */
+	/*
+	 * A conversion frees the truncated blocks in its range that are not pinned any more. It
+	 * fails for block 2, which is pinned.
+	 */
 	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 2 * PAGES + 5, 2 * PAGES + 6, true, &held),
 			-EBUSY);
 	KUNIT_EXPECT_EQ(test, block_is(t, 0), GOING);
@@ -336,7 +342,7 @@ static void a_file_goes_after_its_pins(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &one, 0, PAGES + 1), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &two, 1, 2), 0);
 	clear_nlink(t->inode);
-	/* The user's descriptor; the pins keep the file. */
+	/* Close the file; the pins still have references. */
 	fput(t->file);
 	flush_delayed_fput();
 	KUNIT_EXPECT_EQ(test, file_count(t->file), 2);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Damage for the tests of what a kernel does with a bad handover. Writing to
- * the parameter guestmemfs_test.plant alters what the next mount ("super:0",
- * the superblock of node 0's pool) or the next kernel ("version") finds. Most
- * damage is undone by doing it again, so that a test can also tell that the
- * rest was left alone.
+ * Damages the metadata of a pool or the handover, for tests of how a kernel handles that.
+ * Writing to the parameter guestmemfs_test.plant changes the data that the next mount finds
+ * ("super:0": the superblock of the pool of node 0) or that the next kernel finds ("version").
+ * Writing most names again undoes the damage, so that a test can check that all other data is
+ * intact.
  */
 #include <linux/bitops.h>
 #include <linux/crc32c.h>
@@ -44,7 +44,7 @@ static void plant_crc(struct guestmemfs_handover *h)
 	h->crc ^= cpu_to_le32(1);
 }
 
-/* More ranges than the blob has, under a checksum that is right. */
+/* More ranges than the blob has, with a correct checksum. */
 static void plant_count(struct guestmemfs_handover *h)
 {
 	plant_last_pool(h)->nr_ranges ^= cpu_to_le32(64);
@@ -60,7 +60,7 @@ static void plant_far(struct guestmemfs_handover *h)
 	gmfs_handover_end(h);
 }
 
-/* A range where the kernel itself is. This is not undone. */
+/* A range where the kernel itself is. This cannot be undone. */
 static void plant_low(struct guestmemfs_handover *h)
 {
 	struct guestmemfs_handover_range *r = (void *)(plant_last_pool(h) + 1);
@@ -69,14 +69,14 @@ static void plant_low(struct guestmemfs_handover *h)
 	gmfs_handover_end(h);
 }
 
-/* As if this kernel had not been able to keep all of the last pool. */
+/* The last pool is marked as if this kernel had lost some of its memory. */
 static void plant_lost(struct guestmemfs_handover *h)
 {
 	plant_last_pool(h)->flags ^= cpu_to_le32(GUESTMEMFS_POOL_LOST);
 	gmfs_handover_end(h);
 }
 
-/* More than any blob can have, as KHO says it. This is not undone. */
+/* KHO passes on a size that no blob can have. This cannot be undone. */
 static void plant_size(struct guestmemfs_handover *h)
 {
 	kho_remove_subtree(h);
@@ -94,7 +94,7 @@ static void *plant_table(struct guestmemfs_super *s, enum guestmemfs_table table
 	return (u8 *)s + le64_to_cpu(s->tables[table].offset);
 }
 
-/* A superblock that was changed gets a checksum that is right. */
+/* Makes the checksum of a changed superblock correct. */
 static int plant_seal(struct guestmemfs_super *s)
 {
 	const struct guestmemfs_range *ranges = plant_table(s, GUESTMEMFS_TABLE_RANGES);
@@ -112,7 +112,7 @@ static int plant_uuid(struct guestmemfs_super *s)
 	return plant_seal(s);
 }
 
-/* The last range is somewhere else, where the same block numbers fit. */
+/* Moves the last range to an address to which the same block numbers fit. */
 static int plant_moved(struct guestmemfs_super *s)
 {
 	struct guestmemfs_range *ranges = plant_table(s, GUESTMEMFS_TABLE_RANGES);
@@ -121,7 +121,7 @@ static int plant_moved(struct guestmemfs_super *s)
 	return plant_seal(s);
 }
 
-/* A pool of two ranges has one of them, or both again. */
+/* Removes the second of two ranges, or adds it again. */
 static int plant_fewer(struct guestmemfs_super *s)
 {
 	struct guestmemfs_range *ranges = plant_table(s, GUESTMEMFS_TABLE_RANGES), *last;
@@ -156,7 +156,7 @@ static int plant_incompat(struct guestmemfs_super *s)
 	return plant_seal(s);
 }
 
-/* A directory of the root's moves into a younger one of its own, or back. */
+/* Moves a directory of the root into one of its own subdirectories, or back. */
 static int plant_cycle(struct guestmemfs_super *s)
 {
 	struct guestmemfs_inode *inodes = plant_table(s, GUESTMEMFS_TABLE_INODES);
@@ -214,7 +214,7 @@ static int plant_bitmap(struct guestmemfs_super *s)
 	return plant_bit(s, GUESTMEMFS_TABLE_BITMAP);
 }
 
-/* As if a fatal signal had come before the block was zeroed. */
+/* The block is marked as if a fatal signal had come before it was zeroed. */
 static int plant_unzeroed(struct guestmemfs_super *s)
 {
 	return plant_bit(s, GUESTMEMFS_TABLE_UNZEROED);
@@ -262,7 +262,7 @@ static int plant_in_pool(int (*plant)(struct guestmemfs_super *s), const char *w
 	return pool && pool->meta ? plant(pool->meta) : -ENXIO;
 }
 
-/* The next kernel that is loaded is given KHO data of a version that it does not know. */
+/* The loaded kernel gets KHO data of a version that it does not know. */
 static int plant_kho(void)
 {
 #ifdef CONFIG_KEXEC_HANDOVER

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pools for the tests of what works on tables alone.
+ * Pools for tests of the code that needs only the tables.
  */
 #include <kunit/resource.h>
 #include <linux/slab.h>
@@ -47,7 +47,7 @@ struct gmfs_test_pool *gmfs_test_pool(struct kunit *test, const struct gmfs_rang
 	KUNIT_ASSERT_EQ(test, gmfs_format_size(ranges, nr, &p->meta_size), 0);
 	p->meta = kvzalloc(p->meta_size, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p->meta);
-	/* A new pool must not count on zeroes. */
+	/* gmfs_format_make() must not rely on zeroed memory. */
 	memset(p->meta, 0xa5, p->meta_size);
 	KUNIT_ASSERT_EQ(test, gmfs_format_make(p->meta, GMFS_TEST_META_BASE, p->meta_size, 0, uuid,
 					       ranges, nr), 0);
@@ -59,7 +59,7 @@ struct gmfs_test_pool *gmfs_test_pool(struct kunit *test, const struct gmfs_rang
 	return p;
 }
 
-/* The pool's block of a file's block, or GMFS_NO_BLOCK. */
+/* Returns the block of the pool at block @logical of a file, or GMFS_NO_BLOCK. */
 u32 gmfs_test_block(struct kunit *test, struct gmfs_test_pool *p, u32 file, u64 logical)
 {
 	struct gmfs_run run;
@@ -70,7 +70,7 @@ u32 gmfs_test_block(struct kunit *test, struct gmfs_test_pool *p, u32 file, u64 
 	return run.block;
 }
 
-/* How many extents a file has. */
+/* Returns the number of extents of a file. */
 u32 gmfs_test_extents(struct gmfs_test_pool *p, u32 file)
 {
 	MA_STATE(mas, &p->map[file]->tree, 0, 0);
@@ -82,7 +82,7 @@ u32 gmfs_test_extents(struct gmfs_test_pool *p, u32 file)
 	return nr;
 }
 
-/* gmfs_check() accepts the tables and finds the extents that the maps have. */
+/* Checks that gmfs_check() accepts the tables and finds the same extents as the maps. */
 void gmfs_test_check(struct kunit *test, struct gmfs_test_pool *p)
 {
 	struct gmfs_complaint c = {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A file that a session can preserve and that refuses to be frozen, for tests
- * of what an aborted live update leaves: guestmemfs_test/refuse in debugfs.
+ * guestmemfs_test/refuse in debugfs: a file that a live update session can preserve, but whose
+ * freeze() fails. It is for tests of the state after an aborted live update.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -33,7 +33,7 @@ static int refuse_freeze(struct liveupdate_file_op_args *args)
 	return -EIO;
 }
 
-/* No session with it has ever come through a kexec. */
+/* Never called: freeze() fails, so no session with this file survives a kexec. */
 static int refuse_retrieve(struct liveupdate_file_op_args *args)
 {
 	return -EIO;
@@ -65,7 +65,10 @@ static int __init refuse_init(void)
 
 	if (err)
 		return err == -EOPNOTSUPP ? 0 : err;
-	/* Unsafe: the file's operations are to be found in it. The file never goes. */
+	/*
+	 * Unsafe, as refuse_can_preserve() compares f_op, which the safe variant replaces. That
+	 * protects from removal, and this file is never removed.
+	 */
 	debugfs_create_file_unsafe("refuse", 0400, dir, NULL, &refuse_fops);
 	return 0;
 }

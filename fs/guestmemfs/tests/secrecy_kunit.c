@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the carve-out promises of the pools that this kernel has: no struct
- * page, no place in the direct map, no System RAM, write-back.
+ * The properties of the memory of this kernel's pools: no struct page, not in the direct map,
+ * not System RAM, mapped write-back.
  */
 #include <kunit/test.h>
 #include <linux/io.h>
@@ -14,7 +14,7 @@
 
 #include "../internal.h"
 
-/* Pages of a range that are looked at; the first and the last are among them. */
+/* Number of pages of a range that are tested, including the first and the last one. */
 #define GMFS_SPOTS	64
 
 static int gmfs_secrecy_init(struct kunit *test)
@@ -68,7 +68,7 @@ static void data_is_not_in_direct_map(struct kunit *test)
 {
 	u64 word = 1, copy = 0;
 
-	/* The same look at memory that is there, or the test could not fail. */
+	/* Check that this can read mapped memory: otherwise the test could not fail. */
 	KUNIT_ASSERT_EQ(test, copy_from_kernel_nofault(&copy, &word, sizeof(word)), 0);
 	KUNIT_ASSERT_EQ(test, copy, 1);
 	gmfs_each_spot(test, look_through_direct_map);
@@ -93,7 +93,7 @@ static void data_is_not_system_ram(struct kunit *test)
 	gmfs_each_spot(test, look_for_ram);
 }
 
-/* Nobody else can have the range, be it a driver or memory hotplug. */
+/* Neither drivers nor memory hotplug can claim the ranges. */
 static void data_is_claimed(struct kunit *test)
 {
 	struct gmfs_pool *pool;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the rest of the kernel gets of a pool, where no program can ask for it: nfsd, who mounts
- * when a kexec has begun, and who looks for memory that is not zeroed yet.
+ * Operations of the filesystem that user space cannot test: export by nfsd, mounts after a
+ * kexec has begun, and FIEMAP of blocks that are not zeroed yet.
  */
 #include <linux/err.h>
 #include <linux/exportfs.h>
@@ -10,7 +10,7 @@
 
 #include "file.h"
 
-/* What nfsd asks. It is not for want of a way to find files by their handles. */
+/* nfsd is refused, although files can be opened by handle. */
 static void not_to_be_exported(struct kunit *test)
 {
 	KUNIT_EXPECT_TRUE(test, exportfs_can_decode_fh(&guestmemfs_export_operations));
@@ -27,7 +27,7 @@ static struct gmfs_pool *some_pool(void)
 	return NULL;
 }
 
-/* When the kernel boots nobody has mounted a pool, and nobody misses it for a moment. */
+/* The tests run at boot, when no pool is in use, so a pool can be frozen for a moment. */
 static struct vfsmount *mount_in_a_freeze(struct gmfs_pool *pool)
 {
 	struct vfsmount *mnt;
@@ -51,7 +51,7 @@ static void not_to_be_mounted_in_a_freeze(struct kunit *test)
 		mntput(mnt);
 }
 
-/* Nothing changes in the tables of one that is mounted already. */
+/* A second mount of a pool does not change its tables, so a freeze does not matter. */
 static void mounted_again_in_a_freeze(struct kunit *test)
 {
 	struct gmfs_pool *pool = some_pool();
@@ -78,7 +78,7 @@ static u32 pieces(struct kunit *test, struct gmfs_test_file *t)
 	return info.fi_extents_mapped;
 }
 
-/* FIEMAP has it, and neither zeroes it nor tells it from what is zeroed. */
+/* FIEMAP reports unzeroed blocks like zeroed ones, and does not zero them. */
 static void not_zeroed_is_memory(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
