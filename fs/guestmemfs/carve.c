@@ -167,7 +167,7 @@ static void __init gmfs_carve_node(int node, u64 want)
 		gmfs_give_back(pool);
 		return;
 	}
-	if (!gmfs_pool_hide(pool))
+	if (!gmfs_pool_reserve_e820(pool))
 		pool->refused = "the firmware's memory map has no room for it";
 	gmfs_pool_add(pool);
 }

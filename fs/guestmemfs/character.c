@@ -25,7 +25,7 @@ bool gmfs_file_is_private(struct inode *inode, pgoff_t page)
 	struct gmfs_state state;
 
 	/* Without the feature of converted pages, no file of the pool has private pages. */
-	if (!READ_ONCE(t->states))
+	if (!READ_ONCE(t->has_states))
 		return false;
 	guard(rwsem_read)(&gi->map_lock);
 	gmfs_map_state(t, gi->map, page, &state);
@@ -117,7 +117,7 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 	struct gmfs_state state;
 	struct gmfs_run run;
 
-	if (!t->states)
+	if (!t->has_states)
 		return;
 	for (; first < last; first = state.end) {
 		gmfs_map_state(t, gi->map, first, &state);

@@ -19,7 +19,7 @@ static struct guestmemfs_inode *gmfs_entry(const struct inode *inode)
 }
 
 /* Stores @dir and @name in the inode table entry of @inode, in place of the previous ones. */
-static void gmfs_place(struct inode *inode, const struct inode *dir, const struct qstr *name)
+static void gmfs_entry_set_name(struct inode *inode, const struct inode *dir, const struct qstr *name)
 {
 	struct guestmemfs_inode *di = gmfs_entry(inode);
 
@@ -30,7 +30,7 @@ static void gmfs_place(struct inode *inode, const struct inode *dir, const struc
 	memcpy(di->name, name->name, name->len);
 }
 
-static void gmfs_unplace(struct inode *inode)
+static void gmfs_entry_clear_name(struct inode *inode)
 {
 	struct guestmemfs_inode *di = gmfs_entry(inode);
 
@@ -111,7 +111,7 @@ static int gmfs_make(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 	inode_set_mtime_to_ts(dir, inode_set_ctime_current(dir));
 	if (S_ISDIR(mode))
 		inc_nlink(dir);
-	gmfs_place(inode, dir, &dentry->d_name);
+	gmfs_entry_set_name(inode, dir, &dentry->d_name);
 	gmfs_inode_store(inode);
 	gmfs_inode_store(dir);
 	gmfs_pool_end(pool);
@@ -188,7 +188,7 @@ static int guestmemfs_link(struct dentry *old_dentry, struct inode *dir, struct 
 	}
 	inode_set_mtime_to_ts(dir, inode_set_ctime_to_ts(dir, inode_set_ctime_current(inode)));
 	inc_nlink(inode);
-	gmfs_place(inode, dir, &dentry->d_name);
+	gmfs_entry_set_name(inode, dir, &dentry->d_name);
 	gmfs_inode_store(inode);
 	gmfs_inode_store(dir);
 	gmfs_pool_end(pool);
@@ -207,7 +207,7 @@ static void gmfs_remove(struct inode *dir, struct dentry *dentry)
 		__simple_rmdir(dir, dentry);
 	else
 		__simple_unlink(dir, dentry);
-	gmfs_unplace(inode);
+	gmfs_entry_clear_name(inode);
 	gmfs_inode_store(inode);
 	gmfs_inode_store(dir);
 }
@@ -236,7 +236,7 @@ static void gmfs_store_renamed(struct inode *old_dir, struct dentry *old_dentry,
 {
 	struct inode *inode = d_inode(old_dentry);
 
-	gmfs_place(inode, new_dir, &new_dentry->d_name);
+	gmfs_entry_set_name(inode, new_dir, &new_dentry->d_name);
 	gmfs_inode_store(inode);
 	gmfs_inode_store(old_dir);
 	gmfs_inode_store(new_dir);

@@ -73,7 +73,7 @@ static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 }
 
 /* Is there a table of smaller entries in the place of an entry of this order? */
-static bool gmfs_fault_blocked(const struct vm_fault *vmf, unsigned int asked, unsigned int order)
+static bool gmfs_fault_has_table(const struct vm_fault *vmf, unsigned int asked, unsigned int order)
 {
 	pmd_t pmd;
 
@@ -91,7 +91,7 @@ static bool gmfs_fault_may_grow(const struct vm_fault *vmf, unsigned int asked, 
 {
 	if (!gmfs_fault_fits(vmf, order))
 		return false;
-	if (gmfs_fault_blocked(vmf, asked, order) && !gmfs_fault_may_unlock(vmf))
+	if (gmfs_fault_has_table(vmf, asked, order) && !gmfs_fault_may_unlock(vmf))
 		return false;
 	return gmfs_fault_allowed(vmf, order);
 }
@@ -169,7 +169,7 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 		err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
 		if (err)
 			return gmfs_fault_error(err);
-		if (!gmfs_fault_blocked(vmf, asked, entry->order)) {
+		if (!gmfs_fault_has_table(vmf, asked, entry->order)) {
 			*ret = gmfs_fault_insert(vmf, GUESTMEMFS_SB(inode->i_sb), entry);
 			return GMFS_FAULT_INSERTED;
 		}

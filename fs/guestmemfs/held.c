@@ -45,7 +45,7 @@ void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end)
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	u32 free;
 
-	if (!READ_ONCE(gi->truncating))
+	if (!READ_ONCE(gi->has_truncated))
 		return;
 	guard(rwsem_write)(&gi->map_lock);
 	if (gmfs_pool_begin(pool))

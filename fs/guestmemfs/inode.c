@@ -47,10 +47,10 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	if (!gi)
 		return NULL;
 	gi->map = NULL;
-	INIT_LIST_HEAD(&gi->held);
+	INIT_LIST_HEAD(&gi->kept);
 	INIT_LIST_HEAD(&gi->bindings);
 	INIT_LIST_HEAD(&gi->pins);
-	gi->truncating = false;
+	gi->has_truncated = false;
 	return &gi->vfs_inode;
 }
 
@@ -149,45 +149,45 @@ void guestmemfs_evict_inode(struct inode *inode)
 }
 
 /**
- * gmfs_hold - keep an inode in memory for a session of the previous kernel
+ * gmfs_session_keep - keep an inode in memory for a session of the previous kernel
  * @pool: the pool
  * @inode: the inode
  *
  * Context: gmfs_pool.lock is held.
  */
-void gmfs_hold(struct gmfs_pool *pool, struct inode *inode)
+void gmfs_session_keep(struct gmfs_pool *pool, struct inode *inode)
 {
 	lockdep_assert_held(&pool->lock);
 	ihold(inode);
-	list_add(&GUESTMEMFS_I(inode)->held, &pool->held);
+	list_add(&GUESTMEMFS_I(inode)->kept, &pool->kept);
 }
 
 /**
- * gmfs_unhold - undo gmfs_hold()
+ * gmfs_session_release - undo gmfs_session_keep()
  * @pool: the pool
- * @gi: an inode, NULL for any one in gmfs_pool.held
+ * @gi: an inode, NULL for any one in gmfs_pool.kept
  *
- * Return: the inode, with the reference that gmfs_hold() took, or NULL if there is none.
+ * Return: the inode, with the reference that gmfs_session_keep() took, or NULL if there is none.
  */
-struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi)
+struct inode *gmfs_session_release(struct gmfs_pool *pool, struct gmfs_inode *gi)
 {
 	guard(mutex)(&pool->lock);
 	if (!gi)
-		gi = list_first_entry_or_null(&pool->held, struct gmfs_inode, held);
-	if (!gi || list_empty(&gi->held))
+		gi = list_first_entry_or_null(&pool->kept, struct gmfs_inode, kept);
+	if (!gi || list_empty(&gi->kept))
 		return NULL;
-	list_del_init(&gi->held);
+	list_del_init(&gi->kept);
 	return &gi->vfs_inode;
 }
 
 /**
- * gmfs_let_go - undo each gmfs_hold() of a pool, before its superblock is shut down
+ * gmfs_session_drop_all - undo each gmfs_session_keep() of a pool, before its superblock is shut down
  * @pool: the pool
  */
-void gmfs_let_go(struct gmfs_pool *pool)
+void gmfs_session_drop_all(struct gmfs_pool *pool)
 {
 	struct inode *inode;
 
-	while ((inode = gmfs_unhold(pool, NULL)))
+	while ((inode = gmfs_session_release(pool, NULL)))
 		iput(inode);
 }

@@ -77,7 +77,7 @@
  *
  * Page tables of processes
  *   A fault looks the block up, zeroes it and enters it in one hold of invalidate_lock, shared.
- *   gmfs_cut_unmapped(), gmfs_convert() and gmfs_choose_character() hold invalidate_lock
+ *   gmfs_alter_unmapped(), gmfs_convert() and gmfs_choose_character() hold invalidate_lock
  *   exclusively and unmap the pages (MMU notifiers tell KVM) before the block is free or private.
  *   A fault before that is undone by the unmapping, and a fault after that finds a hole.
  *
@@ -103,7 +103,7 @@
  *
  *   free --gmfs_entry_alloc()--> orphan --gmfs_place(): create, link--> named
  *    ^                             | ^                                    |
- *    |                             | +--------- gmfs_unplace(): unlink ---+
+ *    |                             | +--------- gmfs_entry_clear_name(): unlink ---+
  *    |  gmfs_free_inode_now():     |
  *    |  the inode is evicted       |
  *    +<----------------------------+
@@ -131,7 +131,7 @@
  *
  * gmfs_inode_in_session() is true in the first two of these, and gmfs_inode_incoming() in the
  * second: nothing is taken out of the file then, and an orphan is not freed. Between mount and
- * finish gmfs_hold() keeps the inode of the second one in memory (gmfs_pool.held), for the
+ * finish gmfs_session_keep() keeps the inode of the second one in memory (gmfs_pool.kept), for the
  * session to find it.
  *
  * The inode hash has an inode from the moment that it is complete until it is evicted; file
@@ -176,7 +176,7 @@
  * @changes: held for reading by changes that hold @lock more than once, for writing by a freeze
  * @lock: serialises all changes of @tables; held for a bounded piece of work only
  * @frozen: how many have frozen the tables; grows under @changes and @lock, shrinks under @lock
- * @held: inodes that the kernel before has preserved; under @lock
+ * @kept: inodes that the kernel before has preserved; under @lock
  * @leftovers: inodes that went while frozen; under @lock
  * @tables: the tables, valid while mounted; the volatile parts under @lock
  * @zero_locks: by block, held while it is zeroed
@@ -198,7 +198,7 @@ struct gmfs_pool {
 	struct rw_semaphore changes; /* against a kexec */
 	struct mutex lock; /* tables */
 	u32 frozen;
-	struct list_head held;
+	struct list_head kept;
 	struct list_head leftovers;
 	struct gmfs_tables tables;
 	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
@@ -210,10 +210,10 @@ struct gmfs_pool {
  * @map: the file's extents; a directory has none. Outlives the inode in gmfs_pool.leftovers
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
- * @held: in gmfs_pool.held, which has a reference then
+ * @kept: in gmfs_pool.kept, which has a reference then
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
  * @pins: who holds frames, each with a reference; under invalidate_lock
- * @truncating: blocks are on their way out, or were; under @map_lock
+ * @has_truncated: blocks are on their way out, or were; under @map_lock
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
@@ -221,10 +221,10 @@ struct gmfs_inode {
 	struct gmfs_extmap *map;
 	struct offset_ctx offsets;
 	struct timespec64 btime;
-	struct list_head held;
+	struct list_head kept;
 	struct list_head bindings;
 	struct list_head pins;
-	bool truncating;
+	bool has_truncated;
 	struct inode vfs_inode;
 };
 
@@ -320,7 +320,7 @@ static inline u32 gmfs_next_hop(u32 hops)
 extern struct list_head gmfs_pools;
 struct gmfs_pool * __init gmfs_pool_new(int node);
 void __init gmfs_pool_add(struct gmfs_pool *pool);
-bool __init gmfs_pool_hide(const struct gmfs_pool *pool);
+bool __init gmfs_pool_reserve_e820(const struct gmfs_pool *pool);
 struct gmfs_pool *gmfs_pool_find(int node);
 struct gmfs_pool *gmfs_pool_only(void);
 int gmfs_pool_names(char *buf, size_t size);
@@ -409,7 +409,7 @@ void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
 int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
 		    struct gmfs_entry *entry);
 
-/* cut.c */
+/* alter.c */
 int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		   const struct iattr *attr);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
@@ -427,7 +427,7 @@ void gmfs_unpin_pages(struct gmfs_pin *pin);
 /* fallocate.c */
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
 
-/* extents.c */
+/* fiemap.c */
 loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);
 int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
 loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence);
@@ -453,9 +453,9 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb);
 void guestmemfs_free_inode(struct inode *inode);
 struct inode *gmfs_inode_get(struct super_block *sb, u32 ino);
 void guestmemfs_evict_inode(struct inode *inode);
-void gmfs_hold(struct gmfs_pool *pool, struct inode *inode);
-struct inode *gmfs_unhold(struct gmfs_pool *pool, struct gmfs_inode *gi);
-void gmfs_let_go(struct gmfs_pool *pool);
+void gmfs_session_keep(struct gmfs_pool *pool, struct inode *inode);
+struct inode *gmfs_session_release(struct gmfs_pool *pool, struct gmfs_inode *gi);
+void gmfs_session_drop_all(struct gmfs_pool *pool);
 
 /* file.c */
 extern const struct file_operations guestmemfs_file_operations;

@@ -111,8 +111,8 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	else if (pin)
 		last = min(last, pin->last);
 	arg->state = (state.allocated ? GUESTMEMFS_STATE_ALLOCATED : 0) |
-		     (state.truncated ? GUESTMEMFS_STATE_TRUNCATING : 0) |
-		     (pin && pin->first <= page ? GUESTMEMFS_STATE_HELD : 0);
+		     (state.truncated ? GUESTMEMFS_STATE_TRUNCATED : 0) |
+		     (pin && pin->first <= page ? GUESTMEMFS_STATE_PINNED : 0);
 	if (gmfs_file_is_private(inode, page))
 		arg->state |= GUESTMEMFS_STATE_PRIVATE;
 	arg->length = (u64)(last - page) << PAGE_SHIFT;

@@ -64,7 +64,7 @@ static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extma
 		if (err)
 			return err;
 	}
-	if (l->t->read_only || !l->t->states)
+	if (l->t->read_only || !l->t->has_states)
 		return 0;
 	/* Free truncated blocks: only pins kept them, and no pin survives kexec or unmount. */
 	return gmfs_map_edit(l->t, map, GMFS_READY, 0, GMFS_MAX_LOGICAL);
@@ -131,7 +131,7 @@ static int gmfs_load_orphan(struct gmfs_loader *l, u32 ino)
 	if (!err) {
 		clear_nlink(inode);
 		gmfs_update_blocks(inode);
-		gmfs_hold(GUESTMEMFS_SB(l->sb), inode);
+		gmfs_session_keep(GUESTMEMFS_SB(l->sb), inode);
 	}
 	iput(inode);
 	return err;
@@ -164,7 +164,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 		inc_nlink(d_inode(parent));
 	d_make_persistent(dentry, inode);
 	if (gmfs_inode_in_session(GUESTMEMFS_SB(l->sb), ino))
-		gmfs_hold(GUESTMEMFS_SB(l->sb), inode);
+		gmfs_session_keep(GUESTMEMFS_SB(l->sb), inode);
 	/* The dentry stays in memory: d_make_persistent() has taken a reference on it. */
 	l->dentries[ino] = dentry;
 	dput(dentry);
@@ -245,7 +245,7 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 }
 
 /* The metadata must describe this pool, and exactly the ranges that were carved out for it. */
-static int gmfs_load_same(const struct gmfs_pool *pool, struct gmfs_complaint *c)
+static int gmfs_load_check_identity(const struct gmfs_pool *pool, struct gmfs_complaint *c)
 {
 	const struct gmfs_tables *t = &pool->tables;
 	u32 i;
@@ -272,7 +272,7 @@ static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 
 	err = gmfs_format_open(&pool->tables, pool->meta, pool->meta_base, pool->meta_size, &c);
 	if (!err)
-		err = gmfs_load_same(pool, &c);
+		err = gmfs_load_check_identity(pool, &c);
 	if (!err)
 		err = gmfs_check(&pool->tables, index, &c);
 	if (err == -EUCLEAN)

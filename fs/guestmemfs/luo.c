@@ -301,7 +301,7 @@ static void gmfs_luo_release(struct gmfs_pool *pool, struct super_block *sb, u32
 	gmfs_pool_end(pool);
 	inode = ilookup(sb, ino);
 	if (inode)
-		held = gmfs_unhold(pool, GUESTMEMFS_I(inode));
+		held = gmfs_session_release(pool, GUESTMEMFS_I(inode));
 	iput(held);
 	iput(inode);
 }

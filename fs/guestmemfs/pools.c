@@ -31,7 +31,7 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 		return NULL;
 	}
 	pool->node = node;
-	INIT_LIST_HEAD(&pool->held);
+	INIT_LIST_HEAD(&pool->kept);
 	INIT_LIST_HEAD(&pool->leftovers);
 	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);
@@ -57,18 +57,18 @@ void __init gmfs_pool_add(struct gmfs_pool *pool)
 }
 
 /**
- * gmfs_pool_hide - mark a pool's memory as reserved in the firmware's memory map
+ * gmfs_pool_reserve_e820 - mark a pool's memory as reserved in the firmware's memory map
  * @pool: the pool
  *
  * Return: false if the map has no room for that.
  */
-bool __init gmfs_pool_hide(const struct gmfs_pool *pool)
+bool __init gmfs_pool_reserve_e820(const struct gmfs_pool *pool)
 {
 	bool hidden = !pool->meta_size ||
-		      arch_guestmemfs_hide(pool->meta_base, pool->meta_size);
+		      arch_guestmemfs_reserve_e820(pool->meta_base, pool->meta_size);
 
 	for (u32 i = 0; i < pool->nr_ranges; i++)
-		hidden &= arch_guestmemfs_hide(pool->ranges[i].base, pool->ranges[i].size);
+		hidden &= arch_guestmemfs_reserve_e820(pool->ranges[i].base, pool->ranges[i].size);
 	return hidden;
 }
 

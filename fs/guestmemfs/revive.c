@@ -164,7 +164,7 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 		gmfs_unread_lost = true;
 	if (gmfs_wants_discard(pool->node) && !gmfs_unread_blob)
 		gmfs_discard(pool);
-	if (!gmfs_pool_hide(pool) && !pool->refused)
+	if (!gmfs_pool_reserve_e820(pool) && !pool->refused)
 		pool->refused = "the firmware's memory map has no room for it";
 	gmfs_pool_add(pool);
 }

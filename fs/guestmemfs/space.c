@@ -365,7 +365,7 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 	while (orders) {
 		scoped_guard(rwsem_read, &gi->map_lock)
 			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
-		if (READ_ONCE(gi->truncating) && !settled &&
+		if (READ_ONCE(gi->has_truncated) && !settled &&
 		    !(found && gmfs_entry_is_settled(entry, orders))) {
 			gmfs_entry_settle(inode, page, __fls(orders));
 			settled = true;

@@ -286,7 +286,7 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 
 	if (pool) {
 		gmfs_sysfs_unmounted(pool);
-		gmfs_let_go(pool);
+		gmfs_session_drop_all(pool);
 	}
 	kill_anon_super(sb);
 }

@@ -40,7 +40,7 @@ int gmfs_alloc_init(struct gmfs_tables *t)
 	}
 	gmfs_alloc_count_blocks(t);
 	gmfs_entries_init(t);
-	gmfs_states_init(t);
+	gmfs_blockless_init(t);
 	return 0;
 }
 

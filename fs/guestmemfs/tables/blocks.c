@@ -31,12 +31,12 @@ void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical
 }
 
 /**
- * gmfs_unzero - mark blocks that must be zeroed before they become visible again
+ * gmfs_mark_unzeroed - mark blocks that must be zeroed before they become visible again
  * @t: the pool's tables
  * @block: first block; no other task uses or zeroes any of the blocks
  * @count: number of blocks
  */
-void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
+void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count)
 {
 	u32 end = block + count;
 
@@ -62,7 +62,7 @@ void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count)
  */
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
-	gmfs_unzero(t, block, count);
+	gmfs_mark_unzeroed(t, block, count);
 	bitmap_clear(t->bitmap, block, count);
 	t->free_blocks += count;
 	gmfs_groups_release(t, block, count, ino, logical);

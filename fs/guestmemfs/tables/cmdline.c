@@ -129,7 +129,7 @@ static int gmfs_parse_item(const char **p, struct gmfs_request *req)
  * Is there another item of the same kind (amount or discard) for the same node? An item for
  * all nodes counts as one for each node.
  */
-static bool gmfs_is_twice(const struct gmfs_request *reqs, u32 nr, const struct gmfs_request *req)
+static bool gmfs_request_is_duplicate(const struct gmfs_request *reqs, u32 nr, const struct gmfs_request *req)
 {
 	u32 i;
 
@@ -165,7 +165,7 @@ int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 
 		err = gmfs_parse_item(&arg, req);
 		if (err)
 			return err;
-		if (gmfs_is_twice(reqs, *nr, req))
+		if (gmfs_request_is_duplicate(reqs, *nr, req))
 			return -EINVAL;
 		(*nr)++;
 		if (!*arg)

@@ -30,7 +30,7 @@ bool gmfs_slots_fit(const struct gmfs_tables *t)
  * @t: the pool's tables
  *
  * There always is a free entry. An extent that is not a state has at least one block, so
- * there are at most total_blocks of these. gmfs_states_fit() ensures that nr_states <=
+ * there are at most total_blocks of these. gmfs_blockless_fit() ensures that nr_blockless <=
  * nr_extents - total_blocks - %GMFS_SPARE_EXTENTS. The spare entries are for changes in
  * progress, which call gmfs_slots_fit() first.
  *
@@ -140,15 +140,15 @@ void gmfs_entries_init(struct gmfs_tables *t)
 }
 
 /**
- * gmfs_states_fit - check that the extent table has room for more states
+ * gmfs_blockless_fit - check that the extent table has room for more states
  * @t: the pool's tables
- * @more: number of additional states, see gmfs_is_state()
+ * @more: number of additional states, see gmfs_extent_is_blockless()
  *
  * Return: true if it has.
  */
-bool gmfs_states_fit(const struct gmfs_tables *t, u64 more)
+bool gmfs_blockless_fit(const struct gmfs_tables *t, u64 more)
 {
-	return t->nr_states + t->promised_states + more <= gmfs_states_max(t, t->total_blocks);
+	return t->nr_blockless + t->promised_blockless + more <= gmfs_blockless_max(t, t->total_blocks);
 }
 
 /**
@@ -163,7 +163,7 @@ void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 stat
 	u32 need_states = max(max(states, 0) - p->done_states, 0);
 	u32 need_maps = max(max(maps, 0) - p->done_maps, 0);
 
-	t->promised_states += need_states - p->states;
+	t->promised_blockless += need_states - p->states;
 	t->promised_maps += need_maps - p->maps;
 	p->states = need_states;
 	p->maps = need_maps;
@@ -210,22 +210,22 @@ void gmfs_mixed_drop(struct gmfs_tables *t, u32 map)
 }
 
 /**
- * gmfs_states_init - count the states and find the used entries of the map table
+ * gmfs_blockless_init - count the states and find the used entries of the map table
  * @t: tables that gmfs_check() has accepted
  */
-void gmfs_states_init(struct gmfs_tables *t)
+void gmfs_blockless_init(struct gmfs_tables *t)
 {
 	u32 extents = le32_to_cpu(t->super->live.used_extents);
 	u32 maps = le32_to_cpu(t->super->live.used_maps), i;
 
-	t->nr_states = 0;
+	t->nr_blockless = 0;
 	t->free_maps = t->nr_maps - 1;
 	gmfs_ids_take(&t->map_ids, 0);
-	if (!t->states)
+	if (!t->has_states)
 		return;
 	for (i = 0; i < extents; i++)
 		if (t->extents[i].ino)
-			t->nr_states += gmfs_is_state(le32_to_cpu(t->extents[i].flags));
+			t->nr_blockless += gmfs_extent_is_blockless(le32_to_cpu(t->extents[i].flags));
 	for (i = 1; i < maps; i++) {
 		if (gmfs_mixed_is_free(t, i))
 			continue;

@@ -241,7 +241,7 @@ void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 	e->count = cpu_to_le32(le32_to_cpu(e->count) - keep);
 	if (gmfs_extent_allocated(e))
 		e->block = cpu_to_le32(le32_to_cpu(e->block) + keep);
-	t->nr_states += gmfs_is_state(le32_to_cpu(e->flags));
+	t->nr_blockless += gmfs_extent_is_blockless(le32_to_cpu(e->flags));
 	gmfs_map_store(map, at, gmfs_extent_end(e), slot, GFP_KERNEL | __GFP_NOFAIL);
 }
 
@@ -288,7 +288,7 @@ void gmfs_map_join(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
 	if (!a.e || !gmfs_extents_join(t, a.e, b.e))
 		return;
 	a.e->count = cpu_to_le32(le32_to_cpu(a.e->count) + le32_to_cpu(b.e->count));
-	t->nr_states -= gmfs_is_state(le32_to_cpu(b.e->flags));
+	t->nr_blockless -= gmfs_extent_is_blockless(le32_to_cpu(b.e->flags));
 	gmfs_extent_drop(t, b.slot);
 	gmfs_map_store(map, a.start, b.end, a.slot, GFP_KERNEL | __GFP_NOFAIL);
 }

@@ -26,15 +26,15 @@ static inline bool gmfs_extent_allocated(const struct guestmemfs_extent *e)
  * without blocks? Yes if it has no blocks, and yes if it is truncated and will remain
  * without blocks: its entry must be reserved now, so that freeing the blocks cannot fail.
  */
-static inline bool gmfs_is_state(u32 flags)
+static inline bool gmfs_extent_is_blockless(u32 flags)
 {
 	if (!(flags & GUESTMEMFS_EXTENT_ALLOCATED))
 		return true;
 	return flags & GUESTMEMFS_EXTENT_TRUNCATED && flags & GMFS_EXTENT_CHARACTER;
 }
 
-/* The maximum of nr_states: each block may still need an extent of its own. */
-static inline u32 gmfs_states_max(const struct gmfs_tables *t, u32 total_blocks)
+/* The maximum of nr_blockless: each block may still need an extent of its own. */
+static inline u32 gmfs_blockless_max(const struct gmfs_tables *t, u32 total_blocks)
 {
 	return t->nr_extents - total_blocks - GMFS_SPARE_EXTENTS;
 }
@@ -147,11 +147,11 @@ static inline bool gmfs_map_entry(const struct gmfs_tables *t, struct gmfs_extma
 /* entries.c */
 bool gmfs_slots_fit(const struct gmfs_tables *t);
 void gmfs_entries_init(struct gmfs_tables *t);
-bool gmfs_states_fit(const struct gmfs_tables *t, u64 more);
+bool gmfs_blockless_fit(const struct gmfs_tables *t, u64 more);
 void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps);
 u32 gmfs_mixed_take(struct gmfs_tables *t);
 void gmfs_mixed_drop(struct gmfs_tables *t, u32 map);
-void gmfs_states_init(struct gmfs_tables *t);
+void gmfs_blockless_init(struct gmfs_tables *t);
 
 /* states.c */
 u32 gmfs_convert_flags(const struct gmfs_tables *t, const struct guestmemfs_extent *e, u32 low,

@@ -260,7 +260,7 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 	if (le32_to_cpu(s->block_shift) != GUESTMEMFS_BLOCK_SHIFT)
 		return gmfs_complain(c, "superblock", 0, "another block size");
 	t->read_only = s->feature_ro_compat;
-	t->states = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
+	t->has_states = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	t->nr_blocks = le32_to_cpu(s->nr_blocks);
 	t->nr_ranges = le32_to_cpu(s->nr_ranges);
 	if (!t->nr_ranges || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
@@ -397,9 +397,9 @@ void gmfs_feature_states(struct gmfs_tables *t)
 {
 	struct guestmemfs_super *s = t->super;
 
-	if (t->states)
+	if (t->has_states)
 		return;
-	t->states = true;
+	t->has_states = true;
 	s->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	s->crc = cpu_to_le32(gmfs_super_crc(s, t->ranges, t->nr_ranges));
 }

@@ -124,11 +124,11 @@ static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gm
 	bool begins = at == spot->start;
 
 	if (begins)
-		ed->states -= flags && gmfs_is_state(flags);
+		ed->states -= flags && gmfs_extent_is_blockless(flags);
 	/* Otherwise gmfs_map_join() makes one extent of this piece and the last one. */
 	if (now != last->flags || (begins && now & GUESTMEMFS_EXTENT_ALLOCATED) ||
 	    now & GUESTMEMFS_EXTENT_MIXED || end - last->from > U32_MAX) {
-		ed->states += now && gmfs_is_state(now);
+		ed->states += now && gmfs_extent_is_blockless(now);
 		last->from = at;
 		last->flags = now;
 	}
@@ -153,7 +153,7 @@ int gmfs_edit_count(struct gmfs_edit *ed)
 	ed->states = 0;
 	ed->maps = 0;
 	if (from >= to || ed->op == GMFS_COMMIT ||
-	    (!ed->t->states && ed->op != GMFS_CONVERT))
+	    (!ed->t->has_states && ed->op != GMFS_CONVERT))
 		return 0;
 	/* Include the neighbours: gmfs_map_join() may merge them with extents of the part. */
 	if (from) {
@@ -228,7 +228,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 {
 	struct gmfs_tables *t = ed->t;
 	u64 cuts[GMFS_MAX_CUTS];
-	u32 nr, i, cut, states = t->nr_states;
+	u32 nr, i, cut, states = t->nr_blockless;
 	int err = 0;
 
 	ed->at = gmfs_edit_from(ed);
@@ -236,7 +236,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	ed->promise = (struct gmfs_promise){};
 	if (ed->at >= gmfs_edit_to(ed))
 		return 0;
-	if (ed->states > 0 && !gmfs_states_fit(t, ed->states))
+	if (ed->states > 0 && !gmfs_blockless_fit(t, ed->states))
 		return -ENOSPC;
 	if (ed->maps > (s64)t->free_maps - t->promised_maps)
 		return -ENOSPC;
@@ -248,7 +248,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	 * Splitting states uses GMFS_SPARE_EXTENTS. Edits in progress may use half of these
 	 * entries; the other half is for changes that are made in a single step.
 	 */
-	if (cut && t->nr_states + nr > gmfs_states_max(t, t->total_blocks) + GMFS_SPARE_EXTENTS / 2)
+	if (cut && t->nr_blockless + nr > gmfs_blockless_max(t, t->total_blocks) + GMFS_SPARE_EXTENTS / 2)
 		return -ENOSPC;
 	for (i = 0; i < nr && !err; i++)
 		if (cut & BIT(i))
@@ -263,7 +263,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	}
 	if (err)
 		return err;
-	ed->promise.done_states = (s64)t->nr_states - states;
+	ed->promise.done_states = (s64)t->nr_blockless - states;
 	gmfs_promise_update(t, &ed->promise, ed->states, ed->maps);
 	gmfs_edit_order(ed);
 	return 0;
@@ -342,12 +342,12 @@ static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot,
 	if (lost & GUESTMEMFS_EXTENT_ALLOCATED)
 		gmfs_edit_shorten(ed, spot);
 	gmfs_edit_free(ed, spot->e, lost);
-	ed->t->nr_states -= flags && gmfs_is_state(flags);
+	ed->t->nr_blockless -= flags && gmfs_extent_is_blockless(flags);
 	if (!now) {
 		gmfs_extent_drop(ed->t, spot->slot);
 		return false;
 	}
-	ed->t->nr_states += gmfs_is_state(now);
+	ed->t->nr_blockless += gmfs_extent_is_blockless(now);
 	spot->e->flags = cpu_to_le32(now);
 	if (ed->op == GMFS_CONVERT && now & GUESTMEMFS_EXTENT_MIXED)
 		gmfs_edit_mix(ed, spot->start, spot->e);
@@ -395,7 +395,7 @@ static void gmfs_edit_erase(const struct gmfs_edit *ed, u64 from, u64 to, bool *
  */
 bool gmfs_edit_step(struct gmfs_edit *ed)
 {
-	u32 states = ed->t->nr_states, maps = ed->t->free_maps, i;
+	u32 states = ed->t->nr_blockless, maps = ed->t->free_maps, i;
 	u64 to = gmfs_edit_to(ed), hole = ed->at, end;
 	bool gone = false;
 
@@ -412,7 +412,7 @@ bool gmfs_edit_step(struct gmfs_edit *ed)
 	/* GMFS_CLEAR allocates no entries, so that nothing is reserved for later steps. */
 	if (ed->op == GMFS_CLEAR)
 		return ed->at < to;
-	ed->promise.done_states += (s64)ed->t->nr_states - states;
+	ed->promise.done_states += (s64)ed->t->nr_blockless - states;
 	ed->promise.done_maps += (s64)maps - ed->t->free_maps;
 	gmfs_promise_update(ed->t, &ed->promise, ed->states, ed->maps);
 	return ed->at < to;
@@ -429,7 +429,7 @@ void gmfs_edit_end(struct gmfs_edit *ed)
 
 	if (gmfs_edit_from(ed) >= gmfs_edit_to(ed))
 		return;
-	ed->t->promised_states -= ed->promise.states;
+	ed->t->promised_blockless -= ed->promise.states;
 	ed->t->promised_maps -= ed->promise.maps;
 	nr = gmfs_edit_cuts(ed, cuts);
 	for (i = 0; i < nr; i++)

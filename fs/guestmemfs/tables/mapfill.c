@@ -115,7 +115,7 @@ static int gmfs_fill_state(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 	gmfs_map_cut(t, fill->map, at);
 	gmfs_map_spot(t, fill->map, at, &spot);
 	*spot.e = *e;
-	t->nr_states--;
+	t->nr_blockless--;
 	gmfs_map_join(t, fill->map, end);
 	gmfs_map_join(t, fill->map, at);
 	return 0;
@@ -276,7 +276,7 @@ static int gmfs_fill_start(struct gmfs_fill *fill)
 	if (fill->uncovered > gmfs_blocks_left(t))
 		return -ENOSPC;
 	fill->splits = fill->missing && gmfs_fill_splits(fill);
-	if (fill->splits && !gmfs_states_fit(t, 1))
+	if (fill->splits && !gmfs_blockless_fit(t, 1))
 		return -ENOSPC;
 	fill->promise = (struct gmfs_promise){};
 	gmfs_promise_update(t, &fill->promise, fill->splits, 0);
@@ -306,7 +306,7 @@ int gmfs_fill_begin(struct gmfs_fill *fill)
  */
 int gmfs_fill_step(struct gmfs_fill *fill)
 {
-	u32 states = fill->t->nr_states, i;
+	u32 states = fill->t->nr_blockless, i;
 	u64 end = fill->at + GMFS_STEP_BLOCKS;
 	struct gmfs_run run;
 	int err = 0;
@@ -329,7 +329,7 @@ int gmfs_fill_step(struct gmfs_fill *fill)
 		fill->at += run.count;
 	}
 	/* Undoing the fill needs the entries of states that have got blocks: keep them. */
-	fill->promise.done_states += (s64)fill->t->nr_states - states;
+	fill->promise.done_states += (s64)fill->t->nr_blockless - states;
 	gmfs_promise_update(fill->t, &fill->promise, fill->splits, 0);
 	return err ? err : fill->at < fill->end;
 }
@@ -355,7 +355,7 @@ void gmfs_fill_uncover(struct gmfs_fill *fill)
  */
 void gmfs_fill_end(struct gmfs_fill *fill)
 {
-	fill->t->promised_states -= fill->promise.states;
+	fill->t->promised_blockless -= fill->promise.states;
 	fill->t->promised_blocks -= fill->uncovered;
 }
 
@@ -395,7 +395,7 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	do {
 		err = gmfs_fill_step(&fill);
 	} while (err > 0);
-	t->promised_states -= fill.promise.states;
+	t->promised_blockless -= fill.promise.states;
 	if (!fill.pending)
 		return err;
 	undone = gmfs_map_edit(t, map, err ? GMFS_ABORT : GMFS_COMMIT, logical, count);

@@ -87,8 +87,8 @@ struct gmfs_group_lists;
  * @inode_ids: which entries of @inodes are free
  * @extent_ids: which entries of @extents are free
  * @map_ids: which entries of @maps are free; entry 0 is never used
- * @nr_states: number of extents that are states, see gmfs_is_state()
- * @promised_states: number of states that edits and fills in progress may still add
+ * @nr_blockless: number of extents that are states, see gmfs_extent_is_blockless()
+ * @promised_blockless: number of states that edits and fills in progress may still add
  * @promised_maps: number of map entries that edits in progress may still add
  * @used_slots: used entries of @extents
  * @promised_blocks: missing blocks of covered parts of files, see reserve.c
@@ -112,7 +112,7 @@ struct gmfs_tables {
 	struct guestmemfs_map *maps;
 	struct guestmemfs_poison *poison;
 	bool read_only;
-	bool states;
+	bool has_states;
 	u32 nr_ranges;
 	u32 nr_blocks;
 	u32 nr_inodes;
@@ -125,8 +125,8 @@ struct gmfs_tables {
 	u32 free_inodes;
 	u32 max_blocks;
 	u32 max_inodes;
-	u32 nr_states;
-	u32 promised_states;
+	u32 nr_blockless;
+	u32 promised_blockless;
 	u32 promised_maps;
 	u32 used_slots;
 	u32 promised_blocks;
@@ -233,7 +233,7 @@ enum gmfs_op {
 
 /**
  * struct gmfs_promise - states and map entries reserved for a change in steps
- * @states: number of states, part of gmfs_tables.promised_states
+ * @states: number of states, part of gmfs_tables.promised_blockless
  * @maps: number of map entries, part of gmfs_tables.promised_maps
  * @done_states: net number of states that the change has added so far
  * @done_maps: net number of map entries that the change has added so far
@@ -382,7 +382,7 @@ u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
 
 /* blocks.c */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
-void gmfs_unzero(struct gmfs_tables *t, u32 block, u32 count);
+void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block);
 

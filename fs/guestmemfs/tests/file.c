@@ -81,7 +81,7 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	t->pool.tables = t->p->t;
 	init_rwsem(&t->pool.changes);
 	mutex_init(&t->pool.lock);
-	INIT_LIST_HEAD(&t->pool.held);
+	INIT_LIST_HEAD(&t->pool.kept);
 	INIT_LIST_HEAD(&t->pool.leftovers);
 	t->mnt = kern_mount(&gmfs_test_fs_type);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t->mnt);

@@ -109,9 +109,9 @@ struct guestmemfs_set_attributes {
 #define GUESTMEMFS_STATE_ALLOCATED	(1ULL << 0)
 #define GUESTMEMFS_STATE_PRIVATE	(1ULL << 1)
 /* Punched while pinned. The last unpin frees the memory. */
-#define GUESTMEMFS_STATE_TRUNCATING	(1ULL << 2)
+#define GUESTMEMFS_STATE_TRUNCATED	(1ULL << 2)
 /* The page is pinned. */
-#define GUESTMEMFS_STATE_HELD		(1ULL << 3)
+#define GUESTMEMFS_STATE_PINNED		(1ULL << 3)
 
 /**
  * struct guestmemfs_get_state - argument of %GUESTMEMFS_IOC_GET_STATE

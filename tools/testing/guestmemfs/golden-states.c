@@ -85,12 +85,12 @@ static void golden_states_counts(const void *arg)
 
 	(void)arg;
 	image_open(&m, NULL, 0);
-	CHECK(m.p.t.states && !m.p.t.read_only);
+	CHECK(m.p.t.has_states && !m.p.t.read_only);
 	CHECK_EQ(le32_to_cpu(m.p.t.super->feature_incompat), 1);
 	CHECK_EQ(le32_to_cpu(m.p.t.super->live.used_maps), 8);
 	CHECK_EQ(m.p.t.free_maps, 1344 - 1 - 6);
 	/* Five without blocks, and two that are truncated and will have none. */
-	CHECK_EQ(m.p.t.nr_states, 7);
+	CHECK_EQ(m.p.t.nr_blockless, 7);
 	CHECK_EQ(le32_to_cpu(m.p.t.inodes[4].flags), 4);
 	CHECK_EQ(le32_to_cpu(m.p.t.inodes[7].flags), 7);
 	image_close(&m);

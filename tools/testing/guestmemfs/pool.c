@@ -286,7 +286,7 @@ static u32 pool_check_file(const struct pool *p, u32 file, u32 *states, u32 *mix
 		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
 			blocks += le32_to_cpu(e->count);
 		if (flags != GUESTMEMFS_EXTENT_ALLOCATED)
-			CHECK(p->t.states && p->t.super->feature_incompat);
+			CHECK(p->t.has_states && p->t.super->feature_incompat);
 		nr++;
 	}
 	CHECK_EQ(p->map[file].blocks, blocks);
@@ -327,10 +327,10 @@ static void pool_check_states(const struct pool *p)
 		pool_check_file(p, file, &states, &mixed);
 		promised += pool_check_covers(p, file);
 	}
-	CHECK_EQ(p->t.nr_states, states);
+	CHECK_EQ(p->t.nr_blockless, states);
 	CHECK_EQ(p->t.free_maps, p->t.nr_maps - 1 - mixed);
 	CHECK_EQ(p->t.promised_blocks, promised);
-	CHECK(!p->t.promised_states && !p->t.promised_maps);
+	CHECK(!p->t.promised_blockless && !p->t.promised_maps);
 }
 
 /* Files come in the order of their inodes, which pool_file() gives them. */

@@ -133,7 +133,7 @@ static void punch_keeps_character(const void *arg)
 	states_run_is(&p, a, 10, 20, CONVERTED);
 	states_run_is(&p, a, 30, 1, MIXED);
 	gmfs_map_clear(&p.t, &p.map[a]);
-	CHECK_EQ(p.t.nr_states, 0);
+	CHECK_EQ(p.t.nr_blockless, 0);
 	pool_check(&p);
 	pool_free(&p);
 }

@@ -41,23 +41,23 @@ static void states_leave_room(const void *arg)
 	c = pool_file(&p);
 	for (i = 0; i < 960; i++)
 		CHECK_EQ(pool_convert(&p, a, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	CHECK_EQ(pool_convert(&p, b, 0, PAGES, true), -ENOSPC);
 	CHECK_EQ(pool_convert(&p, b, 0, 1, true), -ENOSPC);
 	CHECK_EQ(pool_extents(&p, b), 0);
 	CHECK_EQ(p.t.free_maps, 511);
 	/* One in place of two, and one that has no neighbour yet. */
 	CHECK_EQ(pool_convert(&p, a, PAGES, 2 * PAGES, true), 0);
-	CHECK_EQ(p.t.nr_states, 959);
+	CHECK_EQ(p.t.nr_blockless, 959);
 	CHECK_EQ(pool_convert(&p, b, 10 * PAGES, 20 * PAGES, true), 0);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	pool_check(&p);
 	/* A block inside one would make two of it. */
 	CHECK_EQ(pool_fill(&p, b, 15, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, b, 5, 20), 0);
-	CHECK_EQ(p.t.nr_states, 959);
+	CHECK_EQ(p.t.nr_blockless, 959);
 	CHECK_EQ(pool_punch(&p, b, 19, 6), 0);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	/* Another one, unless it joins the one that is there. */
 	CHECK_EQ(pool_punch(&p, b, 12, 2), -ENOSPC);
 	CHECK_EQ(pool_truncate(&p, b, 12, 2), -ENOSPC);
@@ -68,7 +68,7 @@ static void states_leave_room(const void *arg)
 	/* Alone in the pool, file by file, block by block. */
 	gmfs_map_clear(&p.t, &p.map[b]);
 	CHECK_EQ(pool_convert(&p, b, 0, PAGES, true), 0);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	for (i = 0; i < 32; i++) {
 		CHECK_EQ(pool_fill(&p, b, 10 + i, 1), 0);
 		CHECK_EQ(pool_fill(&p, c, 10 + i, 1), 0);
@@ -78,7 +78,7 @@ static void states_leave_room(const void *arg)
 	CHECK_EQ(states_extents(&p), 1024);
 	pool_check(&p);
 	pool_reopen(&p);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	CHECK_EQ(pool_convert(&p, c, 0, PAGES, true), -ENOSPC);
 	pool_free(&p);
 }
@@ -122,7 +122,7 @@ static void ready_has_room(const void *arg)
 	CHECK_EQ(pool_fill(&p, b, 0, 10), 0);
 	CHECK_EQ(pool_convert(&p, b, 0, 4 * PAGES, true), 0);
 	CHECK_EQ(pool_truncate(&p, b, 0, 10), 0);
-	CHECK_EQ(p.t.nr_states, 1);
+	CHECK_EQ(p.t.nr_blockless, 1);
 	for (i = 0; i < 959; i++)
 		CHECK_EQ(pool_convert(&p, a, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
 	CHECK_EQ(pool_convert(&p, a, TOP - PAGES, TOP, true), -ENOSPC);
@@ -132,7 +132,7 @@ static void ready_has_room(const void *arg)
 	pool_check(&p);
 	CHECK_EQ(pool_ready(&p, b, 0, 10), 0);
 	states_run_is(&p, b, 0, 4, CONVERTED);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -212,7 +212,7 @@ static void feature_is_announced(const void *arg)
 	CHECK_EQ(pool_ready(&p, a, 0, 20), 0);
 	CHECK_EQ(le32_to_cpu(p.t.super->feature_incompat), 0);
 	CHECK_EQ(le32_to_cpu(p.t.super->crc), crc);
-	CHECK(!p.t.states);
+	CHECK(!p.t.has_states);
 	CHECK_EQ(states_used_maps(&p), 0);
 	switch (*(const u32 *)arg) {
 	case 0:
@@ -225,10 +225,10 @@ static void feature_is_announced(const void *arg)
 		gmfs_feature_states(&p.t);
 	}
 	CHECK_EQ(le32_to_cpu(p.t.super->feature_incompat), GUESTMEMFS_FEATURE_INCOMPAT_STATES);
-	CHECK(p.t.states && le32_to_cpu(p.t.super->crc) != crc);
+	CHECK(p.t.has_states && le32_to_cpu(p.t.super->crc) != crc);
 	crc = le32_to_cpu(p.t.super->crc);
 	pool_reopen(&p);
-	CHECK(p.t.states);
+	CHECK(p.t.has_states);
 	gmfs_feature_states(&p.t);
 	CHECK_EQ(le32_to_cpu(p.t.super->crc), crc);
 	pool_check(&p);

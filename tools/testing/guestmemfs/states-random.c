@@ -202,7 +202,7 @@ static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 t
 static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u64 to,
 		       bool converted)
 {
-	u32 hidden = m->p.t.free_maps, states = m->p.t.nr_states;
+	u32 hidden = m->p.t.free_maps, states = m->p.t.nr_blockless;
 	bool full, no_map;
 	int err;
 
@@ -210,7 +210,7 @@ static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u6
 	hidden = m->p.t.free_maps - hidden;
 	err = model_do(m, op, file, from, to, converted);
 	CHECK_EQ(err, 0);
-	full = m->p.t.nr_states > max(states, m->nr_extents - m->p.t.total_blocks -
+	full = m->p.t.nr_blockless > max(states, m->nr_extents - m->p.t.total_blocks -
 					      GMFS_SPARE_EXTENTS);
 	no_map = m->p.t.free_maps < hidden;
 	CHECK(full || no_map);
@@ -230,7 +230,7 @@ static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 
 	bool truncated = model_any_truncated(&m->file[file], from / blocks,
 					     DIV_ROUND_UP(to, blocks));
 	u32 max_states = m->nr_extents - m->p.t.total_blocks - GMFS_SPARE_EXTENTS;
-	u32 states = m->p.t.nr_states;
+	u32 states = m->p.t.nr_blockless;
 	int err;
 
 	err = model_do(m, op, file, from, to, converted);
@@ -241,11 +241,11 @@ static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 
 	CHECK(!truncated || err || (op != FILL && op != CONVERT));
 	if (err == -ENOMEM) {
 		CHECK(shim_fail_from);
-		CHECK_EQ(m->p.t.nr_states, states);
+		CHECK_EQ(m->p.t.nr_blockless, states);
 		return err;
 	}
 	if (err == -ENOSPC) {
-		CHECK_EQ(m->p.t.nr_states, states);
+		CHECK_EQ(m->p.t.nr_blockless, states);
 		model_compare(m, file);
 		/* Far over the bound, which no real table is, there are no entries for cuts. */
 		if (shim_fail_from || states + 4 > max_states + GMFS_SPARE_EXTENTS / 2)
@@ -253,7 +253,7 @@ static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 
 		return model_again(m, op, file, from, to, converted);
 	}
 	CHECK_EQ(err, 0);
-	CHECK(m->p.t.nr_states <= max(states, max_states));
+	CHECK(m->p.t.nr_blockless <= max(states, max_states));
 	return 0;
 }
 
@@ -373,7 +373,7 @@ static void model_step(struct model *m)
 	shim_allocations = 0;
 	shim_fail_from = (r >> 55) % 8 ? 0 : 1 + (r >> 58) % 2;
 	/* What is undone needs the room that it had before. */
-	if (m->p.t.nr_states + GMFS_SPARE_EXTENTS > m->nr_extents - m->p.t.total_blocks)
+	if (m->p.t.nr_blockless + GMFS_SPARE_EXTENTS > m->nr_extents - m->p.t.total_blocks)
 		shim_fail_from = 0;
 	if (what < 16)
 		model_fill(m, file, from, to);

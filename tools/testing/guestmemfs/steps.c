@@ -17,7 +17,7 @@ static void steps_full_of_states(struct pool *p, u32 file, u32 left)
 {
 	u64 i;
 
-	for (i = 0; p->t.nr_states + left < 960; i++)
+	for (i = 0; p->t.nr_blockless + left < 960; i++)
 		CHECK_EQ(pool_convert(p, file, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
 }
 
@@ -87,11 +87,11 @@ static void states_are_not_stolen(const void *arg)
 	ed.converted = true;
 	steps_begin(&ed);
 	CHECK(gmfs_edit_step(&ed));
-	states = p.t.nr_states;
+	states = p.t.nr_blockless;
 	CHECK(states < 960);
 	CHECK_EQ(pool_convert(&p, b, TOP - PAGES, TOP, true), -ENOSPC);
 	steps_end(&ed);
-	CHECK(p.t.nr_states > states);
+	CHECK(p.t.nr_blockless > states);
 	pool_check(&p);
 	CHECK_EQ(pool_convert(&p, b, TOP - PAGES, TOP, true), 0);
 	pool_check(&p);
@@ -141,10 +141,10 @@ static void states_are_kept_for_the_undoing(const void *arg)
 	steps_full_of_states(&p, b, 0);
 	fill = steps_fill(&p, a, 0, 50);
 	CHECK_EQ(gmfs_fill_step(&fill), 0);
-	CHECK_EQ(p.t.nr_states, 959);
+	CHECK_EQ(p.t.nr_blockless, 959);
 	CHECK_EQ(pool_convert(&p, b, TOP - PAGES, TOP, true), -ENOSPC);
 	steps_undo(&p, a, &fill);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	CHECK_EQ(p.t.free_blocks, 64);
 	states_run_is(&p, a, 0, 50, CONVERTED);
 	pool_check(&p);
@@ -229,14 +229,14 @@ static void largest_hole_is_counted(const void *arg)
 	CHECK_EQ(pool_convert(&p, b, 0, PAGES, false), 0);
 	CHECK_EQ(pool_convert(&p, a, 0, TOP, true), 0);
 	CHECK_EQ(pool_extents(&p, a), 2);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	pool_check(&p);
 	/* With one that is there already there are no more of them. */
 	CHECK_EQ(pool_convert(&p, a, 0, 5 * PAGES, false), 0);
 	CHECK_EQ(pool_convert(&p, a, 6 * PAGES, TOP, false), 0);
-	CHECK_EQ(p.t.nr_states, 959);
+	CHECK_EQ(p.t.nr_blockless, 959);
 	CHECK_EQ(pool_convert(&p, a, 0, TOP, true), 0);
-	CHECK_EQ(p.t.nr_states, 960);
+	CHECK_EQ(p.t.nr_blockless, 960);
 	pool_check(&p);
 	pool_free(&p);
 }

@@ -255,7 +255,7 @@ static void use_compare_counts(const struct gmfs_tables *t)
 	CHECK_EQ(gmfs_alloc_init(&again), 0);
 	CHECK_EQ(again.free_blocks, t->free_blocks);
 	CHECK_EQ(again.free_inodes, t->free_inodes);
-	CHECK_EQ(again.nr_states, t->nr_states);
+	CHECK_EQ(again.nr_blockless, t->nr_blockless);
 	CHECK_EQ(again.free_maps, t->free_maps);
 	CHECK_EQ(again.full_groups, t->full_groups);
 	gmfs_alloc_exit(&again);

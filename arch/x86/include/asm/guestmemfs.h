@@ -47,7 +47,7 @@ static inline int __init arch_guestmemfs_cpus(int node)
 }
 
 /**
- * arch_guestmemfs_hide - keep a range from becoming System RAM
+ * arch_guestmemfs_reserve_e820 - keep a range from becoming System RAM
  * @base: physical address
  * @size: bytes
  *
@@ -58,7 +58,7 @@ static inline int __init arch_guestmemfs_cpus(int node)
  *
  * Return: false if the map has no room for the change.
  */
-static inline bool __init arch_guestmemfs_hide(phys_addr_t base, u64 size)
+static inline bool __init arch_guestmemfs_reserve_e820(phys_addr_t base, u64 size)
 {
 	e820__range_update(base, size, E820_TYPE_RAM, E820_TYPE_RESERVED);
 	e820__update_table(e820_table);

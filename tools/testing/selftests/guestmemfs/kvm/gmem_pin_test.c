@@ -5,8 +5,8 @@
  */
 #include "gmem_fixture.h"
 
-#define TRUNCATING	GUESTMEMFS_STATE_TRUNCATING
-#define HELD		GUESTMEMFS_STATE_HELD
+#define TRUNCATING	GUESTMEMFS_STATE_TRUNCATED
+#define HELD		GUESTMEMFS_STATE_PINNED
 
 /* Opens the debugfs file that can pin pages. Closing it releases all of its pins. */
 static int holder(void)

@@ -104,8 +104,8 @@ static void print_state(uint64_t offset, uint64_t end, const struct guestmemfs_g
 	printf("%lu %lu %s %s%s%s order %u\n", offset, end - offset,
 	       s->state & GUESTMEMFS_STATE_PRIVATE ? "private" : "shared",
 	       s->state & GUESTMEMFS_STATE_ALLOCATED ? "allocated" : "hole",
-	       s->state & GUESTMEMFS_STATE_TRUNCATING ? " truncating" : "",
-	       s->state & GUESTMEMFS_STATE_HELD ? " held" : "", s->order);
+	       s->state & GUESTMEMFS_STATE_TRUNCATED ? " truncating" : "",
+	       s->state & GUESTMEMFS_STATE_PINNED ? " held" : "", s->order);
 }
 
 /*

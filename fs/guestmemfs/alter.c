@@ -73,7 +73,7 @@ static void gmfs_part_unmap(struct gmfs_part *part)
 }
 
 /**
- * struct gmfs_cut - a change of a file's size or contents
+ * struct gmfs_alter - a change of a file's size or contents
  * @inode: the file; its i_rwsem and invalidate_lock are held exclusively
  * @head: bytes to zero in place
  * @tail: more bytes to zero in place
@@ -81,14 +81,14 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @unmap_end: page after the last one, ULONG_MAX for all pages from @unmap on
  * @first: first whole block to free
  * @last: block after the last one to free
- * @forget: first block to zero as a whole; all blocks up to @forget_end are allocated
- * @forget_end: block after the last one to zero
+ * @rezero: first block to zero as a whole; all blocks up to @rezero_end are allocated
+ * @rezero_end: block after the last one to zero
  * @size: new size of the file
- * @takes: the file loses bytes or blocks; false if only bytes beyond its end are zeroed
+ * @loses_bytes: the file loses bytes or blocks; false if only bytes beyond its end are zeroed
  * @idmap: idmap of the mount, for @attr
  * @attr: other attributes that setattr changes, NULL for none
  */
-struct gmfs_cut {
+struct gmfs_alter {
 	struct inode *inode;
 	struct gmfs_part head;
 	struct gmfs_part tail;
@@ -96,10 +96,10 @@ struct gmfs_cut {
 	pgoff_t unmap_end;
 	u64 first;
 	u64 last;
-	u64 forget;
-	u64 forget_end;
+	u64 rezero;
+	u64 rezero_end;
 	loff_t size;
-	bool takes;
+	bool loses_bytes;
 	struct mnt_idmap *idmap;
 	const struct iattr *attr;
 };
@@ -108,162 +108,162 @@ struct gmfs_cut {
  * Checks everything that can make a cut fail, and begins the edit. Blocks that are to be zeroed
  * as a whole must not have DMA pins, and a file that is in a session must not lose anything.
  */
-static int gmfs_cut_begin(struct gmfs_cut *cut, struct gmfs_edit *ed)
+static int gmfs_alter_begin(struct gmfs_alter *alter, struct gmfs_edit *ed)
 {
-	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
-	pgoff_t first = cut->forget * GUESTMEMFS_BLOCK_PAGES;
-	pgoff_t last = cut->forget_end * GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
+	pgoff_t first = alter->rezero * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = alter->rezero_end * GUESTMEMFS_BLOCK_PAGES;
 	int err;
 
-	if (first < last && gmfs_first_pin(cut->inode, first, last))
+	if (first < last && gmfs_first_pin(alter->inode, first, last))
 		return -EBUSY;
 	err = gmfs_edit_count(ed);
 	if (err)
 		return err;
 	guard(mutex)(&pool->lock);
-	if (cut->takes && gmfs_inode_in_session(pool, cut->inode->i_ino))
+	if (alter->loses_bytes && gmfs_inode_in_session(pool, alter->inode->i_ino))
 		return -EBUSY;
 	return gmfs_edit_begin(ed);
 }
 
 /*
  * Marks whole blocks as unzeroed, so that each is zeroed before it is mapped again.
- * gmfs_cut_begin() has made sure that no device can write to a block before it is zeroed.
+ * gmfs_alter_begin() has made sure that no device can write to a block before it is zeroed.
  */
-static void gmfs_cut_forget(struct gmfs_cut *cut)
+static void gmfs_alter_rezero(struct gmfs_alter *alter)
 {
-	struct gmfs_tables *t = &GUESTMEMFS_SB(cut->inode->i_sb)->tables;
+	struct gmfs_tables *t = &GUESTMEMFS_SB(alter->inode->i_sb)->tables;
 	struct gmfs_run run;
 	u64 logical;
 
-	if (cut->forget >= cut->forget_end)
+	if (alter->rezero >= alter->rezero_end)
 		return;
-	gmfs_reclaim_private(cut->inode, cut->forget * GUESTMEMFS_BLOCK_PAGES,
-			     cut->forget_end * GUESTMEMFS_BLOCK_PAGES);
-	for (logical = cut->forget; logical < cut->forget_end; logical += run.count) {
-		gmfs_map_lookup(t, GUESTMEMFS_I(cut->inode)->map, logical, &run);
-		run.count = min(run.count, cut->forget_end - logical);
-		gmfs_unzero(t, run.block, run.count);
+	gmfs_reclaim_private(alter->inode, alter->rezero * GUESTMEMFS_BLOCK_PAGES,
+			     alter->rezero_end * GUESTMEMFS_BLOCK_PAGES);
+	for (logical = alter->rezero; logical < alter->rezero_end; logical += run.count) {
+		gmfs_map_lookup(t, GUESTMEMFS_I(alter->inode)->map, logical, &run);
+		run.count = min(run.count, alter->rezero_end - logical);
+		gmfs_mark_unzeroed(t, run.block, run.count);
 		cond_resched();
 	}
 }
 
 /* Zeroes the mapped parts, and stores the times, the size and the attributes. */
-static void gmfs_cut_store(struct gmfs_cut *cut)
+static void gmfs_alter_store(struct gmfs_alter *alter)
 {
-	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
 
-	gmfs_part_zero(cut->inode, &cut->head);
-	gmfs_part_zero(cut->inode, &cut->tail);
-	if (cut->takes || cut->size != i_size_read(cut->inode))
-		inode_set_mtime_to_ts(cut->inode, inode_set_ctime_current(cut->inode));
-	i_size_write(cut->inode, cut->size);
-	if (cut->attr)
-		setattr_copy(cut->idmap, cut->inode, cut->attr);
+	gmfs_part_zero(alter->inode, &alter->head);
+	gmfs_part_zero(alter->inode, &alter->tail);
+	if (alter->loses_bytes || alter->size != i_size_read(alter->inode))
+		inode_set_mtime_to_ts(alter->inode, inode_set_ctime_current(alter->inode));
+	i_size_write(alter->inode, alter->size);
+	if (alter->attr)
+		setattr_copy(alter->idmap, alter->inode, alter->attr);
 	guard(mutex)(&pool->lock);
-	gmfs_inode_store(cut->inode);
+	gmfs_inode_store(alter->inode);
 }
 
 /*
  * For a cut of a part with DMA pins, which has made all its blocks TRUNCATED: frees the blocks
  * without a pin. The last unpin frees the others.
  */
-static void gmfs_cut_held(struct gmfs_cut *cut)
+static void gmfs_alter_pinned(struct gmfs_alter *alter)
 {
-	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
 	u32 free;
 
-	WRITE_ONCE(GUESTMEMFS_I(cut->inode)->truncating, true);
+	WRITE_ONCE(GUESTMEMFS_I(alter->inode)->has_truncated, true);
 	guard(mutex)(&pool->lock);
 	free = pool->tables.free_blocks;
-	gmfs_pin_free_blocks(cut->inode, cut->first, cut->last);
-	gmfs_trace_blocks(pool, cut->inode->i_ino, free);
+	gmfs_pin_free_blocks(alter->inode, alter->first, alter->last);
+	gmfs_trace_blocks(pool, alter->inode->i_ino, free);
 }
 
-/* Changes everything or nothing: only gmfs_cut_begin() can fail. */
-static int gmfs_cut_commit(struct gmfs_cut *cut)
+/* Changes everything or nothing: only gmfs_alter_begin() can fail. */
+static int gmfs_alter_commit(struct gmfs_alter *alter)
 {
-	pgoff_t first = cut->first * GUESTMEMFS_BLOCK_PAGES;
-	pgoff_t last = cut->last * GUESTMEMFS_BLOCK_PAGES;
-	struct gmfs_inode *gi = GUESTMEMFS_I(cut->inode);
-	struct gmfs_pool *pool = GUESTMEMFS_SB(cut->inode->i_sb);
-	bool held = gmfs_first_pin(cut->inode, first, last);
+	pgoff_t first = alter->first * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t last = alter->last * GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_inode *gi = GUESTMEMFS_I(alter->inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
+	bool held = gmfs_first_pin(alter->inode, first, last);
 	struct gmfs_edit ed = {
 		.t	= &pool->tables,
 		.map	= gi->map,
-		.ino	= cut->inode->i_ino,
+		.ino	= alter->inode->i_ino,
 		.op	= held ? GMFS_TRUNCATE : GMFS_PUNCH,
 		.first	= first,
 		.last	= last,
 	};
 	int err;
 
-	lockdep_assert_held_write(&cut->inode->i_mapping->invalidate_lock);
+	lockdep_assert_held_write(&alter->inode->i_mapping->invalidate_lock);
 	guard(rwsem_write)(&gi->map_lock);
-	err = gmfs_cut_begin(cut, &ed);
+	err = gmfs_alter_begin(alter, &ed);
 	if (err)
 		return err;
-	gmfs_reclaim_private(cut->inode, first, last);
-	gmfs_cut_forget(cut);
-	gmfs_cut_store(cut);
-	gmfs_pool_edit(pool, cut->inode->i_ino, &ed);
+	gmfs_reclaim_private(alter->inode, first, last);
+	gmfs_alter_rezero(alter);
+	gmfs_alter_store(alter);
+	gmfs_pool_edit(pool, alter->inode->i_ino, &ed);
 	if (held)
-		gmfs_cut_held(cut);
-	gmfs_update_blocks(cut->inode);
+		gmfs_alter_pinned(alter);
+	gmfs_update_blocks(alter->inode);
 	return 0;
 }
 
 /* Adds the pages of a part with private ones to the pages to unmap, which they adjoin. */
-static void gmfs_cut_unmap_part(struct gmfs_cut *cut, const struct gmfs_part *part)
+static void gmfs_alter_unmap_part(struct gmfs_alter *alter, const struct gmfs_part *part)
 {
 	if (!part->private)
 		return;
-	if (cut->unmap < cut->unmap_end) {
-		cut->unmap = min(cut->unmap, part->first);
-		cut->unmap_end = max(cut->unmap_end, part->last);
+	if (alter->unmap < alter->unmap_end) {
+		alter->unmap = min(alter->unmap, part->first);
+		alter->unmap_end = max(alter->unmap_end, part->last);
 	} else {
-		cut->unmap = part->first;
-		cut->unmap_end = part->last;
+		alter->unmap = part->first;
+		alter->unmap_end = part->last;
 	}
 }
 
 /*
- * Unmaps the pages that the cut takes away, and commits the cut. Pages that stay in the file
+ * Unmaps the pages that the cut takes away, and commits the alter. Pages that stay in the file
  * are zeroed in place and stay mapped: unmapping one would unmap the whole entry that maps it,
  * of up to 1 GiB. Private pages are unmapped even if they stay: the host cannot write to them
  * before they are reclaimed, and the next fault of the guest makes them private again.
  */
-static int gmfs_cut_unmapped(struct gmfs_cut *cut)
+static int gmfs_alter_unmapped(struct gmfs_alter *alter)
 {
-	struct address_space *mapping = cut->inode->i_mapping;
+	struct address_space *mapping = alter->inode->i_mapping;
 	int err;
 
-	gmfs_cut_unmap_part(cut, &cut->head);
-	gmfs_cut_unmap_part(cut, &cut->tail);
-	if (cut->unmap >= cut->unmap_end)
-		return gmfs_cut_commit(cut);
+	gmfs_alter_unmap_part(alter, &alter->head);
+	gmfs_alter_unmap_part(alter, &alter->tail);
+	if (alter->unmap >= alter->unmap_end)
+		return gmfs_alter_commit(alter);
 	/* Unmap before the blocks are freed. */
-	unmap_mapping_pages(mapping, cut->unmap,
-			    cut->unmap_end == ULONG_MAX ? 0 : cut->unmap_end - cut->unmap, true);
-	gmfs_gmem_invalidate_begin(cut->inode, cut->unmap, cut->unmap_end);
-	err = gmfs_cut_commit(cut);
-	gmfs_gmem_invalidate_end(cut->inode, cut->unmap, cut->unmap_end);
+	unmap_mapping_pages(mapping, alter->unmap,
+			    alter->unmap_end == ULONG_MAX ? 0 : alter->unmap_end - alter->unmap, true);
+	gmfs_gmem_invalidate_begin(alter->inode, alter->unmap, alter->unmap_end);
+	err = gmfs_alter_commit(alter);
+	gmfs_gmem_invalidate_end(alter->inode, alter->unmap, alter->unmap_end);
 	return err;
 }
 
-static int gmfs_cut(struct gmfs_cut *cut, loff_t head, loff_t head_end, loff_t tail,
+static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, loff_t tail,
 		    loff_t tail_end)
 {
 	int err;
 
-	err = gmfs_part_map(cut->inode, head, head_end, &cut->head);
+	err = gmfs_part_map(alter->inode, head, head_end, &alter->head);
 	if (err)
 		return err;
-	err = gmfs_part_map(cut->inode, tail, tail_end, &cut->tail);
+	err = gmfs_part_map(alter->inode, tail, tail_end, &alter->tail);
 	if (!err)
-		err = gmfs_cut_unmapped(cut);
-	gmfs_part_unmap(&cut->tail);
-	gmfs_part_unmap(&cut->head);
+		err = gmfs_alter_unmapped(alter);
+	gmfs_part_unmap(&alter->tail);
+	gmfs_part_unmap(&alter->head);
 	return err;
 }
 
@@ -283,20 +283,20 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
-	struct gmfs_cut cut = {
+	struct gmfs_alter alter = {
 		.inode		= inode,
 		.unmap		= first >> PAGE_SHIFT,
 		.unmap_end	= last >> PAGE_SHIFT,
 		.first		= first >> GUESTMEMFS_BLOCK_SHIFT,
 		.last		= last >> GUESTMEMFS_BLOCK_SHIFT,
 		.size		= i_size_read(inode),
-		.takes		= true,
+		.loses_bytes		= true,
 	};
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	gmfs_pin_settle(inode, cut.first, cut.last);
-	err = gmfs_cut(&cut, start, min(first, end), max(last, first), end);
+	gmfs_pin_settle(inode, alter.first, alter.last);
+	err = gmfs_alter(&alter, start, min(first, end), max(last, first), end);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
@@ -324,20 +324,20 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 	loff_t from = size > old ? min(start, old) : start;
 	loff_t to = size > old ? max(end, old_end) : end;
 	loff_t first = round_up(from, GMFS_BLOCK_SIZE), last = round_down(to, GMFS_BLOCK_SIZE);
-	struct gmfs_cut cut = {
+	struct gmfs_alter alter = {
 		.inode		= inode,
 		.unmap		= first >> PAGE_SHIFT,
 		.unmap_end	= last >> PAGE_SHIFT,
-		.forget		= first >> GUESTMEMFS_BLOCK_SHIFT,
-		.forget_end	= min(last, old_end) >> GUESTMEMFS_BLOCK_SHIFT,
+		.rezero		= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.rezero_end	= min(last, old_end) >> GUESTMEMFS_BLOCK_SHIFT,
 		.size		= size,
-		.takes		= true,
+		.loses_bytes		= true,
 	};
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	gmfs_pin_settle(inode, cut.forget, cut.forget_end);
-	err = gmfs_cut(&cut, from, min(first, to), max(last, first), to);
+	gmfs_pin_settle(inode, alter.rezero, alter.rezero_end);
+	err = gmfs_alter(&alter, from, min(first, to), max(last, first), to);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
@@ -356,7 +356,7 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		   const struct iattr *attr)
 {
-	struct gmfs_cut cut = {
+	struct gmfs_alter alter = {
 		.inode	= inode,
 		.size	= size,
 		.idmap	= idmap,
@@ -366,7 +366,7 @@ int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 	int err;
 
 	filemap_invalidate_lock(inode->i_mapping);
-	err = gmfs_cut(&cut, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
+	err = gmfs_alter(&alter, old, round_up(old, GMFS_BLOCK_SIZE), 0, 0);
 	filemap_invalidate_unlock(inode->i_mapping);
 	return err;
 }
@@ -395,7 +395,7 @@ static int gmfs_file_shrink(struct mnt_idmap *idmap, struct inode *inode, loff_t
 			    const struct iattr *attr)
 {
 	struct address_space *mapping = inode->i_mapping;
-	struct gmfs_cut cut = {
+	struct gmfs_alter alter = {
 		.inode	= inode,
 		.size	= size,
 		.first	= round_up(size, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT,
@@ -406,13 +406,13 @@ static int gmfs_file_shrink(struct mnt_idmap *idmap, struct inode *inode, loff_t
 	loff_t old = i_size_read(inode);
 	int err;
 
-	cut.takes = size < old || gmfs_file_has_behind(inode);
+	alter.loses_bytes = size < old || gmfs_file_has_behind(inode);
 	if (size < old) {
-		cut.unmap = DIV_ROUND_UP(size, PAGE_SIZE);
-		cut.unmap_end = ULONG_MAX;
+		alter.unmap = DIV_ROUND_UP(size, PAGE_SIZE);
+		alter.unmap_end = ULONG_MAX;
 	}
 	filemap_invalidate_lock(mapping);
-	err = gmfs_cut(&cut, size, round_up(size, PAGE_SIZE), 0, 0);
+	err = gmfs_alter(&alter, size, round_up(size, PAGE_SIZE), 0, 0);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, size, old, err);
 	return err;

@@ -16,7 +16,7 @@
 #include "check.h"
 #include "extmap.h"
 
-/* Blocks and map entries that have an owner; number of states, see gmfs_is_state(). */
+/* Blocks and map entries that have an owner; number of states, see gmfs_extent_is_blockless(). */
 struct gmfs_owned {
 	unsigned long *blocks;
 	unsigned long *maps;
@@ -43,7 +43,7 @@ static bool gmfs_state_unknown(const struct gmfs_tables *t, const struct guestme
 	u32 known = GUESTMEMFS_EXTENT_FLAGS & ~GUESTMEMFS_EXTENT_PINNED;
 	u32 flags = le32_to_cpu(e->flags);
 
-	if (!t->states)
+	if (!t->has_states)
 		return flags != GUESTMEMFS_EXTENT_ALLOCATED || e->map || e->pins;
 	return flags & ~known || e->pins;
 }
@@ -102,12 +102,12 @@ static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *
 			return "has a map that another one has";
 		__set_bit(map, owned->maps);
 	}
-	owned->states += gmfs_is_state(le32_to_cpu(e->flags));
+	owned->states += gmfs_extent_is_blockless(le32_to_cpu(e->flags));
 	return owned->states > owned->max_states ? "is one too many without blocks" : NULL;
 }
 
 /* Check each extent, and that no two extents have the same block or map entry. */
-static int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_owned *owned,
+static int gmfs_check_each_extent(struct gmfs_checker *k, struct gmfs_owned *owned,
 			      struct gmfs_index *index)
 {
 	u32 slot;
@@ -122,7 +122,7 @@ static int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_owned *owned,
 		if (!what)
 			what = gmfs_extent_claim(k, owned, e);
 		if (what)
-			return gmfs_bad(k, "extent table", slot, what);
+			return gmfs_checker_fail(k, "extent table", slot, what);
 		index->slots[index->nr++] = slot;
 	}
 	return 0;
@@ -143,7 +143,7 @@ static int gmfs_check_bitmap(struct gmfs_checker *k, unsigned long *owned)
 		return 0;
 	bitmap_xor(owned, owned, k->t->bitmap, k->t->nr_blocks);
 	block = find_first_bit(owned, k->t->nr_blocks);
-	return gmfs_bad(k, "bitmap", block, test_bit(block, k->t->bitmap) ?
+	return gmfs_checker_fail(k, "bitmap", block, test_bit(block, k->t->bitmap) ?
 			"is taken but nobody's" : "is free but somebody's");
 }
 
@@ -172,7 +172,7 @@ static int gmfs_check_offsets(struct gmfs_checker *k, struct gmfs_index *index)
 
 		if (a->ino == b->ino &&
 		    le64_to_cpu(a->logical) + le32_to_cpu(a->count) > le64_to_cpu(b->logical))
-			return gmfs_bad(k, "extent table", index->slots[i],
+			return gmfs_checker_fail(k, "extent table", index->slots[i],
 					"has offsets that another one has");
 	}
 	return 0;
@@ -189,21 +189,21 @@ static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
 		bool zero = !memchr_inv(bits, 0, size);
 
 		if (!test_bit(i, owned) && !zero)
-			return gmfs_bad(k, "map table", i, "is taken but nobody's");
+			return gmfs_checker_fail(k, "map table", i, "is taken but nobody's");
 		if (test_bit(i, owned) && (zero || !memchr_inv(bits, 0xff, size)))
-			return gmfs_bad(k, "map table", i, "has pages of one kind only");
+			return gmfs_checker_fail(k, "map table", i, "has pages of one kind only");
 	}
 	return 0;
 }
 
 /**
- * gmfs_check_space - check extents, bitmap and maps
+ * gmfs_check_extents - check extents, bitmap and maps
  * @k: a check that has accepted the inodes and the superblock's counts
  * @index: filled in; its slots have room for all used extents
  *
  * Return: 0, -EUCLEAN or -ENOMEM.
  */
-int gmfs_check_space(struct gmfs_checker *k, struct gmfs_index *index)
+int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 {
 	unsigned long *blocks __free(kvfree) =
 		gmfs_calloc(BITS_TO_LONGS(k->t->nr_blocks), sizeof(long));
@@ -218,8 +218,8 @@ int gmfs_check_space(struct gmfs_checker *k, struct gmfs_index *index)
 		return -ENOMEM;
 	for (i = 0; i < k->t->nr_ranges; i++)
 		total += le64_to_cpu(k->t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT;
-	owned.max_states = gmfs_states_max(k->t, total);
-	err = gmfs_check_extents(k, &owned, index);
+	owned.max_states = gmfs_blockless_max(k->t, total);
+	err = gmfs_check_each_extent(k, &owned, index);
 	if (!err)
 		err = gmfs_check_maps(k, maps);
 	if (!err)
