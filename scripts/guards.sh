@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What keeps runs apart: the locks of the cache and of results, the tree that stays as it is
-# while it is read, and the end of what a script has started. lib.sh sources this; nothing else
-# does.
+# Protects runs against each other: the locks of the cache and of results; the lock that keeps the
+# tree unchanged while it is read; and the code that, when a script ends, ends all processes that
+# the script has started. Only lib.sh sources this file.
 
-# The locks, in the order in which who needs several takes them:
+# The locks. A script that needs several takes them in this order:
 #
-#   OUT/all      shared by everything that writes results, exclusive in clean
-#   OUT/NAME     of results, by their path
-#   in-use       shared by everything that uses the cache, exclusive in clean-cache
-#   build-KIND   in the order of the names of their kinds
-#   initramfs
-#   root         the private Debian roots, whatever KDIR= is
-#   prepare      by who may prepare the tree
-#   tree         shared by who reads the prepared tree, exclusive by who changes it
+#   OUT/all      shared: scripts that write results; exclusive: clean
+#   OUT/NAME     the results in OUT/NAME
+#   in-use       shared: scripts that use the cache; exclusive: clean-cache
+#   build-KIND   the build directory of a kernel; several in the order of the names of their kinds
+#   initramfs    the initramfs, and what it is made of
+#   root         the private Debian roots, which do not depend on KDIR=
+#   prepare      scripts that may prepare the tree
+#   tree         shared: scripts that read the prepared tree; exclusive: scripts that change it
 #
-# A script called by one that holds a lock finds it in GMFS_LOCKS.
+# GMFS_LOCKS has the names of all lock files that this script or one of its callers holds. A script
+# does not take a lock again that is named there.
 declare -A lock_fds=()
 
 lock_file()
@@ -27,8 +28,9 @@ lock_file()
 	esac
 }
 
-# The processes that have the lock file $1, as far as one may look, for a message: the one that
-# took it, or what it has left behind.
+# lock_holders FILE: prints, for a message, the processes that hold the lock file: the process that
+# took the lock, or, if that one has ended, the processes that still have the file open, as far as
+# this user may see them.
 lock_holders()
 {
 	local pid fd comm found='' left=(/proc/[0-9]*/fd/*)
@@ -50,7 +52,7 @@ lock_holders()
 	printf 'process %s\n' "${found//,/, }"
 }
 
-# flock_fd FD FILE NAME [-s]: waits for it, and says so.
+# flock_fd FD FILE NAME [-s]: takes the lock. If it has to wait, it prints a line first.
 flock_fd()
 {
 	if ! flock -n ${4:+"$4"} "$1"; then
@@ -70,7 +72,7 @@ lock_pid()
 	esac
 }
 
-# lock NAME [shared]
+# lock NAME [shared]: takes a lock, which is held until "unlock" or until this script has ended.
 lock()
 {
 	local name=$1 shared=${2:-} file fd
@@ -92,18 +94,19 @@ lock()
 		mkdir -p "${file%/*}"
 		exec {fd}>>"$file"
 		flock_fd "$fd" "$file" "$name" ${shared:+-s}
-		# Who had it may have removed the file with all that is beside it.
+		# The script that held the lock may have removed the file, as clean does. A lock on
+		# the removed file is worth nothing: open the file again.
 		[ ! "/proc/self/fd/$fd" -ef "$file" ] || break
 		exec {fd}>&-
 	done
 	[ -n "$shared" ] || lock_pid "$fd" "$file"
 	lock_fds[$file]=$fd
 	export GMFS_LOCKS=${GMFS_LOCKS:-}:$file${shared:+=shared}:
-	# clean-cache may have been what was waited for.
+	# The script that held the lock may have been clean-cache, which removes this directory.
 	[ "$name" != in-use ] || mkdir -p "$BASE"
 }
 
-# unlock NAME: a lock that this script has taken itself.
+# unlock NAME: releases a lock, if it was taken by this script and not by a caller.
 unlock()
 {
 	local file fd
@@ -117,7 +120,7 @@ unlock()
 	GMFS_LOCKS=${GMFS_LOCKS//":$file=shared:"/}
 }
 
-# Before something is started that may run for long: all locks of the cache but in-use.
+# Releases all locks of the cache except in-use. To be called before something that runs for long.
 unlock_all()
 {
 	local file
@@ -130,7 +133,7 @@ unlock_all()
 	done
 }
 
-# What this clone puts over a tree, as one sum; and of a tree, what has been put there.
+# The sum of all that this clone adds to a tree: the overlay files and the patches.
 sum_of_clone()
 {
 	{
@@ -140,6 +143,7 @@ sum_of_clone()
 	} | sha256sum | cut -d' ' -f1
 }
 
+# The sum of the files in the tree that prepare has added or patched.
 sum_of_tree()
 {
 	{
@@ -148,7 +152,8 @@ sum_of_tree()
 	} 2>&1 | sha256sum | cut -d' ' -f1
 }
 
-# What tells that KDIR= has changed: names, sizes and times, but for what a build leaves there.
+# A sum that changes when KDIR= changes: of the names, sizes and times of its files, except those
+# that a build makes.
 sum_of_kdir()
 {
 	[ -n "$KDIR" ] || return 0
@@ -161,7 +166,8 @@ sum_of_kdir()
 	} | sha256sum | cut -d' ' -f1
 }
 
-# prepared ours|base: is the tree, and with base the one without our work, what prepare would make?
+# prepared ours|base: succeeds if the tree is what prepare would make now; with base, if the tree
+# without our work is so as well.
 prepared()
 {
 	[ -f "$TREE/.gmfs-prepared" ] || return 1
@@ -181,9 +187,10 @@ stamp_of_base()
 	} | sha256sum
 }
 
-# hold_tree ours|base: the tree is prepared, and stays as it is until this script ends. Who has
-# the tree shared may not change it, and flock does not turn one kind of lock into the other in
-# one step; but for that step the lock "prepare" keeps away who would.
+# hold_tree ours|base: prepares the tree if necessary, and holds the lock "tree" shared, so that the
+# tree stays unchanged until this script ends. A script may change the tree only with the lock held
+# exclusively, and flock cannot convert between the two kinds of lock atomically. The lock "prepare"
+# keeps other scripts from changing the tree in between.
 hold_tree()
 {
 	local file fd
@@ -207,8 +214,9 @@ hold_tree()
 	unlock prepare
 }
 
-# still STAMP COMMAND...: the command says what it said before something was made. The lock
-# keeps out those that ask for it, not an editor.
+# still STAMP COMMAND...: fails if the command does not print STAMP any more, that is, if a source
+# has changed since the build of something has begun. The lock keeps out other scripts, but not an
+# editor.
 still()
 {
 	[ "$1" = "$("${@:2}")" ] ||
@@ -216,16 +224,16 @@ still()
 			"and try again"
 }
 
-# at_exit COMMAND: a line of shell for the end of this script, however that comes, once
-# everything that the script has started is gone.
+# at_exit COMMAND: runs this line of shell when the script ends, also by an error or a signal, after
+# all processes that the script has started have ended.
 at_exit_do=()
 at_exit()
 {
 	at_exit_do+=("$1")
 }
 
-# All descendants of this script, but for what looks for them, each with the time of its start,
-# which a process that gets the number later does not have.
+# Prints all descendants of this script, except the subshell that looks for them, with the time at
+# which each has started. The time tells a process from a later one with the same process id.
 descendants()
 {
 	cat /proc/[0-9]*/stat 2>/dev/null | awk -v top=$$ -v self="$BASHPID" '
@@ -240,7 +248,8 @@ descendants()
 		}'
 }
 
-# signalled SIGNAL "PID START"...: sends it to those that are still there; fails if none is.
+# signalled SIGNAL "PID START"...: sends the signal to those processes that still exist; fails if
+# none of them does.
 signalled()
 {
 	local signal=$1 one stat there=1
@@ -256,7 +265,8 @@ signalled()
 	return $there
 }
 
-# A signal ends the shell but not what runs in its foreground, and that has its locks.
+# Ends all descendants of this script. A signal that ends the shell does not end its children, and
+# those hold the shell's locks, too, by their open files.
 end_children()
 {
 	local children='' left stopped='' i
@@ -265,7 +275,7 @@ end_children()
 		read -r children <"/proc/$$/task/$$/children" || true
 		[ -n "$children" ] || return 0
 	fi
-	# Stopped first, or new ones would come while the others go.
+	# Stop all of them before any is ended, or they could start new processes meanwhile.
 	for ((i = 0; i < 20; i++)); do
 		mapfile -t left < <(descendants)
 		[ "${left[*]}" != "$stopped" ] || break

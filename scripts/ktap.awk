@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-# Reads a KTAP document with its subtests and prints what it is worth:
-#   pass N	results without subtests of their own that are ok
-#   failed: ..	one line a result that is not
-#   bad: ..	one line for everything that makes the document incomplete
-#   skip: ..	one line a result that was skipped, or that was expected to fail
-#   count N ..	one line a result that has subtests, and such a subtest: how many results without
-#		subtests of their own are in it, whatever they came to
-# A plan may stand before or after its results, but must be there, at every level.
+# Reads a KTAP document with its subtests and prints an evaluation:
+#   pass N	the number of results without subtests that are ok
+#   failed: ..	one line for each result that is not ok
+#   bad: ..	one line for each error that makes the document incomplete
+#   skip: ..	one line for each result that was skipped, or that was expected to fail
+#   count N ..	one line for each result, at the first two levels, that has subtests: the number of
+#		results without subtests in it, whether they are ok or not
+# At every level there must be a plan, before or after its results.
 
 function name(text)
 {
@@ -63,7 +63,7 @@ function tally(line,	what)
 function result(line,	is_ok, number, skip)
 {
 	is_ok = line !~ /^not ok/
-	# What was expected to fail, and did, has not shown what it is there for.
+	# A test that was expected to fail (XFAIL, TODO) has not passed, so it counts as skipped.
 	skip = line ~ /# *([Ss][Kk][Ii][Pp]|[Xx][Ff][Aa][Ii][Ll]|[Tt][Oo][Dd][Oo])/
 	number = line
 	sub(/^(not )?ok */, "", number)
@@ -74,7 +74,7 @@ function result(line,	is_ok, number, skip)
 		print "skip: " name(line)
 	} else if (!is_ok) {
 		failed[depth] = 1
-		# A failure that its subtests tell already counts once.
+		# If a subtest has failed, that failure has been printed and counts only once.
 		if (!nested_failed[depth])
 			print "failed: " name(line)
 	} else if (nested_failed[depth]) {

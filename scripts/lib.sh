@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What all scripts here share: the settings, their validation, and the form of messages;
-# guards.sh has the locks, results.sh what goes to OUT. Sourced, never run.
+# The common part of all scripts: the settings, their validation, and the functions that print
+# messages. guards.sh has the locks, results.sh the functions for OUT. Sourced, never run.
 
 set -euo pipefail
 export LC_ALL=C
 umask 022
 
-# What a kernel developer may have in the environment, and a hook of git's, would have a part in
-# what is built: another architecture, compiler or repository than the ones that a stamp is for.
+# Unset variables that a kernel developer, or git when it runs a hook, may have in the environment.
+# They would change the build (another architecture, compiler or repository), and the stamps, which
+# do not cover them, would be wrong.
 while IFS= read -r name; do
 	case $name in
 	ARCH | SUBARCH | SRCARCH | CROSS_COMPILE* | LLVM* | CC | CXX | CPP | LD | AR | NM | AS | \
@@ -44,14 +45,14 @@ die()
 	exit 1
 }
 
-# A step's line: what is done, and to where output goes.
+# step TEXT: prints the time and the text.
 step()
 {
 	printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*"
 }
 
-# Make hands its own settings to sub-makes through these; the kernel's make must
-# not see them.
+# make passes its own settings to a make that it starts through these variables. The kernel's make
+# must not get them.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 
 [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
@@ -79,7 +80,7 @@ kvm)
 *) die "ACCEL=$ACCEL must be tcg or kvm" ;;
 esac
 
-# Is $1 a kernel tree of the series we have patches for? Prints its version.
+# tree_version DIR: prints the version of a Linux tree; fails if DIR is none.
 tree_version()
 {
 	[ -f "$1/Makefile" ] && [ -d "$1/kernel" ] && [ -d "$1/arch/x86" ] || return 1
@@ -87,6 +88,8 @@ tree_version()
 		paste -sd.
 }
 
+# check_tree_version DIR WHAT: prints the version of the tree; it is an error if DIR, which messages
+# call WHAT, is not a Linux tree of the series that we have patches for.
 check_tree_version()
 {
 	local version
@@ -97,8 +100,8 @@ check_tree_version()
 	printf '%s\n' "$version"
 }
 
-# A tree of the user's gets a place of its own in the cache, so that going back
-# and forth between trees rebuilds nothing.
+# Each tree that is given with KDIR= has a directory of its own in the cache, so that changing to
+# another tree and back rebuilds nothing.
 BASE=$CACHE
 if [ -n "$KDIR" ]; then
 	[ -d "$KDIR" ] || die "KDIR=$KDIR is not a directory"
@@ -110,12 +113,13 @@ if [ -n "$KDIR" ]; then
 	esac
 fi
 
-# A clone may belong to somebody else, as in a container that has it from its host.
+# Let git read a clone that belongs to another user, as in a container that shares it with its host.
 export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_KEY_1=safe.directory
 export GIT_CONFIG_VALUE_0=$REPO GIT_CONFIG_VALUE_1=${KDIR:-$REPO}
 
-# Parts of the cache are removed as a whole, so it has to be ours: new, empty, or with
-# the mark that is left in it then. What was made before there was a mark has this lock.
+# Whole directories of the cache are removed by name, so the cache must not be a directory with
+# files of others: it has to be new or empty, or to have the mark .guestmemfs, which is made then. A
+# cache that an older version of the scripts has made has no mark, but the lock file .lock.tree.
 refuse_cache()
 {
 	case $(realpath -m -- "$1") in
@@ -150,21 +154,21 @@ OUT=${OUT:-$REPO/out}
 [[ $OUT =~ ^[A-Za-z0-9_./+@-]+$ ]] ||
 	die "OUT=$OUT: only letters, digits and _./+@- may be in this path"
 export CACHE KDIR ACCEL JOBS OUT
-# All kernels together have a tenth of it.
+# All kernels together need a tenth of this.
 export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-2G}
 
 KERNEL_DIRS="arch block crypto drivers fs include init io_uring ipc kernel lib mm net security
 	tools virt Documentation"
 
-# Which files there are is what git says.
+# The list of our files comes from git, so this repository must be a git clone.
 need_clone()
 {
 	git -C "$REPO" rev-parse --is-inside-work-tree >/dev/null 2>&1 ||
 		die "$REPO is no git clone, and an archive of one does not do; clone the repository"
 }
 
-# The kernel paths of this repository that go over a tree, one a line. Files that
-# git ignores (build output) do not; files not yet added do.
+# Prints the files of this repository that are added to a kernel tree, one path a line. Files that
+# git ignores (build output) are left out; files not yet added to git are included.
 overlay_files()
 {
 	local dirs=() d
@@ -182,8 +186,8 @@ overlay_files()
 	done | sort -u
 }
 
-# The files of the prepared tree that are ours or patched and match the regular
-# expression, with their sums: what a stamp is made of.
+# sums_of_ours REGEX: prints the sums of those files of the prepared tree that are ours or patched
+# and whose paths match; for stamps.
 sums_of_ours()
 {
 	(
@@ -192,8 +196,8 @@ sums_of_ours()
 	)
 }
 
-# state_of_base FIND-EXPRESSION...: what a stamp has of the base tree. Debian's has a version; in a
-# tree of the user's it is the files that the expression finds in it.
+# state_of_base FIND-EXPRESSION...: prints the state of the base tree, for stamps. For Debian's tree
+# that is its version; for a tree given with KDIR= the sums of the files that find finds are added.
 state_of_base()
 {
 	cat "$TREE/.gmfs-base"
@@ -202,10 +206,9 @@ state_of_base()
 		xargs -0 -r sha256sum) || true
 }
 
-# kernel_make KIND: the array kmake is make for a kernel of that kind, without its arguments.
-# ccache tells files apart by their paths as well, so the tree without our work, and that of the
-# steps of the series, stand in the place of the tree, for this make alone and where that is
-# allowed: then nearly all of it has been compiled before.
+# kernel_make KIND: sets the array kmake to the make command for that kernel, without arguments. For
+# base and steps, the tree without our work or that of check-series is mounted over $TREE for this make alone, if mounting is allowed:
+# ccache's keys depend on the paths, so with the paths of our tree most objects are in its cache.
 kernel_make()
 {
 	local private
@@ -216,7 +219,7 @@ kernel_make()
 	*) return 0 ;;
 	esac
 	for private in "--mount" "--map-root-user --mount"; do
-		# shellcheck disable=SC2016,SC2206 # the inner shell expands it; words they are
+		# shellcheck disable=SC2016,SC2206 # the inner shell expands it; $private is a list
 		kmake=(unshare $private sh -c 'mount --bind "$0" "$1" && shift && exec "$@"'
 			"$TREE-$1" "$TREE")
 		if "${kmake[@]}" true 2>/dev/null; then
@@ -228,6 +231,7 @@ kernel_make()
 	kmake=(make -C "$TREE-$1")
 }
 
+# need TOOL...: ends the script if one of these commands is missing.
 need()
 {
 	local tool missing=()
@@ -238,8 +242,8 @@ need()
 	[ ${#missing[@]} -eq 0 ] || die "missing: ${missing[*]}; run scripts/setup"
 }
 
-# Room for what comes next, in MiB, before it starts rather than halfway: DIR MIB WHAT, and
-# the setting that leads elsewhere where that is not CACHE.
+# need_space DIR MIB WHAT [SETTING]: ends the script if DIR has less free space than WHAT needs, so
+# that the disk does not fill up halfway. The message tells to change SETTING (CACHE).
 need_space()
 {
 	local dir=$1 want=$2 other=${4:-CACHE}= have
@@ -254,7 +258,7 @@ need_space()
 # shellcheck source=scripts/results.sh
 . "$REPO/scripts/results.sh"
 
-# Write a file only when its content is new, and whole or not at all.
+# install_text FILE: replaces the file by the standard input, atomically, and only if they differ.
 install_text()
 {
 	local file=$1 tmp=$1.tmp.$$
@@ -267,10 +271,11 @@ install_text()
 	fi
 }
 
-# Show that something long is alive: "what: line count of a log, elapsed", every
-# so often, on one line of a terminal or one line a minute elsewhere.
-# $1 what, $2 log, $3 awk program that prints how far we are, then the command. When that
-# fails, the last line is why, as far as the log has it, and what to do: $otherwise.
+# run_logged WHAT LOG AWK COMMAND...: runs a long command with its output in the file LOG and shows
+# the progress: a line with WHAT, the output of the awk program AWK on LOG, and the elapsed time. On
+# a terminal that line is updated every two seconds, elsewhere one is printed each minute. If the
+# command fails, the script ends with a line that has the reason, if LOG has one, and $otherwise,
+# which tells what to do.
 run_logged()
 {
 	local what=$1 log=$2 far=$3 pid start=$SECONDS last=$SECONDS rc=0 every=60 cr='\n' why
@@ -283,7 +288,7 @@ run_logged()
 	: >"$log"
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	# What it has started in its turn goes as well.
+	# On a signal, exit: the EXIT trap in guards.sh ends the command and its descendants.
 	trap 'exit 130' INT TERM HUP
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.5
@@ -306,7 +311,7 @@ run_logged()
 	if grep -q 'No space left on device' "$log"; then
 		die "$what: the disk is full; free some, or set CACHE= elsewhere (log: $log)"
 	fi
-	# A script of ours has said what to do.
+	# If the command was one of our scripts, its error tells what to do.
 	why=$(sed -n 's/^error: //p' "$log" | tail -n 1)
 	[ -z "$why" ] || die "$what: $why"
 	why=$(sed -n 's/^E: //p' "$log" | tail -n 1)

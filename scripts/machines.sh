@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Room for test machines on this host, whichever scripts start them, and how slow it is. Sourced
-# by what starts machines.
+# Limits the test machines on this host, by number and memory, and measures how slow the host is.
+# All scripts that start machines source this file, so the limits hold for all of them together.
 #
-#   MACHINES       how many may run at once (half as many as there are processors, but two of two)
-#   SLOW           how many times slower than usual this host is; found out where it is not given
+#   MACHINES       how many may run at once (half the number of processors; two on a host with two
+#                  or three processors, one on a host with one)
+#   SLOW           how many times slower than usual this host is (default: measured)
 #   GMFS_MEMINFO, GMFS_CGROUP, GMFS_GRACE
-#                  instead of /proc/meminfo, the cgroup of this process, and the 60 seconds for
-#                  which memory that is lacking is waited for, for tests of this file
+#                  for tests of this file: replace /proc/meminfo, the cgroup of this process, and
+#                  the 60 seconds for which a machine waits for memory while no other machine runs
 
 machine_places()
 {
@@ -24,7 +25,8 @@ machine_places()
 	echo "$n"
 }
 
-# The MiB that a cgroup has left; what it keeps of files that nobody uses can be had.
+# cgroup_room DIR: prints the MiB that a cgroup may still allocate. Inactive page cache counts as
+# free, since the kernel reclaims it when the limit is reached.
 cgroup_room()
 {
 	local max now cached
@@ -38,7 +40,8 @@ cgroup_room()
 	echo $(((max - now + cached) / 1048576))
 }
 
-# The MiB of memory that can be had on this machine, and in the cgroups around this process.
+# Prints the MiB of memory that a process may allocate: the least of what this host and the cgroups
+# of this process have available.
 memory_available()
 {
 	local dir least room
@@ -56,7 +59,7 @@ memory_available()
 	echo "$least"
 }
 
-# nodes_mib A,B..: the memory of a machine with such nodes, as vm --nodes has them.
+# nodes_mib A,B..: prints the MiB of all nodes of a machine, given as for vm --nodes.
 nodes_mib()
 {
 	local size total=0
@@ -71,8 +74,9 @@ nodes_mib()
 	echo $total
 }
 
-# machine_mib TOTAL DEBUG: how much of that the host has to have. No test touches all of its
-# machine's memory; the debug kernel does with an eighth of it for KASAN, and with more.
+# machine_mib TOTAL DEBUG: prints how many MiB the host must have for a machine with TOTAL MiB. No
+# test touches all of its machine's memory, so 3 GiB are enough for any machine, and 6 GiB with the
+# debug kernel, which uses an eighth of the memory for KASAN's shadow, and more for other checks.
 machine_mib()
 {
 	local most=3072
@@ -81,8 +85,8 @@ machine_mib()
 	echo $(($1 < most ? $1 : most))
 }
 
-# The MiB in memory of a process and of all below it. No process is started for that: it could be
-# one of those.
+# tree_mib PID: prints the resident MiB of a process and all its descendants. This function starts
+# no process, since that could be one of those descendants.
 tree_mib()
 {
 	local pids=("$1") i=0 children key n sum=0
@@ -98,9 +102,11 @@ tree_mib()
 	echo $((sum / 1024))
 }
 
-# try_place MIB FIRST LAST: a place of those numbers for a machine, and memory for it besides what
-# other machines will want: a lock that is held as long as this process, or one that it has
-# started, has the file open. Else running, available and claimed say why there is none.
+# try_place MIB FIRST LAST: tries to get a place for a machine: one of the lock files with the
+# numbers FIRST to LAST, if there is enough memory for this machine besides the memory that running
+# machines may yet allocate. The place is held until this process and all processes that it has
+# started have closed the file. If there is none, $running, $available and $claimed tell why: the
+# number of running machines, the MiB available, and the MiB that running machines may yet allocate.
 try_place()
 {
 	local i fd gate free='' pid mib place=''
@@ -114,7 +120,7 @@ try_place()
 			free=$fd place=$places.$i
 			continue
 		fi
-		# One that is not needed, or that a machine holds.
+		# Either a free place that is not needed, or one that a machine holds.
 		if ! flock -n "$fd"; then
 			running=$((running + 1))
 			read -r pid mib <"$places.$i" || mib=0
@@ -133,8 +139,8 @@ try_place()
 	[ -n "$place" ]
 }
 
-# take_place MIB [FIRST LAST]: waits for a place. Where no machine runs and there is too little
-# memory all the same, that is the end.
+# take_place MIB [FIRST LAST]: waits for a place. It is an error if there has been too little memory
+# for a minute although no machine runs.
 take_place()
 {
 	local since=$SECONDS said='' places=$CACHE/.lock.machine running available claimed
@@ -149,7 +155,8 @@ take_place()
 	done
 }
 
-# has_memory MIB: says at once that such a machine would wait for its place in vain.
+# has_memory MIB: ends the script if no machine runs and there is too little memory for this one, so
+# that it would wait in vain.
 has_memory()
 {
 	local places=$CACHE/.lock.machine why running available claimed
@@ -164,9 +171,10 @@ no_memory()
 		"stop something, or raise the limit of the container"
 }
 
-# host_tsc_khz: how fast the time stamp counter of this host is, which an emulated processor has
-# as well. A kernel that measures the counter against the emulated PIT, on a busy host, may find
-# a fiftieth of that rate, and all clocks of the machine are fifty times too fast then.
+# host_tsc_khz: sets TSC_KHZ to the rate of this host's time stamp counter, which is the rate of the
+# emulated processors' counters, too. The kernel of a machine gets it on the command line. If it
+# measured the rate itself, against the emulated PIT, it could find a fiftieth of the real rate on a
+# busy host, and all clocks of the machine would then be fifty times too fast.
 host_tsc_khz()
 {
 	local bin
@@ -185,8 +193,9 @@ host_tsc_khz()
 	export TSC_KHZ
 }
 
-# host_slowness: 1 on a host like those that the time limits were made on, 2 on one that takes up
-# to twice as long, and so on, by the processor time of something small.
+# host_slowness: sets SLOW, the factor for time limits, by the processor time that a small loop
+# takes: 1 on a host as fast as those for which the limits were chosen, 2 on one that takes up to
+# about twice as long, and so on.
 host_slowness()
 {
 	local TIMEFORMAT=%U i=0 took
@@ -194,7 +203,7 @@ host_slowness()
 	if [ -z "${SLOW:-}" ]; then
 		took=$({ time while ((i < 200000)); do ((i += 1)); done; } 2>&1)
 		took=$((10#${took/./}))
-		# Milliseconds; half as much again is nothing to speak of.
+		# In milliseconds. The divisor leaves a margin of a half over the usual time.
 		SLOW=$(((took + 399) / 400))
 		SLOW=$((SLOW < 1 ? 1 : SLOW > 9 ? 9 : SLOW))
 	fi

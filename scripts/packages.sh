@@ -2,15 +2,16 @@
 # shellcheck shell=bash disable=SC2034
 # The private Debian roots: their packages, and where they are. Sourced after lib.sh.
 
-# packages_of ""|tools|efi|guest: of the root with that name sets $root, $wanted (which decides
-# about what is in it) and what scripts/root needs. A root that is there is never replaced by
-# one of other packages, as another branch may want them: machines that run have it mounted.
+# packages_of ""|tools|efi|guest: sets $root, the directory of that root, $wanted, the text that
+# identifies its packages, and the variables that scripts/root needs. An existing root that has
+# other packages, for another branch of this repository, is never replaced, since running machines
+# may have it mounted: $root is another directory then.
 packages_of()
 {
 	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 	suites=("$codename")
 	from=()
-	# QEMU before 10 crashes a Linux guest inside the guest.
+	# A Linux guest inside the test machine crashes with QEMU older than 10.
 	if [ "$codename" = bookworm ]; then
 		suites+=(bookworm-backports)
 		from=(-t bookworm-backports)
@@ -28,8 +29,8 @@ packages_of()
 		what="packages with tools for tests"
 		PACKAGES="fio stress-ng"
 		from=()
-		# What these depend on, but for what has to be there to draw, to run scripts of
-		# theirs, and to be installed.
+		# Leave out those of their dependencies that are only needed for graphics, for
+		# scripts in other languages, and for the installation.
 		WITHOUT='^(libllvm|mesa-|libz3|perl|libperl|python|libpython|dpkg|tar|passwd'
 		WITHOUT+='|adduser)'
 		;;
@@ -44,7 +45,8 @@ packages_of()
 		what="a kernel for guests of the test machines"
 		PACKAGES=linux-image-cloud-amd64
 		from=()
-		# What this one stands for, and nothing of what that needs to boot from a disk.
+		# Only the kernel package that this metapackage depends on, without the packages
+		# that are needed to boot from a disk.
 		ONLY='^linux-image-[0-9]'
 		;;
 	*) die "usage: root [tools|efi|guest]" ;;

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Results: OUT, of which nothing is removed that was not made here. A part of lib.sh, which
-# sources it.
+# Results: makes sure that only files that were made by these scripts are removed from OUT. A part
+# of lib.sh, which sources this file.
 
-# OUT has to be new, empty, or to have this
-# mark, which names what was made in it. The default, out/ of the clone, is ours as a whole.
+# Checks that OUT may be used: it has to be new or empty, or to have the mark .guestmemfs-out, which
+# lists the names that were made in it. The default, out/ of the clone, needs no mark.
 own_out()
 {
 	out_mark=$OUT/.guestmemfs-out
@@ -18,7 +18,8 @@ own_out()
 	fi
 }
 
-# own_name NAME: of a file or directory in OUT, once own_out was called.
+# own_name NAME: adds a file or directory of OUT to the mark; it is an error if NAME is there
+# already and was not made by these scripts. To be called after own_out.
 own_name()
 {
 	if [ "$OUT" != "$REPO/out" ] && [ -e "$OUT/$1" ] && ! grep -qxF -- "$1" "$out_mark"; then
@@ -27,32 +28,34 @@ own_name()
 	grep -qxF -- "$1" "$out_mark" || printf '%s\n' "$1" >>"$out_mark"
 }
 
-# own_results NAME [keep]: $OUT/NAME is there and for this script alone, and empty without keep.
+# own_results NAME [keep]: makes the directory $OUT/NAME and takes its lock. Without "keep" the
+# directory is emptied.
 own_results()
 {
 	own_out
 	lock "$OUT/all" shared
 	lock "$OUT/${1%%/*}"
-	# make clean may have been what was waited for.
+	# The script that held the lock may have been clean, which removes OUT and the mark.
 	own_out
 	own_name "${1%%/*}"
 	[ -n "${2:-}" ] || rm -rf "${OUT:?}/$1"
 	mkdir -p "$OUT/$1"
 }
 
-# results_boot DIR: $boot is a directory there for what machines are started from, and gone at
-# the end. Those of scripts that were killed go now: DIR is held by this one.
+# results_boot DIR: sets $boot to a new directory in DIR for the files that machines boot from. It
+# is removed when this script ends. Such directories of killed scripts are removed here, which is
+# safe since this script holds the lock of DIR.
 results_boot()
 {
 	rm -rf "$1"/.boot.*
 	boot=$1/.boot.$$
 	mkdir -p "$boot"
-	# shellcheck disable=SC2016 # at the end
+	# shellcheck disable=SC2016 # to be expanded at the end
 	at_exit 'rm -rf "$boot"'
 }
 
-# ends_with_count DIR: from here on a script that dies does it with the line that all
-# checks end with, and nothing of an earlier run is taken for its result.
+# ends_with_count DIR: if this script ends before it has written DIR/summary, "0 passed, 1 failed"
+# is printed and written there. A summary of an earlier run is removed.
 ends_with_count()
 {
 	count_file=$1/summary

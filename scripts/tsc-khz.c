@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The rate of this machine's time stamp counter, in kHz. Emulated processors have the same one.
+ * Prints the rate of this host's time stamp counter, in kHz. The counters of QEMU's emulated
+ * processors have the same rate.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ static long long now(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/* Of some tries the one that nothing came into. */
+/* Of 20 readings of both clocks returns the fastest, which was most likely not interrupted. */
 static struct moment moment(void)
 {
 	struct moment m = {};
