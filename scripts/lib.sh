@@ -207,8 +207,9 @@ state_of_base()
 }
 
 # kernel_make KIND: sets the array kmake to the make command for that kernel, without arguments. For
-# base and steps, the tree without our work or that of check-series is mounted over $TREE for this make alone, if mounting is allowed:
-# ccache's keys depend on the paths, so with the paths of our tree most objects are in its cache.
+# base and steps, the tree without our work or that of check-series is mounted over $TREE for this
+# make alone, if mounting is allowed: ccache's keys depend on the paths, so with the paths of our
+# tree most objects are in its cache.
 kernel_make()
 {
 	local private
