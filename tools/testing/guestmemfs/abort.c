@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The end of programs that are not guestmemfs-test: as the fuzzer wants it.
+ * How all programs except guestmemfs-test end when a check fails: by abort(), as the fuzzer
+ * expects it.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which blocks, inodes and extent entries are handed out.
+ * Tests which blocks, inodes and extent entries are allocated.
  */
 #include <stdlib.h>
 
 #include "pool.h"
 
-/* The whole gigabytes of a file are whole gigabytes of the pool. */
+/* Each whole gigabyte of a file gets a whole, aligned gigabyte of the pool. */
 static void whole_groups_first(const void *arg)
 {
 	struct pool p;
@@ -16,7 +16,7 @@ static void whole_groups_first(const void *arg)
 	pool_make_gib(&p, 4);
 	a = pool_file(&p);
 	b = pool_file(&p);
-	/* Something small in the way, to spoil one group and not two. */
+	/* A single block in one group must not make the file break two groups. */
 	CHECK_EQ(pool_fill(&p, a, 0, 1), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, 3 * GROUP), 0);
 	for (i = 0; i < 3 * GROUP; i++)
@@ -28,7 +28,7 @@ static void whole_groups_first(const void *arg)
 	pool_free(&p);
 }
 
-/* The same when the file is filled in pieces, as faults do it. */
+/* A file that is filled in pieces, as by faults, gets a whole group, too. */
 static void group_filled_in_pieces(const void *arg)
 {
 	struct pool p;
@@ -49,7 +49,7 @@ static void group_filled_in_pieces(const void *arg)
 	pool_free(&p);
 }
 
-/* Backwards too: whoever faults first decides nothing. */
+/* The same if a file is filled from its end: the first fault must not decide about the place. */
 static void group_filled_backwards(const void *arg)
 {
 	struct pool p;
@@ -69,7 +69,7 @@ static void group_filled_backwards(const void *arg)
 	pool_free(&p);
 }
 
-/* A gigabyte of the file is whole even when what comes before it lies askew. */
+/* A gigabyte of a file gets a whole group even if the blocks before it are not aligned. */
 static void whole_group_after_odd_blocks(const void *arg)
 {
 	struct pool p;
@@ -89,7 +89,7 @@ static void whole_group_after_odd_blocks(const void *arg)
 	pool_free(&p);
 }
 
-/* Nor does it begin in a group of the pool that is not free to its end. */
+/* A gigabyte of a file does not begin in a group of which only the first part is free. */
 static void whole_group_before_taken_blocks(const void *arg)
 {
 	struct pool p;
@@ -123,7 +123,10 @@ static void small_files_share_a_group(const void *arg)
 	pool_free(&p);
 }
 
-/* What others may want back in place is left to them, as long as there is anything else. */
+/*
+ * The free blocks of a group that is claimed by a file are given to other files only when there
+ * are no other free blocks: the owner may need them again in the same place.
+ */
 static void others_claims_come_last(const void *arg)
 {
 	struct pool p;
@@ -142,7 +145,10 @@ static void others_claims_come_last(const void *arg)
 	CHECK_EQ(pool_fill(&p, c, 0, GROUP - 40), 0);
 	CHECK_EQ(pool_block(&p, c, GROUP - 41) / GROUP, 2);
 	pool_check(&p);
-	/* Then that of which most is left, from which it is no claim any more. */
+	/*
+	 * Now only claimed groups have free blocks. The one with the most free blocks is used,
+	 * and is not claimed any more.
+	 */
 	CHECK_EQ(pool_fill(&p, b, 40, 1), 0);
 	CHECK_EQ(pool_block(&p, b, 40) / GROUP, pool_block(&p, a, 300) / GROUP);
 	CHECK_EQ(pool_fill(&p, c, GROUP, 299), 0);
@@ -153,7 +159,7 @@ static void others_claims_come_last(const void *arg)
 	pool_free(&p);
 }
 
-/* The hole before the one that fits is shorter: it is passed over. */
+/* A run of free blocks that is too short is passed over if a longer one in the group fits. */
 static void longest_run_of_a_group(const void *arg)
 {
 	struct pool p;
@@ -191,7 +197,7 @@ static const struct refill refills[] = {
 	{ "all but the last", 0, GROUP - 1, 1 },
 };
 
-/* What was punched comes back where it was: the group can be mapped as one. */
+/* Blocks that were punched are allocated in the same place again, so the group stays whole. */
 static void refill(const void *arg)
 {
 	const struct refill *r = arg;
@@ -230,7 +236,7 @@ static void to_the_last_block(const void *arg)
 	CHECK_EQ(p.t.free_blocks, 0);
 	CHECK_EQ(p.map[a].blocks, p.t.total_blocks);
 	CHECK_EQ(pool_fill(&p, b, 0, 1), -ENOSPC);
-	/* The gigabyte that is whole is the file's first, at a boundary. */
+	/* The file's first gigabyte is the whole one, and begins at a multiple of 1 GiB. */
 	CHECK_EQ(gmfs_block_phys(&p.t, pool_block(&p, a, 0)), 2 * GIB);
 	for (i = 0; i < GROUP; i++)
 		CHECK_EQ(pool_block(&p, a, i) % GROUP, i);
@@ -242,7 +248,7 @@ static void to_the_last_block(const void *arg)
 	pool_free(&p);
 }
 
-/* A byte copy of the metadata, to see that nothing has changed. */
+/* Returns a copy of all bytes of the metadata, for comparison. */
 static void *copy_meta(const struct pool *p)
 {
 	void *copy = malloc(p->meta_size);
@@ -267,7 +273,7 @@ static void no_space_changes_nothing(const void *arg)
 	for (i = 0; i < 2; i++) {
 		CHECK_EQ(pool_fill(&p, b, 0, 12 + i * 1000), -ENOSPC);
 		CHECK_EQ(pool_fill(&p, b, 0, GMFS_MAX_LOGICAL), -ENOSPC);
-		/* With some of it there already. */
+		/* A part of this range is allocated already. */
 		CHECK_EQ(pool_fill(&p, a, 50, GROUP + 12), -ENOSPC);
 		CHECK(!memcmp(copy, p.meta, p.meta_size));
 		CHECK_EQ(p.t.free_blocks, 11);
@@ -280,7 +286,7 @@ static void no_space_changes_nothing(const void *arg)
 	pool_free(&p);
 }
 
-/* As bad as it gets: no two blocks of a file are neighbours. */
+/* The worst case: no two blocks of a file are adjacent. */
 static void worst_fragmentation(const void *arg)
 {
 	struct pool p;
@@ -295,7 +301,7 @@ static void worst_fragmentation(const void *arg)
 		CHECK_EQ(pool_punch(&p, a, i, 1), 0);
 	CHECK_EQ(pool_extents(&p, a), GROUP);
 	pool_check(&p);
-	/* Not in the order of the blocks, so that none of them can be joined. */
+	/* Fill in another order than that of the blocks, so that no two extents can be joined. */
 	for (i = 0; i < GROUP; i++)
 		CHECK_EQ(pool_fill(&p, b, 2 * (u64)i, 1), 0);
 	CHECK_EQ(p.t.free_blocks, 0);
@@ -308,14 +314,14 @@ static void worst_fragmentation(const void *arg)
 	gmfs_map_clear(&p.t, &p.map[a]);
 	gmfs_map_clear(&p.t, &p.map[b]);
 	CHECK_EQ(p.t.free_blocks, 2 * GROUP);
-	/* Entries that were given back are used again. */
+	/* Freed entries are used again. */
 	CHECK_EQ(pool_fill(&p, a, 0, 2 * GROUP), 0);
 	CHECK_EQ(pool_slot(&p, a, 0), 0);
 	pool_check(&p);
 	pool_free(&p);
 }
 
-/* Every block that was given back, and no other, is to be zeroed. */
+/* Every block that was freed, and no other, is marked as unzeroed. */
 static void released_blocks_are_unzeroed(const void *arg)
 {
 	struct pool p;
@@ -330,7 +336,7 @@ static void released_blocks_are_unzeroed(const void *arg)
 	CHECK_EQ(pool_punch(&p, a, 63, 66), 0);
 	for (i = 0; i < GROUP; i++)
 		CHECK_EQ(test_bit(block + i, p.t.unzeroed), i >= 63 && i < 129);
-	/* Taken again, they still are: the allocator zeroes nothing. */
+	/* Blocks that are allocated again keep the mark, since the allocator does not zero them. */
 	CHECK_EQ(pool_fill(&p, a, 63, 66), 0);
 	CHECK_EQ(bitmap_weight(p.t.unzeroed, p.t.nr_blocks), 66);
 	gmfs_map_clear(&p.t, &p.map[a]);
@@ -374,7 +380,7 @@ static void inodes_are_clean(const void *arg)
 
 	(void)arg;
 	pool_make_gib(&p, 1);
-	/* The table was full of rubbish before, as memory is. */
+	/* pool_make() has filled the table with garbage, as fresh memory may have it. */
 	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFREG | 0644, &ino), 0);
 	CHECK(!memcmp(&p.t.inodes[ino], &want, sizeof(want)));
 	memset((u8 *)&p.t.inodes[ino] + 8, 0xff, sizeof(want) - 8);
@@ -397,7 +403,7 @@ static void inodes_run_out(const void *arg)
 	for (i = 0; i < nr; i++) {
 		CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), 0);
 		CHECK_EQ(ino, GUESTMEMFS_ROOT_INO + 1 + i);
-		/* As if linked: names of their own. */
+		/* Give each a name of its own in the root directory, as if it were linked. */
 		p.t.inodes[ino].parent = cpu_to_le32(GUESTMEMFS_ROOT_INO);
 		p.t.inodes[ino].name_len = cpu_to_le16(3);
 		p.t.inodes[ino].name[0] = 1 + i % 40;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Between bench.c and the code that it measures: what changes when that does.
+ * The calls of fs/guestmemfs that bench.c measures. Only this file has to follow when the
+ * functions of fs/guestmemfs change.
  */
 #include "bench-engine.h"
 
 bool engine_locked;
 
-/* What is in progress, and what of it is to be done under the lock next. */
+/* The operation in progress, and the step of it that is to be done under the lock next. */
 static struct gmfs_fill fill;
 static struct gmfs_edit ed;
 static enum {
@@ -25,7 +26,7 @@ static void engine_edit_new(struct pool *p, u32 file, enum gmfs_op op, u64 first
 	todo = EDIT_BEGIN;
 }
 
-/* One hold of the lock. Returns whether there is more to do. */
+/* Does one step, for which the kernel would hold the lock. Returns whether there are more. */
 static bool engine_edit(void)
 {
 	if (todo == EDIT_BEGIN) {
@@ -96,7 +97,7 @@ int engine_fill(struct pool *p, u32 file, u64 *at, u64 end)
 	return 0;
 }
 
-/* Pages from @at to @end of the file. */
+/* Changes pages from *@at to before @end of the file. */
 static int engine_change(struct pool *p, u32 file, enum gmfs_op op, u64 *at, u64 end,
 			 bool converted)
 {
@@ -178,7 +179,7 @@ u32 engine_extent_take(struct gmfs_tables *t)
 {
 	u32 slot = gmfs_extent_slot(t);
 
-	/* As whoever takes one does: the entry is in use. */
+	/* Mark the entry as used, as all callers of gmfs_extent_slot() do. */
 	t->extents[slot].ino = cpu_to_le32(GUESTMEMFS_ROOT_INO + 1);
 	return slot;
 }

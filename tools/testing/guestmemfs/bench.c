@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How the time and memory of operations on tables depend on the size of pool and file: a
- * table on the standard output, one line a measurement. Times are of the processor, but it has
- * its caches and its clock with others: compare lines of one run.
+ * Measures how the time and memory of operations on tables depend on the size of pool and file,
+ * and prints one line for each measurement. The times are processor time, but other processes use
+ * the same caches and may change the processor's clock: compare only lines of the same run.
  */
 #include <stdio.h>
 #include <malloc.h>
@@ -14,7 +14,7 @@
 
 #include "bench-engine.h"
 
-/* In ns; what would take longer is extrapolated from smaller sizes. */
+/* In ns. A measurement that would take longer is extrapolated from smaller sizes. */
 #define BENCH_LIMIT	8000000000ULL
 #define TIB		1024U
 #define BLOCKS_PER_GIB	GUESTMEMFS_GROUP_BLOCKS
@@ -32,10 +32,10 @@ static u64 now(void)
 }
 
 /**
- * struct span - how long something took that is done in steps
- * @total: all steps, in ns
- * @longest: the longest one, which is how long others wait for gmfs_pool.lock
- * @began: the step that is measured
+ * struct span - the time of an operation that is done in steps
+ * @total: time of all steps, in ns
+ * @longest: time of the longest step, which is how long others may wait for gmfs_pool.lock
+ * @began: start of the current step
  */
 struct span {
 	u64 total;
@@ -45,7 +45,7 @@ struct span {
 
 static void step_begin(struct span *s)
 {
-	/* Nodes of the tree that are free go at leisure. */
+	/* Free nodes of the maple tree that wait for a grace period before the clock starts. */
 	rcu_barrier();
 	s->began = now();
 }
@@ -75,7 +75,7 @@ static void print_line(const char *what, const char *where, double value, const 
 	fflush(stdout);
 }
 
-/* With a unit that suits. */
+/* Prints @ns in the unit that gives a readable number. */
 static void print_time(const char *what, const char *where, double ns, const char *note)
 {
 	static const char * const units[] = { "ns", "us", "ms", "s" };
@@ -86,7 +86,10 @@ static void print_time(const char *what, const char *where, double ns, const cha
 	print_line(what, where, ns, units[i], note);
 }
 
-/* Which blocks are free is up to @taken. What is not touched takes no memory. */
+/*
+ * Makes a pool in which the blocks are in use for which @taken returns true. Parts of the tables
+ * that are never touched take no memory of this process.
+ */
 static void bench_make(struct pool *p, u32 gib, bool (*taken)(u32 block, u64 *seed))
 {
 	static const u8 uuid[16] = "a pool to time";
@@ -106,7 +109,10 @@ static void bench_make(struct pool *p, u32 gib, bool (*taken)(u32 block, u64 *se
 			set_bit(i, p->t.bitmap);
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 	pool_file(p);
-	/* In the kernel the tables are mapped, and a file comes when others have been there. */
+	/*
+	 * Touch the extent table, so that no page faults of this process are measured: in the
+	 * kernel the tables are always mapped.
+	 */
 	memset(p->t.extents, 0, (u64)p->t.nr_blocks * sizeof(*p->t.extents));
 }
 
@@ -163,7 +169,7 @@ static void clear(struct pool *p, struct span *s)
 	CHECK_EQ(engine_blocks(p, 0), 0);
 }
 
-/* All free blocks of a pool for one file. Returns their number. */
+/* Allocates all free blocks of a pool to one file. Returns their number. */
 static u64 fallocate_all(u32 gib, bool (*taken)(u32 block, u64 *seed), struct span *s)
 {
 	struct span cleared = {};
@@ -179,7 +185,10 @@ static u64 fallocate_all(u32 gib, bool (*taken)(u32 block, u64 *seed), struct sp
 	return blocks;
 }
 
-/* A size that would take too long takes as much longer as the last one did, and so do its steps. */
+/*
+ * If a size would take too long, its time and that of its longest step are extrapolated: they grow
+ * by the same factor as from the size before to the last one.
+ */
 static void bench_fallocate(const char *what, bool (*taken)(u32 block, u64 *seed))
 {
 	static const u32 sizes[] = { 16, 64, 256, TIB, 4 * TIB };
@@ -213,7 +222,7 @@ static void bench_fallocate(const char *what, bool (*taken)(u32 block, u64 *seed
 		   guessed ? "extrapolated" : "");
 }
 
-/* Every second block of a file, so that each has an extent. */
+/* Allocates every second block of a file, so that each block has an extent of its own. */
 static void make_extents(struct pool *p, u32 nr)
 {
 	struct span s = {};
@@ -260,14 +269,14 @@ static double median(u64 *ns, u32 nr)
 	return ns[nr / 2];
 }
 
-/* One block each time, at random: of @nr blocks at multiples of @stride. */
+/* Changes single blocks in random order, out of @nr blocks at multiples of @stride. */
 static void bench_one_block(struct pool *p, u32 nr, u32 stride, double ns[3])
 {
 	u64 punches[BATCHES], faults[BATCHES], blocks[BATCHES], at[BATCH], seed = 1, sum = 0;
 	u32 i, j;
 
 	for (i = 0; i < BATCHES; i++) {
-		/* Each of a part of its own, as a block that is punched twice is a hole. */
+		/* Choose each from another part of the file, so that no block is punched twice. */
 		for (j = 0; j < BATCH; j++)
 			at[j] = (pool_random(&seed) % (nr / BATCH) * BATCH + j) * stride;
 		punches[i] = now();
@@ -322,7 +331,7 @@ static void bench_faults(void)
 	pool_free(&p);
 }
 
-/* Of a table that is full up to there, a low entry goes, and two come. */
+/* In a table that is full up to some entry, frees a low entry and then allocates two. */
 static double bench_entries(struct gmfs_tables *t, u32 (*take)(struct gmfs_tables *t),
 			    void (*drop)(struct gmfs_tables *t, u32 entry))
 {
@@ -378,7 +387,7 @@ static void bench_memory(void)
 
 int main(void)
 {
-	/* Memory that is freed is not to go back to the system while a clock runs. */
+	/* Keep malloc from returning freed memory to the system during a measurement. */
 	mallopt(M_TRIM_THRESHOLD, INT_MAX);
 	bench_fallocate("fallocate, every second block taken", taken_every_second);
 	bench_fallocate("fallocate, half of the blocks taken", taken_at_random);

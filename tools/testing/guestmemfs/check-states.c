@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every rule of gmfs_check() for converted and truncated offsets: what breaks it, and
- * what is just inside it.
+ * Tests every rule of gmfs_check() for converted and truncated offsets, with tables that break the
+ * rule and with tables that just keep it.
  */
 #include "state.h"
 
@@ -29,7 +29,7 @@ static const struct state states[] = {
 	  SUPER_BAD("more maps in use than there are") },
 	{ "most maps in use", { LIVE(used_maps, U32_MAX) },
 	  SUPER_BAD("more maps in use than there are") },
-	/* What is behind those that were ever used is rubbish. */
+	/* Maps behind those that were ever used have garbage, which is read with this count. */
 	{ "all maps in use", { LIVE(used_maps, 1024) }, MAP_BAD(3, NOBODYS) },
 	{ "maps never used", { LIVE(used_maps, 2) }, EXTENT_BAD(8, NO_MAP) },
 	{ "no maps in use", { LIVE(used_maps, 0) }, EXTENT_BAD(4, NO_MAP) },
@@ -46,7 +46,10 @@ static const struct state states[] = {
 	  INODE_BAD(DIR_A, "unknown flags") },
 	{ "unknown inode flag", { INODE(FILE0, flags, 8) }, INODE_BAD(FILE0, "unknown flags") },
 
-	/* A preserved descriptor for a hypervisor: of a file that has had one, for both. */
+	/*
+	 * A preserved gmem descriptor (GUESTMEMFS_IOC_CREATE_GMEM): the file must have had one,
+	 * and the descriptor must be for reading and writing.
+	 */
 	{ "preserved gmem", { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 7) } },
 	{ "preserved gmem to map",
 	  { INODE(FILE0, flags, CHOSEN), INODE(FILE0, preserved_access, 15) } },
@@ -155,7 +158,7 @@ static void map_of_all_pages(const void *arg)
 	pool_free(&p);
 }
 
-/* As many as leave an extent for each block, and one more. */
+/* The greatest number of extents without blocks that leaves one for each block, and one more. */
 static void too_many_states(const void *arg)
 {
 	const struct gmfs_range range = { 896 * MIB, 128 * MIB };
@@ -178,7 +181,10 @@ static void too_many_states(const void *arg)
 		e->count = cpu_to_le32(1);
 		e->flags = cpu_to_le32(CONVERTED);
 	}
-	/* Its block does not pay for what is to be left of it. */
+	/*
+	 * Extent 7 has a block, but it is truncated and will stay as an extent without a block, so
+	 * it counts as one now.
+	 */
 	if (truncated) {
 		p.t.extents[7].flags = cpu_to_le32(ALLOCATED | CONVERTED | TRUNCATED);
 		p.t.extents[7].block = cpu_to_le32(450);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every rule of gmfs_check(): what breaks it, and what is just inside it.
+ * Tests every rule of gmfs_check(), with tables that break the rule and with tables that just keep
+ * it.
  */
 #include "state.h"
 
@@ -34,7 +35,7 @@ static const struct state states[] = {
 	  SUPER_BAD("more extents in use than there are") },
 	{ "most extents in use", { LIVE(used_extents, U32_MAX) },
 	  SUPER_BAD("more extents in use than there are") },
-	/* What is behind those that were ever used is rubbish. */
+	/* Extents behind those that were ever used have garbage, which is read with this count. */
 	{ "all extents in use", { LIVE(used_extents, 2048) }, EXTENT_BAD(7, "is of no file") },
 	{ "maps in use", { LIVE(used_maps, 1) },
 	  SUPER_BAD("tables in use that no feature announces") },
@@ -232,7 +233,7 @@ static void check_state(const void *arg)
 	pool_free(&p);
 }
 
-/* By inode and offset, whatever the order in the table is. */
+/* The index is sorted by inode and offset, whatever the order of the extents in the table is. */
 static void index_is_sorted(const void *arg)
 {
 	static const u32 want[] = { 2, 1, 0, 3, 6, 4 };
@@ -256,7 +257,7 @@ static void index_is_sorted(const void *arg)
 	pool_free(&p);
 }
 
-/* However much it looks like something. */
+/* Entries behind those in use are ignored, even if they look valid. */
 static void behind_what_is_in_use(const void *arg)
 {
 	struct pool p;
@@ -282,14 +283,17 @@ static void deep_directories(const void *arg)
 	for (i = 0; i < 16000; i++)
 		ino = pool_dir(&p, ino, "d");
 	pool_check(&p);
-	/* Now a ring that all of them lead to, the first one last. */
+	/* Now make the last directory the parent of the first one, so that all are in a cycle. */
 	p.t.inodes[GUESTMEMFS_ROOT_INO + 1].parent = cpu_to_le32(ino);
 	CHECK_EQ(gmfs_check(&p.t, &index, &c), -EUCLEAN);
 	CHECK_STR(c.what, "is in a directory below itself");
 	pool_free(&p);
 }
 
-/* More extents than kvcalloc() would give an index for, and it would warn. */
+/*
+ * The index of this many extents is too large for kvcalloc(), which would warn. gmfs_calloc() has
+ * to allocate it in another way.
+ */
 static void most_extents(const void *arg)
 {
 	struct gmfs_complaint c = {};
@@ -301,11 +305,11 @@ static void most_extents(const void *arg)
 	p.t.nr_extents = 2 * GUESTMEMFS_MAX_BLOCKS;
 	p.t.super->live.used_extents = cpu_to_le32(p.t.nr_extents);
 	shim_allocations = 0;
-	/* The third is the index; there is no need to have 8 GiB for it. */
+	/* The third allocation is the index. Let it fail, since it would need 8 GiB. */
 	shim_fail_from = 3;
 	CHECK_EQ(gmfs_check(&p.t, &index, &c), -ENOMEM);
 	CHECK_EQ(shim_allocations, 3);
-	/* From 2 GiB on, whatever an entry is. */
+	/* The limit of 2 GiB does not depend on the size of an entry. */
 	CHECK(!gmfs_calloc(1 << 29, sizeof(u32)));
 	CHECK(!gmfs_calloc((1 << 29) - 1, sizeof(u32)));
 	CHECK(!gmfs_calloc(2ULL * GUESTMEMFS_MAX_BLOCKS + 1, sizeof(void *)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The guestmemfs= parameter.
+ * Tests the parser of the guestmemfs= parameter.
  */
 #include <stdlib.h>
 
@@ -115,7 +115,7 @@ static void parameter(const void *arg)
 	u32 nr = 4711, i;
 	char *copy;
 
-	/* On the heap and no longer than it is, for the address sanitizer. */
+	/* A heap copy of exact size: the address sanitizer sees reads behind its end. */
 	copy = strdup(p->arg);
 	reqs = malloc(MAX_REQUESTS * sizeof(*reqs));
 	CHECK(copy && reqs);
@@ -136,7 +136,7 @@ void cmdline_tests(void)
 	u32 i;
 
 	for (i = 0; i < ARRAY_SIZE(parameters); i++) {
-		/* Not those letters that are none in a log. */
+		/* The name of a test must not have bytes that are not ASCII. */
 		bool ascii = !strpbrk(parameters[i].arg, "\xff\xb2\xb3");
 
 		test_add(parameter, &parameters[i], "parameter %u: '%s'", i,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The fuzzer's inputs without the fuzzer:
+ * Converts and runs inputs of the fuzzer, without the fuzzer:
  *
- *   guestmemfs-corpus unpack FILE DIRECTORY	a corpus file to a file an input
- *   guestmemfs-corpus pack FILE...		files to lines of a corpus file
+ *   guestmemfs-corpus unpack FILE DIRECTORY	writes each input of a corpus file to a file
+ *   guestmemfs-corpus pack FILE...		prints files as lines of a corpus file
  *   guestmemfs-corpus run FILE...		runs inputs, as the fuzzer would
  */
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The inputs that the fuzzer begins with, as text.
+ * Reads a file with the first inputs of the fuzzer, as text.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static int hex_digit(char c)
 	return p ? p - digits : -1;
 }
 
-/* Returns false if the line has no input, but a comment or nothing. */
+/* Returns false if the line has no input, that is, if it is empty or a comment. */
 static bool corpus_line(const char *text, struct corpus_item *item)
 {
 	for (item->size = 0; hex_digit(text[0]) >= 0; text += 2) {

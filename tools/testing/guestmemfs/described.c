@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Documentation/filesystems/guestmemfs-format.rst against the code: every field is
- * there with its place and size, and every complaint with what is behind it.
+ * Compares Documentation/filesystems/guestmemfs-format.rst with the code: the document has to have
+ * every field with its offset and size, and every complaint with its explanation.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_fid, generation),
 };
 
-/* The next row of a table with offset, size and field; NULL at the end. */
+/* Reads the next row of a table with offset, size and field. Returns false at the end. */
 static bool next_row(FILE *in, char record[64], struct field *place, char field[64])
 {
 	char *line = NULL;
@@ -108,7 +108,7 @@ static void document_has_every_field(const void *arg)
 		if (row.offset != fields[i].place.offset || row.size != fields[i].place.size)
 			FAIL("%s.%s is at %u with %u bytes", record, field,
 			     fields[i].place.offset, fields[i].place.size);
-		/* And no gap. */
+		/* There must be no gap between two fields. */
 		CHECK_EQ(row.offset, row.offset ? end : 0);
 		end = row.offset + row.size;
 	}
@@ -141,7 +141,7 @@ static void document_has_every_complaint(const void *arg)
 	check_states_complaints(expect_complaint);
 	format_complaints(expect_complaint);
 	handover_complaints(expect_complaint);
-	/* Those of load.c, which is not for user space. */
+	/* The complaints of load.c, which is not compiled for user space. */
 	expect_complaint("another pool's uuid");
 	expect_complaint("not the ranges that were handed over");
 	free(document);

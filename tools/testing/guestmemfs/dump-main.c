@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * guestmemfs-dump: prints the tables of a pool, or the handover blob, for people.
+ * guestmemfs-dump: prints the tables of a pool, or the handover blob, as text for people.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ struct bytes {
 	size_t room;
 };
 
-/* To the end, whatever size the file is said to have. */
+/* Reads a file to its end. The size that stat() tells is not used: for debugfs files it is 0. */
 static bool read_all(FILE *file, struct bytes *b)
 {
 	do {

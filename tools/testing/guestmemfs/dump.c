@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tables of a pool as text. What is printed may be damaged: apart from
- * where the tables are, which gmfs_format_open() has to accept first, no number
- * is believed.
+ * Prints the tables of a pool as text. The tables may be damaged: no number in them is trusted,
+ * except the places of the tables, which gmfs_format_open() checks first.
  */
 #include <stdlib.h>
 
@@ -12,7 +11,7 @@
 
 #include "dump.h"
 
-/* A path of more names than that is cut off at its beginning. */
+/* Of a longer path only the last names are printed. */
 #define DUMP_DEPTH	64
 
 static void dump_uuid(FILE *out, const u8 uuid[16])
@@ -100,7 +99,7 @@ static void dump_ranges(FILE *out, const struct gmfs_tables *t)
 	}
 }
 
-/* Where a block is, or false if it is in no range. */
+/* Sets *@phys to the address of a block. Returns false if the block is in no range. */
 static bool dump_phys(const struct gmfs_tables *t, u32 block, u64 *phys)
 {
 	u32 i;
@@ -125,7 +124,7 @@ struct dump_counts {
 	u64 longest;
 };
 
-/* What the bitmaps say of one range, as far as they know it. */
+/* Counts the blocks of a range by the bitmaps; blocks that the bitmaps do not have are left out. */
 static void dump_count(const struct gmfs_tables *t, const struct guestmemfs_range *r,
 		       struct dump_counts *n)
 {
@@ -168,7 +167,10 @@ static void dump_name(FILE *out, const struct guestmemfs_inode *di)
 	}
 }
 
-/* From the root, if it is there: parents may lead anywhere, and in circles. */
+/*
+ * Prints the path of an inode, from the root if its parents lead there. In damaged tables they may
+ * lead to any inode, or in a cycle.
+ */
 static void dump_path(FILE *out, const struct gmfs_tables *t, u32 used, u32 ino)
 {
 	u32 way[DUMP_DEPTH], nr = 0;
@@ -263,7 +265,7 @@ static void dump_extents(FILE *out, const struct gmfs_tables *t)
 	}
 }
 
-/* Maps that have pages; most often there are none, and then there is no table. */
+/* Prints the maps that have pages. If no map has any, which is usual, nothing is printed. */
 static void dump_maps(FILE *out, const struct gmfs_tables *t)
 {
 	u32 used = min(le32_to_cpu(t->super->live.used_maps), t->nr_maps), i;
@@ -307,9 +309,9 @@ bool dump_tables(FILE *out, const void *meta, u64 size, bool brief)
 	}
 	dump_super(out, s, size);
 	dump_table_list(out, s);
-	/* Where it should be is not known here. */
+	/* The address that the metadata should have is not known here, so take the one it has. */
 	err = gmfs_format_open(&t, (void *)meta, le64_to_cpu(s->meta_base), size, &c);
-	/* The tables are inside, or they would not be in @t. */
+	/* gmfs_format_open() sets pointers in @t only to tables that are inside the metadata. */
 	if (t.ranges) {
 		dump_ranges(out, &t);
 		dump_bitmaps(out, &t);

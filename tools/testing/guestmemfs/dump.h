@@ -7,8 +7,8 @@
 #include "../../../fs/guestmemfs/tables/tables.h"
 
 /*
- * Both print what there is, however damaged, and return whether it is well
- * formed. If it is not, the last line printed says why.
+ * Both functions print as much as they can, even of damaged data, and return whether the data is
+ * well formed. If it is not, the last line tells why.
  */
 bool dump_tables(FILE *out, const void *meta, u64 size, bool brief);
 bool dump_handover(FILE *out, const void *blob, size_t size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is left to the kernel before pools are made.
+ * Tests how much memory is left to the kernel before pools are made.
  */
 #include <stdlib.h>
 
@@ -50,7 +50,7 @@ static const struct spread spreads[] = {
 static void spread(const void *arg)
 {
 	const struct spread *s = arg;
-	/* On the heap and no longer than it is, for the address sanitizer. */
+	/* A heap copy of exact size: the address sanitizer sees reads behind its end. */
 	char *text = strdup(s->text);
 
 	CHECK(text);
@@ -58,26 +58,26 @@ static void spread(const void *arg)
 	free(text);
 }
 
-/* What a machine was seen to reserve is less than what is left to it. */
+/* The memory left to the kernel is more than real machines were seen to need. */
 static void early_enough(const void *arg)
 {
 	struct gmfs_early_node n = { .size = 8 * GIB, .want = 8 * GIB, .cpus = 2 };
 
 	(void)arg;
-	/* The memory map of what it keeps, and a processor's variables. */
+	/* Memory for struct pages of the memory that the kernel keeps, and for percpu variables. */
 	CHECK(gmfs_early_kern(&n) >= GIB / 64 + MIB);
 	CHECK(gmfs_early_free(&n) >= gmfs_early_kern(&n) + 4 * MIB + 32 * MIB);
-	/* That of a terabyte, of 256 processors. */
+	/* The same for a terabyte and 256 processors. */
 	n = (struct gmfs_early_node){ .size = 1024 * GIB, .want = 512 * GIB, .cpus = 256 };
 	CHECK(gmfs_early_kern(&n) >= 8 * GIB + 128 * MIB);
 	CHECK(gmfs_early_free(&n) >= 8 * GIB + 512 * MIB);
-	/* And not much more than that. */
+	/* The kernel does not keep much more than it needs. */
 	CHECK(gmfs_early_free(&n) <= 10 * GIB);
 	CHECK(gmfs_early_anywhere(0) >= 16 * MIB);
 	CHECK(gmfs_early_anywhere(1024 * GIB) >= 2 * GIB);
 }
 
-/* A node of memory alone, all of which is asked for, keeps little. */
+/* On a node without processors whose whole memory is requested the kernel keeps little. */
 static void early_little(const void *arg)
 {
 	struct gmfs_early_node n = { .size = 256 * GIB, .want = 256 * GIB };
@@ -94,15 +94,15 @@ static void early_hugetlb(const void *arg)
 	struct gmfs_early_node n = { .size = 16 * GIB, .want = 16 * GIB, .huge = 2 * GIB };
 
 	(void)arg;
-	/* Two whole ones are in any three gigabytes. */
+	/* Any three gigabytes of memory contain two whole, aligned ones. */
 	CHECK_EQ(gmfs_early_huge(&n), 3 * GIB);
 	CHECK(gmfs_early_free(&n) > 3 * GIB);
-	/* KHO does not count them, but the area. */
+	/* gmfs_early_kern() does not count gigantic pages, but a CMA area for them. */
 	CHECK(gmfs_early_kern(&n) < GIB);
 	n.cma = GIB;
 	CHECK_EQ(gmfs_early_huge(&n), 4 * GIB);
 	CHECK(gmfs_early_kern(&n) > GIB);
-	/* Not twice. */
+	/* The CMA area must not be counted twice. */
 	CHECK(gmfs_early_free(&n) < 5 * GIB);
 	CHECK(gmfs_early_pool(16 * GIB, 15 * GIB, 13 * GIB, &n) <= 9 * GIB);
 	n.huge = n.size;
@@ -115,7 +115,7 @@ static void early_low(const void *arg)
 	struct gmfs_early_node n = { .size = 8 * GIB, .low = 2 * GIB, .want = GIB, .cpus = 2 };
 
 	(void)arg;
-	/* There is enough above 4 GiB. */
+	/* There is enough memory above 4 GiB, so nothing is kept below. */
 	CHECK_EQ(gmfs_early_low(&n), 0);
 	n.want = 8 * GIB;
 	CHECK_EQ(gmfs_early_low(&n), gmfs_early_kern(&n));
@@ -133,18 +133,18 @@ static void early_pool(const void *arg)
 	u64 keep = gmfs_early_free(&n);
 
 	(void)arg;
-	/* What fits is had. */
+	/* An amount that fits is granted. */
 	CHECK_EQ(gmfs_early_pool(GIB, 4 * GIB, 4 * GIB, &n), GIB);
-	/* What does not, less what is kept and metadata. */
+	/* Otherwise the pool gets all memory except metadata and what the kernel keeps. */
 	CHECK(gmfs_early_pool(GIB, GIB, GIB, &n) <= GIB - keep - 8 * MIB);
 	CHECK(gmfs_early_pool(GIB, GIB, GIB, &n) >= GIB - keep - 10 * MIB);
 	CHECK_EQ(gmfs_early_pool(GIB, keep, keep, &n), 0);
 	CHECK_EQ(gmfs_early_pool(GIB, 0, 0, &n), 0);
 	CHECK_EQ(gmfs_early_pool(0, GIB, GIB, &n), 0);
 	CHECK_EQ(gmfs_early_pool(GIB, 8 * GIB, 0, &n), 0);
-	/* All that can be taken, as metadata can be elsewhere. */
+	/* The pool gets everything that can be taken, since metadata can be in other memory. */
 	CHECK_EQ(gmfs_early_pool(8 * GIB, 3 * GIB, 2 * GIB, &n), 2 * GIB);
-	/* KASAN has an eighth of all of it. */
+	/* KASAN's shadow takes an eighth of all memory. */
 	n.shadow = GIB;
 	CHECK(gmfs_early_pool(8 * GIB, 8 * GIB, 8 * GIB, &n) < 7 * GIB);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which free blocks gmfs_find_run() chooses: its answer is compared with what a
- * search says that looks at every block, and remembers only who owns groups.
+ * Tests which free blocks gmfs_find_run() chooses: compares its answer with that of a plain search,
+ * which looks at every block and uses only the owners of groups from the tables.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static bool is_free(const struct gmfs_tables *t, u32 block)
 	return block < t->nr_blocks && !test_bit(block, t->bitmap);
 }
 
-/* Free blocks from @block on, up to @want of them and not beyond @end. */
+/* Returns the number of free blocks from @block on, at most @want, and not beyond @end. */
 static u32 ref_run(const struct gmfs_tables *t, u32 block, u32 end, u32 want)
 {
 	u32 run = 0;
@@ -23,7 +23,10 @@ static u32 ref_run(const struct gmfs_tables *t, u32 block, u32 end, u32 want)
 	return run;
 }
 
-/* What is free in one piece: ranges may touch in numbers, and are apart in memory. */
+/*
+ * The largest run of free blocks. A run does not cross the end of a range, since the next range is
+ * elsewhere in memory even if its block numbers follow.
+ */
 static u32 ref_largest(const struct gmfs_tables *t)
 {
 	u32 i, block, best = 0;
@@ -52,7 +55,7 @@ static u32 ref_nr_groups(const struct gmfs_tables *t)
 	return (t->nr_blocks + GROUP - 1) / GROUP;
 }
 
-/* The first group that is free from end to end, or GMFS_NO_BLOCK. */
+/* Returns the first block of the first group that is entirely free, or GMFS_NO_BLOCK. */
 static u32 ref_full_group(const struct gmfs_tables *t)
 {
 	u32 group;
@@ -68,7 +71,7 @@ struct answer {
 	u32 run;
 };
 
-/* The shortest run that fits, or else the longest; of equals the first. */
+/* The shortest run in a group that fits, or else the longest one; of equal runs the first. */
 static struct answer ref_group_run(const struct gmfs_tables *t, u32 group, u32 want)
 {
 	u32 end = (group + 1) * GROUP, block, run;
@@ -84,8 +87,9 @@ static struct answer ref_group_run(const struct gmfs_tables *t, u32 group, u32 w
 }
 
 /*
- * The run that is to be found in groups that are broken up and claimed or not: in one of
- * those whose longest run fits most tightly, or else is longest. Which of them is left open.
+ * Is @got a right answer for the groups that are partly free and are claimed, or not, as @claimed
+ * says? It has to be in a group whose longest run is the shortest one that fits, or else in a group
+ * with the longest run of all. If several groups are equal, any of them is right.
  */
 static bool ref_is_best(const struct gmfs_tables *t, const struct answer *got, bool claimed,
 			u32 want, bool largest)
@@ -118,7 +122,7 @@ static bool ref_has_broken(const struct gmfs_tables *t, bool claimed)
 	return false;
 }
 
-/* What the goal gives, 0 blocks if it is no good one. */
+/* The run that the goal of @want gives, or one of 0 blocks if the goal must not be used. */
 static struct answer ref_goal(const struct gmfs_tables *t, const struct gmfs_want *want)
 {
 	u32 offset = want->logical % GROUP, goal = want->goal, group = goal / GROUP, run = 0;
@@ -180,7 +184,7 @@ static void find_compare(const struct gmfs_tables *t, u32 goal, u64 logical, u32
 		     (unsigned long long)logical, count, own, got.run, got.block);
 }
 
-/* Takes all blocks of a group but those of some runs: first block and count. */
+/* Takes all blocks of a group except those of some runs, each given as first block and count. */
 static void leave(struct pool *p, u32 group, const u32 (*runs)[2], u32 nr)
 {
 	u32 i, at = 0;
@@ -200,11 +204,11 @@ static void leave(struct pool *p, u32 group, const u32 (*runs)[2], u32 nr)
 
 struct find_case {
 	const char *name;
-	/* What is left of each group: first block and count. */
+	/* The free runs of each group: first block and count. */
 	u32 left[CASE_GROUPS][CASE_RUNS][2];
 	u64 logical;
 	u32 want;
-	/* The answer. */
+	/* The expected answer. */
 	u32 group;
 	u32 block;
 	u32 run;
@@ -296,7 +300,7 @@ static void find_case(const void *arg)
 	pool_free(&p);
 }
 
-/* Some for files that claim them, so that what is left is left to these. */
+/* Takes blocks, some of them for files that own the group, so that the group is claimed. */
 static void scatter_take(struct pool *p, u32 block, u32 count, u64 r)
 {
 	u32 ino = r % 3 ? 0 : 7 + r % 2;
@@ -304,7 +308,10 @@ static void scatter_take(struct pool *p, u32 block, u32 count, u64 r)
 	gmfs_take(&p->t, block, count, ino, r % 8 * GROUP + block % GROUP);
 }
 
-/* Leaves free what @pattern says of a group; the same patterns come again, for equals. */
+/*
+ * Takes random blocks from @first to before @end. There are few patterns, so that several groups
+ * have equal runs.
+ */
 static void scatter(struct pool *p, u32 first, u32 end, u64 *seed)
 {
 	static const u32 lengths[] = { 1, 2, 3, 7, 40, 64, 200 };
@@ -313,7 +320,7 @@ static void scatter(struct pool *p, u32 first, u32 end, u64 *seed)
 	u32 left = lengths[(r >> 40) % ARRAY_SIZE(lengths)];
 	u32 at = first, len;
 
-	/* Free from end to end, and taken. */
+	/* Some groups stay entirely free, and some are taken entirely. */
 	if (r >> 60 < 2)
 		return;
 	if (r >> 60 < 4) {
@@ -327,7 +334,7 @@ static void scatter(struct pool *p, u32 first, u32 end, u64 *seed)
 	}
 }
 
-/* All free blocks from @from on, or none: where the next one is. */
+/* Returns the first free block from @from on, in a cycle, or GMFS_NO_BLOCK if there is none. */
 static u32 free_block(const struct gmfs_tables *t, u32 from)
 {
 	u32 i;
@@ -355,7 +362,7 @@ static void find_all(const struct pool *p, u64 *seed)
 
 		find_compare(&p->t, GMFS_NO_BLOCK, logical, want, own);
 		find_compare(&p->t, goal, logical, want, own);
-		/* A file's next blocks, behind those that it has. */
+		/* An offset that matches the goal, as for the blocks behind those of a file. */
 		find_compare(&p->t, goal, (r >> 32) % 8 * GROUP + goal % GROUP, want, own);
 	}
 	for (i = 0; i < p->t.nr_groups; i++) {
@@ -373,7 +380,7 @@ static void find_all(const struct pool *p, u64 *seed)
 
 #define FIND_ROUNDS	24
 
-/* Ranges that touch, some broken off inside a gigabyte, and one of several. */
+/* Adjacent ranges, ranges that begin or end inside of a gigabyte, and one of several gigabytes. */
 static const struct gmfs_range find_ranges[] = {
 	{ 640 * MIB, 384 * MIB }, { 2 * GIB, GIB }, { 3 * GIB, 2 * GIB },
 	{ 8 * GIB - 128 * MIB, 1280 * MIB },

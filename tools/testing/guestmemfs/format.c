@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The static part of the format: superblock, list of tables, ranges.
+ * Tests the static part of the format: superblock, list of tables, ranges.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -37,7 +37,7 @@ static void format_reopen_clean(const void *arg)
 	pool_free(&p);
 }
 
-/* What a version 1 pool looks like, for good: a change here is another version. */
+/* The layout of a version 1 pool, which must never change: a change needs another version. */
 static void format_is_frozen(const void *arg)
 {
 	static const struct { u32 offset, entries, size; } tables[] = {
@@ -87,7 +87,7 @@ static void make_refuses(const void *arg)
 	pool_free(&p);
 }
 
-/* No bit of what is static can change unseen. */
+/* The checksum must detect a change of any bit of the static part. */
 static void every_static_bit(const void *arg)
 {
 	u32 live = offsetof(struct guestmemfs_super, live);
@@ -120,7 +120,7 @@ static void every_static_bit(const void *arg)
 #define META_SIZE	(8 * MIB)
 #define NO_CHECKSUM	"checksum does not fit"
 
-/* Each with a checksum that fits, or the checks behind it would not be reached. */
+/* Each is given a valid checksum, since the later checks would not be reached otherwise. */
 static const struct state corruptions[] = {
 	{ "magic", { SUPER(magic, 1) },
 	  SUPER_BAD("no magic number") },
@@ -262,7 +262,7 @@ static void broken_checksum(const void *arg)
 	pool_free(&p);
 }
 
-/* Tables without entries at the very end: nothing is read behind it. */
+/* Tables without entries at the very end of the metadata: nothing behind the end may be read. */
 static void tables_at_the_end(const void *arg)
 {
 	struct gmfs_complaint c = {};
@@ -282,7 +282,7 @@ static void tables_at_the_end(const void *arg)
 	pool_free(&p);
 }
 
-/* As many bits as a table may have, in memory that is for the most part not there. */
+/* The most bits that a table may have, in a mapping of which only a few pages are allocated. */
 static void most_entries(const void *arg)
 {
 	const u64 bytes = GUESTMEMFS_MAX_BLOCKS / 4, size = bytes + META_SIZE;
@@ -313,7 +313,7 @@ static void most_entries(const void *arg)
 	pool_free(&p);
 }
 
-/* The first check that fails is the one that people can do something about. */
+/* Another version is reported before a wrong checksum: people can do something about a version. */
 static void another_version_first(const void *arg)
 {
 	struct gmfs_complaint c = {};
@@ -385,7 +385,7 @@ static void unknown_read_only_feature(const void *arg)
 	pool_free(&p);
 }
 
-/* A later kernel of this version may have made tables with room to spare. */
+/* A later kernel may make tables of this version with more entries than needed. */
 static void more_entries_than_needed(const void *arg)
 {
 	struct gmfs_complaint c = {};

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Entry point of libFuzzer, and of those who replay its inputs. The first byte
- * of an input says what the rest is (see enum kind). For tables that is:
+ * Entry point of libFuzzer, and of the programs that replay its inputs. The first byte
+ * of an input tells the kind of the rest (see enum kind). For tables the rest is:
  *
- *   a byte		from which allocation on there is no memory; 0 to 239: from none
- *   a byte		its lower half is the number of operations
+ *   a byte		0 to 239: no allocation fails; else from which allocation on all fail
+ *   a byte		the lower four bits are the number of operations
  *   4 bytes each	operations for use_tables(), if the tables are accepted
  *   8 bytes each	changes of the tables (see struct change)
  *
- * Everything has its fixed place, so that the fuzzer finds what belongs together.
+ * Everything has a fixed place, so that the fuzzer can find which bytes belong together.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,35 +22,35 @@
 #include "use.h"
 
 enum kind {
-	KIND_TABLES,		/* as they are */
-	KIND_TABLES_FIXED,	/* with a checksum that fits */
-	KIND_TABLES_DUMPED,	/* likewise, but they are printed */
-	KIND_HANDOVER,		/* a blob as it is */
-	KIND_HANDOVER_FIXED,	/* with a size and a checksum that fit */
-	KIND_HANDOVER_DUMPED,	/* likewise, but it is printed */
+	KIND_TABLES,		/* tables, with the checksum unchanged */
+	KIND_TABLES_FIXED,	/* tables with a valid checksum */
+	KIND_TABLES_DUMPED,	/* the same, but they are printed */
+	KIND_HANDOVER,		/* a handover blob, unchanged */
+	KIND_HANDOVER_FIXED,	/* a blob with a valid size and checksum */
+	KIND_HANDOVER_DUMPED,	/* the same, but it is printed */
 	KIND_CMDLINE,		/* a guestmemfs= parameter */
 	NR_KINDS,
 };
 
 enum what {
-	/* Writes @b into entry @index, at @a % 0x1000; the rest of @a says how. */
+	/* Writes @b into entry @index, at offset @a % 0x1000; the rest of @a tells how. */
 	CHANGE_SUPER,
 	CHANGE_TABLE,
 	CHANGE_LIVE,
 	CHANGE_RANGE,
 	CHANGE_INODE,
 	CHANGE_EXTENT,
-	/* Of the bitmap @index & 1, from bit @a on, clears or sets, by @index & 2. */
+	/* Clears or sets (@index & 2) bits of bitmap @index & 1, from bit @a on. */
 	CHANGE_BITS,
-	/* Inode @index gets a name of the letters of @b, and @a as its length. */
+	/* Gives inode @index a name with the letters of @b, and @a as the name's length. */
 	CHANGE_NAME,
-	/* Inode @index is made, of kind @a, with a name of the letters of @b. */
+	/* Makes inode @index, of kind @a, with a name of the letters of @b. */
 	CHANGE_MAKE_INODE,
-	/* Extent @index is made, of inode @a % 16, @a / 16 blocks long, at @b. */
+	/* Makes extent @index, of inode @a % 16, with @a / 16 blocks, at @b. */
 	CHANGE_MAKE_EXTENT,
 	/*
-	 * Extent @index is made, with the feature for it: of inode @a / 4096, with flags
-	 * @a / 256 % 16, @a % 256 + 1 blocks long, at @b. A mixed one has map @index.
+	 * Makes extent @index, and sets the feature for its flags: of inode @a / 4096, with flags
+	 * @a / 256 % 16, with @a % 256 + 1 blocks, at @b. A mixed extent has map @index.
 	 */
 	CHANGE_MAKE_STATE,
 	NR_CHANGES,
@@ -174,7 +174,7 @@ static void fuzz_make_extent(u8 index, u16 a, u32 b)
 	fuzz_bits(2, le32_to_cpu(e->block), le32_to_cpu(e->count) - 1);
 }
 
-/* All maps are free, and one gets some bits. */
+/* Frees all maps, and then sets some bits of one. */
 static void fuzz_make_map(u32 map, u32 b)
 {
 	struct guestmemfs_super_live *live = &image->t.super->live;
@@ -249,7 +249,7 @@ static void fuzz_change(const struct change *c)
 	}
 }
 
-/* Not thousands of lines: that would be all that the fuzzer does. */
+/* Prints only a part, since the fuzzer would spend all its time printing thousands of lines. */
 static void fuzz_dump(void)
 {
 	const struct guestmemfs_super_live *live = &image->t.super->live;
@@ -291,7 +291,7 @@ static void fuzz_tables(const u8 *data, size_t size, enum kind kind)
 		fuzz_look();
 }
 
-/* Of whatever ranges a pool is made, it is well formed, or it is not made. */
+/* Whatever the ranges are, gmfs_format_size() refuses them, or the pool made is well formed. */
 static void fuzz_make(const struct gmfs_range *ranges, u32 nr, const u8 uuid[16])
 {
 	struct gmfs_complaint c = {};
@@ -311,7 +311,7 @@ static void fuzz_make(const struct gmfs_range *ranges, u32 nr, const u8 uuid[16]
 	gmfs_index_free(&index);
 }
 
-/* All that a kernel does with a blob that is not its own. */
+/* Reads everything in a blob, as a kernel does with the blob of the previous kernel. */
 static void fuzz_read_blob(const struct guestmemfs_handover *h)
 {
 	static struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
@@ -331,7 +331,7 @@ static void fuzz_read_blob(const struct guestmemfs_handover *h)
 
 static void fuzz_handover(const u8 *data, size_t size, enum kind kind)
 {
-	/* No longer than it is, for the address sanitizer. */
+	/* A heap copy of exact size: the address sanitizer sees reads behind its end. */
 	struct guestmemfs_handover *h = malloc(size ? size : 1);
 	const char *why;
 	int err;

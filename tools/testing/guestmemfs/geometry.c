@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Block numbers and physical addresses.
+ * Tests the relation of block numbers and physical addresses.
  */
 #include "pool.h"
 
@@ -59,7 +59,10 @@ static void geometry_refused(const struct geometry *g)
 	CHECK_EQ(size, 4711);
 }
 
-/* Every block of a range, forth and back; and what is between ranges is taken. */
+/*
+ * Checks the address of every block of all ranges, and that the block numbers between ranges are
+ * marked as in use.
+ */
 static void geometry_blocks(const struct pool *p, const struct geometry *g)
 {
 	u32 i, block, next = 0, total = 0;
@@ -80,7 +83,7 @@ static void geometry_blocks(const struct pool *p, const struct geometry *g)
 			CHECK(gmfs_block_range(&p->t, block) == &p->t.ranges[i]);
 			CHECK_EQ(gmfs_block_range_end(&p->t, block), end);
 			CHECK(!test_bit(block, p->t.bitmap));
-			/* Nobody gets to see what the machine had there. */
+			/* A new pool's memory may have any contents, so it has to be zeroed. */
 			CHECK(test_bit(block, p->t.unzeroed));
 		}
 		total += end - g->first_blocks[i];
@@ -137,7 +140,7 @@ static void ranges_at_the_limit(const void *arg)
 	pool_free(&p);
 }
 
-/* The tables of a large pool: less than a thousandth of it. */
+/* The tables of a large pool take less than a thousandth of it. */
 static void metadata_is_small(const void *arg)
 {
 	const struct gmfs_range range = { 4 * GIB, 1024 * GIB };
@@ -148,7 +151,7 @@ static void metadata_is_small(const void *arg)
 	CHECK(size < GIB);
 }
 
-/* What can be counted can be laid out, up to the limit. */
+/* A pool with the greatest number of blocks can be counted, and has a layout. */
 static void largest_pool(const void *arg)
 {
 	const struct gmfs_range range = { 0, (u64)GUESTMEMFS_MAX_BLOCKS * GMFS_BLOCK_SIZE };
@@ -159,7 +162,7 @@ static void largest_pool(const void *arg)
 	CHECK_EQ(gmfs_count_blocks(&range, 1, &nr_blocks), 0);
 	CHECK_EQ(nr_blocks, GUESTMEMFS_MAX_BLOCKS);
 	CHECK_EQ(gmfs_format_size(&range, 1, &size), 0);
-	/* An inode, two extents, a map and a poison record for each block. */
+	/* For each block there are an inode, two extents, a map and a poison record. */
 	CHECK(size > (u64)GUESTMEMFS_MAX_BLOCKS * (384 + 2 * 32 + 64 + 16));
 }
 

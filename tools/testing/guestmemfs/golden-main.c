@@ -2,7 +2,7 @@
 /*
  * guestmemfs-golden make			prints a golden image as text
  * guestmemfs-golden make-states		likewise, with converted and truncated offsets
- * guestmemfs-golden unpack FILE TABLES BLOB	makes such text bytes again
+ * guestmemfs-golden unpack FILE TABLES BLOB	converts such a text to binary files
  */
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The state of the golden image. Fields of inodes are set as inode.c and dir.c set
- * them; blocks, extents and entries are allocated by the code itself.
+ * Makes the golden image. Fields of inodes are set here in the same way as inode.c and dir.c set
+ * them; blocks, extents and table entries are allocated by the code of fs/guestmemfs.
  */
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ const u8 golden_uuid[16] = {
 
 const u8 golden_other_uuid[16] = { 0xff, [15] = 0xee };
 
-/* The first two are neighbours in block numbers, the last one is not. */
+/* The block numbers of the first two ranges are adjacent, those of the last one are not. */
 const struct gmfs_range golden_ranges[GOLDEN_RANGES] = {
 	{ 896 * MIB, 128 * MIB }, { 2 * GIB, GIB }, { 3 * GIB + 256 * MIB, 384 * MIB },
 };
@@ -57,7 +57,7 @@ const struct golden_inode golden_inodes[GOLDEN_INODES] = {
 	  .preserved_pos = 12345 },
 };
 
-/* In the order in which they are done; the blocks are those from @block on. */
+/* The steps, in order. FILL allocates the pool's blocks from @block on. */
 static const struct golden_step {
 	enum { MAKE, FREE, FILL, PUNCH, ZERO, CONVERT, BACK, TRUNCATE, READY } what;
 	u32 ino;
@@ -68,11 +68,11 @@ static const struct golden_step {
 	{ MAKE, 2 }, { MAKE, 3 }, { MAKE, 4 }, { MAKE, 5 }, { MAKE, 6 }, { MAKE, 7 },
 	{ MAKE, 8 }, { MAKE, 9 }, { FREE, 8 }, { MAKE, 8 }, { FREE, 9 }, { FREE, 8 },
 	{ MAKE, 8 }, { MAKE, 9 }, { MAKE, 10 }, { MAKE, 11 }, { FREE, 8 },
-	/* A gigabyte in one piece, of which one block goes later. */
+	/* A whole gigabyte, from which one block is punched later. */
 	{ FILL, 4, 0, 512, 512 }, { ZERO, 4, 0, 512 },
 	{ FILL, 5, 0, 4, 448 }, { FILL, 7, 0, 1, 452 }, { FILL, 5, 4, 4, 453 },
 	{ FILL, 7, 1, 2, 457 },
-	/* Two that become one. */
+	/* Two extents that are joined to one. */
 	{ FILL, 9, 5, 2, 459 }, { FILL, 9, 7, 1, 461 },
 	{ FILL, 5, 40, 23, 489 }, { FILL, 5, 63, 47, 1152 },
 	{ PUNCH, 5, 2, 3 }, { ZERO, 5, 0, 8 },
@@ -81,20 +81,20 @@ static const struct golden_step {
 };
 
 /*
- * After those. To convert and back: pages from the one that is the block's number on,
- * @count of them.
+ * The steps that follow for the image with states. For CONVERT and BACK, @count is the number of
+ * pages, and @block the number of the first page in block @logical of the file.
  */
 static const struct golden_step golden_states_steps[] = {
-	/* A few pages, some blocks, and from page to page over a border of blocks. */
+	/* A few pages, some whole blocks, and pages that begin and end inside of two blocks. */
 	{ CONVERT, 4, 10, 3, 7 }, { CONVERT, 4, 20, 5 * 512 }, { CONVERT, 4, 200, 600, 500 },
 	{ CONVERT, 4, 30, 512 }, { BACK, 4, 30, 512 },
-	/* What is not allocated, and the last page of the largest file. */
+	/* Blocks that are not allocated, and the last page of the largest file. */
 	{ CONVERT, 4, 100, 512 }, { CONVERT, 6, 0, 512 * 512 },
 	{ CONVERT, 6, 4294967295, 1, 511 }, { CONVERT, 9, 4294967295, 512 },
 	{ CONVERT, 7, 0, 511, 1 },
-	/* A map that is free again, between those in use. */
+	/* A map that is freed again, with a lower number than others in use. */
 	{ CONVERT, 11, 0, 1, 100 }, { CONVERT, 11, 7, 1, 511 }, { BACK, 11, 0, 1, 100 },
-	/* Of each kind, one that is truncated. */
+	/* A truncated extent of each kind. */
 	{ TRUNCATE, 4, 201, 1 }, { TRUNCATE, 4, 22, 2 }, { TRUNCATE, 5, 60, 5 },
 	{ TRUNCATE, 4, 300, 2 }, { READY, 4, 300, 2 },
 };
@@ -117,8 +117,8 @@ static void golden_zero(struct golden_maker *m, const struct golden_step *s)
 }
 
 /*
- * Gives a file these blocks and no others: where the allocator would put them is no
- * part of the format. It finds all other blocks taken.
+ * Allocates just these blocks to a file: the image must not depend on the allocator's choice, which
+ * is not a part of the format. All other blocks are marked as in use meanwhile.
  */
 static void golden_fill(struct golden_maker *m, const struct golden_step *s)
 {
@@ -215,7 +215,7 @@ static void golden_store(struct guestmemfs_inode *di, const struct golden_inode 
 	di->preserved_pos = cpu_to_le64(gi->preserved_pos);
 }
 
-/* The character of these is chosen, and that of the second is private. */
+/* Adds the states, and sets the flags of two files with a chosen character; one is private. */
 static void golden_make_states(struct golden_maker *m)
 {
 	u32 i;
@@ -238,7 +238,7 @@ static void golden_make_tables(struct golden *g, bool states)
 	g->meta_size = size;
 	g->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, size);
 	CHECK(g->meta);
-	/* What is not written is zero, so that it can be left out. */
+	/* Clear all memory: rows of zeroes are left out of the text. */
 	memset(g->meta, 0, size);
 	CHECK_EQ(gmfs_format_make(g->meta, GOLDEN_META_BASE, size, GOLDEN_NODE, golden_uuid,
 				  golden_ranges, GOLDEN_RANGES), 0);

@@ -4,7 +4,7 @@
 
 #include "golden.h"
 
-/* What is in the golden image, apart from blocks and extents. */
+/* The contents of the golden image, except blocks and extents. */
 #define GOLDEN_NODE		1
 #define GOLDEN_HOPS		3
 #define GOLDEN_RANGES		3
@@ -19,7 +19,7 @@ struct golden_time {
 	u32 nsec;
 };
 
-/* No mode: the entry is free. */
+/* If @mode is 0, the entry is free. */
 struct golden_inode {
 	u32 ino;
 	u32 mode;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The golden image with converted and truncated offsets: that it is read, that it means
- * what it meant, and that it is still what is written. See golden.c.
+ * Tests the golden image with converted and truncated offsets: the code still reads it, finds the
+ * same contents in it, and writes the same bytes. See golden.c.
  */
 #include <linux/crc32c.h>
 
@@ -14,7 +14,7 @@
 #define PAGES		((u64)GUESTMEMFS_BLOCK_PAGES)
 #define LAST		(GMFS_MAX_LOGICAL - 1)
 
-/* The image, and files of it as a kernel finds them. */
+/* The image, and its files as a kernel loads them. */
 struct image {
 	struct golden g;
 	struct pool p;
@@ -50,7 +50,7 @@ static void image_close(struct image *m)
 	golden_free(&m->g);
 }
 
-/* The text is the one that was committed, byte by byte. */
+/* The image file has not changed since it was committed. */
 static void golden_states_are_kept(const void *arg)
 {
 	struct golden g;
@@ -89,14 +89,14 @@ static void golden_states_counts(const void *arg)
 	CHECK_EQ(le32_to_cpu(m.p.t.super->feature_incompat), 1);
 	CHECK_EQ(le32_to_cpu(m.p.t.super->live.used_maps), 8);
 	CHECK_EQ(m.p.t.free_maps, 1344 - 1 - 6);
-	/* Five without blocks, and two that are truncated and will have none. */
+	/* Five extents without blocks, and two truncated ones that will stay without blocks. */
 	CHECK_EQ(m.p.t.nr_blockless, 7);
 	CHECK_EQ(le32_to_cpu(m.p.t.inodes[4].flags), 4);
 	CHECK_EQ(le32_to_cpu(m.p.t.inodes[7].flags), 7);
 	image_close(&m);
 }
 
-/* What the pages are from here to the next of these, by golden_files[]. */
+/* The state of the pages of each file (an index of golden_files[]), up to the next entry. */
 static const struct golden_state {
 	u32 file;
 	u64 page;
@@ -158,7 +158,7 @@ static void golden_states_are(const void *arg)
 	image_close(&m);
 }
 
-/* Where they are, and with which map. */
+/* The blocks of the runs, and the maps of mixed ones. */
 static const struct golden_run {
 	u32 file;
 	u64 logical;
@@ -202,7 +202,7 @@ static void golden_runs_are(const void *arg)
 	image_close(&m);
 }
 
-/* A kernel that may write frees what was truncated, and nothing else. */
+/* A kernel that mounts the pool for writing frees the truncated blocks, and no others. */
 static void golden_states_are_dropped(const void *arg)
 {
 	struct image m;

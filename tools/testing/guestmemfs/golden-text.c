@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Golden images as text: sixteen bytes a line, without the lines of zeroes.
+ * Writes and reads golden images as text: sixteen bytes in each line; lines of zeroes are left out.
  */
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@ static const char golden_head_states[] =
 	"# The pool of golden-v1.txt after some of its pages were converted and some blocks\n"
 	"# truncated, with the feature that says so. It never changes either.\n";
 
-/* What is at this offset of the metadata, for people. */
+/* Writes to @text what the metadata has at this offset, as a comment for people. */
 static void golden_where(const struct guestmemfs_super *s, size_t at, char *text, size_t size)
 {
 	static const char * const names[GUESTMEMFS_NR_TABLES] = {
@@ -79,7 +79,7 @@ void golden_print(const struct golden *g, FILE *out)
 {
 	const struct guestmemfs_super *s = (const void *)g->meta;
 
-	/* In two pieces, or else it would look like the licence of this file. */
+	/* In two parts, so that no tool takes it for the licence line of this source file. */
 	fprintf(out, "# %s-License-Identifier: GPL-2.0\n%s", "SPDX",
 		s->feature_incompat ? golden_head_states : golden_head);
 	golden_print_part("tables", g->meta, g->meta_size, true, out);
@@ -95,7 +95,7 @@ static u8 *golden_new(size_t size)
 	return p;
 }
 
-/* "tables SIZE", "handover SIZE", or a row of what was named last. */
+/* Reads a line: "tables SIZE", "handover SIZE", or a row of the part that was named last. */
 static void golden_load_line(struct golden *g, const char *line, u8 **part, size_t *size)
 {
 	size_t at, i;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The golden image of version 1: that it is read, that it means what it meant, and that
- * it is still what is written.
+ * Tests the golden image of version 1: the code still reads it, finds the same contents in it, and
+ * writes the same bytes.
  *
- * A test that fails here says that the format has changed. If that was not intended,
- * undo it: machines have such pools in memory, and update to the kernel that you build.
- * If it was, give it a version or a feature bit (see "How it may change" in
- * Documentation/filesystems/guestmemfs-format.rst), add an image of the new kind with
- * tests like these, and keep this one, which later kernels have to read or refuse.
+ * If one of these tests fails, the format has changed. If that was not intended, undo the change:
+ * hosts have such pools in memory when they boot the kernel that you build. If it was intended,
+ * give the new format a version or a feature bit (see "How it may change" in
+ * Documentation/filesystems/guestmemfs-format.rst), add an image of the new kind with tests like
+ * these, and keep this image, which later kernels have to read or refuse.
  */
 #include <linux/crc32c.h>
 
@@ -22,7 +22,10 @@ struct golden_extent {
 	u64 phys;
 };
 
-/* By inode and offset, as gmfs_check() sorts them. Entry 2 and those from 12 on are free. */
+/*
+ * The extents, sorted by inode and offset as by gmfs_check(). Entry 2 of the table and the entries
+ * from 12 on are free.
+ */
 static const struct golden_extent golden_extents[] = {
 	{ 0, 4, 0, 512, 100, 0x80000000 },
 	{ 2, 4, 101, 613, 411, 0x8ca00000 },
@@ -55,7 +58,7 @@ static void golden_close(struct golden *g, struct gmfs_tables *t, struct gmfs_in
 	golden_free(g);
 }
 
-/* The text is the one that was committed, byte by byte. */
+/* The image file has not changed since it was committed. */
 static void golden_is_kept(const void *arg)
 {
 	struct golden g;
@@ -210,7 +213,7 @@ static void golden_extents_are(const void *arg)
 	golden_close(&g, &t, &index);
 }
 
-/* Zeroed: what is left of file 4, the old blocks of file 5, and file 11. */
+/* The zeroed blocks: the remaining ones of file 4, the first ones of file 5, and file 11. */
 static bool golden_is_zeroed(u32 block)
 {
 	return (block >= 512 && block < 1024 && block != 612) || block == 448 || block == 449 ||

@@ -8,7 +8,7 @@
 
 #define GOLDEN_FILE		TEST_DIR "/golden-v1.txt"
 #define GOLDEN_DUMP		TEST_DIR "/golden-v1.dump"
-/* The same, and then some of it was converted or truncated. */
+/* The same image with some offsets converted or truncated. */
 #define GOLDEN_STATES_FILE	TEST_DIR "/golden-v1-states.txt"
 #define GOLDEN_STATES_DUMP	TEST_DIR "/golden-v1-states.dump"
 #define GOLDEN_META_BASE	0x30000000ULL
@@ -21,9 +21,9 @@ struct golden {
 	size_t blob_size;
 };
 
-/* What the code of today makes. */
+/* Makes the image with the current code. */
 void golden_make(struct golden *g, bool states);
-/* What a file says, and to write one. */
+/* Read an image from a text file, and write one as text. */
 void golden_load(struct golden *g, const char *file);
 void golden_print(const struct golden *g, FILE *out);
 void golden_free(struct golden *g);

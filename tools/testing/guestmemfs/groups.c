@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Groups of blocks, and who claims them: what is known of them is compared with
- * what can be counted, and what it costs does not depend on the pool.
+ * Tests groups of blocks and their owners: which files get whole groups, and that the counters of
+ * groups are what counting all blocks gives.
  */
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/groups.h"
 #include "pool.h"
 
-/* Groups of a file that could be mapped by 1 GiB. */
+/* Returns how many of the first groups of a file can be mapped by entries of 1 GiB. */
 static u32 whole_groups(struct pool *p, u32 file, u32 groups)
 {
 	u32 i, nr = 0;
@@ -26,7 +26,7 @@ static u32 whole_groups(struct pool *p, u32 file, u32 groups)
 
 static const u32 turns[] = { 1, 2, 10 };
 
-/* Files that are touched in turn, in blocks of 2 MiB. */
+/* Files that are filled in turn, block by block, all get whole groups. */
 static void in_turn(const void *arg)
 {
 	u32 nr = *(const u32 *)arg, i, at;
@@ -46,7 +46,7 @@ static void in_turn(const void *arg)
 	pool_free(&p);
 }
 
-/* In any order, too. */
+/* The same if the files are filled in random order. */
 static void in_turn_anywhere(const void *arg)
 {
 	u64 seed = 21, r;
@@ -69,7 +69,7 @@ static void in_turn_anywhere(const void *arg)
 	pool_free(&p);
 }
 
-/* They fill one group before they break another one, whatever their sizes are. */
+/* Small files of any size fill one group before another free group is broken. */
 static void small_files_fill_a_group(const void *arg)
 {
 	u32 i, blocks = 0;
@@ -91,7 +91,7 @@ static void small_files_fill_a_group(const void *arg)
 	pool_free(&p);
 }
 
-/* The end of a file, which is less than a group, is put where others are. */
+/* The last blocks of a file, less than a group, are put into a group that is broken already. */
 static void tail_breaks_no_group(const void *arg)
 {
 	struct pool p;
@@ -111,7 +111,7 @@ static void tail_breaks_no_group(const void *arg)
 	pool_free(&p);
 }
 
-/* A group that is given back in pieces is whole again, and nobody's. */
+/* A group that is freed in pieces is whole again in the end, and has no owner. */
 static void given_back_in_pieces(const void *arg)
 {
 	struct pool p;
@@ -137,7 +137,10 @@ static void given_back_in_pieces(const void *arg)
 	pool_free(&p);
 }
 
-/* With somebody else in it a group is no claim; it is one again when that one has left. */
+/*
+ * A group with blocks of two files is not claimed. It is claimed again when the blocks of the file
+ * that does not own it have been freed.
+ */
 static void claim_is_spoiled(const void *arg)
 {
 	struct pool p;
@@ -151,7 +154,7 @@ static void claim_is_spoiled(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 0, 10), 0);
 	CHECK_EQ(pool_fill(&p, a, GROUP, 400), 0);
 	CHECK(p.t.groups[0].claimed && p.t.groups[1].claimed);
-	/* Where most is left, and so it is there that more goes. */
+	/* Of the claimed groups the one with most free blocks is used, also for the next block. */
 	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
 	CHECK_EQ(pool_fill(&p, b, 1, 1), 0);
 	CHECK_EQ(pool_block(&p, b, 0) / GROUP, 0);
@@ -167,7 +170,7 @@ static void claim_is_spoiled(const void *arg)
 	pool_free(&p);
 }
 
-/* The next kernel knows whose the groups are. */
+/* The next kernel finds the same owners of groups. */
 static void claims_come_back(const void *arg)
 {
 	struct pool p;
@@ -190,7 +193,10 @@ static void claims_come_back(const void *arg)
 	pool_free(&p);
 }
 
-/* A wrong owner makes for a bad place and no more. */
+/*
+ * The owner of a group only decides about places: if blocks are freed with another inode or offset
+ * than they were taken with, the counts of free blocks stay right.
+ */
 static void owner_is_a_hint(const void *arg)
 {
 	struct pool p;
@@ -210,7 +216,10 @@ static void owner_is_a_hint(const void *arg)
 	pool_free(&p);
 }
 
-/* Without the caller's lock anything may be read, and nothing behind the tables is. */
+/*
+ * gmfs_largest_free() and gmfs_full_groups() may be called without the pool's lock and read any
+ * values then. They must not read beyond the tables.
+ */
 static void largest_free_of_nonsense(const void *arg)
 {
 	u64 seed = 23;
@@ -233,7 +242,7 @@ static void largest_free_of_nonsense(const void *arg)
 #define MODEL_STEPS	4000
 #define MODEL_MAX	8192
 
-/* Who has each block, and where in the file. */
+/* The inode that has each block, and the offset in the file. */
 struct model {
 	struct pool p;
 	u32 ino[MODEL_MAX];
@@ -290,7 +299,7 @@ static void model_take(struct model *m, u64 r)
 	gmfs_take(t, block, run, want.ino, want.logical);
 }
 
-/* Some blocks from a random one on that one file has, in a row. */
+/* Frees some blocks that are consecutive in the pool and in one file, from a random one on. */
 static void model_release(struct model *m, u64 r)
 {
 	u32 nr_blocks = m->p.t.nr_blocks, block = r % nr_blocks, most = 1 + (r >> 32) % 900;
@@ -327,7 +336,7 @@ static const struct model_case model_cases[] = {
 	{ "one section", { { 256 * MIB, 128 * MIB } }, 1, 34 },
 };
 
-/* Now and then more is taken, now and then more is given back. */
+/* Random operations, in phases in which more is allocated, or more is freed. */
 static void model(const void *arg)
 {
 	const struct model_case *c = arg;
@@ -351,7 +360,7 @@ static void model(const void *arg)
 	free(m);
 }
 
-/* 128 ranges: none of them has a group that is whole. */
+/* A pool of 128 ranges, none of which has a whole group. */
 static void many_ranges(const void *arg)
 {
 	struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The blob that a kernel leaves for the next one.
+ * Tests the handover blob, which a kernel leaves for the next one.
  */
 #include <stdlib.h>
 
@@ -86,7 +86,7 @@ static void handover_there_and_back(const void *arg)
 	free(h);
 }
 
-/* As the header of the format describes it, byte by byte. */
+/* The bytes of the blob's header are what the format defines. */
 static void handover_is_frozen(const void *arg)
 {
 	static const u8 head[36] = {
@@ -103,7 +103,7 @@ static void handover_is_frozen(const void *arg)
 	free(h);
 }
 
-/* Every bit is under the checksum, or the blob is none. */
+/* A change of any bit is detected, by the checksum or by the checks of the header. */
 static void handover_every_bit(const void *arg)
 {
 	struct guestmemfs_handover *h;
@@ -140,7 +140,7 @@ static void handover_cut_short(const void *arg)
 	(void)arg;
 	h = blob_make(&size);
 	for (cut = 0; cut < size; cut++) {
-		/* A copy that ends there, for the address sanitizer. */
+		/* A heap copy of exact size: the address sanitizer sees reads behind its end. */
 		void *copy = malloc(cut ? cut : 1);
 
 		CHECK(copy);
@@ -164,7 +164,7 @@ struct bad_head {
 	const char *why;
 };
 
-/* With a checksum that fits, but for the last ones. */
+/* Each is given a valid checksum; only that of the last one is not, since its size is wrong. */
 static const struct bad_head bad_heads[] = {
 	{ "magic", HEAD(magic), 0, -EINVAL, NO_BLOB },
 	{ "small head", HEAD(header_size), 63, -EINVAL, NO_RECORDS },
@@ -215,14 +215,14 @@ static void handover_broken_checksum(const void *arg)
 	h->crc ^= cpu_to_le32(1);
 	CHECK_EQ(gmfs_handover_check(h, size, &why), -EUCLEAN);
 	CHECK_STR(why, NO_CHECKSUM);
-	/* What it says is still read, to keep off that memory. */
+	/* The records are still readable, so that the kernel can keep away from that memory. */
 	CHECK_EQ(gmfs_handover_get_pool(h, POOLS - 1, &pool), 0);
 	gmfs_handover_get_range(h, RANGES - 1, &range);
 	CHECK_EQ(range.base, blob_ranges[RANGES - 1].base);
 	free(h);
 }
 
-/* Records that have grown, as a later version may have them, and odd in size. */
+/* A later version may have larger records, even of odd size. */
 static void handover_larger_records(const void *arg)
 {
 	const u32 pool_size = 64 + 13, range_size = 16 + 3, header_size = 64 + 5;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which entries of a table are free, against an array of flags; and what it
- * costs to find entries and blocks in pools of very different sizes.
+ * Tests the sets of free table entries against an array of flags, and compares the cost of finding
+ * entries and blocks in pools of very different sizes.
  */
 #include <stdlib.h>
 
@@ -46,7 +46,7 @@ static void ids_random(const void *arg)
 	free(is_free);
 }
 
-/* Every entry is given out, the lowest first, and then there is none. */
+/* All entries can be allocated, the lowest one first; after the last one there is an error. */
 static void ids_all(const void *arg)
 {
 	u32 nr = *(const u32 *)arg, i;
@@ -65,7 +65,7 @@ static void ids_all(const void *arg)
 	gmfs_ids_exit(&ids);
 }
 
-/* What is taken of every 8 blocks of a pool. */
+/* Bit masks: the blocks in use of every 8 blocks of a pool. */
 static const u8 cost_patterns[] = { 0x00, 0x55, 0xf7, 0xff };
 
 struct cost {
@@ -151,18 +151,18 @@ static void cost_is_bounded(const void *arg)
 	cost_of(4096, *(const u8 *)arg, &large);
 	for (i = 0; i < ARRAY_SIZE(small.find); i++) {
 		CHECK_EQ(large.find[i], small.find[i]);
-		/* Without optimisation, for coverage, it is twice as much. */
+		/* In the build for coverage, without optimisation, the number is twice as large. */
 		CHECK(large.find[i] > 0 && large.find[i] < 8000);
 	}
 	CHECK_EQ(large.take, small.take);
 	CHECK_EQ(large.release, small.release);
 	CHECK_EQ(large.full, small.full);
 	CHECK(large.take > 0 && large.release > 0 && large.full > 0);
-	/* A level more. */
+	/* In the larger pool the tree of free entries may have one more level. */
 	CHECK(small.entry > 0 && large.entry >= small.entry && large.entry < small.entry + 20);
 }
 
-/* What the allocator is measured by: a change of it that is worse is to be seen. */
+/* Fails if a change of the allocator leaves fewer whole gigabytes after a simulated day. */
 static void a_day_of_machines(const void *arg)
 {
 	const struct sim_day day = { 256, 32, 120, 95, 40, 30, 1 };
@@ -170,7 +170,7 @@ static void a_day_of_machines(const void *arg)
 
 	(void)arg;
 	sim_run(&day, &r);
-	/* 97.8, 96.4 and 88.0 when this was written. */
+	/* The results were 97.8, 96.4 and 88.0 when this test was written. */
 	if (100.0 * r.whole / r.blocks < 96 || r.mean < 94 || r.mean_full < 84)
 		FAIL("%.1f, %.1f and %.1f per cent", 100.0 * r.whole / r.blocks, r.mean,
 		     r.mean_full);

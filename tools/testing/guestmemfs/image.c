@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pool whose tables are to be corrupted, many times and fast.
+ * A pool whose tables are corrupted and restored, many times and fast.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 #include "state.h"
 #include "use.h"
 
-/* Between pages that nobody may touch. */
+/* Maps the image between inaccessible pages, so that a read beyond its ends is a fault. */
 static u8 *image_map(int fd, u64 size, int prot)
 {
 	const u64 guard = GMFS_BLOCK_SIZE;
@@ -81,13 +81,13 @@ bool image_is_whole(const struct image *m)
 	return !memcmp(m->meta, m->copy, m->size);
 }
 
-/* What a use of the tables may have changed. */
+/* Notes everything that use_tables() may have changed. */
 static void image_touch_tables(struct image *m, const struct gmfs_tables *t)
 {
 	const struct guestmemfs_super_live *live = &t->super->live;
 	u64 bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
 
-	/* All of it: the feature of states may have come, and a checksum with it. */
+	/* The whole superblock: setting a feature bit changes the checksum, too. */
 	image_touch(m, t->super, sizeof(*t->super));
 	image_touch(m, t->maps, le32_to_cpu(live->used_maps) * sizeof(*t->maps));
 	image_touch(m, t->bitmap, bytes);
@@ -103,7 +103,7 @@ bool image_try(struct image *m, const u8 *ops, size_t nr, u32 fail_from)
 	struct gmfs_tables t;
 	int err;
 
-	/* Who writes to an image before it is accepted, dies. */
+	/* Check the read-only mapping: a write to an image that is not accepted yet is a fault. */
 	err = gmfs_format_open(&t, m->shown, META_BASE, m->size, &c);
 	if (!err) {
 		shim_allocations = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Limits of a mount: what can be taken, what can be limited, and the text of both.
+ * Tests the limits of a mount: what can be allocated, which limits are accepted, and how size= is
+ * parsed and printed.
  */
 #include <stdlib.h>
 
@@ -41,14 +42,14 @@ static void size_limits_blocks(const void *arg)
 	CHECK(!memcmp(copy, p.meta, p.meta_size));
 	CHECK_EQ(pool_fill(&p, a, 0, 7), 0);
 	CHECK_EQ(gmfs_blocks_left(&p.t), 3);
-	/* Of these four it has one already. */
+	/* The file has one of these four blocks already. */
 	CHECK_EQ(pool_fill(&p, a, 6, 4), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, 1), -ENOSPC);
 	CHECK_EQ(pool_punch(&p, a, 3, 1), 0);
 	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
 	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
 	pool_check(&p);
-	/* Not in the tables: to the next kernel there is no limit. */
+	/* The limit is not in the tables, so the next kernel has none. */
 	pool_reopen(&p);
 	CHECK_EQ(gmfs_blocks_left(&p.t), GROUP - 10);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP - 9), 0);
@@ -56,7 +57,7 @@ static void size_limits_blocks(const void *arg)
 	pool_free(&p);
 }
 
-/* Nor can what is reserved be limited away, and a limit counts for reservations. */
+/* A limit cannot be less than the reserved blocks, and reservations must not exceed a limit. */
 static void size_and_reservations(const void *arg)
 {
 	struct pool p;
@@ -88,10 +89,10 @@ struct size_case {
 	u32 percent;
 	bool again;
 	int err;
-	u32 blocks;	/* the limit after it, of 512 with 10 in use; 0: none */
+	u32 blocks;	/* resulting limit, with 10 of 512 blocks in use; 0: none */
 };
 
-/* One after the other. */
+/* Applied in this order to one pool. */
 static const struct size_case size_cases[] = {
 	{ 20 * MIB - 1,	0,	false,	0,		10 },
 	{ 18 * MIB,	0,	false,	-EINVAL,	10 },
@@ -138,7 +139,7 @@ static void inodes_are_limited(const void *arg)
 	(void)arg;
 	pool_make_gib(&p, 1);
 	pool_file(&p);
-	/* The root counts. */
+	/* The root directory counts as an inode. */
 	CHECK_EQ(limit_inodes(&p, 1, false), -EINVAL);
 	CHECK_EQ(limit_inodes(&p, 3, false), 0);
 	CHECK_EQ(limit_inodes(&p, 4, true), -EBUSY);
@@ -149,7 +150,7 @@ static void inodes_are_limited(const void *arg)
 	gmfs_inode_free(&p.t, ino);
 	CHECK_EQ(gmfs_inode_alloc(&p.t, S_IFDIR, &ino), 0);
 	CHECK_EQ(gmfs_inodes_left(&p.t), 0);
-	/* One of the two does not touch the other. */
+	/* A change of one limit does not change the other. */
 	CHECK_EQ(limit_size(&p, GIB, 0, true), 0);
 	CHECK_EQ(p.t.max_inodes, 3);
 	CHECK_EQ(limit_inodes(&p, 0, false), 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Runs the tests and prints TAP. With an argument only those tests whose name
- * contains it, in this process, for a debugger.
+ * Runs the tests and prints TAP. With an argument it runs only the tests whose name contains it, in
+ * this process, for use with a debugger.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,11 +13,11 @@
 
 #include "test.h"
 
-/* Of processor time, so that a test does not fail because the machine is slow or busy. */
+/* Limit of processor time, so that a test does not fail because the machine is busy. */
 #ifndef TEST_SECONDS
 #define TEST_SECONDS	300
 #endif
-/* Of time, for a test that waits for something and uses no processor. */
+/* Limit of elapsed time, for a test that waits for ever and uses no processor time. */
 #ifndef TEST_WAIT_SECONDS
 #define TEST_WAIT_SECONDS	3600
 #endif
@@ -58,7 +58,7 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 	va_end(args);
 	printf("\n");
 	fflush(stdout);
-	/* What the test has allocated is no leak. */
+	/* _exit() skips the leak check: a test that fails does not free its memory. */
 	_exit(1);
 }
 
@@ -77,7 +77,7 @@ static void test_limit(void)
 	alarm(TEST_WAIT_SECONDS);
 }
 
-/* 0, or what to say about the end of the process. */
+/* Runs a test in a process of its own. Returns the status of that process, 0 if it passed. */
 static int test_run(const struct test *test)
 {
 	int status;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The extents of a file: lookups, punches, joins, and no memory for them.
+ * Tests the extents of a file: lookups, punches, joins, and failing allocations.
  */
 #include <stdlib.h>
 
@@ -52,7 +52,7 @@ static void lookup_edges(const void *arg)
 	pool_free(&p);
 }
 
-/* 20 blocks at 10, of which every part is punched, and around it. */
+/* Punches every possible range in and around an extent of 20 blocks at 10. */
 static void punch_everywhere(const void *arg)
 {
 	const u64 first = 10, last = 30, top = 40;
@@ -82,7 +82,7 @@ static void punch_everywhere(const void *arg)
 	pool_free(&p);
 }
 
-/* Over several extents, with holes between them. */
+/* Punches ranges of several extents with holes between them. */
 static void punch_across(const void *arg)
 {
 	u64 from, to, i;
@@ -121,7 +121,7 @@ static void neighbours_join(const void *arg)
 	CHECK_EQ(pool_extents(&p, a), 1);
 	CHECK_EQ(pool_fill(&p, a, 30, 10), 0);
 	CHECK_EQ(pool_extents(&p, a), 2);
-	/* The piece between them joins both sides. */
+	/* The new extent is joined with both neighbours. */
 	CHECK_EQ(pool_fill(&p, a, 20, 10), 0);
 	CHECK_EQ(pool_extents(&p, a), 1);
 	check_run(&p, a, 0, 40, pool_block(&p, a, 0));
@@ -130,7 +130,7 @@ static void neighbours_join(const void *arg)
 	pool_free(&p);
 }
 
-/* Blocks in a row that are of two ranges are two extents. */
+/* Consecutive block numbers of two ranges are two extents. */
 static void ranges_do_not_join(const void *arg)
 {
 	const struct gmfs_range ranges[] = { { GIB, GIB }, { 2 * GIB, GIB } };
@@ -147,7 +147,7 @@ static void ranges_do_not_join(const void *arg)
 	pool_free(&p);
 }
 
-/* What is there stays where it is. */
+/* Filling holes does not move the blocks that are there already. */
 static void fill_keeps_blocks(const void *arg)
 {
 	struct pool p;
@@ -171,7 +171,7 @@ static void fill_keeps_blocks(const void *arg)
 	}
 	CHECK_EQ(p.map[a].blocks, 60);
 	pool_check(&p);
-	/* And once more does nothing. */
+	/* Filling the same range again changes nothing. */
 	CHECK_EQ(pool_fill(&p, a, 0, 60), 0);
 	CHECK_EQ(p.map[a].blocks, 60);
 	pool_check(&p);
@@ -213,7 +213,7 @@ static int op_check(struct pool *p)
 
 static const struct gmfs_range goal_ranges[] = { { 896 * MIB, 128 * MIB }, { 2 * GIB, GIB } };
 
-/* What has the next number may be in another range, and no neighbour. */
+/* The next block number may be in another range, which is elsewhere in memory. */
 static void goal_behind_the_range(const void *arg)
 {
 	struct pool p;
@@ -230,7 +230,7 @@ static void goal_behind_the_range(const void *arg)
 	pool_free(&p);
 }
 
-/* Back in place, though another group is fuller. */
+/* A block that was punched is allocated in the same place, even if another group is fuller. */
 static void goal_at_the_range(const void *arg)
 {
 	struct pool p;
@@ -283,7 +283,7 @@ static void no_memory(const void *arg)
 	pool_no_memory(memory_pool, ((const struct memory_case *)arg)->op);
 }
 
-/* Needs no memory, so that an inode can always go away. */
+/* gmfs_map_clear() needs no memory, so that an inode can always be evicted. */
 static void clear_without_memory(const void *arg)
 {
 	struct pool p;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel's maple tree over our shim: that other tests may trust it. Random operations
- * against a model that is an array, some of them without memory.
+ * Tests the kernel's maple tree with our shim, since all other tests rely on it: random operations,
+ * some with failing allocations, are compared with a model, which is an array.
  */
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@
 
 #define MODEL_SIZE	8192
 #define MODEL_STEPS	12000
-/* Most indices have high bits, as offsets in large files do. */
+/* Indices are large, as offsets in large files are. */
 #define MODEL_BASE	0xfffff000UL
 
 struct model {
@@ -64,7 +64,7 @@ static void model_set(struct model *m, u32 from, u32 to, unsigned long value)
 		m->value[from++] = value;
 }
 
-/* Entries from the first to the last, as mas_find() says, are those of the model. */
+/* Compares all entries that mas_find() returns, from the first to the last, with the model. */
 static void model_compare(struct model *m)
 {
 	MA_STATE(mas, &m->mt, 0, 0);
@@ -84,7 +84,7 @@ static void model_compare(struct model *m)
 		CHECK_EQ(m->value[at++], 0);
 }
 
-/* Backwards, and across holes. */
+/* Compares the next and the previous entry, also across holes, with the model. */
 static void model_neighbours(struct model *m, u32 at)
 {
 	MA_STATE(mas, &m->mt, MODEL_BASE + at, MODEL_BASE + at);
@@ -126,7 +126,7 @@ static int model_write(struct ma_state *mas, void *entry, bool prepared, bool gi
 	err = mas_preallocate(mas, entry, GFP_KERNEL);
 	if (err)
 		return err;
-	/* Nothing is allocated any more, and nothing has changed so far. */
+	/* After mas_preallocate() no allocation may be needed. The tree has not changed yet. */
 	shim_fail_from = 1;
 	if (given_up) {
 		mas_destroy(mas);
@@ -159,7 +159,7 @@ static void model_store(struct model *m, u32 from, u32 to, unsigned long value, 
 	model_compare(m);
 }
 
-/* Cannot fail, whatever memory there is. */
+/* mas_erase() must not fail, even if no allocation succeeds. */
 static void model_erase(struct model *m, u32 at)
 {
 	MA_STATE(mas, &m->mt, MODEL_BASE + at, MODEL_BASE + at);
@@ -200,8 +200,9 @@ struct maple_case {
 };
 
 /*
- * MT_FLAGS_USE_RCU without MT_FLAGS_ALLOC_RANGE is left out: there, mt_destroy_walk() takes the
- * last pointer of a full node that it has marked dead for metadata, and clears 16 bits of it.
+ * MT_FLAGS_USE_RCU without MT_FLAGS_ALLOC_RANGE is left out, since mt_destroy_walk() has a bug with
+ * these flags: it takes the last pointer of a full node that it has marked as dead for metadata,
+ * and clears 16 bits of it.
  */
 static const struct maple_case maple_cases[] = {
 	{ "without readers", 0 },
@@ -228,7 +229,7 @@ static void maple_random(const void *arg)
 	free(m);
 }
 
-/* One entry a million, and what is over them is stored in one go. */
+/* An entry at every millionth index; then a single store replaces nearly all of them. */
 static void maple_spans(const void *arg)
 {
 	const unsigned long nr = 50000, step = 1000000;
@@ -278,7 +279,10 @@ static void maple_called(struct rcu_head *head)
 	kfree(w);
 }
 
-/* Nothing goes under rcu_read_lock(), and what waits goes with the next allocation. */
+/*
+ * Under rcu_read_lock() no memory that waits for a grace period is freed. After rcu_read_unlock()
+ * it is freed at the next allocation.
+ */
 static void maple_grace_period(const void *arg)
 {
 	struct maple_waiting *w = kzalloc(sizeof(*w), GFP_KERNEL);

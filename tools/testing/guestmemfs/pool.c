@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pools to test on.
+ * Functions to make pools for tests, and to operate on them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ void pool_make_untouched(struct pool *p, const struct gmfs_range *ranges, u32 nr
 void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr)
 {
 	pool_allocate(p, ranges, nr);
-	/* A new pool must not count on zeroes. */
+	/* Making a pool must not depend on memory that is zero. */
 	memset(p->meta, 0xa5, p->meta_size);
 	pool_format(p, ranges, nr);
 }
@@ -244,7 +244,7 @@ static void pool_check_counts(const struct gmfs_tables *t)
 	CHECK_EQ(t->free_inodes, t->nr_inodes - 1 - inodes);
 }
 
-/* Another one would not have to be there, for what it says of its neighbour. */
+/* Could these two neighbouring extents be a single one? */
 static bool pool_joins(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
 		       const struct guestmemfs_extent *b)
 {
@@ -261,7 +261,7 @@ static bool pool_joins(const struct gmfs_tables *t, const struct guestmemfs_exte
 		gmfs_block_range(t, behind - 1) == gmfs_block_range(t, behind));
 }
 
-/* What is needed of a file is there, and no more. Returns its number of extents. */
+/* Checks that a file has no more extents than it needs. Returns the number of its extents. */
 static u32 pool_check_file(const struct pool *p, u32 file, u32 *states, u32 *mixed)
 {
 	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
@@ -293,7 +293,7 @@ static u32 pool_check_file(const struct pool *p, u32 file, u32 *states, u32 *mix
 	return nr;
 }
 
-/* How many blocks of a file's covered parts have no memory. */
+/* Returns how many blocks of the reserved (covered) parts of a file are not allocated. */
 static u64 pool_check_covers(const struct pool *p, u32 file)
 {
 	MA_STATE(mas, (struct maple_tree *)&p->map[file].cover, 0, 0);
@@ -317,7 +317,7 @@ static u64 pool_check_covers(const struct pool *p, u32 file)
 	return missing;
 }
 
-/* And it is counted, and promised to nobody but those who hold parts of files reserved. */
+/* Checks the counts of states, maps and promised blocks: only reservations promise blocks. */
 static void pool_check_states(const struct pool *p)
 {
 	u32 file, states = 0, mixed = 0;
@@ -333,7 +333,7 @@ static void pool_check_states(const struct pool *p)
 	CHECK(!p->t.promised_blockless && !p->t.promised_maps);
 }
 
-/* Files come in the order of their inodes, which pool_file() gives them. */
+/* Compares the index with a file's extents. pool_file() numbers files in the order of inodes. */
 static u32 pool_check_index(const struct pool *p, u32 file, const struct gmfs_index *index, u32 at)
 {
 	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
@@ -460,7 +460,7 @@ void pool_fix_crc(void *meta, u64 meta_size)
 	u64 bytes = (u64)le32_to_cpu(s->nr_ranges) * sizeof(struct guestmemfs_range);
 	u32 crc;
 
-	/* Refused before anyone looks at the checksum. */
+	/* gmfs_format_open() refuses such tables before it computes the checksum. */
 	if (le32_to_cpu(s->nr_ranges) > GUESTMEMFS_MAX_RANGES || offset > meta_size ||
 	    bytes > meta_size - offset)
 		return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What guestmemfs-dump says, of the golden image and of what is left of it. It is the
- * program that is tested, which is where the program of the tests is.
+ * Tests the output of guestmemfs-dump for the golden image, and for damaged and truncated copies of
+ * it. The tests run the program itself, which is in the directory of the test program.
  */
 #include <libgen.h>
 #include <stdarg.h>
@@ -61,7 +61,7 @@ static void printed_end(struct printed *t)
 	golden_free(&t->g);
 }
 
-/* Runs a shell command and returns what it prints, to be freed. */
+/* Runs a shell command and returns its output, which the caller frees. */
 static char *printed_by(int status, const char *fmt, ...) __printf(2, 3);
 static char *printed_by(int status, const char *fmt, ...)
 {
@@ -109,7 +109,7 @@ static void dump_of_golden(const void *arg)
 	printed_begin(&t);
 	want = printed_by(0, "grep -v '^#' %s", GOLDEN_DUMP);
 	printed_is(printed_by(0, "%s %s %s", t.program, t.tables, t.blob), want);
-	/* Those that cannot be asked for their size. */
+	/* The size of a pipe is not known in advance. */
 	printed_is(printed_by(0, "cat %s | %s - %s", t.tables, t.program, t.blob), want);
 	free(want);
 	printed_end(&t);
@@ -165,7 +165,7 @@ static void dump_unreadable(const void *arg)
 struct damage {
 	const char *name;
 	struct patch patch;
-	/* What is not printed, and what is. */
+	/* A text that must not be printed, and one that must be. */
 	const char *hidden;
 	const char *shown;
 	const char *last;
@@ -230,7 +230,7 @@ static void dump_damaged(const void *arg)
 	printed_end(&t);
 }
 
-/* Of a file that ends anywhere, what is behind its end is not read. */
+/* A file that ends too early is not read beyond its end. */
 static void dump_cut_short(const void *arg)
 {
 	static const u32 sizes[] = { 0, 1, 7, 8, 63, 512, 4095, 4096, 4097, 8192, 16384 + 384 };
@@ -262,7 +262,7 @@ static void dump_damaged_blob(const void *arg)
 
 	(void)arg;
 	printed_begin(&t);
-	t.g.blob[64 + 40] = 0xff;	/* ranges of the first pool */
+	t.g.blob[64 + 40] = 0xff;	/* number of ranges of the first pool */
 	printed_file(t.blob, t.g.blob, t.g.blob_size);
 	text = printed_by(1, "%s %s %s", t.program, t.tables, t.blob);
 	CHECK(strstr(text, "\npool 0\n  has no ranges in this blob\npool 1\n  node      1023\n"));

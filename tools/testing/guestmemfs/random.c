@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations against a model that is an array. The same ones on every run.
+ * Compares random operations with a model, which is an array. Every run does the same operations.
  */
 #include <stdlib.h>
 
@@ -17,7 +17,10 @@ struct mixer {
 	bool *unzeroed;
 };
 
-/* The model learns the blocks of a file's new offsets; the old ones stay. */
+/*
+ * Compares the blocks of a file with the model. For holes from @new_from to before @new_to the
+ * model takes over the blocks that the allocator has chosen.
+ */
 static void mixer_compare(struct mixer *m, u32 file, u64 new_from, u64 new_to)
 {
 	u32 *blocks = m->blocks[file];
@@ -112,7 +115,7 @@ static void mixer_replace(struct mixer *m, u32 file)
 	pool_name(&m->p, ino, GUESTMEMFS_ROOT_INO, (char[]){ 'r', '0' + file, 0 });
 }
 
-/* As the filesystem does before it gives a block to somebody. */
+/* Marks a file's blocks as zeroed, as the filesystem does before it maps them. */
 static void mixer_zero(struct mixer *m, u32 file)
 {
 	u32 i;
@@ -135,7 +138,7 @@ static void mixer_step(struct mixer *m)
 	u64 from = (r >> 20) % MIXER_BLOCKS;
 	u64 to = min(from + 1 + (r >> 40) % size, (u64)MIXER_BLOCKS);
 
-	/* Now and then whole groups. */
+	/* Sometimes begin at a group. */
 	if ((r >> 60) < 3)
 		from = round_down(from, (u64)GROUP);
 	shim_allocations = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Counts again, in the plainest way, all that alloc.c, groups.c and ids.c know.
+ * Checks all counters and lists of alloc.c, groups.c and ids.c by counting in the plainest way.
  */
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@ static bool ids_bit(const struct gmfs_ids *ids, u32 level, u32 at)
 	return test_bit(at, ids->words + ids->level[level]);
 }
 
-/* Each level tells which words of the one below are not zero. */
+/* Checks that each level of a tree tells which words of the level below are not zero. */
 static void recount_ids(const struct gmfs_ids *ids, u32 nr)
 {
 	u32 level, at;
@@ -51,7 +51,7 @@ static void recount_entries(const struct gmfs_tables *t)
 	recount_ids(&t->map_ids, t->nr_maps);
 }
 
-/* How many blocks of a group are free, and how many of them are in a row. */
+/* Checks the number of free blocks of a group, and the length of its longest free run. */
 static void recount_group(const struct gmfs_tables *t, u32 group)
 {
 	const struct gmfs_group *g = &t->groups[group];
@@ -70,7 +70,7 @@ static void recount_group(const struct gmfs_tables *t, u32 group)
 		CHECK_EQ(g->claimed, g->owned && g->owned + nr == GROUP);
 }
 
-/* Every group of a list belongs there. Returns how many groups are in the lists. */
+/* Checks that each group is in the right list. Returns the number of groups in all lists. */
 static u32 recount_lists(const struct gmfs_tables *t, bool claimed)
 {
 	const struct gmfs_group_lists *lists = &t->group_lists[claimed];
@@ -107,7 +107,10 @@ void recount_blocks(const struct gmfs_tables *t)
 	CHECK_EQ(recount_lists(t, false) + recount_lists(t, true), listed);
 }
 
-/* Of a group's owner, the blocks that are as far in it as they are in their part of the file. */
+/*
+ * Adds the blocks of an extent to @owned, by group: blocks of the group's owner whose offset in the
+ * group is the same as in their gigabyte of the file.
+ */
 static void recount_extent(const struct gmfs_tables *t, const struct guestmemfs_extent *e,
 			   u32 *owned)
 {

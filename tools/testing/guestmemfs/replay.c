@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The fuzzer's corpus, and a fixed number of mutations of it, without the fuzzer.
+ * Runs the fuzzer's corpus, and a fixed number of mutations of it, without the fuzzer.
  */
 #include <stdlib.h>
 
@@ -32,7 +32,7 @@ static u8 random_byte(u64 r)
 	return r & 1 ? r >> 8 : bytes[(r >> 8) % ARRAY_SIZE(bytes)];
 }
 
-/* Puts a piece of another input at the end. */
+/* Appends a piece of another input. */
 static u32 mutate_join(u8 *data, u32 size, const struct corpus_item *other, u64 r)
 {
 	u32 from = r % other->size, len = min(other->size - from, FUZZ_MAX_SIZE - size);
@@ -58,7 +58,7 @@ static u32 mutate(u8 *data, u64 *seed)
 	return size;
 }
 
-/* Whatever is in the tables, nothing crashes; and not all of it is refused. */
+/* No mutation may crash the code, and a good part of the tables has to be accepted. */
 static void mutations(const void *arg)
 {
 	u8 *data = malloc(FUZZ_MAX_SIZE);

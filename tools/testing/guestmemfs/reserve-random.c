@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random reservations, fills, holes and conversions against a model that counts block by
- * block, some of them without memory. The same ones on every run.
+ * Compares random reservations, fills, holes and conversions, some of them with failing
+ * allocations, with a model that counts block by block. Every run does the same operations.
  */
 #include <stdlib.h>
 
@@ -60,7 +60,7 @@ static u32 model_promised(const struct model *m)
 	return promised;
 }
 
-/* What a part needs that is not promised to it. */
+/* Returns how many blocks a part of a file needs that are not reserved for it. */
 static u32 model_needs(const struct model_file *f, u64 from, u64 to)
 {
 	u32 needs = 0;
@@ -108,7 +108,7 @@ static void model_compare(struct model *m)
 		pool_check(&m->p);
 }
 
-/* An operation that needs no blocks has failed, or one that there are enough for. */
+/* Checks the error of a failed operation: -ENOSPC if there are too few blocks, else -ENOMEM. */
 static void model_failed(struct model *m, int err, bool fits)
 {
 	if (!fits && err == -ENOSPC) {
@@ -158,7 +158,7 @@ static void model_unreserve(struct model *m, u32 i, u64 r)
 	model_hold(f, part.from, part.to, -1);
 }
 
-/* As a fault does: what it gets of a fill in progress is the file's for good. */
+/* Fills as a fault does. Blocks that it gets from a fill in progress are not undone with it. */
 static void model_fault(struct model *m, u32 i, u64 from, u64 to)
 {
 	struct model_file *f = &m->file[i];
@@ -223,7 +223,7 @@ static void model_fill_end(struct model *m, u32 i, bool keep)
 	gmfs_fill_end(&f->fill);
 	model_hold(f, from, to, -1);
 	f->filling = false;
-	/* If nothing is marked then all is there. */
+	/* If no block is marked as pending, the fill is complete and there is nothing to undo. */
 	keep |= !f->fill.pending;
 	if (f->fill.pending)
 		err = gmfs_map_edit(&m->p.t, &m->p.map[i], keep ? GMFS_COMMIT : GMFS_ABORT, from,
@@ -326,7 +326,7 @@ static void model_step(struct model *m)
 	shim_fail_from = 0;
 }
 
-/* All that is left is given back, and nothing is promised to anybody. */
+/* Ends all fills and releases all reservations; no block may be promised after that. */
 static void model_end(struct model *m)
 {
 	u32 i;

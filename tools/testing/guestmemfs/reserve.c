@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks that are reserved for files: who gets them, who does not, and what is left of it.
+ * Tests blocks that are reserved for files: which files can allocate them, and how many are left.
  */
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 
 #define MANY	200
 
-/* A reservation is for its file alone, and what the file has already is not reserved again. */
+/* Only the file itself can use reserved blocks. Blocks that it has already are not reserved. */
 static void others_get_nothing(const void *arg)
 {
 	struct pool p;
@@ -27,7 +27,7 @@ static void others_get_nothing(const void *arg)
 	CHECK_EQ(pool_reserve(&p, b, 0, GROUP - 399), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP - 400), 0);
 	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
-	/* Nor the same file, elsewhere. */
+	/* Nor can the file itself use them for another part. */
 	CHECK_EQ(pool_fill(&p, a, 400, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, a, 399, 2), -ENOSPC);
 	pool_check(&p);
@@ -40,7 +40,7 @@ static void others_get_nothing(const void *arg)
 	pool_free(&p);
 }
 
-/* What two hold is counted once, and goes with the second one. */
+/* Blocks reserved by two holders count once, and are released with the second holder. */
 static void two_count_once(const void *arg)
 {
 	struct pool p;
@@ -67,7 +67,7 @@ static void two_count_once(const void *arg)
 	pool_free(&p);
 }
 
-/* Side by side they are one range. */
+/* Adjacent reservations are one range. */
 static void ranges_are_merged(const void *arg)
 {
 	struct pool p;
@@ -87,7 +87,7 @@ static void ranges_are_merged(const void *arg)
 	pool_free(&p);
 }
 
-/* What a hole frees stays with the file, and is another one's after the reservation. */
+/* Blocks freed by a hole are reserved for the file again, until the reservation is released. */
 static void punched_stays_promised(const void *arg)
 {
 	struct pool p;
@@ -104,7 +104,7 @@ static void punched_stays_promised(const void *arg)
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP / 2 + 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP / 2), 0);
 	CHECK_EQ(pool_fill(&p, a, 0, GROUP / 2), 0);
-	/* Likewise what is freed later, for somebody holds it. */
+	/* The same for truncated blocks with pins, which are freed later. */
 	CHECK_EQ(pool_truncate(&p, a, 0, GROUP / 2), 0);
 	CHECK_EQ(p.t.promised_blocks, 0);
 	CHECK_EQ(pool_ready(&p, a, 0, GROUP / 2), 0);
@@ -116,7 +116,7 @@ static void punched_stays_promised(const void *arg)
 	pool_free(&p);
 }
 
-/* At the end of the largest file, and more than there is memory in the world. */
+/* Reservations at the end of the largest file, and of more blocks than any pool has. */
 static void edges(const void *arg)
 {
 	const u64 top = GMFS_MAX_LOGICAL;
@@ -143,8 +143,8 @@ static void edges(const void *arg)
 }
 
 /*
- * More ranges than are looked at under one hold of the pool's lock: a fill and a punch go from
- * one piece to the next, and nothing is left in pieces.
+ * More reserved ranges than one step under gmfs_pool.lock handles: a fill and a punch need several
+ * steps, and the extents must be joined in the end.
  */
 static void many_ranges(const void *arg)
 {
@@ -172,7 +172,7 @@ static void many_ranges(const void *arg)
 	pool_free(&p);
 }
 
-/* A fill that is in progress reserves what it needs, whatever mappings come and go. */
+/* A fill in progress keeps its blocks reserved, even if mappings begin and end meanwhile. */
 static void fill_and_mappings(const void *arg)
 {
 	struct gmfs_fill fill = {};
@@ -194,11 +194,11 @@ static void fill_and_mappings(const void *arg)
 	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
 	pool_unreserve(&p, a, 0, 100);
 	CHECK_EQ(pool_fill(&p, b, 0, 1), -ENOSPC);
-	/* A fault, and a mapping of what the fill has reserved already. */
+	/* A fault, and a reservation of blocks that the fill has reserved already. */
 	CHECK_EQ(pool_fill(&p, a, 300, 1), 0);
 	CHECK_EQ(pool_reserve(&p, a, 200, 200), 0);
 	CHECK_EQ(p.t.promised_blocks, GROUP - 1);
-	/* It is given up. */
+	/* The fill is given up. */
 	gmfs_fill_uncover(&fill);
 	gmfs_fill_end(&fill);
 	CHECK_EQ(p.t.promised_blocks, 199);
@@ -213,7 +213,7 @@ static void fill_and_mappings(const void *arg)
 	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_ABORT, 0, GROUP), 0);
 	CHECK_EQ(p.t.free_blocks, GROUP - 1);
 	CHECK_EQ(p.t.promised_blocks, 199);
-	/* And one that has no room. */
+	/* A fill that there is no room for. */
 	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
 	CHECK_EQ(gmfs_fill_cover(&fill), 0);
 	CHECK_EQ(gmfs_fill_begin(&fill), -ENOSPC);
@@ -224,7 +224,7 @@ static void fill_and_mappings(const void *arg)
 	pool_free(&p);
 }
 
-/* Every allocation of a reservation fails once. Returns how many there were. */
+/* Lets each allocation of a reservation fail in turn. Returns the number of allocations. */
 static u32 reserve_failing(struct pool *p, u32 file, u64 from, u64 count)
 {
 	u32 covers = pool_covers(p, file), promised = p->t.promised_blocks, fail;
@@ -244,7 +244,7 @@ static u32 reserve_failing(struct pool *p, u32 file, u64 from, u64 count)
 	}
 }
 
-/* What cannot fail does not, whatever memory there is. */
+/* Releasing a reservation must not fail, even if no allocation succeeds. */
 static void unreserve_failing(struct pool *p, u32 file, u64 from, u64 count)
 {
 	shim_allocations = 0;
@@ -253,7 +253,7 @@ static void unreserve_failing(struct pool *p, u32 file, u64 from, u64 count)
 	shim_fail_from = 0;
 }
 
-/* The reservation is there as a whole, or not at all. */
+/* If an allocation fails, nothing is reserved. */
 static void without_memory(const void *arg)
 {
 	u32 a, i, failed = 0;

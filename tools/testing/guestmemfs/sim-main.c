@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Prints what the memory of a pool is like after some days. For people, who
- * want to know what a change of the allocator does.
+ * Prints how fragmented pools are after simulated days. For people who want to know the effect of a
+ * change of the allocator.
  */
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A day of a host in short: virtual machines come and go, and so do small
- * files. How much of the machines' memory can be mapped by 1 GiB?
+ * Simulates a day of a host: virtual machines are started and ended, and small files are created
+ * and removed. How much of the machines' memory can be mapped by 1 GiB?
  */
 #include <stdlib.h>
 
@@ -16,9 +16,9 @@
  * @map: its extents
  * @ino: its inode, 0 if there is no such file
  * @blocks: its size
- * @next: the first block that it has not been given yet
- * @small: it is not the memory of a machine
- * @starting: it waits for its turn, and for its blocks
+ * @next: the first block that is not allocated yet
+ * @small: the file is not the memory of a machine
+ * @starting: the file is being filled, in turn with others
  */
 struct sim_file {
 	struct gmfs_extmap map;
@@ -72,7 +72,7 @@ static void sim_fill(struct sim *s, struct sim_file *f, u64 logical, u64 count)
 	CHECK_EQ(gmfs_map_fill(&s->t, &f->map, f->ino, logical, count), 0);
 }
 
-/* One of the files of a kind, or NULL. */
+/* Returns a random file of that kind that is not being filled, or NULL. */
 static struct sim_file *sim_pick(struct sim *s, bool small)
 {
 	u32 first = sim_random(s, SIM_FILES), i;
@@ -99,7 +99,7 @@ static void sim_make_room(struct sim *s, u64 blocks)
 	}
 }
 
-/* Twice as large is half as likely, and one in four is not of whole gigabytes. */
+/* A size that is twice as large is half as likely. One in four is not a multiple of 1 GiB. */
 static u64 sim_machine_size(struct sim *s)
 {
 	u64 gib = 2, r = sim_random(s, 1 << 16);
@@ -113,7 +113,7 @@ static u64 sim_machine_size(struct sim *s)
 	return gib * GROUP + (sim_random(s, 4) ? 0 : sim_random(s, GROUP));
 }
 
-/* Some machines touch their memory one after the other, and each by and by. */
+/* Several machines touch their memory at the same time, a few blocks each in turn. */
 static void sim_fault_in_turn(struct sim *s, struct sim_file **f, u32 nr)
 {
 	while (nr) {
@@ -128,7 +128,10 @@ static void sim_fault_in_turn(struct sim *s, struct sim_file **f, u32 nr)
 	}
 }
 
-/* Faults of 1 GiB, from the end: a guest's kernel begins there. The rest is of 2 MiB. */
+/*
+ * Fills a file by faults of 1 GiB, from the end, where a guest's kernel begins to use memory; the
+ * rest by faults of 2 MiB.
+ */
 static void sim_fault_whole(struct sim *s, struct sim_file *f)
 {
 	u64 whole = round_down(f->blocks, (u64)GROUP), i;
@@ -167,7 +170,7 @@ static void sim_start(struct sim *s)
 	s->promised = 0;
 }
 
-/* Firmware, its variables, memory of devices: at once, or by and by. */
+/* Small files, as for firmware, its variables, or device memory: filled at once, or in pieces. */
 static void sim_small_files(struct sim *s)
 {
 	u32 nr = sim_random(s, 4);
@@ -185,7 +188,7 @@ static void sim_small_files(struct sim *s)
 	}
 }
 
-/* A machine gives pieces back, and wants some of them again. */
+/* Inflates or deflates a machine's balloon: punches pieces of its file, or fills some again. */
 static void sim_balloon(struct sim *s, bool inflate)
 {
 	struct sim_file *f = sim_pick(s, false);

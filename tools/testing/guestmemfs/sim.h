@@ -5,14 +5,14 @@
 #include <linux/types.h>
 
 /**
- * struct sim_day - what happens on a day
+ * struct sim_day - the parameters of a day
  * @gib: size of the pool
  * @largest: the largest virtual machine, in GiB
- * @starts: how many of them are started
- * @used_percent: how much of the pool is in use, as long as that can be had
- * @in_turn: percentage of those that are faulted in blocks of 2 MiB, some in turn
- * @balloons: percentage of starts after which one machine gives memory back
- * @seed: makes the day
+ * @starts: number of virtual machines that are started
+ * @used_percent: how much of the pool is in use, as far as possible
+ * @in_turn: percentage of the machines that are filled by faults of 2 MiB, several in turn
+ * @balloons: percentage of starts after which one machine returns memory
+ * @seed: start of the random numbers
  */
 struct sim_day {
 	u32 gib;
@@ -25,16 +25,16 @@ struct sim_day {
 };
 
 /**
- * struct sim_result - what the memory is like in the end, balloons being empty
- * @blocks: blocks that machines have
- * @could: those in groups that a machine covers, so that they could at best be
- * @whole: those that can be mapped by 1 GiB
- * @mean: the percentage of @whole in @blocks, on average over the second half of the day
- * @free_blocks: blocks that are free
- * @full_groups: groups that are free as a whole
- * @mean_full: their share of what is free in percent, on average over the second half
- * @files: machines and small files
- * @extents: how many runs of blocks these have
+ * struct sim_result - the state of the pool in the end, with all balloons empty
+ * @blocks: number of blocks of machines
+ * @could: number of blocks that could be mapped by 1 GiB at best, by the sizes of machines
+ * @whole: number of blocks that can be mapped by 1 GiB
+ * @mean: percentage of @whole in @blocks, on average over the second half of the day
+ * @free_blocks: number of free blocks
+ * @full_groups: number of groups that are entirely free
+ * @mean_full: percentage of free blocks in such groups, on average over the second half of the day
+ * @files: number of machines and small files
+ * @extents: number of runs of blocks of all files
  */
 struct sim_result {
 	u64 blocks;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pool, and changes of its tables, as tables have them.
+ * Makes a pool for tests of gmfs_check(), and applies the changes of its tables that a struct state
+ * lists.
  */
 #include "state.h"
 
@@ -32,7 +33,7 @@ static void make_extents(struct pool *p)
 	CHECK_EQ(pool_fill(p, 3, 5, 1), 0);
 	CHECK_EQ(pool_fill(p, 1, 100, 1), 0);
 	CHECK_EQ(pool_punch(p, 1, 100, 1), 0);
-	/* The free entry is to stay free. */
+	/* Keep entry 5 free: the next fill must not use it. */
 	gmfs_ids_take(&p->t.extent_ids, 5);
 	CHECK_EQ(pool_fill(p, 2, 0, 1), 0);
 	gmfs_ids_drop(&p->t.extent_ids, 5);

@@ -4,7 +4,7 @@
 
 #include "pool.h"
 
-/* What is in the pool of state_make(). */
+/* Inodes of the pool of state_make(). */
 #define DIR_A	2
 #define DIR_B	3	/* in A */
 #define FILE0	4
@@ -15,7 +15,7 @@
 #define DIR_D	9
 #define INODES	10
 
-/* Extent 5 is free, 7 and those behind it were never used. */
+/* Extent 5 is free; extents from 7 on were never used. */
 #define EXTENTS	7
 
 enum place {
@@ -56,18 +56,18 @@ struct patch {
 #define EXTENT(slot, field, v)	{ AT_EXTENT, slot, FIELD(guestmemfs_extent, field), v }
 #define MAP(i, byte, v)		{ AT_MAP, i, FIELD(guestmemfs_map, bits[byte]), v }
 #define BITMAP(nr, v)		{ AT_BITMAP, nr, { 0, 1 }, v }
-/* A string with its length, which may be more than strlen() of it. */
+/* A name with its length; the string may have NUL bytes, so strlen() may be less. */
 #define NAME(ino, string)	{ AT_NAME, ino, { 0, sizeof(string) - 1 }, 0, string }
 
-/* Tables that are changed, and what is to be said about them. */
+/* Changes of tables, and the complaint that gmfs_check() has to make about them. */
 struct state {
 	const char *name;
 	struct patch patch[4];
-	/* No table: nothing, they are well formed. */
+	/* NULL if the tables are still well formed and there must be no complaint. */
 	const char *table;
 	u64 entry;
 	const char *what;
-	/* The complaint may as well be of this entry; 0: it may not. */
+	/* Another entry that the complaint may name instead; 0: none. */
 	u64 or_entry;
 };
 
@@ -79,17 +79,18 @@ struct state {
 #define MAP_BAD(i, what)	"map table", i, what
 #define BITMAP_BAD(block, what)	"bitmap", block, what
 
-/* Two ranges, some directories and files, pieces of files, and gaps in the tables. */
+/* Makes a pool of two ranges, with directories, files, extents, and free entries in the tables. */
 void state_make(struct pool *p);
 /*
- * The same, with converted and truncated offsets: extent 1 is converted, 2 truncated, 4
- * has map 1; 7 and 8 are of file 1 and without blocks, 7 is converted and 8 has map 2.
+ * The same, with converted and truncated offsets: extent 1 is converted, extent 2 is truncated, and
+ * extent 4 has map 1. Extents 7 and 8 are of file 1 and have no blocks; extent 7 is converted, and
+ * extent 8 has map 2.
  */
 void state_make_converted(struct pool *p);
-/* Where a patch goes, for those that are bytes in one place. */
+/* Returns the address that a patch changes, if the patch only stores bytes in one place. */
 void *patch_place(struct pool *p, const struct patch *patch);
 void state_apply(struct pool *p, const struct state *s);
-/* Is this @err what was to be expected, and @c? */
+/* Checks that @err and @c are what @s expects. */
 void state_expect(const struct state *s, int err, const struct gmfs_complaint *c);
 
 #endif /* _GUESTMEMFS_TEST_STATE_H */

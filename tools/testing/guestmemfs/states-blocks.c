@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks of pages of both kinds: allocated, punched, truncated while somebody has them.
+ * Tests blocks in files with private and shared pages: allocated, punched, and truncated while pins
+ * hold them.
  */
 #include "states.h"
 
-/* Blocks are chosen as if all pages were alike: the gigabyte is one in the end. */
+/*
+ * The allocator ignores whether pages are converted: a gigabyte of several kinds gets a whole
+ * group, and is one extent when all pages have been converted to one kind.
+ */
 static void fill_keeps_the_group(const void *arg)
 {
 	u32 a, b, block, i;
@@ -13,7 +17,7 @@ static void fill_keeps_the_group(const void *arg)
 	(void)arg;
 	a = states_pool(&p, 3);
 	b = pool_file(&p);
-	/* A broken group, with a run that would do for each of the pieces. */
+	/* Break a group: it has a run long enough for each of the pieces, but must not be used. */
 	CHECK_EQ(pool_fill(&p, b, 0, 1), 0);
 	CHECK_EQ(pool_convert(&p, a, 100 * PAGES + 5, 101 * PAGES + 9, true), 0);
 	CHECK_EQ(pool_convert(&p, a, 300 * PAGES, 400 * PAGES, true), 0);
@@ -33,7 +37,7 @@ static void fill_keeps_the_group(const void *arg)
 	pool_free(&p);
 }
 
-/* A gigabyte that is all converted gets a whole group, as one that is not. */
+/* A gigabyte of which all pages are converted gets a whole group, too. */
 static void fill_converted_group(const void *arg)
 {
 	struct pool p;
@@ -53,7 +57,7 @@ static void fill_converted_group(const void *arg)
 	pool_free(&p);
 }
 
-/* Back in place, though what lies between is not allocated and of another kind. */
+/* Punched blocks are allocated in place again, even next to holes of another kind. */
 static void fill_in_place(const void *arg)
 {
 	u32 a, b, block, first = *(const u32 *)arg, i;
@@ -66,7 +70,7 @@ static void fill_in_place(const void *arg)
 	block = pool_block(&p, a, 0);
 	CHECK_EQ(pool_convert(&p, a, 20 * PAGES + 1, 24 * PAGES, true), 0);
 	CHECK_EQ(pool_punch(&p, a, 10, 30), 0);
-	/* A fuller group, where an allocator without a goal would go. */
+	/* Punch some blocks of a fuller group: without a goal the allocator would choose those. */
 	CHECK_EQ(pool_punch(&p, b, 7, 3), 0);
 	for (i = 0; i < 30; i++) {
 		u32 at = 10 + (first + i * 7) % 30;
@@ -82,7 +86,7 @@ static void fill_in_place(const void *arg)
 
 static const u32 in_place_first[] = { 0, 11, 29 };
 
-/* The nearest block on either side says where, whatever is between. */
+/* The nearest block on either side is the goal, whatever kind of hole lies in between. */
 static void fill_beside_states(const void *arg)
 {
 	struct pool p;
@@ -108,7 +112,7 @@ static void fill_beside_states(const void *arg)
 	pool_free(&p);
 }
 
-/* What is punched keeps its character, and is one extent however it was punched. */
+/* Punched pages keep their character, and are one extent in whatever order they were punched. */
 static void punch_keeps_character(const void *arg)
 {
 	struct pool p;
@@ -138,7 +142,7 @@ static void punch_keeps_character(const void *arg)
 	pool_free(&p);
 }
 
-/* Cut off while somebody held it: in nobody's hands, and in nobody's way. */
+/* Truncated blocks, which pins hold, cannot be filled, converted or punched until READY. */
 static void truncate_and_ready(const void *arg)
 {
 	u32 a, block, i;
@@ -167,12 +171,12 @@ static void truncate_and_ready(const void *arg)
 	CHECK_EQ(pool_convert(&p, a, 0, 6 * PAGES, true), -EBUSY);
 	CHECK_EQ(pool_fill(&p, a, 0, 5), 0);
 	CHECK_EQ(pool_convert(&p, a, 0, 5 * PAGES, true), 0);
-	/* Not even by somebody who punches all of it. */
+	/* A punch of the whole file leaves the truncated blocks alone. */
 	CHECK_EQ(pool_punch(&p, a, 0, 20), 0);
 	CHECK_EQ(p.t.free_blocks, GROUP - 10);
 	states_run_is(&p, a, 5, 3, ALLOCATED | TRUNCATED);
 	pool_check(&p);
-	/* In parts, and of what is not truncated nothing goes. */
+	/* READY may be called for a part, and frees only truncated blocks. */
 	CHECK_EQ(pool_fill(&p, a, 16, 1), 0);
 	CHECK_EQ(pool_ready(&p, a, 9, 2), 0);
 	CHECK_EQ(p.t.free_blocks, GROUP - 9);
@@ -183,13 +187,13 @@ static void truncate_and_ready(const void *arg)
 	states_page_is(&p, a, 8 * PAGES, 12 * PAGES + 3, CONVERTED);
 	states_run_is(&p, a, 0, 5, CONVERTED);
 	states_run_is(&p, a, 8, 4, CONVERTED);
-	/* And it can be used again. */
+	/* After READY the offsets can be filled again. */
 	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
 	pool_check(&p);
 	pool_free(&p);
 }
 
-/* Of no blocks, inside an extent: not even an entry is taken for a while. */
+/* An operation on no blocks, inside of an extent, changes nothing and takes no entry. */
 static void nothing_to_do(const void *arg)
 {
 	struct gmfs_tables t;
@@ -211,7 +215,7 @@ static void nothing_to_do(const void *arg)
 	pool_free(&p);
 }
 
-/* The next kernel frees what nobody holds any more, and knows what it was. */
+/* The next kernel, in which no pins are left, frees truncated blocks and keeps their character. */
 static void truncated_is_dropped(const void *arg)
 {
 	struct pool p;
@@ -245,7 +249,10 @@ static void truncated_is_dropped(const void *arg)
 	pool_free(&p);
 }
 
-/* Pins that are meant to stay are for a later kernel; it is there that they are dropped. */
+/*
+ * Blocks with GUESTMEMFS_EXTENT_PINNED, a pin that lasts across kexec, are not freed by READY
+ * before the flag is cleared.
+ */
 static void pinned_is_not_dropped(const void *arg)
 {
 	struct guestmemfs_extent *e;

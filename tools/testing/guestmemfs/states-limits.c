@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * When there is no room for what pages are: in the tables, or in memory.
+ * Tests conversions when there is no room for their result, in the tables or in memory.
  */
 #include <stdlib.h>
 
 #include "states.h"
 
-/* 64 blocks, and extents for as many and for 960 without blocks. */
-/* Entries of the extent table that are in use. */
+/* Returns the number of entries of the extent table that are in use. */
 static u32 states_extents(const struct pool *p)
 {
 	u32 nr = 0, i;
@@ -17,6 +16,7 @@ static u32 states_extents(const struct pool *p)
 	return nr;
 }
 
+/* Makes a pool of 64 blocks, with extents for these and for 960 parts without blocks. */
 static u32 small_pool(struct pool *p)
 {
 	const struct gmfs_range range = { 896 * MIB, 128 * MIB };
@@ -28,7 +28,7 @@ static u32 small_pool(struct pool *p)
 	return pool_file(p);
 }
 
-/* Whatever is converted, each block can have an extent of its own. */
+/* However many parts are converted, each block can still have an extent of its own. */
 static void states_leave_room(const void *arg)
 {
 	struct pool p;
@@ -46,26 +46,26 @@ static void states_leave_room(const void *arg)
 	CHECK_EQ(pool_convert(&p, b, 0, 1, true), -ENOSPC);
 	CHECK_EQ(pool_extents(&p, b), 0);
 	CHECK_EQ(p.t.free_maps, 511);
-	/* One in place of two, and one that has no neighbour yet. */
+	/* Joining two extents makes room for one elsewhere. */
 	CHECK_EQ(pool_convert(&p, a, PAGES, 2 * PAGES, true), 0);
 	CHECK_EQ(p.t.nr_blockless, 959);
 	CHECK_EQ(pool_convert(&p, b, 10 * PAGES, 20 * PAGES, true), 0);
 	CHECK_EQ(p.t.nr_blockless, 960);
 	pool_check(&p);
-	/* A block inside one would make two of it. */
+	/* A block inside an extent without blocks would split it, for which there is no room. */
 	CHECK_EQ(pool_fill(&p, b, 15, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, b, 5, 20), 0);
 	CHECK_EQ(p.t.nr_blockless, 959);
 	CHECK_EQ(pool_punch(&p, b, 19, 6), 0);
 	CHECK_EQ(p.t.nr_blockless, 960);
-	/* Another one, unless it joins the one that is there. */
+	/* A hole would be one more extent, unless it is joined with the one that is there. */
 	CHECK_EQ(pool_punch(&p, b, 12, 2), -ENOSPC);
 	CHECK_EQ(pool_truncate(&p, b, 12, 2), -ENOSPC);
 	CHECK_EQ(pool_punch(&p, b, 17, 2), 0);
 	states_run_is(&p, b, 17, 3, CONVERTED);
 	CHECK_EQ(pool_fill(&p, b, 0, 25), 0);
 	pool_check(&p);
-	/* Alone in the pool, file by file, block by block. */
+	/* All blocks of the pool, alternately for two files, so that no two are joined. */
 	gmfs_map_clear(&p.t, &p.map[b]);
 	CHECK_EQ(pool_convert(&p, b, 0, PAGES, true), 0);
 	CHECK_EQ(p.t.nr_blockless, 960);
@@ -83,7 +83,7 @@ static void states_leave_room(const void *arg)
 	pool_free(&p);
 }
 
-/* A full table has no entry for a cut, and none is needed where nothing becomes more. */
+/* With a full table, no extent can be split, but a conversion that needs no new entry succeeds. */
 static void full_table_is_cut(const void *arg)
 {
 	struct pool p;
@@ -109,7 +109,7 @@ static void full_table_is_cut(const void *arg)
 	pool_free(&p);
 }
 
-/* What is truncated has room for its character from then on. */
+/* For a truncated extent an entry is reserved, so that its character can be kept at READY. */
 static void ready_has_room(const void *arg)
 {
 	struct pool p;
@@ -126,7 +126,7 @@ static void ready_has_room(const void *arg)
 	for (i = 0; i < 959; i++)
 		CHECK_EQ(pool_convert(&p, a, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
 	CHECK_EQ(pool_convert(&p, a, TOP - PAGES, TOP, true), -ENOSPC);
-	/* But not for one that becomes three. */
+	/* There is no room to split it into three. */
 	CHECK_EQ(pool_ready(&p, b, 1, 1), -ENOSPC);
 	CHECK_EQ(pool_extents(&p, b), 2);
 	pool_check(&p);
@@ -137,7 +137,7 @@ static void ready_has_room(const void *arg)
 	pool_free(&p);
 }
 
-/* Each block that is mixed has a map; entry 0 is for nobody. */
+/* Each mixed block has a map. Entry 0 of the map table is never used. */
 static void maps_run_out(const void *arg)
 {
 	struct pool p;
@@ -155,9 +155,9 @@ static void maps_run_out(const void *arg)
 	CHECK_EQ(pool_convert(&p, a, 600 * PAGES + 1, 601 * PAGES + 1, true), -ENOSPC);
 	CHECK_EQ(pool_extents(&p, a), 511);
 	pool_check(&p);
-	/* Those that have one change as they like. */
+	/* Blocks that have a map can be changed. */
 	CHECK_EQ(pool_convert(&p, a, 7 * PAGES + 100, 7 * PAGES + 200, true), 0);
-	/* One is freed by the same call that needs it, and then one by another. */
+	/* A map is freed by the same call that needs one, and then by an earlier call. */
 	CHECK_EQ(pool_convert(&p, a, 510 * PAGES, 600 * PAGES + 1, true), 0);
 	states_run_is(&p, a, 510, 90, CONVERTED);
 	states_run_is(&p, a, 600, 1, MIXED);
@@ -173,7 +173,7 @@ static void maps_run_out(const void *arg)
 	pool_free(&p);
 }
 
-/* The next kernel goes on with the maps where this one was. */
+/* The next kernel finds the same maps in use. */
 static void maps_after_kexec(const void *arg)
 {
 	struct pool p;
@@ -195,7 +195,7 @@ static void maps_after_kexec(const void *arg)
 	pool_free(&p);
 }
 
-/* A pool that never needed it can go back to a kernel that does not know it. */
+/* The feature bit is set only when needed: until then an older kernel can take over the pool. */
 static void feature_is_announced(const void *arg)
 {
 	u32 a, crc;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations on files with private and shared pages, against a model that has a
- * bit for each page and a number for each block. The same ones on every run.
+ * Compares random operations on files with private and shared pages with a model that has a bit for
+ * each page and a number for each block. Every run does the same operations.
  */
 #include <stdlib.h>
 
@@ -26,7 +26,7 @@ struct model {
 	u64 seed;
 	struct model_file file[MODEL_FILES];
 	bool *unzeroed;
-	/* What the tables are said to have. */
+	/* The numbers of entries that the tables pretend to have. */
 	u32 nr_extents;
 	u32 nr_maps;
 	/* How often there was no room for an extent, or for a map. */
@@ -34,7 +34,7 @@ struct model {
 	u32 no_map;
 };
 
-/* The tables get so small that they are full now and then. */
+/* Makes the tables so small that they are full now and then. */
 static void model_shrink(struct model *m)
 {
 	m->p.t.nr_extents = m->nr_extents;
@@ -52,7 +52,7 @@ static void model_grow(struct model *m)
 	m->p.t.free_maps += m->p.t.nr_maps - m->nr_maps;
 }
 
-/* What gmfs_map_state() says of all pages is what the model has. */
+/* Compares what gmfs_map_state() returns for all pages with the model. */
 static void model_compare_pages(struct model *m, u32 file)
 {
 	const struct model_file *f = &m->file[file];
@@ -71,7 +71,7 @@ static void model_compare_pages(struct model *m, u32 file)
 			CHECK_EQ(s.allocated, f->block[i] != GMFS_NO_BLOCK);
 			CHECK_EQ(s.truncated, f->truncated[i]);
 		}
-		/* It goes as far as it can. */
+		/* The answer must be for as many pages as possible. */
 		i = to / PAGES;
 		if (to < MODEL_PAGES && pool_extents(&m->p, file) < GROUP)
 			CHECK(test_bit(to, f->converted) != s.converted ||
@@ -91,7 +91,10 @@ static u32 model_character(const struct model_file *f, u64 block)
 							   GUESTMEMFS_EXTENT_MIXED;
 }
 
-/* The model learns the blocks of new offsets; the old ones stay. */
+/*
+ * Compares the blocks of a file with the model. For new offsets the model takes over the blocks
+ * that the allocator has chosen.
+ */
 static void model_compare_blocks(struct model *m, u32 file, u64 new_from, u64 new_to)
 {
 	struct model_file *f = &m->file[file];
@@ -133,7 +136,7 @@ static bool model_any_truncated(const struct model_file *f, u64 from, u64 to)
 	return false;
 }
 
-/* Can one entry map a part of a file, of which nothing is truncated? */
+/* Can one entry of this order map a part of a file? No block of the part is truncated. */
 static bool model_serves(const struct model *m, const struct model_file *f, u64 page, u32 order)
 {
 	u64 first = round_down(page, 1ULL << order), block = first / PAGES, i;
@@ -155,12 +158,12 @@ static bool model_serves(const struct model *m, const struct model_file *f, u64 
 	       gmfs_block_range(&m->p.t, f->block[block + count - 1]);
 }
 
-/* The largest of some sizes that an entry can have is the one that the model says. */
+/* Compares the largest possible entry, out of some orders, with that of the model. */
 static void model_compare_entry(struct model *m, u32 file)
 {
 	const struct model_file *f = &m->file[file];
 	u64 r = pool_random(&m->seed), page = r % round_down(MODEL_PAGES, GROUP * PAGES);
-	/* A page, a block, and all up to a group. */
+	/* The orders of a page, of a block, and of all sizes up to a group. */
 	unsigned long orders = ((r >> 32) & 0x7fe01) ?: BIT(0), left = orders;
 	struct gmfs_entry entry;
 	u64 block = round_down(page / PAGES, GROUP);
@@ -198,7 +201,10 @@ static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 t
 	}
 }
 
-/* No room: there is none indeed, as the same with tables of full size shows. */
+/*
+ * An operation has failed with -ENOSPC: repeats it with tables of full size, to check that the
+ * small ones had no room for it.
+ */
 static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u64 to,
 		       bool converted)
 {
@@ -216,14 +222,17 @@ static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u6
 	CHECK(full || no_map);
 	m->full += full;
 	m->no_map += no_map;
-	/* Over the bound, and nothing may become more. Maps are not counted below zero. */
+	/*
+	 * The counts are over the bound now, so from here on they can only become smaller. The
+	 * number of maps is raised, since the count of free maps must not be negative.
+	 */
 	if (no_map)
 		m->nr_maps = m->p.t.nr_maps - m->p.t.free_maps;
 	model_shrink(m);
 	return err;
 }
 
-/* Does it, and checks the error. */
+/* Does an operation, and checks the error. */
 static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 to, bool converted)
 {
 	u64 blocks = op == CONVERT ? PAGES : 1;
@@ -247,7 +256,7 @@ static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 
 	if (err == -ENOSPC) {
 		CHECK_EQ(m->p.t.nr_blockless, states);
 		model_compare(m, file);
-		/* Far over the bound, which no real table is, there are no entries for cuts. */
+		/* Far over the bound, unlike in any real table, no entries are left for splits. */
 		if (shim_fail_from || states + 4 > max_states + GMFS_SPARE_EXTENTS / 2)
 			return err;
 		return model_again(m, op, file, from, to, converted);
@@ -304,7 +313,7 @@ static void model_truncate(struct model *m, u32 file, u64 from, u64 to)
 		f->truncated[from] = f->block[from] != GMFS_NO_BLOCK;
 }
 
-/* Blocks as they are, parts of one, or a few pages over a border. */
+/* Converts whole blocks, a part of one, or a few pages of two or more blocks. */
 static void model_convert(struct model *m, u32 file, u64 from, u64 to, u64 r)
 {
 	u64 first = from * PAGES, last = to * PAGES;
@@ -333,7 +342,7 @@ static void model_clear(struct model *m, u32 file)
 	memset(f->converted, 0, sizeof(f->converted));
 }
 
-/* The next kernel finds it all; if it may write, what was truncated is no longer. */
+/* The next kernel finds the same state; with @drop it frees truncated blocks, as at a mount. */
 static void model_kexec(struct model *m, bool drop)
 {
 	u32 i;
@@ -367,12 +376,12 @@ static void model_step(struct model *m)
 	u64 to = min(from + 1 + (r >> 40) % size, (u64)MODEL_BLOCKS);
 	u32 i;
 
-	/* Now and then whole groups. */
+	/* Sometimes begin at a group. */
 	if ((r >> 60) < 3)
 		from = round_down(from, (u64)GROUP);
 	shim_allocations = 0;
 	shim_fail_from = (r >> 55) % 8 ? 0 : 1 + (r >> 58) % 2;
-	/* What is undone needs the room that it had before. */
+	/* To undo a failed operation takes entries, which there are not over the bound. */
 	if (m->p.t.nr_blockless + GMFS_SPARE_EXTENTS > m->nr_extents - m->p.t.total_blocks)
 		shim_fail_from = 0;
 	if (what < 16)
@@ -418,7 +427,7 @@ static void model_make(struct model *m, u64 seed)
 struct model_case {
 	const char *name;
 	u64 seed;
-	/* Room that is left for extents without blocks, and for maps. */
+	/* The room for extents without blocks, and for maps. */
 	u32 states;
 	u32 maps;
 };
@@ -444,7 +453,7 @@ static void model(const void *arg)
 	model_shrink(m);
 	for (i = 0; i < MODEL_STEPS; i++)
 		model_step(m);
-	/* It was to be full, or not. */
+	/* The tables must have been full often, or hardly ever, as the case says. */
 	CHECK_EQ(m->full > 10, c->states < 100);
 	CHECK_EQ(m->no_map > 10, c->maps < 100);
 	pool_free(&m->p);

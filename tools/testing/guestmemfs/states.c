@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Private and shared pages of a file: converted, joined again, looked up.
+ * Tests private and shared pages of a file: converting, joining, looking up.
  */
 #include "states.h"
 
@@ -42,7 +42,7 @@ u32 states_used_maps(const struct pool *p)
 	return le32_to_cpu(p->t.super->live.used_maps);
 }
 
-/* A page, and back: what was one extent is one extent again. */
+/* Converting one page and back: the extent is split, and is a single extent again in the end. */
 static void convert_and_back(const void *arg)
 {
 	static const u64 pages[] = { 0, 1, 511, 512, 5 * 512 + 7, PAGES_GIB - 1 };
@@ -71,13 +71,13 @@ static void convert_and_back(const void *arg)
 		CHECK_EQ(p.t.free_maps, free_maps);
 		pool_check(&p);
 	}
-	/* Always the same one. */
+	/* The same map was used each time. */
 	CHECK_EQ(states_used_maps(&p), 2);
 	CHECK(states_used_extents(&p) <= 4);
 	pool_free(&p);
 }
 
-/* Piece by piece, in an order that leaves gaps: in the end it is one again. */
+/* Converting all pages in pieces, not in order: in the end there is a single extent. */
 static void convert_all_in_pieces(const void *arg)
 {
 	const u64 piece = 96;
@@ -86,11 +86,11 @@ static void convert_all_in_pieces(const void *arg)
 	u32 a;
 
 	(void)arg;
-	/* With one gigabyte there would be one map too few on the way. */
+	/* A pool of one gigabyte has one map too few for this. */
 	a = states_pool(&p, 2);
 	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
 	for (i = 0; i < nr; i++) {
-		/* An odd step, and a number that has no part in common with it. */
+		/* The step 1021 and @nr have no common divisor, so each piece is chosen once. */
 		u64 at = i * 1021 % nr * piece;
 
 		CHECK_EQ(pool_convert(&p, a, at, min(at + piece, PAGES_GIB), true), 0);
@@ -104,7 +104,7 @@ static void convert_all_in_pieces(const void *arg)
 	pool_free(&p);
 }
 
-/* How many entries of the extent table differ from what they were. */
+/* Returns how many entries of the extent table have changed. */
 static u32 extents_changed(const struct pool *p, const struct guestmemfs_extent *before, u32 nr)
 {
 	u32 i, changed = 0;
@@ -114,7 +114,7 @@ static u32 extents_changed(const struct pool *p, const struct guestmemfs_extent 
 	return changed;
 }
 
-/* However large it is: it is the number of extents that counts. */
+/* The cost of a conversion depends on the number of extents, not on its size. */
 static void convert_is_bounded(const void *arg)
 {
 	const u64 gib = *(const u64 *)arg;
@@ -130,7 +130,7 @@ static void convert_is_bounded(const void *arg)
 	CHECK_EQ(pool_convert(&p, a, GROUP * PAGES, GROUP * PAGES + gib * PAGES_GIB, true), 0);
 	CHECK_EQ(pool_extents(&p, a), 2);
 	CHECK_EQ(extents_changed(&p, before, ARRAY_SIZE(before)), 1);
-	/* What was there, what is new, and no list of blocks. */
+	/* Allocations for the old and the new extents, but none by the number of blocks. */
 	CHECK(shim_allocations <= 2);
 	CHECK(shim_largest < 256);
 	pool_check(&p);
@@ -160,7 +160,7 @@ static void convert_gib_with_blocks(const void *arg)
 	pool_free(&p);
 }
 
-/* From the first page of the largest file to the last: more than a count can tell. */
+/* Converting all pages of the largest file, which are more than the count of an extent can hold. */
 static void convert_the_largest_file(const void *arg)
 {
 	struct pool p;
@@ -183,14 +183,14 @@ static void convert_the_largest_file(const void *arg)
 	pool_check(&p);
 	CHECK_EQ(pool_convert(&p, a, 0, TOP, false), 0);
 	CHECK_EQ(pool_extents(&p, a), 0);
-	/* Who goes on behind the end comes to an end. */
+	/* Behind the end of the largest file the state extends to U64_MAX, so that loops end. */
 	states_page_is(&p, a, TOP - 1, TOP, 0);
 	states_page_is(&p, a, TOP, U64_MAX, 0);
 	pool_check(&p);
 	pool_free(&p);
 }
 
-/* Pages without blocks, of all kinds, and what their states are. */
+/* The states of pages of all kinds, with and without blocks. */
 static void states_of_a_file(const void *arg)
 {
 	struct pool p;
@@ -211,7 +211,7 @@ static void states_of_a_file(const void *arg)
 	states_page_is(&p, a, 10 * PAGES + 100, TOP, 0);
 	states_run_is(&p, a, 6, 4, CONVERTED);
 	states_run_is(&p, a, 10, 1, MIXED);
-	/* Blocks that are not neighbours are of one state nevertheless. */
+	/* Blocks that are not adjacent in the pool are still one state. */
 	CHECK_EQ(pool_fill(&p, a, 100, 2), 0);
 	CHECK_EQ(pool_fill(&p, a, 200, 2), 0);
 	CHECK_EQ(pool_fill(&p, a, 150, 2), 0);
@@ -229,7 +229,7 @@ static void states_of_a_file(const void *arg)
 	pool_free(&p);
 }
 
-/* With more extents than it looks at, the answer is of a part. */
+/* gmfs_map_state() looks at a limited number of extents, so its answer may be for a part only. */
 static void state_is_bounded(const void *arg)
 {
 	struct gmfs_state s;

@@ -13,11 +13,11 @@
 #define MIXED		GUESTMEMFS_EXTENT_MIXED
 #define TRUNCATED	GUESTMEMFS_EXTENT_TRUNCATED
 
-/* Makes a pool, and returns the index of a file in it. */
+/* Makes a pool of @gib GiB, and returns the index of a new file. */
 u32 states_pool(struct pool *p, u32 gib);
-/* From @logical on there are @count blocks, or none, with these flags. */
+/* Checks that the @count blocks or holes from @logical on have these flags. */
 void states_run_is(const struct pool *p, u32 file, u64 logical, u64 count, u32 flags);
-/* The page, and those up to @end but not that one, are as these flags say. */
+/* Checks that the pages from @page to before @end have these flags, and the next one does not. */
 void states_page_is(const struct pool *p, u32 file, u64 page, u64 end, u32 flags);
 u32 states_used_extents(const struct pool *p);
 u32 states_used_maps(const struct pool *p);

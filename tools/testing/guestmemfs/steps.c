@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Changes in steps: what others may do between two of them, with tables that are full.
+ * Tests operations in several steps, with full tables: other operations that come between two steps
+ * must not take entries that the first one needs.
  */
 #include "states.h"
 #include "test.h"
 
-/* 64 blocks, 511 maps, and 960 extents without blocks at the most. */
+/* Makes a pool with 64 blocks, 511 maps, and room for 960 extents without blocks. */
 static void steps_pool(struct pool *p)
 {
 	const struct gmfs_range range = { 896 * MIB, 128 * MIB };
@@ -34,7 +35,7 @@ static void steps_end(struct gmfs_edit *ed)
 	gmfs_edit_end(ed);
 }
 
-/* One map is given back by a block on the way, and taken by the first block in the end. */
+/* A conversion frees one map in a middle step, and needs it again in the last step. */
 static void maps_are_not_stolen(const void *arg)
 {
 	struct gmfs_edit ed;
@@ -65,7 +66,7 @@ static void maps_are_not_stolen(const void *arg)
 	pool_free(&p);
 }
 
-/* States that become one are needed again for holes further on. */
+/* A conversion joins extents without blocks, and needs the entries for holes in later steps. */
 static void states_are_not_stolen(const void *arg)
 {
 	struct gmfs_edit ed;
@@ -114,7 +115,7 @@ static struct gmfs_fill steps_fill(struct pool *p, u32 file, u64 from, u64 end)
 	return fill;
 }
 
-/* As gmfs_file_filled() does: nothing comes between the end of the fill and the edit. */
+/* As in gmfs_file_filled(), no other operation may come between gmfs_fill_end() and the edit. */
 static void steps_undo(struct pool *p, u32 file, struct gmfs_fill *fill)
 {
 	struct gmfs_edit ed = pool_edit(p, file, GMFS_ABORT, fill->from * PAGES, fill->end * PAGES);
@@ -126,7 +127,7 @@ static void steps_undo(struct pool *p, u32 file, struct gmfs_fill *fill)
 	steps_end(&ed);
 }
 
-/* A fill that is undone needs the states again that it had no need of. */
+/* A fill frees the entries of holes. They stay reserved, since undoing the fill needs them. */
 static void states_are_kept_for_the_undoing(const void *arg)
 {
 	struct gmfs_fill fill;
@@ -151,7 +152,7 @@ static void states_are_kept_for_the_undoing(const void *arg)
 	pool_free(&p);
 }
 
-/* A fault where a fill has not come yet gets a block that is reserved for the fill. */
+/* A fault in a part that a fill in progress has not reached gets a block reserved for the fill. */
 static void faults_draw_on_fills(const void *arg)
 {
 	struct gmfs_fill fill;
@@ -167,7 +168,7 @@ static void faults_draw_on_fills(const void *arg)
 	CHECK_EQ(pool_fill(&p, b, 63, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, a, 70, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, a, 63, 2), -ENOSPC);
-	/* One that fails takes none. */
+	/* A fault that fails takes no block. */
 	shim_allocations = 0;
 	shim_fail_from = 1;
 	CHECK_EQ(pool_fill(&p, a, 1, 1), -ENOMEM);
@@ -179,14 +180,14 @@ static void faults_draw_on_fills(const void *arg)
 		;
 	CHECK_EQ(p.t.promised_blocks, 0);
 	steps_undo(&p, a, &fill);
-	/* What the fault got is not undone. */
+	/* The block of the fault is kept when the fill is undone. */
 	CHECK_EQ(p.t.free_blocks, 63);
 	CHECK(pool_block(&p, a, 63) != GMFS_NO_BLOCK);
 	pool_check(&p);
 	pool_free(&p);
 }
 
-/* The fill covers its part until it is undone, and nobody gets its blocks before that. */
+/* Until a fill has been undone, no other file can allocate its blocks. */
 static void fills_that_fail_give_all_back(const void *arg)
 {
 	struct gmfs_fill fill;
@@ -204,7 +205,7 @@ static void fills_that_fail_give_all_back(const void *arg)
 	CHECK_EQ(p.t.promised_blocks, 0);
 	CHECK_EQ(pool_fill(&p, b, 0, 5), -ENOSPC);
 	steps_undo(&p, a, &fill);
-	/* But for what a mapping holds. */
+	/* All blocks are free again, but those of the reservation stay reserved. */
 	CHECK_EQ(p.t.free_blocks, 64);
 	CHECK_EQ(p.t.promised_blocks, 10);
 	CHECK_EQ(pool_fill(&p, b, 0, 55), -ENOSPC);
@@ -214,7 +215,7 @@ static void fills_that_fail_give_all_back(const void *arg)
 	pool_free(&p);
 }
 
-/* The count of an extent has 32 bits: the largest hole is two. */
+/* The count of an extent has 32 bits, so the largest hole needs two extents. */
 static void largest_hole_is_counted(const void *arg)
 {
 	struct pool p;
@@ -231,7 +232,7 @@ static void largest_hole_is_counted(const void *arg)
 	CHECK_EQ(pool_extents(&p, a), 2);
 	CHECK_EQ(p.t.nr_blockless, 960);
 	pool_check(&p);
-	/* With one that is there already there are no more of them. */
+	/* If one of the two extents exists already, only one more is needed. */
 	CHECK_EQ(pool_convert(&p, a, 0, 5 * PAGES, false), 0);
 	CHECK_EQ(pool_convert(&p, a, 6 * PAGES, TOP, false), 0);
 	CHECK_EQ(p.t.nr_blockless, 959);

@@ -7,7 +7,7 @@
 
 typedef void (*test_fn)(const void *arg);
 
-/* Every test runs in a process of its own, so that a crash is one failure. */
+/* Adds a test. Each test runs in a process of its own, so that a crash fails only that test. */
 void test_add(test_fn fn, const void *arg, const char *name, ...) __printf(3, 4);
 void __noreturn test_fail(const char *file, int line, const char *fmt, ...) __printf(3, 4);
 
@@ -62,7 +62,7 @@ void states_limits_tests(void);
 void states_random_tests(void);
 void steps_tests(void);
 
-/* Calls @fn with each complaint that a test expects. */
+/* Call @fn with each complaint that the tests of that file expect. */
 void check_complaints(void (*fn)(const char *what));
 void check_states_complaints(void (*fn)(const char *what));
 void format_complaints(void (*fn)(const char *what));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on tables of unknown origin: what was well formed is so still.
+ * Does operations on tables of unknown origin: well formed tables must be well formed after them.
  */
 #include <linux/xarray.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "use.h"
 
-/* A bit of an operation's second byte: the other one that is listed for it. */
+/* A bit of an operation's second byte: selects the second meaning listed for the operation. */
 #define OP_OTHER	0x40
 
 enum op {
@@ -28,7 +28,7 @@ static bool use_is_orphan(const struct pool *p, u32 ino)
 	return le32_to_cpu(p->t.inodes[ino].flags) & GUESTMEMFS_INODE_ORPHAN;
 }
 
-/* Finds up to POOL_FILES files, and what a kernel would find for them at mount. */
+/* Finds up to POOL_FILES files, and loads their extents, as a kernel does at mount. */
 static void use_find_files(struct pool *p, const struct gmfs_index *index)
 {
 	u32 used = le32_to_cpu(p->t.super->live.used_inodes), ino;
@@ -62,7 +62,7 @@ static void use_unlink(struct pool *p, u32 ino)
 	p->t.inodes[ino].flags |= cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
 }
 
-/* Without a name at first, as the filesystem does. */
+/* Creates a file without a name first, as the filesystem does. */
 static void use_create(struct pool *p)
 {
 	u32 ino;
@@ -85,7 +85,7 @@ static void use_rename(struct pool *p, u32 ino, u8 letter)
 	p->t.inodes[ino].flags &= ~cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
 }
 
-/* A map cannot be copied. */
+/* Moves the extents to another map. A maple tree cannot be copied, so they are inserted anew. */
 static void use_move_map(struct pool *p, u32 from, u32 to)
 {
 	MA_STATE(mas, &p->map[from].tree, 0, 0);
@@ -122,7 +122,7 @@ static void use_block(const struct gmfs_tables *t, u32 block)
 	CHECK(test_bit(block, t->bitmap) && block < gmfs_block_range_end(t, block));
 }
 
-/* Nothing is changed if there is no memory, nor if there are no blocks. */
+/* Fills a part of a file. If that fails, nothing may have changed. */
 static void use_fill(struct pool *p, u32 file, u64 logical, u64 count)
 {
 	u32 nr_free = p->t.free_blocks;
@@ -144,7 +144,7 @@ static void use_fill(struct pool *p, u32 file, u64 logical, u64 count)
 	}
 }
 
-/* All of it gets the character, or nothing does. */
+/* Converts pages. If that fails, no page may have changed. */
 static void use_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
 {
 	struct gmfs_state s;
@@ -178,7 +178,7 @@ static void use_other(struct pool *p, u32 file, const u8 op[USE_OP], u64 logical
 		CHECK_EQ(gmfs_map_edit(&p->t, &p->map[file], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
 		break;
 	default:
-		/* Neither end is one of a block. */
+		/* Neither end is at the border of a block. */
 		use_convert(p, file, logical * pages + op[3], (logical + count) * pages - op[2],
 			    op[1] & 2);
 	}
@@ -229,7 +229,7 @@ static void use_once(struct pool *p, const u8 op[USE_OP])
 	shim_fail_from = 0;
 }
 
-/* The next kernel finds the extents that this one had, in the same order. */
+/* Checks that the next kernel finds the same extents, in the same order. */
 static void use_compare_maps(const struct pool *p, const struct gmfs_index *index)
 {
 	u32 i, n, at, nr;
@@ -247,7 +247,7 @@ static void use_compare_maps(const struct pool *p, const struct gmfs_index *inde
 	}
 }
 
-/* The next kernel counts what this one has kept count of. */
+/* Checks that the counters are what the next kernel counts. */
 static void use_compare_counts(const struct gmfs_tables *t)
 {
 	struct gmfs_tables again = *t;
@@ -261,7 +261,7 @@ static void use_compare_counts(const struct gmfs_tables *t)
 	gmfs_alloc_exit(&again);
 }
 
-/* What somebody had and nobody has now is to be zeroed. */
+/* Checks that all blocks that were in use and are free now are marked as unzeroed. */
 static void use_compare_unzeroed(const struct gmfs_tables *t, const unsigned long *bitmap,
 				 const unsigned long *unzeroed)
 {

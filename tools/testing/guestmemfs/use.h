@@ -7,8 +7,8 @@
 #define USE_OP	4	/* bytes of an operation */
 
 /*
- * Does with tables that gmfs_check() accepts what a kernel does after a mount,
- * as @ops say, and fails the test if they are not well formed after that.
+ * Does the operations @ops on tables that gmfs_check() has accepted, as a kernel does after a
+ * mount. The test fails if the tables are not well formed after that.
  */
 void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops,
 		size_t nr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What lib/maple_tree.c needs besides: caches of objects, and sheaves, which are objects that
- * were allocated before they are needed.
+ * Functions that only lib/maple_tree.c needs: caches of objects, and sheaves, which are sets of
+ * objects allocated in advance.
  */
 #include <stdlib.h>
 
@@ -25,7 +25,7 @@ struct slab_sheaf {
 	void *objects[];
 };
 
-/* Like a static one: it lives as long as the process, and is no leak. */
+/* The cache is never freed, so it does not count as allocated memory of a test. */
 struct kmem_cache *kmem_cache_create(const char *name, unsigned int size,
 				     const struct kmem_cache_args *args, unsigned int flags)
 {
@@ -62,7 +62,7 @@ void kmem_cache_free(struct kmem_cache *s, void *p)
 	kvfree(p);
 }
 
-/* One allocation, which fails as a whole. */
+/* Counts as one allocation: either all objects are allocated, or none. */
 bool kmem_cache_alloc_bulk(struct kmem_cache *s, gfp_t gfp, size_t nr, void **p)
 {
 	if (shim_fails(gfp))
@@ -78,7 +78,7 @@ void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
 		kmem_cache_free(s, *p++);
 }
 
-/* What is in a sheaf counts as allocated, the sheaf itself does not: the kernel keeps some. */
+/* Objects in a sheaf count as allocated. The sheaf does not: the kernel keeps empty sheaves. */
 struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s, gfp_t gfp, unsigned int size)
 {
 	unsigned int capacity = max(size, s->sheaf_capacity);
@@ -128,7 +128,7 @@ void *kmem_cache_alloc_from_sheaf(struct kmem_cache *s, gfp_t gfp, struct slab_s
 {
 	(void)s;
 	(void)gfp;
-	/* More was used than was asked for. */
+	/* Warn if more objects are used than were requested. */
 	WARN_ON(!sheaf->size);
 	return sheaf->objects[--sheaf->size];
 }
@@ -138,7 +138,7 @@ unsigned int kmem_cache_sheaf_size(const struct slab_sheaf *sheaf)
 	return sheaf->size;
 }
 
-/* In the kernel, start_kernel() calls it. */
+/* In the kernel, start_kernel() calls maple_tree_init(). */
 static void __attribute__((constructor)) shim_maple_init(void)
 {
 	maple_tree_init();

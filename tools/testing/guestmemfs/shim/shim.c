@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the files under test call of the kernel, for a process.
+ * User-space versions of the kernel functions that the files under test call.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ size_t shim_largest;
 unsigned int shim_rcu_readers;
 unsigned long shim_steps;
 
-/* The compiler has calls of it in every basic block of the files that are to be counted. */
+/* The compiler inserts a call of this into every basic block of the files that are counted. */
 #ifndef __clang__
 void __sanitizer_cov_trace_pc(void);
 
@@ -35,7 +35,7 @@ void __sanitizer_cov_trace_pc(void)
 }
 #endif
 
-/* What waits for a grace period, in the order in which it came. */
+/* The list of callbacks that wait for a grace period, in order. */
 static struct rcu_head *shim_rcu_first;
 static struct rcu_head **shim_rcu_last = &shim_rcu_first;
 
@@ -50,12 +50,12 @@ void *shim_count(void *p, int sign)
 	if (!p)
 		return p;
 	shim_unfreed += sign;
-	/* With the address sanitizer what was asked for, else a little more. */
+	/* With the address sanitizer this is the requested size, else a little more. */
 	shim_bytes += sign * (ssize_t)malloc_usable_size(p);
 	return p;
 }
 
-/* As in the kernel, an offset stands for a function that frees what has the head there. */
+/* As in the kernel, a small "function" is the offset of the head in the memory to be freed. */
 static void shim_rcu_reclaim(struct rcu_head *head)
 {
 	size_t offset = (size_t)head->func;
@@ -66,7 +66,7 @@ static void shim_rcu_reclaim(struct rcu_head *head)
 		head->func(head);
 }
 
-/* The end of a grace period. What is called here may begin the next one. */
+/* Ends a grace period. The callbacks may call call_rcu() again, for the next one. */
 static void shim_rcu_run(void)
 {
 	struct rcu_head *head = shim_rcu_first, *next;
@@ -122,7 +122,7 @@ void *__vcalloc(size_t n, size_t size, gfp_t gfp)
 	return shim_count(calloc(n ? n : 1, size), 1);
 }
 
-/* What the kernel warns of ends the test. */
+/* Ends the test for an allocation of which the kernel would warn. */
 static void shim_bound(size_t n, size_t size)
 {
 	if (n <= INT_MAX / size)
@@ -185,7 +185,7 @@ static void shim_sift(u8 *base, size_t root, size_t num, size_t size, cmp_r_func
 	}
 }
 
-/* Heapsort as in the kernel: not stable, so that nobody comes to rely on it. */
+/* Heapsort, as in the kernel. It is not stable, so code that needs a stable sort fails here. */
 void sort_r(void *base, size_t num, size_t size, cmp_r_func_t cmp, swap_r_func_t swap,
 	    const void *priv)
 {

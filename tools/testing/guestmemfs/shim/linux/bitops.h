@@ -42,8 +42,8 @@ static inline void clear_bit(unsigned long nr, unsigned long *map)
 #define __fls(word)		(BITS_PER_LONG - 1 - __builtin_clzl(word))
 
 /*
- * As in the kernel, whole words are read: a table that ends inside a word is a
- * fault that the address sanitizer sees here.
+ * As in the kernel, whole words are read. If a table ends inside of a word, the address sanitizer
+ * sees the read beyond its end.
  */
 static inline unsigned long shim_find(const unsigned long *map, unsigned long size,
 				      unsigned long start, unsigned long invert)
@@ -70,7 +70,7 @@ static inline unsigned long find_next_zero_bit(const unsigned long *map, unsigne
 	return shim_find(map, size, start, ~0UL);
 }
 
-/* @size is the answer if no bit is set. */
+/* Returns @size if no bit is set. */
 static inline unsigned long find_last_bit(const unsigned long *map, unsigned long size)
 {
 	unsigned long at = size;

@@ -6,7 +6,7 @@
 
 void __noreturn shim_warn(const char *file, int line, const char *what);
 
-/* What the kernel warns of ends the test. */
+/* A warning of the kernel ends the test. */
 #define WARN_ON(cond)							\
 	({								\
 		bool _warn = (cond);					\

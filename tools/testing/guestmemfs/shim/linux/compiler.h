@@ -9,7 +9,7 @@
 #define fallthrough		shim_attribute((__fallthrough__))
 #define __maybe_unused		shim_attribute((__unused__))
 
-/* For sparse. */
+/* An annotation for sparse. */
 #define __rcu
 #define __must_hold(x)
 #define __init

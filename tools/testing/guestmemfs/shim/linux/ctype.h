@@ -2,7 +2,7 @@
 #ifndef _SHIM_LINUX_CTYPE_H
 #define _SHIM_LINUX_CTYPE_H
 
-/* ASCII alone and any char, unlike those of the C library. */
+/* For ASCII only, and safe for any char, unlike the functions of the C library. */
 static inline int shim_isdigit(int c)
 {
 	return c >= '0' && c <= '9';

@@ -2,7 +2,7 @@
 #ifndef _SHIM_LINUX_EXPORT_H
 #define _SHIM_LINUX_EXPORT_H
 
-/* Declares something, so that a semicolon may follow it. */
+/* Expands to a declaration, so that a semicolon may follow. */
 #define shim_export(name)	extern int shim_export_##name
 #define EXPORT_SYMBOL		shim_export
 #define EXPORT_SYMBOL_GPL	shim_export

@@ -3,11 +3,11 @@
 #define _SHIM_LINUX_MAPLE_TREE_H
 
 /*
- * The kernel's own: the Makefile says where it is. Programs that only read tables have no
- * maple tree, and compile without the kernel's sources; struct gmfs_extmap embeds one.
+ * Includes the kernel's own header, whose path the Makefile defines. Programs that only read tables
+ * compile without the kernel's sources; they need only a type, since struct gmfs_extmap has a tree.
  */
 #ifdef SHIM_MAPLE_TREE_H
-/* The tree's nodes depend on it; the build fails on other machines. */
+/* The layout of the tree's nodes depends on this. On 32-bit machines the build fails. */
 #define CONFIG_64BIT		1
 #include SHIM_MAPLE_TREE_H
 #else

@@ -5,7 +5,7 @@
 #include <linux/const.h>
 
 #define DIV_ROUND_UP(n, d)	__KERNEL_DIV_ROUND_UP(n, d)
-/* Powers of two only, as in the kernel. */
+/* @y must be a power of two, as in the kernel. */
 #define round_up(x, y)		((((x) - 1) | ((__typeof__(x))(y) - 1)) + 1)
 #define round_down(x, y)	((x) & ~((__typeof__(x))(y) - 1))
 

@@ -2,7 +2,7 @@
 #ifndef _SHIM_LINUX_MINMAX_H
 #define _SHIM_LINUX_MINMAX_H
 
-/* That both sides are of one sign is what the kernel's own check. */
+/* Without the kernel's check that both sides have the same signedness. */
 #define min_t(type, a, b) \
 	({ type _min_a = (a); type _min_b = (b); _min_a < _min_b ? _min_a : _min_b; })
 #define max_t(type, a, b) \

@@ -5,9 +5,8 @@
 #include <linux/compiler.h>
 
 /*
- * There is one thread. A grace period ends with the next call of an allocation or a free
- * outside rcu_read_lock(), so that whoever still looks at what it has given to kfree_rcu() is
- * seen by the address sanitizer.
+ * There is only one thread. A grace period ends at the next allocation or free outside of
+ * rcu_read_lock(), so the address sanitizer sees a later access to memory passed to kfree_rcu().
  */
 struct rcu_head {
 	struct rcu_head *next;
@@ -19,9 +18,9 @@ typedef void (*rcu_callback_t)(struct rcu_head *head);
 extern unsigned int shim_rcu_readers;
 
 void call_rcu(struct rcu_head *head, rcu_callback_t func);
-/* What kfree() frees, with a head at an offset. */
+/* Frees @p with kfree() after a grace period. @offset is the place of its rcu_head. */
 void shim_kfree_rcu(void *p, size_t offset);
-/* All that call_rcu() was given has run. Not under rcu_read_lock(). */
+/* Runs all callbacks passed to call_rcu(). Must not be called under rcu_read_lock(). */
 void rcu_barrier(void);
 
 #define kfree_rcu(p, member)						\

@@ -14,29 +14,29 @@
 #define GFP_KERNEL		__GFP_DIRECT_RECLAIM
 #define GFP_KERNEL_ACCOUNT	(GFP_KERNEL | __GFP_ACCOUNT)
 
-/* From this allocation on, counted from 1, allocations fail; 0: none fails. */
+/* The number, from 1, of the first allocation that fails; later ones fail, too. 0: none fails. */
 extern unsigned int shim_fail_from;
-/* Those that may not wait fail, as when memory is there but has to be reclaimed. */
+/* Allocations that must not wait fail, as when the kernel would have to reclaim memory. */
 extern bool shim_fail_nowait;
 /*
- * Allocations since shim_fail_from was set, and those that nobody freed yet, with their bytes.
- * What kfree_rcu() was given counts as freed.
+ * The number of allocations since it was reset to 0, and the number and bytes of allocations that
+ * are not freed. Memory passed to kfree_rcu() counts as freed.
  */
 extern unsigned int shim_allocations;
 extern int shim_unfreed;
 extern size_t shim_bytes;
-/* The most bytes that were asked for at once, but for those that got more. */
+/* The size of the largest allocation, except by kvrealloc(). */
 extern size_t shim_largest;
 
-/* Basic blocks of alloc.c, groups.c and ids.c that were run, if gcc compiled them. */
+/* The number of basic blocks of alloc.c, groups.c and ids.c that were run; only with gcc. */
 extern unsigned long shim_steps;
 
 void *kvcalloc(size_t n, size_t size, gfp_t gfp);
 void *kvrealloc(const void *p, size_t size, gfp_t gfp);
 void kvfree(const void *p);
-/* To be called once for each allocation. With __GFP_NOFAIL none fails. */
+/* Does this allocation fail? Call it once for each allocation. With __GFP_NOFAIL none fails. */
 bool shim_fails(gfp_t gfp);
-/* Counts memory that has come from malloc(), or that is about to go there. */
+/* Counts memory from malloc() (@sign is 1), or memory that is about to be freed (-1). */
 void *shim_count(void *p, int sign);
 
 #define kvzalloc(size, gfp)	kvcalloc(1, size, gfp)
@@ -52,7 +52,7 @@ static inline bool gfpflags_allow_blocking(gfp_t gfp)
 	return gfp & __GFP_DIRECT_RECLAIM;
 }
 
-/* As far as lib/maple_tree.c needs it. */
+/* Only the fields that lib/maple_tree.c uses. */
 struct kmem_cache_args {
 	unsigned int align;
 	unsigned int sheaf_capacity;

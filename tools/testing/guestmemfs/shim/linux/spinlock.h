@@ -5,7 +5,7 @@
 #include <linux/bug.h>
 #include <linux/lockdep.h>
 
-/* There is one thread; whoever takes a lock twice would wait for itself. */
+/* There is only one thread, so taking a lock that is held would be a deadlock. */
 struct shim_spinlock {
 	bool held;
 };

@@ -18,7 +18,7 @@ typedef __s32 s32;
 typedef __s64 s64;
 typedef unsigned int __bitwise gfp_t;
 
-/* Not by its own name, which checkpatch knows better than that of the kernel. */
+/* A macro, since checkpatch would ask for the kernel's short names of attributes. */
 #define shim_attribute(list)	__attribute__(list)
 
 #define __noreturn		shim_attribute((__noreturn__))

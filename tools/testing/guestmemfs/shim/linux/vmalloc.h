@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-/* Fails as those of slab.h do, and is freed by kvfree(). */
+/* Fails in the same cases as the functions in slab.h. To be freed by kvfree(). */
 void *__vcalloc(size_t n, size_t size, gfp_t gfp);
 
 #endif /* _SHIM_LINUX_VMALLOC_H */

@@ -7,8 +7,8 @@
 #include <linux/spinlock.h>
 
 /*
- * How trees tell pointers (00), their own entries (10) and values (1 in bit 0) apart; no
- * XArray. The same bits as in the kernel, as lib/maple_tree.c relies on some of them.
+ * Only the encoding of entries, no XArray: the lowest bits tell pointers (00), internal entries
+ * (10) and values (1 in bit 0) apart. lib/maple_tree.c relies on the same bits as in the kernel.
  */
 
 #ifndef MAX_ERRNO
