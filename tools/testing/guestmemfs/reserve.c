@@ -27,7 +27,7 @@ static void others_get_nothing(const void *arg)
 	CHECK_EQ(pool_reserve(&p, b, 0, GROUP - 399), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP - 400), 0);
 	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
-	/* Nor can the file itself use them for another part. */
+	/* The file itself cannot use them for another part, either. */
 	CHECK_EQ(pool_fill(&p, a, 400, 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, a, 399, 2), -ENOSPC);
 	pool_check(&p);
