@@ -21,7 +21,7 @@ static long long now(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/* Of 20 readings of both clocks returns the fastest, which was most likely not interrupted. */
+/* Takes 20 readings of both clocks and returns the fastest, most likely not interrupted. */
 static struct moment moment(void)
 {
 	struct moment m = {};
