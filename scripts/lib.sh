@@ -186,6 +186,31 @@ overlay_files()
 	done | sort -u
 }
 
+# series_patches: the array patches has the names of the patches, in the order of their series.
+SERIES_DIR=$REPO/patches/linux-$KERNEL_SERIES
+series_patches()
+{
+	local p
+
+	patches=()
+	[ -f "$SERIES_DIR/series" ] || return 0
+	while IFS= read -r p; do
+		p=${p%%#*}
+		p=${p%"${p##*[![:space:]]}"}
+		[ -n "$p" ] || continue
+		[ -f "$SERIES_DIR/$p" ] ||
+			die "patches/linux-$KERNEL_SERIES/series names $p, which is not there:" \
+				"add it, or take the name out"
+		patches+=("$p")
+	done <"$SERIES_DIR/series"
+}
+
+# touched PATCH: the files that a patch touches, as paths of the tree.
+touched()
+{
+	sed -n 's,^+++ b/\([^\t]*\).*,\1,p;s,^--- a/\([^\t]*\).*,\1,p' "$1" | sort -u
+}
+
 # sums_of_ours REGEX: prints the sums of those files of the prepared tree that are ours or patched
 # and whose paths match; for stamps.
 sums_of_ours()
