@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 
 # Settings that may be given on the command line or in the environment.
-export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY FUZZ_TIME
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY FUZZ_TIME PATCH FILES FORCE
 
 SCRIPTS := scripts
 
@@ -28,6 +28,10 @@ help:
 	@echo '  make shell        a console in a test machine, with two pools mounted'
 	@echo '                    (KERNEL=debug for the debug kernel)'
 	@echo '  make kernel       only builds the kernel'
+	@echo '  make tree         prepares the kernel tree with all patches, and prints its path'
+	@echo '  make refresh PATCH=NNNN-name'
+	@echo '                    gives the files of a patch to be edited, in edit/, and then writes the'
+	@echo '                    patch anew (FILES="path...": with these files as well)'
 	@echo '  make series       makes patches of all the work, ready to mail, in out/series/'
 	@echo '  make check-series checks that each of these patches builds, and boots some (FIRST=number)'
 	@echo '  make clean        removes all results from OUT'
@@ -58,7 +62,7 @@ help:
 	@echo '  OUT=dir      the directory for results (out)'
 
 .PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
-.PHONY: check-vm check-luo check-kvm bench-tables bench-liveupdate fuzz coverage shell series check-series setup clean clean-cache
+.PHONY: check-vm check-luo check-kvm bench-tables bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -123,6 +127,14 @@ series: setup
 
 check-series: setup
 	@$(SCRIPTS)/check-series $(FIRST)
+
+# The standard output is the path alone.
+tree:
+	@$(SCRIPTS)/setup >&2
+	@$(SCRIPTS)/tree
+
+refresh: setup
+	@$(SCRIPTS)/refresh
 
 clean:
 	@$(SCRIPTS)/clean

@@ -8,6 +8,7 @@
 #
 #   OUT/all      shared: scripts that write results; exclusive: clean
 #   OUT/NAME     the results in OUT/NAME
+#   edit/NAME    the copy of a patch that is being edited
 #   in-use       shared: scripts that use the cache; exclusive: clean-cache
 #   build-KIND   the build directory of a kernel; several in the order of the names of their kinds
 #   initramfs    the initramfs, and what it is made of
@@ -212,6 +213,31 @@ hold_tree()
 		flock_fd "$fd" "$file" tree -s
 	fi
 	unlock prepare
+}
+
+# hand_edits: prints the files of the prepared tree that are ours or patched and that were edited
+# there by hand.
+hand_edits()
+{
+	local sum f
+
+	[ -f "$TREE/.gmfs-prepared" ] || return 0
+	read -r _ sum _ <"$TREE/.gmfs-prepared"
+	[ "$sum" != "$(sum_of_tree)" ] || return 0
+	sort -u "$TREE/.gmfs-overlay" "$TREE/.gmfs-patched" | while IFS= read -r f; do
+		[ ! "$TREE/$f" -nt "$TREE/.gmfs-prepared" ] || printf '%s\n' "$f"
+	done
+}
+
+# refuse_hand_edits: prepare writes over an edit in the prepared tree; a person is asked before.
+refuse_hand_edits()
+{
+	local edits
+
+	edits=$(hand_edits | paste -sd' ')
+	[ -z "$edits" ] ||
+		die "edited in the prepared tree $TREE, where every build writes over it: $edits;" \
+			"copy what you want to keep, and run scripts/prepare"
 }
 
 # still STAMP COMMAND...: fails if the command does not print STAMP any more, that is, if a source
