@@ -2,8 +2,8 @@
 # shellcheck shell=dash
 # Functions for VM tests inside the machine (busybox sh). A test is a file in tests/. Its run() is
 # called once in every generation, with GEN=0, 1, 2.., and reports with check, ok, not_ok, nested
-# and kunit. The host reads the variables of the file (see scripts/verdict and setting() of
-# scripts/check-vm).
+# and kunit. The host reads the variables of the file, which
+# Documentation/filesystems/guestmemfs-development.rst lists.
 #
 # Files in $STATE, a directory on the host, survive a kexec.
 
