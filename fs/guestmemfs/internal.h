@@ -101,9 +101,10 @@
  *
  * ::
  *
- *   free --gmfs_entry_alloc()--> orphan --gmfs_place(): create, link--> named
- *    ^                             | ^                                    |
- *    |                             | +--------- gmfs_entry_clear_name(): unlink ---+
+ *   free --gmfs_entry_alloc()--> orphan --gmfs_entry_set_name()---> named
+ *    ^                             | ^       create, link              |
+ *    |                             | +------gmfs_entry_clear_name()----+
+ *    |                             |         unlink, rename over it
  *    |  gmfs_free_inode_now():     |
  *    |  the inode is evicted       |
  *    +<----------------------------+
@@ -266,7 +267,7 @@ static inline bool gmfs_private_by_default(const struct inode *inode)
 	return le32_to_cpu(READ_ONCE(t->inodes[inode->i_ino].flags)) & GUESTMEMFS_INODE_PRIVATE;
 }
 
-/* What an entry of a page table may be, as log2 of pages: a bit for each. */
+/* The sizes of page table entries, as log2 of pages: a bit for each. */
 #define GMFS_ALL_ORDERS	(BIT(PUD_ORDER) | BIT(PMD_ORDER) | BIT(0))
 
 /**
