@@ -105,7 +105,7 @@ struct gmfs_alter {
 };
 
 /*
- * Checks everything that can make a cut fail, and begins the edit. Blocks that are to be zeroed
+ * Checks everything that can make a change fail, and begins the edit. Blocks that are to be zeroed
  * as a whole must not have DMA pins, and a file that is in a session must not lose anything.
  */
 static int gmfs_alter_begin(struct gmfs_alter *alter, struct gmfs_edit *ed)
@@ -165,7 +165,7 @@ static void gmfs_alter_store(struct gmfs_alter *alter)
 }
 
 /*
- * For a cut of a part with DMA pins, which has made all its blocks TRUNCATED: frees the blocks
+ * For a punch of a part with DMA pins, which has made all its blocks TRUNCATED: frees the blocks
  * without a pin. The last unpin frees the others.
  */
 static void gmfs_alter_pinned(struct gmfs_alter *alter)
@@ -228,7 +228,7 @@ static void gmfs_alter_unmap_part(struct gmfs_alter *alter, const struct gmfs_pa
 }
 
 /*
- * Unmaps the pages that the cut takes away, and commits the alter. Pages that stay in the file
+ * Unmaps the pages that the punch takes away, and commits the change. Pages that stay in the file
  * are zeroed in place and stay mapped: unmapping one would unmap the whole entry that maps it,
  * of up to 1 GiB. Private pages are unmapped even if they stay: the host cannot write to them
  * before they are reclaimed, and the next fault of the guest makes them private again.
@@ -244,7 +244,8 @@ static int gmfs_alter_unmapped(struct gmfs_alter *alter)
 		return gmfs_alter_commit(alter);
 	/* Unmap before the blocks are freed. */
 	unmap_mapping_pages(mapping, alter->unmap,
-			    alter->unmap_end == ULONG_MAX ? 0 : alter->unmap_end - alter->unmap, true);
+			    alter->unmap_end == ULONG_MAX ? 0 : alter->unmap_end - alter->unmap,
+			    true);
 	gmfs_gmem_invalidate_begin(alter->inode, alter->unmap, alter->unmap_end);
 	err = gmfs_alter_commit(alter);
 	gmfs_gmem_invalidate_end(alter->inode, alter->unmap, alter->unmap_end);
@@ -252,7 +253,7 @@ static int gmfs_alter_unmapped(struct gmfs_alter *alter)
 }
 
 static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, loff_t tail,
-		    loff_t tail_end)
+		      loff_t tail_end)
 {
 	int err;
 

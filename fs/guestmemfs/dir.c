@@ -19,7 +19,8 @@ static struct guestmemfs_inode *gmfs_entry(const struct inode *inode)
 }
 
 /* Stores @dir and @name in the inode table entry of @inode, in place of the previous ones. */
-static void gmfs_entry_set_name(struct inode *inode, const struct inode *dir, const struct qstr *name)
+static void gmfs_entry_set_name(struct inode *inode, const struct inode *dir,
+				const struct qstr *name)
 {
 	struct guestmemfs_inode *di = gmfs_entry(inode);
 

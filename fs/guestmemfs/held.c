@@ -66,7 +66,7 @@ void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end)
  * Blocks that cannot be freed because memory is short stay truncated. gmfs_pin_settle() or the
  * next mount frees them.
  *
- * Context: between gmfs_pool_begin() and gmfs_pool_end().
+ * Context: gmfs_pool.lock is held, and the pool is not frozen.
  */
 void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end)
 {

@@ -181,7 +181,7 @@ struct inode *gmfs_session_release(struct gmfs_pool *pool, struct gmfs_inode *gi
 }
 
 /**
- * gmfs_session_drop_all - undo each gmfs_session_keep() of a pool, before its superblock is shut down
+ * gmfs_session_drop_all - undo each gmfs_session_keep() of a pool, before an unmount
  * @pool: the pool
  */
 void gmfs_session_drop_all(struct gmfs_pool *pool)

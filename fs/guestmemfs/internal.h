@@ -14,7 +14,7 @@
 /**
  * DOC: Locks
  *
- * Order, outermost first::
+ * Order, outermost first; locks in one line have no order among each other::
  *
  *   inode->i_rwsem
  *     gmfs_pool.changes; mmap_lock or VMA lock; KVM's slots_lock and srcu
@@ -22,78 +22,91 @@
  *         inode->i_mapping->i_mmap_rwsem
  *           KVM's mmu_lock
  *         gmfs_inode.map_lock
- *           gmfs_pool.lock
- *             the registry's lock of gmem_provider.c
+ *           gmfs_pool.lock; the registry's lock of gmem_provider.c
  *         gmfs_pool.zero_locks[]
  *
- * i_rwsem serialises changes of a file's size and of its blocks by system calls, and holds off
- * conversions, which take it shared, while fallocate() allocates.
+ * i_rwsem, exclusive, serialises fallocate() and truncate. A conversion holds it shared, so that
+ * it waits for these.
  *
- * invalidate_lock protects the frames of a file. A fault, a KVM page fault and a new pin hold it
- * shared from the look-up of a block until the block is in a page table or in gmfs_inode.pins.
- * Punching, shrinking and converting hold it exclusively.
+ * invalidate_lock protects the frames of a file. A page fault holds it shared from the look-up of
+ * a block until the block is in the page table. KVM holds it shared for the look-up alone: KVM's
+ * invalidation sequence covers the time until the entry is made. Punching, zeroing, changes of the
+ * size, undoing an fallocate(), converting, choosing the character, pinning and binding hold it
+ * exclusively.
  *
- * map_lock protects gmfs_inode.map. Faults that fill holes of one file hold it exclusively;
- * mmap() and munmap() take it inside mmap_lock, for reservations.
+ * map_lock protects gmfs_inode.map. A look-up holds it shared, and a fault that fills a hole
+ * holds it exclusively. mmap() and munmap() take it inside mmap_lock, for reservations.
  *
- * gmfs_pool.lock serialises all changes of the pool's tables. It is held for a bounded piece of
- * work, between gmfs_pool_begin() and gmfs_pool_end(). A change that takes longer is made in
- * steps, from gmfs_change_begin() to gmfs_change_end(), and releases gmfs_pool.lock between two
- * steps; gmfs_pool.changes, which such a change holds shared, makes a freeze wait for its end.
+ * gmfs_pool.lock serialises all changes of the pool's tables but those of the unzeroed table. It
+ * is held for a bounded piece of work. There are two exceptions: gmfs_load() at mount, which nobody
+ * can wait for yet, and gmfs_pin_free_blocks(), whose time grows with the number of extents.
+ * A single change is made between gmfs_pool_begin() and gmfs_pool_end(). A change that takes longer
+ * is made in steps, from gmfs_change_begin() to gmfs_change_end(), and releases gmfs_pool.lock
+ * between two steps; it holds gmfs_pool.changes shared, so that a freeze waits for its end.
+ * gmfs_pool_free_inode() and gmfs_pool_drop_leftovers() take gmfs_pool.changes themselves, since
+ * they must not fail.
  *
  * A freeze raises gmfs_pool.frozen under gmfs_pool.changes and gmfs_pool.lock. After that
- * gmfs_pool_begin() is -EBUSY, and only these change the metadata: bits of the unzeroed table,
- * and guestmemfs_inode.preserved_pos, which gmfs_luo_freeze() writes for each descriptor of a
- * session. A page fault that needs blocks releases mmap_lock or the VMA's lock and waits for the
- * thaw or for a signal. A page fault that may not release its lock returns with nothing mapped
- * and is repeated, and so is a guest's fault on memory bound by descriptor. The reboot notifier
- * freezes every pool and never thaws it. Before that the Live Update Orchestrator may freeze a
- * pool once for each descriptor that it preserves, and thaws it if the kexec is called off.
+ * gmfs_pool_begin() and gmfs_change_begin() return -EBUSY, and only these change the metadata: bits
+ * of the unzeroed table, and guestmemfs_inode.preserved_pos, which gmfs_luo_freeze() writes for
+ * each descriptor of a session. A page fault that needs blocks releases mmap_lock or the VMA's lock
+ * and waits for the thaw or for a signal. A page fault that may not release its lock returns with
+ * nothing mapped and is repeated; at a fatal signal it is SIGBUS. A guest's fault on memory bound
+ * by descriptor sleeps for a moment and is repeated. The reboot notifier freezes every pool and
+ * never thaws it. Before that the Live Update Orchestrator may freeze a pool once for each
+ * descriptor that it preserves, and thaws it if the kexec is called off.
  */
 
 /**
  * DOC: Life of a frame
  *
- * A frame has no struct page and no reference count. Its block is in one of these states::
+ * A frame, a page of 4 KiB, has no struct page and no reference count. Its block of 2 MiB is in one
+ * of these states, where PENDING is %GMFS_EXTENT_PENDING and TRUNCATED is
+ * %GUESTMEMFS_EXTENT_TRUNCATED::
  *
- *            gmfs_fill_step()              gmfs_edit_step(GMFS_COMMIT), or a fault:
- *            for fallocate()               gmfs_file_claim()
- *      free ------------------> PENDING -----------------------------> allocated
- *       ^ |                        |                                     |  |  |
- *       | | gmfs_map_fill()        | GMFS_ABORT: fallocate() fails       |  |  |
- *       | +------------------------|------------------------------------>+  |  |
- *       |     for a fault          v                                        |  |
- *       +<--------------------------------- GMFS_PUNCH: no pin in the part  |  |
- *       +<--------------------------------- GMFS_CLEAR: inode without name -+  |
- *       |                                                                      |
- *       +<------------ TRUNCATED <-------- GMFS_TRUNCATE: pins in the part ----+
- *         GMFS_READY: the last pin has gone (gmfs_pin_free_blocks()),
- *         or another kernel mounts the pool (gmfs_load_map())
+ *   free --> PENDING      gmfs_fill_step(), if a later step of the fill may fail
+ *   free --> allocated    gmfs_fill_step() otherwise; gmfs_map_fill(): for a fault, for a guest's
+ *                         fault, for a pin
+ *   PENDING --> allocated gmfs_edit_step(GMFS_COMMIT), at the end of fallocate(), or
+ *                         gmfs_file_claim(), in a fault before that
+ *   PENDING --> free      GMFS_ABORT: fallocate() fails
+ *   allocated --> free    GMFS_PUNCH: punch or truncate, and no pin is in the part;
+ *                         GMFS_CLEAR: the inode has no name and is evicted
+ *   allocated --> TRUNCATED
+ *                         GMFS_TRUNCATE: punch or truncate, and pins are in the part
+ *   TRUNCATED --> free    GMFS_READY: no pin is on the block. At once (gmfs_alter_pinned()), at the
+ *                         last unpin, when the place is used again (gmfs_pin_settle()), or at the
+ *                         next mount (gmfs_load_map()); GMFS_CLEAR as above
  *
- * A block becomes free in gmfs_release() alone, which marks it in the unzeroed table, and is
- * zeroed before the next mapping of it: by gmfs_zero_blocks(), in a fault or for fallocate().
+ * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
+ * marks allocated blocks there (gmfs_alter_rezero()). gmfs_zero_blocks() zeroes a marked block
+ * before it is mapped: in a fault, for a pin, or for fallocate().
  *
  * Users of a frame, and how each of them loses it:
  *
  * Page tables of processes
- *   A fault looks the block up, zeroes it and enters it in one hold of invalidate_lock, shared.
- *   gmfs_alter_unmapped(), gmfs_convert() and gmfs_choose_character() hold invalidate_lock
- *   exclusively and unmap the pages (MMU notifiers tell KVM) before the block is free or private.
- *   A fault before that is undone by the unmapping, and a fault after that finds a hole.
+ *   gmfs_alter_unmapped(), gmfs_convert() and gmfs_choose_character() (to private) hold
+ *   invalidate_lock exclusively and unmap the pages, and MMU notifiers tell KVM, before the block
+ *   is free or the page private. The unmapping undoes a fault that came before. A fault that
+ *   comes after finds a hole, a private page, or the end of the file. GMFS_ABORT unmaps nothing:
+ *   a fault claims a pending block before it enters the block into a page table.
  *
  * Guests that have bound the file by a descriptor
- *   KVM asks for the frame under invalidate_lock, shared, and enters it later.
- *   gmfs_gmem_invalidate_begin() unmaps it from guests and gmfs_gmem_invalidate_end() lets them
- *   fault again; if a change began between KVM's question and its entry, KVM asks again.
+ *   gmfs_gmem_invalidate_begin() unmaps the pages from guests, and gmfs_gmem_invalidate_end() lets
+ *   guests fault again. If a change begins between KVM's look-up and KVM's entry, KVM looks up
+ *   again.
  *
  * DMA pins (gmfs_inode.pins)
- *   A pin is not taken away. A page with a pin does not become private, and its block becomes
- *   TRUNCATED instead of free. No fault finds a TRUNCATED block, so the last unpin, or a fault
- *   that is in need of the place (gmfs_pin_settle()), may free it with invalidate_lock shared.
- *   A pin holds the file open.
+ *   A pin is never taken away. A page with a pin does not become private, and its block becomes
+ *   TRUNCATED instead of free. A fault that finds a TRUNCATED block returns -EFAULT and does not
+ *   enter it, so that invalidate_lock, shared, is enough to free the block in gmfs_pin_settle();
+ *   gmfs_unpin_pages() has it exclusively. A pin holds the file open.
  *
- * Eviction needs no lock: a mapping, a descriptor and a pin hold the file open, so that nobody
- * has a frame of an inode that is evicted.
+ * The kernel
+ *   gmfs_vmap() maps a block, or a part of it, while invalidate_lock is held, to zero it.
+ *
+ * Eviction needs no lock of the file: a mapping, a descriptor, a memslot and a pin hold the file
+ * open, so that nobody has a frame of an inode that is evicted.
  */
 
 /**
@@ -104,57 +117,68 @@
  *   free --gmfs_entry_alloc()--> orphan --gmfs_entry_set_name()---> named
  *    ^                             | ^       create, link              |
  *    |                             | +------gmfs_entry_clear_name()----+
- *    |                             |         unlink, rename over it
+ *    |                             |         unlink, rmdir, rename over it
  *    |  gmfs_free_inode_now():     |
  *    |  the inode is evicted       |
  *    +<----------------------------+
  *    |                             |  the same in a frozen pool
  *    |                             v
- *    +<--gmfs_pool_thaw()------ leftover (gmfs_pool.leftovers)
+ *    +<--the last gmfs_pool_thaw()-- leftover (gmfs_pool.leftovers)
  *
- * The inode of a named or orphaned entry is in memory from mount to unmount, or until it is
- * evicted. Another kernel finds an orphan or a leftover as an orphan that nobody has open, and
- * frees it at mount: gmfs_load_free_orphans().
+ * The eviction of a file in a session leaves an orphan without an inode. An unmount makes a
+ * leftover an orphan without an inode. The next mount, of this kernel or another one, frees an
+ * orphan that is in no session (gmfs_load_free_orphans()), unless an unknown feature makes the
+ * pool read-only.
  *
- * Beside that, guestmemfs_inode.preserved says whether a session has the file. It has the number
- * of the kexec that the session crosses::
+ * The inode of a named entry is in memory from mount or creation to unmount, that of an orphan as
+ * long as it is open or gmfs_pool.kept has it.
  *
- *   0 --gmfs_luo_preserve()--> hops + 1    in a session of this kernel; gmfs_luo_unpreserve()
- *                                 |        makes it 0
- *                                 | kexec: the pool's hops grow by one
+ * Besides that, guestmemfs_inode.preserved says whether a session has the file. It is the number of
+ * the kexec that the session crosses, as gmfs_pool.hops counts them; gmfs_next_hop() leaves 0 out::
+ *
+ *   0 --gmfs_luo_preserve()--> hops + 1    outgoing: in a session of this kernel;
+ *                                 |        gmfs_luo_unpreserve() makes it 0
+ *                                 | kexec: gmfs_revive_pool() increments hops
  *                                 v
- *                               hops       in a session of the last kernel, until
- *                                 |        gmfs_luo_finish() makes it 0
+ *                               hops       incoming: in a session of the previous kernel.
+ *                                 |        gmfs_luo_finish() makes it 0, unless the file could not
+ *                                 |        be retrieved; so does a mount with live update off, if
+ *                                 |        the file has a name
  *                                 | kexec
  *                                 v
- *                               hops - 1   stale: gmfs_inode_forget_sessions() makes it 0
- *                                          at mount
+ *                               older      gmfs_inode_forget_sessions() makes it 0 at mount
  *
- * gmfs_inode_in_session() is true in the first two of these, and gmfs_inode_incoming() in the
- * second: nothing is taken out of the file then, and an orphan is not freed. Between mount and
- * finish gmfs_session_keep() keeps the inode of the second one in memory (gmfs_pool.kept), for the
- * session to find it.
+ * gmfs_inode_in_session() is true for an outgoing and for an incoming file, and
+ * gmfs_inode_incoming() for an incoming one alone. Nothing is taken out of a file in a session, and
+ * it is not freed if it is an orphan. From mount to finish gmfs_session_keep() keeps the inode of
+ * an incoming file in memory (gmfs_pool.kept), for the session to find it.
  *
- * The inode hash has an inode from the moment that it is complete until it is evicted; file
- * handles and sessions find it there by number and generation. The entry is free only after the
- * eviction, so that no other file gets the number while somebody has the inode.
+ * The inode hash has an inode from mount, or from the point where its creation cannot fail any
+ * more. Sessions find the inode there by its number; file handles compare the generation as well.
+ * The entry becomes free in guestmemfs_evict_inode(), when nobody can get the inode any more:
+ * ilookup() waits until the inode has left the hash.
  */
 
 /**
  * DOC: Reservations and page tables
  *
- * A shared mapping reserves blocks (gmfs_extmap.cover) in mmap(), with mmap_lock held for
- * writing, and returns them when its last VMA is closed: at the end of the mm, or in munmap(),
- * which may have downgraded mmap_lock by then, so that faults of the mm run beside it. Both take
- * map_lock for writing, against fills, holes and evictions; gmfs_tables.promised_blocks is
- * under gmfs_pool.lock. The VMA's file holds the inode. A reservation is not preserved, so that
- * neither has to wait for a thaw. A fill in steps covers its part likewise, from
- * gmfs_fill_cover() to gmfs_fill_uncover(): a fault in that part takes a reserved block.
+ * A shared mapping without MAP_NORESERVE, of a pool that is not mounted read-only, reserves blocks
+ * (gmfs_extmap.cover) in mmap(), with mmap_lock held for writing, and returns them when its last
+ * VMA is closed: at the end of the mm, or in munmap(), which may have downgraded mmap_lock by
+ * then, so that faults of the mm run beside it. Both take map_lock for writing, against fills and
+ * punches; gmfs_tables.promised_blocks is under gmfs_pool.lock. The VMA's file holds the inode. A
+ * reservation is not preserved, so that neither has to wait for a thaw. A fill in steps covers
+ * its part likewise, from gmfs_fill_cover() to gmfs_fill_uncover(): a fault in that part takes a
+ * reserved block.
  *
- * A table of page table entries belongs to the mm. gmfs_retract() frees a table that one larger
- * entry can replace, under mmap_lock, the VMA's lock and i_mmap_rwsem, all for writing. The fault
- * that calls gmfs_retract() has released invalidate_lock before. gmfs_retract() releases the
- * fault's own lock, and the fault is repeated from its beginning.
+ * A page table belongs to one mm. gmfs_retract() removes a page table that one larger entry can
+ * replace: gmfs_free_table() unmaps the entries and frees the table, with mmap_lock, the VMA's lock
+ * and, for the table itself, i_mmap_rwsem held for writing. The fault that calls gmfs_retract() has
+ * released invalidate_lock before. gmfs_retract() releases the fault's own lock, and the fault is
+ * repeated from its beginning. A fault that may not release its lock (gmfs_fault_may_unlock(): a
+ * caller without FAULT_FLAG_ALLOW_RETRY, or a second try) uses smaller entries instead: its caller
+ * goes on to use the VMA and to unlock, and mmap_lock cannot be had for writing under a lock that
+ * has to be kept.
  */
 
 #define GMFS_ZERO_LOCKS		64
@@ -300,7 +324,8 @@ static inline unsigned long gmfs_file_orders(const struct inode *inode, pgoff_t 
  * @file_inode: i_op of a file
  * @file: i_fop of a file
  *
- * super.c has them, for inode.c, which the files that define them call.
+ * super.c passes them to gmfs_inode_cache_init(): the files that define them call inode.c, which
+ * for that reason cannot name them.
  */
 struct gmfs_inode_kinds {
 	const struct inode_operations *dir_inode;
@@ -315,7 +340,7 @@ static inline u32 gmfs_next_hop(u32 hops)
 	return hops == U32_MAX ? 1 : hops + 1;
 }
 
-/* Prototypes by room, from the lowest one up: a file calls what is above it in this list. */
+/* Prototypes by file, callees first. */
 
 /* pools.c */
 extern struct list_head gmfs_pools;

@@ -126,7 +126,8 @@ void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
  * gmfs_pool_freeze - freeze a pool's tables
  * @pool: the pool
  *
- * Waits for changes that are in progress. After that only bits of the unzeroed table change. A
+ * Waits for changes that are in progress. After that only bits of the unzeroed table and the
+ * preserved_pos of files in a session change. A
  * pool can be frozen more than once: each freeze needs a gmfs_pool_thaw() of its own.
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)

@@ -28,7 +28,7 @@ void gmfs_update_blocks(struct inode *inode)
  *
  * Writes mode, owner, size and times. dir.c writes name and parent.
  *
- * Context: between gmfs_pool_begin() and gmfs_pool_end().
+ * Context: gmfs_pool.lock is held, and the pool is not frozen.
  */
 void gmfs_inode_store(struct inode *inode)
 {

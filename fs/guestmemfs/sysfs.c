@@ -203,7 +203,7 @@ static void __init gmfs_sysfs_add(struct gmfs_pool *pool, struct kobject *root)
 		pr_warn("node %d: not in sysfs, no memory\n", pool->node);
 }
 
-/* Before user space can mount a pool. Without pools there is handover and format, too. */
+/* Before user space can mount a pool. The files handover and format exist without pools, too. */
 static int __init gmfs_sysfs_init(void)
 {
 	struct kobject *root = kobject_create_and_add("guestmemfs", fs_kobj);

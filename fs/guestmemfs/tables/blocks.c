@@ -73,7 +73,7 @@ static u32 gmfs_full_run(const struct gmfs_tables *t, u32 group, u32 count)
 {
 	u32 end = gmfs_block_range_end(t, group * GUESTMEMFS_GROUP_BLOCKS), run = 0;
 
-	/* The last group is not free if it extends beyond the range: those bits are set. */
+	/* A group that extends beyond its range is never all free: the bits beyond are set. */
 	for (; run + GUESTMEMFS_GROUP_BLOCKS <= count; group++) {
 		if (group * GUESTMEMFS_GROUP_BLOCKS >= end ||
 		    t->groups[group].longest < GUESTMEMFS_GROUP_BLOCKS)

@@ -32,15 +32,15 @@ static int gmfs_check_live(struct gmfs_checker *k)
 	k->used_inodes = le32_to_cpu(live->used_inodes);
 	k->used_extents = le32_to_cpu(live->used_extents);
 	if (k->used_inodes <= GUESTMEMFS_ROOT_INO || k->used_inodes > k->t->nr_inodes)
-		return gmfs_checker_fail(k, "superblock", 0, "more inodes in use than there are, or none");
+		return gmfs_fail(k, "superblock", 0, "more inodes in use than there are, or none");
 	if (k->used_extents > k->t->nr_extents)
-		return gmfs_checker_fail(k, "superblock", 0, "more extents in use than there are");
+		return gmfs_fail(k, "superblock", 0, "more extents in use than there are");
 	k->used_maps = le32_to_cpu(live->used_maps);
 	/* Maps need the feature STATES, poison records one that this kernel does not know. */
 	if ((k->used_maps && !k->t->has_states) || live->used_poison)
-		return gmfs_checker_fail(k, "superblock", 0, "tables in use that no feature announces");
+		return gmfs_fail(k, "superblock", 0, "tables in use that no feature announces");
 	if (k->used_maps > k->t->nr_maps)
-		return gmfs_checker_fail(k, "superblock", 0, "more maps in use than there are");
+		return gmfs_fail(k, "superblock", 0, "more maps in use than there are");
 	return 0;
 }
 
@@ -137,9 +137,9 @@ static int gmfs_check_inodes(struct gmfs_checker *k)
 	u32 ino;
 
 	if (!k->t->inodes[GUESTMEMFS_ROOT_INO].mode)
-		return gmfs_checker_fail(k, "inode table", GUESTMEMFS_ROOT_INO, "is no root directory");
+		return gmfs_fail(k, "inode table", GUESTMEMFS_ROOT_INO, "is no root directory");
 	if (k->t->inodes[0].mode)
-		return gmfs_checker_fail(k, "inode table", 0, "is in use");
+		return gmfs_fail(k, "inode table", 0, "is in use");
 	for (ino = GUESTMEMFS_ROOT_INO; ino < k->used_inodes; ino++) {
 		const struct guestmemfs_inode *di = &k->t->inodes[ino];
 		const char *what;
@@ -150,7 +150,7 @@ static int gmfs_check_inodes(struct gmfs_checker *k)
 		if (!what)
 			what = gmfs_place_complaint(k, ino);
 		if (what)
-			return gmfs_checker_fail(k, "inode table", ino, what);
+			return gmfs_fail(k, "inode table", ino, what);
 	}
 	return 0;
 }
@@ -173,7 +173,7 @@ static int gmfs_check_cycles(struct gmfs_checker *k)
 		for (at = ino; !seen_from[at]; at = le32_to_cpu(k->t->inodes[at].parent))
 			seen_from[at] = ino;
 		if (seen_from[at] == ino && at != GUESTMEMFS_ROOT_INO)
-			return gmfs_checker_fail(k, "inode table", ino, "is in a directory below itself");
+			return gmfs_fail(k, "inode table", ino, "is in a directory below itself");
 	}
 	return 0;
 }
@@ -202,7 +202,7 @@ static int gmfs_check_duplicates(struct gmfs_checker *k)
 	sort_r(inos, nr, sizeof(u32), gmfs_cmp_names, NULL, k->t);
 	for (i = 1; i < nr; i++)
 		if (!gmfs_cmp_names(&inos[i - 1], &inos[i], k->t))
-			return gmfs_checker_fail(k, "inode table", inos[i], "has another one's name");
+			return gmfs_fail(k, "inode table", inos[i], "has another one's name");
 	return 0;
 }
 

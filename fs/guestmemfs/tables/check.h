@@ -23,7 +23,7 @@ struct gmfs_checker {
 };
 
 /**
- * gmfs_checker_fail - record a problem
+ * gmfs_fail - record a problem
  * @k: the check
  * @table: name of the table, for the log
  * @entry: index of the entry
@@ -31,7 +31,7 @@ struct gmfs_checker {
  *
  * Return: -EUCLEAN.
  */
-static inline int gmfs_checker_fail(struct gmfs_checker *k, const char *table, u64 entry, const char *what)
+static inline int gmfs_fail(struct gmfs_checker *k, const char *table, u64 entry, const char *what)
 {
 	k->c->table = table;
 	k->c->entry = entry;

@@ -108,7 +108,7 @@ static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *
 
 /* Check each extent, and that no two extents have the same block or map entry. */
 static int gmfs_check_each_extent(struct gmfs_checker *k, struct gmfs_owned *owned,
-			      struct gmfs_index *index)
+				  struct gmfs_index *index)
 {
 	u32 slot;
 
@@ -122,7 +122,7 @@ static int gmfs_check_each_extent(struct gmfs_checker *k, struct gmfs_owned *own
 		if (!what)
 			what = gmfs_extent_claim(k, owned, e);
 		if (what)
-			return gmfs_checker_fail(k, "extent table", slot, what);
+			return gmfs_fail(k, "extent table", slot, what);
 		index->slots[index->nr++] = slot;
 	}
 	return 0;
@@ -143,7 +143,7 @@ static int gmfs_check_bitmap(struct gmfs_checker *k, unsigned long *owned)
 		return 0;
 	bitmap_xor(owned, owned, k->t->bitmap, k->t->nr_blocks);
 	block = find_first_bit(owned, k->t->nr_blocks);
-	return gmfs_checker_fail(k, "bitmap", block, test_bit(block, k->t->bitmap) ?
+	return gmfs_fail(k, "bitmap", block, test_bit(block, k->t->bitmap) ?
 			"is taken but nobody's" : "is free but somebody's");
 }
 
@@ -172,7 +172,7 @@ static int gmfs_check_offsets(struct gmfs_checker *k, struct gmfs_index *index)
 
 		if (a->ino == b->ino &&
 		    le64_to_cpu(a->logical) + le32_to_cpu(a->count) > le64_to_cpu(b->logical))
-			return gmfs_checker_fail(k, "extent table", index->slots[i],
+			return gmfs_fail(k, "extent table", index->slots[i],
 					"has offsets that another one has");
 	}
 	return 0;
@@ -189,9 +189,9 @@ static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
 		bool zero = !memchr_inv(bits, 0, size);
 
 		if (!test_bit(i, owned) && !zero)
-			return gmfs_checker_fail(k, "map table", i, "is taken but nobody's");
+			return gmfs_fail(k, "map table", i, "is taken but nobody's");
 		if (test_bit(i, owned) && (zero || !memchr_inv(bits, 0xff, size)))
-			return gmfs_checker_fail(k, "map table", i, "has pages of one kind only");
+			return gmfs_fail(k, "map table", i, "has pages of one kind only");
 	}
 	return 0;
 }

@@ -129,7 +129,8 @@ static int gmfs_parse_item(const char **p, struct gmfs_request *req)
  * Is there another item of the same kind (amount or discard) for the same node? An item for
  * all nodes counts as one for each node.
  */
-static bool gmfs_request_is_duplicate(const struct gmfs_request *reqs, u32 nr, const struct gmfs_request *req)
+static bool gmfs_request_is_duplicate(const struct gmfs_request *reqs, u32 nr,
+				      const struct gmfs_request *req)
 {
 	u32 i;
 

@@ -140,15 +140,16 @@ void gmfs_entries_init(struct gmfs_tables *t)
 }
 
 /**
- * gmfs_blockless_fit - check that the extent table has room for more states
+ * gmfs_blockless_fit - check that the extent table has room for more blockless extents
  * @t: the pool's tables
- * @more: number of additional states, see gmfs_extent_is_blockless()
+ * @more: number of additional ones, see gmfs_extent_is_blockless()
  *
  * Return: true if it has.
  */
 bool gmfs_blockless_fit(const struct gmfs_tables *t, u64 more)
 {
-	return t->nr_blockless + t->promised_blockless + more <= gmfs_blockless_max(t, t->total_blocks);
+	return t->nr_blockless + t->promised_blockless + more <=
+	       gmfs_blockless_max(t, t->total_blocks);
 }
 
 /**
@@ -223,9 +224,12 @@ void gmfs_blockless_init(struct gmfs_tables *t)
 	gmfs_ids_take(&t->map_ids, 0);
 	if (!t->has_states)
 		return;
-	for (i = 0; i < extents; i++)
+	for (i = 0; i < extents; i++) {
+		u32 flags = le32_to_cpu(t->extents[i].flags);
+
 		if (t->extents[i].ino)
-			t->nr_blockless += gmfs_extent_is_blockless(le32_to_cpu(t->extents[i].flags));
+			t->nr_blockless += gmfs_extent_is_blockless(flags);
+	}
 	for (i = 1; i < maps; i++) {
 		if (gmfs_mixed_is_free(t, i))
 			continue;

@@ -245,10 +245,11 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	if (!gmfs_slots_fit(t))
 		return -ENOSPC;
 	/*
-	 * Splitting states uses GMFS_SPARE_EXTENTS. Edits in progress may use half of these
-	 * entries; the other half is for changes that are made in a single step.
+	 * Splitting blockless extents uses GMFS_SPARE_EXTENTS. Edits in progress may use half of
+	 * these entries; the other half is for changes that are made in a single step.
 	 */
-	if (cut && t->nr_blockless + nr > gmfs_blockless_max(t, t->total_blocks) + GMFS_SPARE_EXTENTS / 2)
+	if (cut && t->nr_blockless + nr >
+		   gmfs_blockless_max(t, t->total_blocks) + GMFS_SPARE_EXTENTS / 2)
 		return -ENOSPC;
 	for (i = 0; i < nr && !err; i++)
 		if (cut & BIT(i))

@@ -161,8 +161,9 @@ static int gmfs_fill_hole(struct gmfs_fill *fill, struct guestmemfs_extent *e)
 
 /*
  * Allocates one run of blocks for the start of @run, which has none. The search is for a
- * run that has room for the missing blocks after @run as well. Their pages have another
- * character, but 1 GiB can be mapped once it is the same.
+ * run that has room for the missing blocks after @run as well. These are filled separately,
+ * since their pages have another character; when all pages have the same one, 1 GiB can be
+ * mapped by one entry.
  */
 static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 {
