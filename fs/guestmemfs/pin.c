@@ -2,7 +2,7 @@
 /*
  * Pins: use of frames other than through page tables, such as DMA. They are listed in
  * gmfs_inode.pins, as there is no struct page with a reference count. So far only the tests
- * pin pages, see tests/pin.c.
+ * pin pages, see tests/pin_debugfs.c.
  *
  * Only shared pages are pinned, and a pin allocates those that have no frame. Pinned pages
  * cannot become private. A pinned block that is punched out of the file is marked

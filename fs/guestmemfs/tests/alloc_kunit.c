@@ -5,7 +5,7 @@
  */
 #include <linux/string.h>
 
-#include "pool.h"
+#include "fixture_pool.h"
 
 #define GROUP	GUESTMEMFS_GROUP_BLOCKS
 

@@ -6,7 +6,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "pool.h"
+#include "fixture_pool.h"
 
 static const struct gmfs_range format_ranges[] = {
 	{ SZ_1G - SZ_128M, SZ_128M },

@@ -10,7 +10,7 @@
 #include <linux/workqueue.h>
 
 #include "../gmem.h"
-#include "file.h"
+#include "fixture_file.h"
 
 /**
  * struct thawing - a delayed thaw

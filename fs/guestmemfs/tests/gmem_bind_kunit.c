@@ -9,7 +9,7 @@
 #include <linux/prandom.h>
 
 #include "../gmem.h"
-#include "file.h"
+#include "fixture_file.h"
 
 #define PAGES		((pgoff_t)GUESTMEMFS_BLOCK_PAGES)
 #define FILE_PAGES	(GMFS_TEST_FILE_BLOCKS * PAGES)

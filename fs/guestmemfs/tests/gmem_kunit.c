@@ -10,7 +10,7 @@
 #include <linux/gmem_provider.h>
 
 #include "../gmem.h"
-#include "file.h"
+#include "fixture_file.h"
 
 #define PAGES		((pgoff_t)GUESTMEMFS_BLOCK_PAGES)
 #define FILE_BLOCKS	GMFS_TEST_FILE_BLOCKS

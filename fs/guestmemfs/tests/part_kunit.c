@@ -10,7 +10,7 @@
 #include <linux/slab.h>
 
 #include "../gmem.h"
-#include "file.h"
+#include "fixture_file.h"
 
 #define SIZE	((loff_t)GMFS_TEST_FILE_BLOCKS * GMFS_BLOCK_SIZE)
 

@@ -6,7 +6,7 @@
 #include <linux/blk_types.h>
 #include <linux/file.h>
 
-#include "file.h"
+#include "fixture_file.h"
 
 #define PAGES		((pgoff_t)GUESTMEMFS_BLOCK_PAGES)
 #define FILE_BLOCKS	GMFS_TEST_FILE_BLOCKS

@@ -8,7 +8,7 @@
 #include <linux/fiemap.h>
 #include <linux/mount.h>
 
-#include "file.h"
+#include "fixture_file.h"
 
 /* nfsd is refused, although files can be opened by handle. */
 static void not_to_be_exported(struct kunit *test)

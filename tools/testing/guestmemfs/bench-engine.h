@@ -2,7 +2,7 @@
 #ifndef _GUESTMEMFS_TEST_BENCH_ENGINE_H
 #define _GUESTMEMFS_TEST_BENCH_ENGINE_H
 
-#include "pool.h"
+#include "tables_pool.h"
 
 /*
  * The operations that bench.c measures, with the functions of fs/guestmemfs. One call does what

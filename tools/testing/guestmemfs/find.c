@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/groups.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 static bool is_free(const struct gmfs_tables *t, u32 block)
 {

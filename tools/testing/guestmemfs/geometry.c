@@ -2,7 +2,7 @@
 /*
  * Tests the relation of block numbers and physical addresses.
  */
-#include "pool.h"
+#include "tables_pool.h"
 
 #define MAX_CASE_RANGES	4
 

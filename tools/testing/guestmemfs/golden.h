@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define GOLDEN_FILE		TEST_DIR "/golden-v1.txt"
 #define GOLDEN_DUMP		TEST_DIR "/golden-v1.dump"

@@ -2,7 +2,7 @@
 #ifndef _GUESTMEMFS_TEST_IMAGE_H
 #define _GUESTMEMFS_TEST_IMAGE_H
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define IMAGE_SPANS	512
 

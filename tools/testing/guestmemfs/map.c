@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/extmap.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 static void check_run(const struct pool *p, u32 file, u64 logical, u64 count, u32 block)
 {

@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 #include "test.h"
 
 #define MODEL_SIZE	8192

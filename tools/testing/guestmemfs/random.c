@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define MIXER_FILES	4
 #define MIXER_BLOCKS	1600

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/groups.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 static bool ids_bit(const struct gmfs_ids *ids, u32 level, u32 at)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "corpus.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 #define MUTATIONS	40000
 

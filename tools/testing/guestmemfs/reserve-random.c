@@ -7,7 +7,7 @@
 
 #include <linux/xarray.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define MODEL_FILES	3
 #define MODEL_BLOCKS	120

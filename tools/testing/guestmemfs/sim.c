@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 #include "sim.h"
 
 #define SIM_FILES	4096

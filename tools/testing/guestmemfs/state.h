@@ -2,7 +2,7 @@
 #ifndef _GUESTMEMFS_TEST_STATE_H
 #define _GUESTMEMFS_TEST_STATE_H
 
-#include "pool.h"
+#include "tables_pool.h"
 
 /* Inodes of the pool of state_make(). */
 #define DIR_A	2

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/extmap.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 #define MODEL_FILES	4
 #define MODEL_BLOCKS	1600

@@ -2,7 +2,7 @@
 #ifndef _GUESTMEMFS_TEST_STATES_H
 #define _GUESTMEMFS_TEST_STATES_H
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define PAGES		((u64)GUESTMEMFS_BLOCK_PAGES)
 #define PAGES_GIB	(PAGES * GROUP)

@@ -2,7 +2,7 @@
 #ifndef _GUESTMEMFS_TEST_USE_H
 #define _GUESTMEMFS_TEST_USE_H
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define USE_OP	4	/* bytes of an operation */
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pages that are pinned: they cannot become private, and a pinned block that is punched out is
- * freed with its last pin. fs/guestmemfs/tests/pin.c holds the pins.
+ * freed with its last pin. fs/guestmemfs/tests/pin_debugfs.c holds the pins.
  */
 #include "gmem_fixture.h"
 

@@ -6,7 +6,7 @@
 
 #include <linux/crc32c.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define HEAD(field)	offsetof(struct guestmemfs_handover, field)
 #define POOLS		3

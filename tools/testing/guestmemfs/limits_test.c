@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 static int limit_size(struct pool *p, u64 size, u32 percent, bool again)
 {

@@ -5,7 +5,7 @@
 #include <kunit/test.h>
 
 #include "../internal.h"
-#include "pool.h"
+#include "fixture_pool.h"
 
 #define GMFS_TEST_FILE_BLOCKS	8
 

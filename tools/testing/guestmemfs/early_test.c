@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/early.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 struct spread {
 	const char *text;

@@ -8,7 +8,7 @@
 #include <linux/crc32c.h>
 #include <linux/xarray.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 static const u8 pool_uuid[16] = "a test of a pool";
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 #include "sim.h"
 
 static const u32 ids_sizes[] = { 1, 2, 63, 64, 65, 4095, 4096, 4097, 300000 };

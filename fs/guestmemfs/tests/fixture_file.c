@@ -10,7 +10,7 @@
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
 
-#include "file.h"
+#include "fixture_file.h"
 
 /* Beyond the memory of the machine, so blocks must not be zeroed; see gmfs_test_hold(). */
 static const struct gmfs_range range = { 1ULL << 40, SZ_1G };

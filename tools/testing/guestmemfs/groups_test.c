@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "../../../fs/guestmemfs/tables/groups.h"
-#include "pool.h"
+#include "tables_pool.h"
 
 /* Returns how many of the first groups of a file can be mapped by entries of 1 GiB. */
 static u32 whole_groups(struct pool *p, u32 file, u32 groups)

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 #define MANY	200
 

@@ -7,7 +7,7 @@
 #include <linux/stat.h>
 #include <linux/xarray.h>
 
-#include "pool.h"
+#include "fixture_pool.h"
 
 static void gmfs_test_pool_free(void *data)
 {

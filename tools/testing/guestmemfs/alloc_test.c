@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "pool.h"
+#include "tables_pool.h"
 
 /* Each whole gigabyte of a file gets a whole, aligned gigabyte of the pool. */
 static void whole_groups_first(const void *arg)
