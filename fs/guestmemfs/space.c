@@ -3,6 +3,7 @@
  * Allocating and reserving blocks for a file, and preparing the blocks that an entry of a page
  * table maps.
  */
+#include <kunit/static_stub.h>
 #include <linux/fs.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
@@ -52,6 +53,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	u32 free;
 	int err;
 
+	KUNIT_STATIC_STUB_REDIRECT(gmfs_file_allocate, inode, logical, count, whole);
 	/* A read-only filesystem can be mapped, but faults must not allocate blocks. */
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
