@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/membarrier.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -340,6 +341,24 @@ static void in_group(const struct pool *pool, const char *group)
 	CHECK(now - before > (long)MIB);
 }
 
+/* Waits until inodes that were freed are no longer charged: RCU frees their memory. */
+static long group_at_rest(const char *group)
+{
+	long last, now;
+	int i, same = 0;
+
+	/* Waits for a grace period, after which the memory is freed soon. */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	last = group_current(group);
+	for (i = 0; i < 100 && same < 3; i++) {
+		usleep(100000);
+		now = group_current(group);
+		same = now == last ? same + 1 : 0;
+		last = now;
+	}
+	return last;
+}
+
 /* The group is charged for the inodes that a mount loads. */
 static void mount_in_group(const struct pool *pool, const char *group)
 {
@@ -348,7 +367,7 @@ static void mount_in_group(const struct pool *pool, const char *group)
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
 	CHECK(write_text(path, "0"));
-	before = group_current(group);
+	before = group_at_rest(group);
 	CHECK(!pool_mount_at(pool->node, pool->mnt, 0));
 	now = group_current(group);
 	printf("# charged: %ld KiB for a mount of %d files\n", (now - before) >> 10, NR_FILES);
