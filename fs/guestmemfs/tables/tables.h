@@ -72,7 +72,7 @@ struct gmfs_group_lists;
  * @maps: map table
  * @poison: poison table
  * @read_only: an unknown feature forbids writing
- * @states: %GUESTMEMFS_FEATURE_INCOMPAT_STATES is set
+ * @has_states: %GUESTMEMFS_FEATURE_INCOMPAT_STATES is set
  * @nr_ranges: entries of @ranges
  * @nr_blocks: bits of the bitmaps
  * @nr_inodes: entries of @inodes
@@ -87,8 +87,9 @@ struct gmfs_group_lists;
  * @inode_ids: which entries of @inodes are free
  * @extent_ids: which entries of @extents are free
  * @map_ids: which entries of @maps are free; entry 0 is never used
- * @nr_blockless: number of extents that are states, see gmfs_extent_is_blockless()
- * @promised_blockless: number of states that edits and fills in progress may still add
+ * @nr_blockless: number of blockless extents, see gmfs_extent_is_blockless()
+ * @promised_blockless: number of blockless extents that edits and fills in
+ *	progress may still add
  * @promised_maps: number of map entries that edits in progress may still add
  * @used_slots: used entries of @extents
  * @promised_blocks: missing blocks of covered parts of files, see reserve.c
