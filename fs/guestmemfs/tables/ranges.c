@@ -22,12 +22,11 @@ u64 gmfs_range_blocks(const struct guestmemfs_range *r)
  */
 const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block)
 {
-	u32 i;
+	u32 i = t->nr_ranges - 1;
 
-	for (i = t->nr_ranges; i > 0; i--)
-		if (block >= le32_to_cpu(t->ranges[i - 1].first_block))
-			return &t->ranges[i - 1];
-	return NULL;
+	while (i > 0 && block < le32_to_cpu(t->ranges[i].first_block))
+		i--;
+	return &t->ranges[i];
 }
 
 /**
