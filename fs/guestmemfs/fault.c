@@ -66,8 +66,7 @@ static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
 
-	if (order > PMD_ORDER &&
-	    !(IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && arch_guestmemfs_maps_pud()))
+	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return false;
 	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
 }
@@ -338,8 +337,7 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct gmfs_entry entry;
 
-	if (order > PMD_ORDER &&
-	    !(IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && arch_guestmemfs_maps_pud()))
+	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return VM_FAULT_FALLBACK;
 	if (order && (gmfs_fault_present(vmf, order) || !gmfs_fault_fits(vmf, order)))
 		return VM_FAULT_FALLBACK;

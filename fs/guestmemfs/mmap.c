@@ -179,12 +179,7 @@ unsigned long guestmemfs_get_unmapped_area(struct file *file, unsigned long addr
 					   unsigned long len, unsigned long pgoff,
 					   unsigned long flags)
 {
-	static const unsigned long aligns[] = {
-#ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
-		PUD_SIZE,
-#endif
-		PMD_SIZE,
-	};
+	static const unsigned long aligns[] = { PUD_SIZE, PMD_SIZE };
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(aligns) && !(flags & MAP_FIXED); i++) {

@@ -17,11 +17,12 @@
 /**
  * arch_guestmemfs_maps_pud - can page tables have 1 GiB entries
  *
- * Return: true if the CPUs support them. On other CPUs the page size bit of a PUD is reserved.
+ * Return: true if the kernel and the CPUs support them. On other CPUs the page size bit of a PUD is
+ * reserved.
  */
 static inline bool arch_guestmemfs_maps_pud(void)
 {
-	return boot_cpu_has(X86_FEATURE_GBPAGES);
+	return IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && boot_cpu_has(X86_FEATURE_GBPAGES);
 }
 
 /**
