@@ -276,7 +276,8 @@ static int gmfs_fill_start(struct gmfs_fill *fill)
 	fill->pending = fill->more;
 	if (fill->uncovered > gmfs_blocks_left(t))
 		return -ENOSPC;
-	fill->splits = fill->missing && gmfs_fill_splits(fill);
+	/* Without the feature no extent is blockless, so there is nothing to look up. */
+	fill->splits = t->has_states && fill->missing && gmfs_fill_splits(fill);
 	if (fill->splits && !gmfs_blockless_fit(t, 1))
 		return -ENOSPC;
 	fill->promise = (struct gmfs_promise){};
