@@ -9,6 +9,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
@@ -49,6 +50,52 @@ static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 
 			*block = start;
 		}
 	}
+}
+
+/* The free blocks among the @nr ones from @block on, as bits. @block is that of a word. */
+static unsigned long gmfs_free_bits(const struct gmfs_tables *t, u32 block, u32 nr)
+{
+	unsigned long bits = ~t->bitmap[block / BITS_PER_LONG];
+
+	return nr < BITS_PER_LONG ? bits & (BIT(nr) - 1) : bits;
+}
+
+/* The length of the longest run of bits, or @known if none is longer. */
+static u32 gmfs_longest_bits(unsigned long bits, u32 known)
+{
+	u32 left = min_t(u32, known + 1, BITS_PER_LONG), shift;
+
+	/* Keep the bits at which a run of more than @known bits begins. */
+	for (; left > 1 && bits; left -= shift) {
+		shift = left / 2;
+		bits &= bits >> shift;
+	}
+	for (; bits; bits &= bits >> 1)
+		known++;
+	return known;
+}
+
+/*
+ * The length of a group's longest free run. The time does not depend on the number of runs: each
+ * fault in a hole and each punch calls this, and a group may have 256 of them.
+ */
+static u32 gmfs_group_longest(const struct gmfs_tables *t, u32 group)
+{
+	u32 block = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
+	u32 longest = 0, run = 0;
+
+	for (; block < end; block += BITS_PER_LONG) {
+		unsigned long bits = gmfs_free_bits(t, block, end - block);
+
+		if (bits == ~0UL) {
+			run += BITS_PER_LONG;
+			continue;
+		}
+		longest = max_t(u32, longest, run + __ffs(~bits));
+		longest = gmfs_longest_bits(bits, longest);
+		run = BITS_PER_LONG - 1 - __fls(~bits);
+	}
+	return max(longest, run);
 }
 
 static void gmfs_group_unlink(struct gmfs_tables *t, struct gmfs_group *g)
@@ -106,10 +153,10 @@ static void gmfs_group_move(struct gmfs_tables *t, struct gmfs_group *g, u32 lon
 /* Find the longest free run again after blocks of a group were allocated or freed. */
 static void gmfs_group_update(struct gmfs_tables *t, struct gmfs_group *g)
 {
-	u32 longest = g->nr_free, block;
+	u32 longest = g->nr_free;
 
 	if (g->nr_free % GUESTMEMFS_GROUP_BLOCKS)
-		longest = gmfs_group_run(t, g - t->groups, GUESTMEMFS_GROUP_BLOCKS, &block);
+		longest = gmfs_group_longest(t, g - t->groups);
 	gmfs_group_move(t, g, longest);
 }
 

@@ -233,6 +233,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 
 	ed->at = gmfs_edit_from(ed);
 	ed->late = false;
+	ed->hole = true;
 	ed->promise = (struct gmfs_promise){};
 	if (ed->at >= gmfs_edit_to(ed))
 		return 0;
@@ -403,13 +404,14 @@ bool gmfs_edit_step(struct gmfs_edit *ed)
 	for (i = 0; ed->at < to && i < GMFS_STEP_EXTENTS; i++, ed->at = end) {
 		if (gmfs_edit_spot(ed, ed->at, &end, &gone))
 			continue;
+		ed->hole = false;
 		gmfs_edit_erase(ed, hole, ed->at, &gone);
 		gmfs_map_join(ed->t, ed->map, ed->at);
 		hole = end;
 	}
 	gmfs_edit_erase(ed, hole, min(ed->at, to), &gone);
 	if (ed->at >= to && ed->late)
-		gmfs_edit_spot(ed, gmfs_edit_from(ed), &end, &gone);
+		ed->hole &= gmfs_edit_spot(ed, gmfs_edit_from(ed), &end, &gone);
 	/* GMFS_CLEAR allocates no entries, so that nothing is reserved for later steps. */
 	if (ed->op == GMFS_CLEAR)
 		return ed->at < to;
@@ -432,6 +434,8 @@ void gmfs_edit_end(struct gmfs_edit *ed)
 		return;
 	ed->t->promised_blockless -= ed->promise.states;
 	ed->t->promised_maps -= ed->promise.maps;
+	if (ed->hole)
+		return;
 	nr = gmfs_edit_cuts(ed, cuts);
 	for (i = 0; i < nr; i++)
 		gmfs_map_join(ed->t, ed->map, cuts[i]);

@@ -57,14 +57,17 @@ static void gmfs_goal_behind(const struct gmfs_fill *fill, struct gmfs_want *wan
 	}
 }
 
-/* Likewise for the nearest extent after it, which overrides a goal from the group before. */
-static void gmfs_goal_before(const struct gmfs_fill *fill, struct gmfs_want *want)
+/*
+ * Likewise for the nearest extent from @at on, which overrides a goal from the group before.
+ * The file has no blocks from @want->logical to @at.
+ */
+static void gmfs_goal_before(const struct gmfs_fill *fill, struct gmfs_want *want, u64 at)
 {
-	u64 group = round_down(want->logical, (u64)GUESTMEMFS_GROUP_BLOCKS), at;
+	u64 group = round_down(want->logical, (u64)GUESTMEMFS_GROUP_BLOCKS);
 	u32 tries = GMFS_GOAL_TRIES, goal;
 	struct gmfs_spot spot;
 
-	for (at = want->logical; at < group + GUESTMEMFS_GROUP_BLOCKS && tries--; at = spot.end) {
+	for (; at < group + GUESTMEMFS_GROUP_BLOCKS && tries--; at = spot.end) {
 		gmfs_map_spot(fill->t, fill->map, at, &spot);
 		if (!spot.e || !gmfs_extent_allocated(spot.e))
 			continue;
@@ -80,16 +83,17 @@ static void gmfs_goal_before(const struct gmfs_fill *fill, struct gmfs_want *wan
 /*
  * Choose a goal by the neighbours in the file: a group of the file that has lost some
  * blocks gets them back in place, and can be mapped by 1 GiB again. The file's size is that
- * of its entry in the inode table: this code does not know the VFS inode.
+ * of its entry in the inode table: this code does not know the VFS inode. The file has no
+ * blocks from @want->logical to @end.
  */
-static void gmfs_goal(const struct gmfs_fill *fill, struct gmfs_want *want)
+static void gmfs_goal(const struct gmfs_fill *fill, struct gmfs_want *want, u64 end)
 {
 	u64 blocks = le64_to_cpu(fill->t->inodes[want->ino].size) >> GUESTMEMFS_BLOCK_SHIFT;
 
 	want->goal = GMFS_NO_BLOCK;
 	want->own = want->logical / GUESTMEMFS_GROUP_BLOCKS < blocks / GUESTMEMFS_GROUP_BLOCKS;
 	gmfs_goal_behind(fill, want);
-	gmfs_goal_before(fill, want);
+	gmfs_goal_before(fill, want, end);
 }
 
 /* Allocates blocks for an extent without blocks, or a part of it. @e is the new extent. */
@@ -184,7 +188,7 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 	want.count = min_t(u64, min(t->nr_blocks, GMFS_STEP_BLOCKS),
 			   max(run->count, min_t(u64, fill->together - run->logical,
 						 GUESTMEMFS_GROUP_BLOCKS)));
-	gmfs_goal(fill, &want);
+	gmfs_goal(fill, &want, run->logical + run->count);
 	got = gmfs_find_run(t, &want, &block);
 	end = run->logical + min_t(u64, got, run->count);
 	covered = gmfs_covered(fill->map, run->logical, &end);
@@ -206,18 +210,18 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 	return 0;
 }
 
-/* The end of the missing blocks from @logical on, at most 1 GiB further. */
-static u64 gmfs_missing_end(const struct gmfs_fill *fill, u64 logical)
+/* The end of the missing blocks that begin with @run, at most 1 GiB further. */
+static u64 gmfs_missing_end(const struct gmfs_fill *fill, const struct gmfs_run *run)
 {
-	u64 end = min(fill->end, logical + GUESTMEMFS_GROUP_BLOCKS);
+	u64 end = min(fill->end, run->logical + GUESTMEMFS_GROUP_BLOCKS), at;
 	struct gmfs_spot spot;
 
-	for (; logical < end; logical = spot.end) {
-		gmfs_map_spot(fill->t, fill->map, logical, &spot);
+	for (at = run->logical + run->count; at < end; at = spot.end) {
+		gmfs_map_spot(fill->t, fill->map, at, &spot);
 		if (spot.e && gmfs_extent_allocated(spot.e))
 			break;
 	}
-	return min(logical, end);
+	return min(at, end);
 }
 
 /* Does the fill split an extent without blocks into two of them? */
@@ -323,7 +327,7 @@ int gmfs_fill_step(struct gmfs_fill *fill)
 		run.count = min(run.count, fill->end - fill->at);
 		if (run.block == GMFS_NO_BLOCK) {
 			if (fill->together <= fill->at)
-				fill->together = gmfs_missing_end(fill, fill->at);
+				fill->together = gmfs_missing_end(fill, &run);
 			err = gmfs_fill_once(fill, &run);
 			if (err)
 				break;

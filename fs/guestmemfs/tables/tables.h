@@ -261,6 +261,7 @@ struct gmfs_promise {
  * @converted: for %GMFS_CONVERT: whether the pages become converted
  * @at: block in the file where the next step begins
  * @late: the first block is changed last, see gmfs_edit_order()
+ * @hole: all that has been changed so far is a hole now, and cannot be merged with anything
  * @states: net number of states that the edit adds, may be negative
  * @maps: net number of map entries that the edit adds, may be negative
  * @promise: states and map entries reserved for the edit
@@ -279,6 +280,7 @@ struct gmfs_edit {
 	bool converted;
 	u64 at;
 	bool late;
+	bool hole;
 	s64 states;
 	s64 maps;
 	struct gmfs_promise promise;
