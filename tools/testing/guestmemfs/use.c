@@ -85,7 +85,10 @@ static void use_rename(struct pool *p, u32 ino, u8 letter)
 	p->t.inodes[ino].flags &= ~cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
 }
 
-/* Moves the extents to another map. A maple tree cannot be copied, so they are inserted anew. */
+/*
+ * Moves the extents to another map. A maple tree cannot be copied, so they are stored anew; not by
+ * gmfs_map_insert(), by which the file would claim its blocks a second time.
+ */
 static void use_move_map(struct pool *p, u32 from, u32 to)
 {
 	MA_STATE(mas, &p->map[from].tree, 0, 0);
@@ -93,8 +96,12 @@ static void use_move_map(struct pool *p, u32 from, u32 to)
 
 	shim_fail_from = 0;
 	gmfs_map_init(&p->map[to]);
-	mas_for_each(&mas, entry, ULONG_MAX)
-		CHECK_EQ(gmfs_map_insert(&p->t, &p->map[to], xa_to_value(entry)), 0);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		MA_STATE(copy, &p->map[to].tree, mas.index, mas.last);
+
+		CHECK_EQ(mas_store_gfp(&copy, entry, GFP_KERNEL), 0);
+	}
+	p->map[to].blocks = p->map[from].blocks;
 	gmfs_map_destroy(&p->map[from]);
 }
 
