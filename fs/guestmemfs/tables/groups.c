@@ -76,8 +76,8 @@ static u32 gmfs_longest_bits(unsigned long bits, u32 known)
 }
 
 /*
- * The length of a group's longest free run. The time does not depend on the number of runs: each
- * fault in a hole and each punch calls this, and a group may have 256 of them.
+ * The length of a group's longest free run. Each fault in a hole and each punch calls this, so the
+ * time must not depend on the number of runs, which may be 256.
  */
 static u32 gmfs_group_longest(const struct gmfs_tables *t, u32 group)
 {

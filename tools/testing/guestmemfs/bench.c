@@ -128,11 +128,11 @@ static bool taken_at_random(u32 block, u64 *seed)
 	return pool_random(seed) % 2;
 }
 
-static void fill(struct pool *p, u64 from, u64 to, struct span *s)
+static void fill(struct pool *p, u32 file, u64 from, u64 to, struct span *s)
 {
 	while (from < to) {
 		step_begin(s);
-		CHECK_EQ(engine_fill(p, 0, &from, to), 0);
+		CHECK_EQ(engine_fill(p, file, &from, to), 0);
 		step_end(s);
 	}
 }
@@ -178,7 +178,7 @@ static u64 fallocate_all(u32 gib, bool (*taken)(u32 block, u64 *seed), struct sp
 
 	bench_make(&p, gib, taken);
 	blocks = p.t.free_blocks;
-	fill(&p, 0, blocks, s);
+	fill(&p, 0, 0, blocks, s);
 	CHECK_EQ(p.t.free_blocks, 0);
 	clear(&p, &cleared);
 	pool_free(&p);
@@ -229,7 +229,7 @@ static void make_extents(struct pool *p, u32 nr)
 	u64 i;
 
 	for (i = 0; i < nr; i++)
-		fill(p, 2 * i, 2 * i + 1, &s);
+		fill(p, 0, 2 * i, 2 * i + 1, &s);
 	CHECK_EQ(engine_extents(p, 0), nr);
 }
 
@@ -316,7 +316,7 @@ static void bench_faults(void)
 	static const char * const what[] = { "punch of a block", "fault of that block",
 					     "st_blocks after either" };
 	static struct single one = { .stride = 1 }, many = { .stride = 2 };
-	u64 seed = 1, seed_many = 1, sum = 0, at = 0;
+	u64 seed = 1, seed_many = 1, sum = 0;
 	const u32 nr = 262144;
 	struct span s = {};
 	struct pool p;
@@ -326,10 +326,9 @@ static void bench_faults(void)
 	bench_make(&p, 2 * TIB, NULL);
 	make_extents(&p, nr);
 	one.file = pool_file(&p);
-	while (at < nr)
-		CHECK_EQ(engine_fill(&p, one.file, &at, nr), 0);
+	fill(&p, one.file, 0, nr, &s);
 	CHECK_EQ(engine_extents(&p, one.file), 1);
-	/* Take turns: the processor's clock and what else it runs are the same for both. */
+	/* Take turns, so that a change of the processor's clock affects both files. */
 	for (i = 0; i < BATCHES; i++) {
 		sum += bench_batch(&p, &one, nr, i, &seed);
 		sum += bench_batch(&p, &many, nr, i, &seed_many);
@@ -343,10 +342,6 @@ static void bench_faults(void)
 		snprintf(note, sizeof(note), "x %.1f", ns_many / ns);
 		print_line(what[i], "262144 extents", ns_many, "ns", note);
 	}
-	clear(&p, &s);
-	at = 0;
-	while (at < nr)
-		CHECK_EQ(engine_punch(&p, one.file, &at, nr), 0);
 	pool_free(&p);
 }
 
@@ -395,7 +390,7 @@ static void bench_memory(void)
 
 	bench_make(&p, TIB, NULL);
 	bytes = shim_bytes;
-	fill(&p, 0, TIB * (u64)BLOCKS_PER_GIB, &s);
+	fill(&p, 0, 0, TIB * (u64)BLOCKS_PER_GIB, &s);
 	CHECK_EQ(engine_extents(&p, 0), 1);
 	rcu_barrier();
 	print_line("kernel memory of a file in one extent", "1 TiB", shim_bytes - bytes, "bytes",
