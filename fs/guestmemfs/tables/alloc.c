@@ -32,6 +32,7 @@ static void gmfs_alloc_count_blocks(struct gmfs_tables *t)
  */
 int gmfs_alloc_init(struct gmfs_tables *t)
 {
+	gmfs_map_init(&t->detached);
 	if (gmfs_groups_init(t) || gmfs_ids_init(&t->inode_ids, t->nr_inodes) ||
 	    gmfs_ids_init(&t->extent_ids, t->nr_extents) ||
 	    gmfs_ids_init(&t->map_ids, t->nr_maps)) {
@@ -50,6 +51,7 @@ int gmfs_alloc_init(struct gmfs_tables *t)
  */
 void gmfs_alloc_exit(struct gmfs_tables *t)
 {
+	gmfs_map_destroy(&t->detached);
 	gmfs_groups_exit(t);
 	gmfs_ids_exit(&t->inode_ids);
 	gmfs_ids_exit(&t->extent_ids);

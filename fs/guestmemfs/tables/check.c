@@ -41,6 +41,11 @@ static int gmfs_check_live(struct gmfs_checker *k)
 		return gmfs_fail(k, "superblock", 0, "tables in use that no feature announces");
 	if (k->used_maps > k->t->nr_maps)
 		return gmfs_fail(k, "superblock", 0, "more maps in use than there are");
+	k->used_pins = le32_to_cpu(live->used_pins);
+	if (k->used_pins && !k->t->has_pins)
+		return gmfs_fail(k, "superblock", 0, "tables in use that no feature announces");
+	if (k->used_pins > k->t->nr_pins)
+		return gmfs_fail(k, "superblock", 0, "more pins in use than there are");
 	return 0;
 }
 
@@ -84,7 +89,15 @@ static bool gmfs_preserved_valid(const struct guestmemfs_inode *di)
 
 static u32 gmfs_inode_flags(const struct gmfs_tables *t, const struct guestmemfs_inode *di)
 {
-	return t->has_states && !gmfs_is_dir(di) ? GUESTMEMFS_INODE_FLAGS : GUESTMEMFS_INODE_ORPHAN;
+	u32 flags = GUESTMEMFS_INODE_ORPHAN;
+
+	if (gmfs_is_dir(di))
+		return flags;
+	if (t->has_states)
+		flags |= GUESTMEMFS_INODE_PRIVATE | GUESTMEMFS_INODE_CHOSEN;
+	if (t->has_pins)
+		flags |= GUESTMEMFS_INODE_PINS;
+	return flags;
 }
 
 /* What is wrong with the fields of an inode other than name and parent, or NULL. */

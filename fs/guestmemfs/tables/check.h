@@ -13,6 +13,7 @@
  * @used_inodes: number of entries of the inode table to check
  * @used_extents: number of entries of the extent table to check
  * @used_maps: number of entries of the map table to check
+ * @used_pins: number of entries of the pin table to check
  */
 struct gmfs_checker {
 	const struct gmfs_tables *t;
@@ -20,6 +21,7 @@ struct gmfs_checker {
 	u32 used_inodes;
 	u32 used_extents;
 	u32 used_maps;
+	u32 used_pins;
 };
 
 /**

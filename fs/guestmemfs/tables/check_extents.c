@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Check the extents of a pool, and that the bitmap and the map table agree with them. As in
- * check.c, nothing in the tables is trusted.
+ * Check the extents of a pool, and that the bitmap, the map table and the pin table agree with
+ * them. As in check.c, nothing in the tables is trusted.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
+#include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -40,12 +41,11 @@ static bool gmfs_blocks_exist(const struct gmfs_tables *t, u32 block, u32 count)
 
 static bool gmfs_state_unknown(const struct gmfs_tables *t, const struct guestmemfs_extent *e)
 {
-	u32 known = GUESTMEMFS_EXTENT_FLAGS & ~GUESTMEMFS_EXTENT_PINNED;
 	u32 flags = le32_to_cpu(e->flags);
 
 	if (!t->has_states)
-		return flags != GUESTMEMFS_EXTENT_ALLOCATED || e->map || e->pins;
-	return flags & ~known || e->pins;
+		return flags != GUESTMEMFS_EXTENT_ALLOCATED || e->map || e->reserved;
+	return flags & ~GUESTMEMFS_EXTENT_FLAGS || e->reserved;
 }
 
 /* Check for combinations of flags, and of flags and other fields, that are not allowed. */
@@ -56,18 +56,23 @@ static bool gmfs_state_impossible(const struct guestmemfs_extent *e)
 
 	if (!flags || (flags & GMFS_EXTENT_CHARACTER) == GMFS_EXTENT_CHARACTER)
 		return true;
-	if (!(flags & GUESTMEMFS_EXTENT_ALLOCATED) &&
-	    (e->block || flags & GUESTMEMFS_EXTENT_TRUNCATED))
+	if (!(flags & GUESTMEMFS_EXTENT_ALLOCATED) && e->block)
 		return true;
+	/* A detached block is of no file, so that its pages have no character. */
+	if (flags & GUESTMEMFS_EXTENT_DETACHED)
+		return flags != (GUESTMEMFS_EXTENT_ALLOCATED | GUESTMEMFS_EXTENT_DETACHED) ||
+		       e->map || le64_to_cpu(e->logical) != le32_to_cpu(e->block);
 	return mixed ? !e->map || e->count != cpu_to_le32(1) : !!e->map;
 }
 
 static const char *gmfs_extent_complaint(struct gmfs_checker *k, const struct guestmemfs_extent *e)
 {
 	u32 ino = le32_to_cpu(e->ino), count = le32_to_cpu(e->count);
+	bool detached = le32_to_cpu(e->flags) & GUESTMEMFS_EXTENT_DETACHED;
 
-	if (ino >= k->used_inodes || !S_ISREG(le32_to_cpu(k->t->inodes[ino].mode)))
-		return "is of no file";
+	if (detached ? ino != GUESTMEMFS_DETACHED_INO :
+		       ino >= k->used_inodes || !S_ISREG(le32_to_cpu(k->t->inodes[ino].mode)))
+		return detached ? "is detached and of a file" : "is of no file";
 	if (gmfs_state_unknown(k->t, e))
 		return "in a state that no feature announces";
 	if (gmfs_state_impossible(e))
@@ -196,8 +201,45 @@ static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
 	return 0;
 }
 
+/* What is wrong with a record of the pin table, or NULL. */
+static const char *gmfs_pin_complaint(struct gmfs_checker *k, const struct guestmemfs_pin *pin,
+				      const unsigned long *owned)
+{
+	u64 frame = le64_to_cpu(pin->frame), count = le64_to_cpu(pin->count);
+	u64 frames = (u64)k->t->nr_blocks * GUESTMEMFS_BLOCK_PAGES;
+	u32 ino = le32_to_cpu(pin->ino), end;
+
+	if (!count || frame >= frames || count > frames - frame)
+		return "has no frames, or frames that do not exist";
+	end = DIV_ROUND_UP(frame + count, GUESTMEMFS_BLOCK_PAGES);
+	if (find_next_zero_bit(owned, end, frame / GUESTMEMFS_BLOCK_PAGES) < end)
+		return "has blocks that are free or do not exist";
+	if (ino >= k->used_inodes || !S_ISREG(le32_to_cpu(k->t->inodes[ino].mode)) ||
+	    !(le32_to_cpu(k->t->inodes[ino].flags) & GUESTMEMFS_INODE_PINS))
+		return "is of no file that can have pins";
+	return pin->reserved ? "with unknown fields" : NULL;
+}
+
+static int gmfs_check_pins(struct gmfs_checker *k, const unsigned long *owned)
+{
+	u64 end = 0;
+	u32 i;
+
+	for (i = 0; i < k->used_pins; i++) {
+		const struct guestmemfs_pin *pin = &k->t->pin_records[i];
+		const char *what = gmfs_pin_complaint(k, pin, owned);
+
+		if (!what && le64_to_cpu(pin->frame) < end)
+			what = "overlaps or is not in order";
+		if (what)
+			return gmfs_fail(k, "pin table", i, what);
+		end = le64_to_cpu(pin->frame) + le64_to_cpu(pin->count);
+	}
+	return 0;
+}
+
 /**
- * gmfs_check_extents - check extents, bitmap and maps
+ * gmfs_check_extents - check extents, pins, bitmap and maps
  * @k: a check that has accepted the inodes and the superblock's counts
  * @index: filled in; its slots have room for all used extents
  *
@@ -222,6 +264,9 @@ int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 	err = gmfs_check_each_extent(k, &owned, index);
 	if (!err)
 		err = gmfs_check_maps(k, maps);
+	/* gmfs_check_bitmap() changes the bitmap of blocks that have an owner. */
+	if (!err)
+		err = gmfs_check_pins(k, blocks);
 	if (!err)
 		err = gmfs_check_bitmap(k, blocks);
 	return err ? err : gmfs_check_offsets(k, index);

@@ -67,9 +67,6 @@ void gmfs_map_spot(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
  * @map: the file's extents
  * @logical: block in the file, below %GMFS_MAX_LOGICAL
  * @run: result: the rest of the extent or of the hole from @logical on
- *
- * A truncated extent still has its blocks, for the pins on them. Callers that do not look
- * for pinned blocks must check %GUESTMEMFS_EXTENT_TRUNCATED.
  */
 void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 		     u64 logical, struct gmfs_run *run)
@@ -87,7 +84,7 @@ void gmfs_map_lookup(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 	run->flags = le32_to_cpu(spot.e->flags) & ~GUESTMEMFS_EXTENT_ALLOCATED;
 	run->map = le32_to_cpu(spot.e->map);
 	if (gmfs_extent_allocated(spot.e))
-		run->block = le32_to_cpu(spot.e->block) + (logical - spot.start);
+		run->block = gmfs_spot_block(&spot, logical);
 }
 
 /**
@@ -129,7 +126,7 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 			continue;
 		if (!(entry->flags & GUESTMEMFS_EXTENT_ALLOCATED))
 			return true;
-		entry->block = le32_to_cpu(spot.e->block) + (logical - spot.start);
+		entry->block = gmfs_spot_block(&spot, logical);
 		if (!(entry->block & (count - 1)))
 			return true;
 	}
@@ -252,7 +249,7 @@ void gmfs_map_cut(struct gmfs_tables *t, struct gmfs_extmap *map, u64 at)
  * @b: another extent of the same file
  *
  * Return: true if @b continues @a in the file and, if they have blocks, in a physical
- * range, has the same flags, and neither is mixed, truncated or pinned.
+ * range, has the same flags, and neither is mixed.
  */
 bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
 		       const struct guestmemfs_extent *b)
@@ -260,8 +257,8 @@ bool gmfs_extents_join(const struct gmfs_tables *t, const struct guestmemfs_exte
 	u32 count = le32_to_cpu(a->count), block = le32_to_cpu(a->block);
 
 	if (gmfs_extent_end(a) != le64_to_cpu(b->logical) || a->flags != b->flags ||
-	    a->pins || b->pins || le32_to_cpu(b->count) > U32_MAX - count ||
-	    le32_to_cpu(a->flags) & (GUESTMEMFS_EXTENT_MIXED | GUESTMEMFS_EXTENT_TRUNCATED))
+	    le32_to_cpu(b->count) > U32_MAX - count ||
+	    le32_to_cpu(a->flags) & GUESTMEMFS_EXTENT_MIXED)
 		return false;
 	if (!gmfs_extent_allocated(a))
 		return true;

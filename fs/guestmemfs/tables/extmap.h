@@ -21,16 +21,10 @@ static inline bool gmfs_extent_allocated(const struct guestmemfs_extent *e)
 	return e->flags & cpu_to_le32(GUESTMEMFS_EXTENT_ALLOCATED);
 }
 
-/*
- * Is this extent a state, i.e. does it count against the entries that are left for extents
- * without blocks? Yes if it has no blocks, and yes if it is truncated and will remain
- * without blocks: its entry must be reserved now, so that freeing the blocks cannot fail.
- */
+/* Does this extent count against the entries that are left for extents without blocks? */
 static inline bool gmfs_extent_is_blockless(u32 flags)
 {
-	if (!(flags & GUESTMEMFS_EXTENT_ALLOCATED))
-		return true;
-	return flags & GUESTMEMFS_EXTENT_TRUNCATED && flags & GMFS_EXTENT_CHARACTER;
+	return !(flags & GUESTMEMFS_EXTENT_ALLOCATED);
 }
 
 /* The maximum of nr_blockless: each block may still need an extent of its own. */
@@ -72,6 +66,12 @@ struct gmfs_spot {
 	u32 slot;
 	struct guestmemfs_extent *e;
 };
+
+/* The block of an extent with blocks at an offset of the file. */
+static inline u32 gmfs_spot_block(const struct gmfs_spot *spot, u64 logical)
+{
+	return le32_to_cpu(spot->e->block) + (logical - spot->start);
+}
 
 /* extmap.c */
 void gmfs_map_spot(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 logical,

@@ -22,6 +22,8 @@
 /* At worst each block needs an extent of its own; as many are for extents without blocks. */
 #define GMFS_EXTENTS_PER_BLOCK	2U
 #define GMFS_MIN_POISON		1024U
+/* A record for each block, in case that no two of them with pins are adjacent. */
+#define GMFS_MIN_PINS		1024U
 
 #define GMFS_META_ALIGN		GMFS_BLOCK_SIZE
 
@@ -33,6 +35,7 @@ static const u32 gmfs_entry_size[GUESTMEMFS_NR_TABLES] = {
 	[GUESTMEMFS_TABLE_EXTENTS]	= sizeof(struct guestmemfs_extent),
 	[GUESTMEMFS_TABLE_MAPS]		= sizeof(struct guestmemfs_map),
 	[GUESTMEMFS_TABLE_POISON]	= sizeof(struct guestmemfs_poison),
+	[GUESTMEMFS_TABLE_PINS]		= sizeof(struct guestmemfs_pin),
 };
 
 static bool gmfs_range_valid(u64 base, u64 size, u64 prev_end)
@@ -99,6 +102,7 @@ static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
 						  GMFS_SPARE_EXTENTS,
 		[GUESTMEMFS_TABLE_MAPS]		= nr_blocks,
 		[GUESTMEMFS_TABLE_POISON]	= max(GMFS_MIN_POISON, nr_blocks),
+		[GUESTMEMFS_TABLE_PINS]		= max(GMFS_MIN_PINS, nr_blocks),
 	};
 	u64 offset = sizeof(struct guestmemfs_super);
 	u32 i;
@@ -261,12 +265,21 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 		return gmfs_complain(c, "superblock", 0, "another block size");
 	t->read_only = s->feature_ro_compat;
 	t->has_states = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
+	t->has_pins = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_PINS);
 	t->nr_blocks = le32_to_cpu(s->nr_blocks);
 	t->nr_ranges = le32_to_cpu(s->nr_ranges);
 	if (!t->nr_ranges || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
 	    !t->nr_blocks || t->nr_blocks > GUESTMEMFS_MAX_BLOCKS)
 		return gmfs_complain(c, "superblock", 0, "impossible number of ranges or blocks");
 	return 0;
+}
+
+/* Does a pool lack a table that was not in the first version of the list? */
+static bool gmfs_table_absent(const struct guestmemfs_super *s, u32 table)
+{
+	const struct guestmemfs_table_desc *d = &s->tables[table];
+
+	return table >= GUESTMEMFS_TABLE_PINS && !d->offset && !d->entries && !d->entry_size;
 }
 
 /* Check that the tables follow the superblock in order, inside the metadata. */
@@ -281,6 +294,8 @@ static int gmfs_open_layout(const struct guestmemfs_super *s, u64 meta_size,
 		u64 offset = le64_to_cpu(d->offset);
 		u64 bytes = gmfs_table_bytes(le32_to_cpu(d->entries), gmfs_entry_size[i]);
 
+		if (gmfs_table_absent(s, i))
+			continue;
 		if (le32_to_cpu(d->entry_size) != gmfs_entry_size[i])
 			return gmfs_complain(c, "table list", i, "another size of entries");
 		if (offset < end || offset % GUESTMEMFS_TABLE_ALIGN)
@@ -303,10 +318,12 @@ static void gmfs_open_tables(struct gmfs_tables *t)
 	t->extents = gmfs_table(s, GUESTMEMFS_TABLE_EXTENTS);
 	t->maps = gmfs_table(s, GUESTMEMFS_TABLE_MAPS);
 	t->poison = gmfs_table(s, GUESTMEMFS_TABLE_POISON);
+	t->pin_records = gmfs_table(s, GUESTMEMFS_TABLE_PINS);
 	t->nr_inodes = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_INODES].entries);
 	t->nr_extents = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_EXTENTS].entries);
 	t->nr_maps = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_MAPS].entries);
 	t->nr_poison = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_POISON].entries);
+	t->nr_pins = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_PINS].entries);
 }
 
 /* The code relies on tables that are at least as large as gmfs_layout() makes them. */
@@ -319,6 +336,8 @@ static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint 
 	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
 		u32 entries = le32_to_cpu(t->super->tables[i].entries);
 
+		if (gmfs_table_absent(t->super, i))
+			continue;
 		if (entries < le32_to_cpu(need[i].entries) ||
 		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK + GMFS_SPARE_EXTENTS)
 			return gmfs_complain(c, "table list", i, "impossible number of entries");
@@ -385,6 +404,14 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 	return gmfs_open_ranges(t, c);
 }
 
+static void gmfs_feature_add(struct gmfs_tables *t, u32 feature)
+{
+	struct guestmemfs_super *s = t->super;
+
+	s->feature_incompat |= cpu_to_le32(feature);
+	s->crc = cpu_to_le32(gmfs_super_crc(s, t->ranges, t->nr_ranges));
+}
+
 /**
  * gmfs_feature_states - set %GUESTMEMFS_FEATURE_INCOMPAT_STATES
  * @t: the pool's tables, which may be written
@@ -395,11 +422,20 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
  */
 void gmfs_feature_states(struct gmfs_tables *t)
 {
-	struct guestmemfs_super *s = t->super;
-
-	if (t->has_states)
-		return;
+	if (!t->has_states)
+		gmfs_feature_add(t, GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	t->has_states = true;
-	s->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
-	s->crc = cpu_to_le32(gmfs_super_crc(s, t->ranges, t->nr_ranges));
+}
+
+/**
+ * gmfs_feature_pins - set %GUESTMEMFS_FEATURE_INCOMPAT_PINS
+ * @t: the pool's tables, which may be written
+ *
+ * As gmfs_feature_states().
+ */
+void gmfs_feature_pins(struct gmfs_tables *t)
+{
+	if (!t->has_pins)
+		gmfs_feature_add(t, GUESTMEMFS_FEATURE_INCOMPAT_PINS);
+	t->has_pins = true;
 }

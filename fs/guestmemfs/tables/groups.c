@@ -176,19 +176,33 @@ static void gmfs_group_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino
 	gmfs_group_update(t, g);
 }
 
-static void gmfs_group_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+static void gmfs_group_lose(struct gmfs_group *g, u32 block, u32 count, u32 ino, u64 logical)
 {
-	struct gmfs_group *g = &t->groups[block / GUESTMEMFS_GROUP_BLOCKS];
-
 	if (block % GUESTMEMFS_GROUP_BLOCKS == logical % GUESTMEMFS_GROUP_BLOCKS &&
 	    gmfs_group_owned_by(g, ino, logical))
 		g->owned -= min_t(u32, g->owned, count);
-	g->nr_free += count;
 	/* The owner is a hint, so @owned may be too large: limit it to the allocated blocks. */
 	g->owned = min_t(u32, g->owned, GUESTMEMFS_GROUP_BLOCKS - g->nr_free);
 	if (!g->owned)
 		g->ino = 0;
+}
+
+static void gmfs_group_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	struct gmfs_group *g = &t->groups[block / GUESTMEMFS_GROUP_BLOCKS];
+
+	g->nr_free += count;
+	gmfs_group_lose(g, block, count, ino, logical);
 	gmfs_group_update(t, g);
+}
+
+/* The owner of a group loses blocks of it that do not become free. */
+static void gmfs_group_disown(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	struct gmfs_group *g = &t->groups[block / GUESTMEMFS_GROUP_BLOCKS];
+
+	gmfs_group_lose(g, block, count, ino, logical);
+	gmfs_group_move(t, g, g->longest);
 }
 
 static void gmfs_group_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
@@ -246,6 +260,19 @@ void gmfs_groups_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 
 void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
 	gmfs_groups_each(t, block, count, ino, logical, gmfs_group_release);
+}
+
+/**
+ * gmfs_groups_disown - update the groups after blocks have left their file without being freed
+ * @t: the pool's tables
+ * @block: first block
+ * @count: number of blocks
+ * @ino: the file that had the blocks
+ * @logical: offset of the first block in the file, in blocks
+ */
+void gmfs_groups_disown(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
+{
+	gmfs_groups_each(t, block, count, ino, logical, gmfs_group_disown);
 }
 
 /**

@@ -65,6 +65,7 @@ int gmfs_groups_init(struct gmfs_tables *t);
 void gmfs_groups_exit(struct gmfs_tables *t);
 void gmfs_groups_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+void gmfs_groups_disown(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 u32 gmfs_group_end(const struct gmfs_tables *t, u32 group);
 u32 gmfs_groups_find(const struct gmfs_tables *t, u32 list, u32 want, u32 *block);
 u32 gmfs_groups_largest(const struct gmfs_tables *t, u32 list, u32 want, u32 *block);

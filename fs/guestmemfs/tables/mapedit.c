@@ -45,19 +45,11 @@ static void gmfs_edit_pages(const struct gmfs_edit *ed, u64 at, u32 *low, u32 *h
 static u32 gmfs_edit_new(const struct gmfs_edit *ed, u64 at, const struct guestmemfs_extent *e)
 {
 	const u32 own = GUESTMEMFS_EXTENT_ALLOCATED | GMFS_EXTENT_PENDING;
-	const u32 ready = GUESTMEMFS_EXTENT_TRUNCATED | GUESTMEMFS_EXTENT_PINNED;
 	u32 flags = e ? le32_to_cpu(e->flags) : 0, low, high;
 
 	switch (ed->op) {
 	case GMFS_PUNCH:
-		return flags & GUESTMEMFS_EXTENT_TRUNCATED ? flags : flags & ~own;
-	case GMFS_TRUNCATE:
-		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
-			flags |= GUESTMEMFS_EXTENT_TRUNCATED;
-		return flags & ~GMFS_EXTENT_PENDING;
-	case GMFS_READY:
-		return (flags & ready) == GUESTMEMFS_EXTENT_TRUNCATED ?
-		       flags & GMFS_EXTENT_CHARACTER : flags;
+		return flags & ~own;
 	case GMFS_CONVERT:
 		gmfs_edit_pages(ed, at, &low, &high);
 		return (flags & ~GMFS_EXTENT_CHARACTER) |
@@ -141,10 +133,8 @@ static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gm
  *
  * Takes time proportional to the number of extents in the part. The map must not change
  * before gmfs_edit_begin().
- *
- * Return: 0, or -EBUSY if an extent that is to be converted is truncated.
  */
-int gmfs_edit_count(struct gmfs_edit *ed)
+void gmfs_edit_count(struct gmfs_edit *ed)
 {
 	u64 from = gmfs_edit_from(ed), to = gmfs_edit_to(ed), at = from, end;
 	struct gmfs_last last = {};
@@ -152,9 +142,11 @@ int gmfs_edit_count(struct gmfs_edit *ed)
 
 	ed->states = 0;
 	ed->maps = 0;
+	ed->replaced = 0;
+	ed->freed = 0;
 	if (from >= to || ed->op == GMFS_COMMIT ||
 	    (!ed->t->has_states && ed->op != GMFS_CONVERT))
-		return 0;
+		return;
 	/* Include the neighbours: gmfs_map_join() may merge them with extents of the part. */
 	if (from) {
 		struct gmfs_spot before;
@@ -169,14 +161,55 @@ int gmfs_edit_count(struct gmfs_edit *ed)
 		end = gmfs_edit_next(ed, at, spot.e ? spot.end :
 						      min(spot.end, at + GMFS_MAX_PIECE));
 		now = gmfs_edit_flags(ed, at, spot.e);
-		if (ed->op == GMFS_CONVERT && at >= from && at < to &&
-		    now & GUESTMEMFS_EXTENT_TRUNCATED)
-			return -EBUSY;
 		gmfs_edit_add(ed, at, end, &spot, now, &last);
 		if (at >= to)
 			break;
 	}
-	return 0;
+}
+
+/* Does the edit take the blocks away from the extent @e, which begins before @at or there? */
+static bool gmfs_edit_frees(const struct gmfs_edit *ed, u64 at, const struct guestmemfs_extent *e)
+{
+	return e && gmfs_extent_allocated(e) &&
+	       !(gmfs_edit_new(ed, at, e) & GUESTMEMFS_EXTENT_ALLOCATED);
+}
+
+/**
+ * gmfs_edit_count_pinned - count the blocks that an edit has to replace
+ * @ed: the edit, after gmfs_edit_count()
+ * @at: first block to look at, that of the part at the first call; set to the next one
+ *
+ * A punch leaves holes in the reserved parts of the file, for which blocks stay reserved. A
+ * pinned block does not become free: another one must be reserved instead, be it one that the
+ * punch frees. No pins may be added in the part from here to the end of the edit.
+ *
+ * Context: gmfs_pool.lock is held; the caller may release it between two calls.
+ * Return: true if the caller must call again.
+ */
+bool gmfs_edit_count_pinned(struct gmfs_edit *ed, u64 *at)
+{
+	u64 to = gmfs_edit_to(ed), end, covered;
+	struct gmfs_spot spot;
+	u32 i, count;
+	bool pinned;
+
+	if (!ed->t->pins || !ed->t->pins->frames || mtree_empty(&ed->map->cover))
+		return false;
+	for (i = 0; *at < to && i < GMFS_STEP_EXTENTS; i++, *at = end) {
+		gmfs_map_spot(ed->t, ed->map, *at, &spot);
+		end = min(spot.end, to);
+		if (!gmfs_edit_frees(ed, *at, spot.e))
+			continue;
+		count = end - *at;
+		pinned = gmfs_blocks_pinned(ed->t, gmfs_spot_block(&spot, *at), &count);
+		end = *at + count;
+		covered = gmfs_covered(ed->map, *at, &end);
+		if (pinned)
+			ed->replaced += covered;
+		else
+			ed->freed += end - *at - covered;
+	}
+	return *at < to;
 }
 
 /* Which cuts are inside an extent that cannot remain one extent? Returns a bitmap. */
@@ -241,6 +274,8 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 		return -ENOSPC;
 	if (ed->maps > (s64)t->free_maps - t->promised_maps)
 		return -ENOSPC;
+	if (ed->replaced > gmfs_blocks_left(t) + ed->freed)
+		return -ENOSPC;
 	nr = gmfs_edit_cuts(ed, cuts);
 	cut = gmfs_edit_find_cuts(ed, cuts, nr);
 	if (!gmfs_slots_fit(t))
@@ -267,6 +302,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 		return err;
 	ed->promise.done_states = (s64)t->nr_blockless - states;
 	gmfs_promise_update(t, &ed->promise, ed->states, ed->maps);
+	t->promised_blocks += ed->replaced;
 	gmfs_edit_order(ed);
 	return 0;
 }
@@ -291,21 +327,32 @@ static void gmfs_edit_mix(const struct gmfs_edit *ed, u64 at, struct guestmemfs_
 		bitmap_clear(bits, low, high - low);
 }
 
-/* Frees the blocks and the map entry of an extent, if @lost has the flag of them. */
-static void gmfs_edit_free(const struct gmfs_edit *ed, struct guestmemfs_extent *e, u32 lost)
+/*
+ * Takes the blocks away from an extent. Freed blocks of a covered part stay reserved for the
+ * file, and for pinned ones gmfs_edit_count_pinned() has reserved others. Limits the extent to
+ * what may be freed in one step, and to blocks that are all pinned or all not pinned.
+ */
+static void gmfs_edit_free(struct gmfs_edit *ed, struct gmfs_spot *spot)
 {
-	u32 count = le32_to_cpu(e->count);
+	u32 block = le32_to_cpu(spot->e->block), ino = le32_to_cpu(spot->e->ino);
+	u32 count = min(spot->end - spot->start, GMFS_STEP_BLOCKS);
+	bool pinned = gmfs_blocks_pinned(ed->t, block, &count);
+	u64 end = spot->start + count, covered = gmfs_covered(ed->map, spot->start, &end);
 
-	if (lost & GUESTMEMFS_EXTENT_ALLOCATED) {
-		gmfs_release(ed->t, le32_to_cpu(e->block), count, le32_to_cpu(e->ino),
-			     le64_to_cpu(e->logical));
-		ed->map->blocks -= count;
-		e->block = 0;
+	if (end < spot->end) {
+		spot->end = end;
+		gmfs_map_cut(ed->t, ed->map, end);
 	}
-	if (lost & GUESTMEMFS_EXTENT_MIXED) {
-		gmfs_mixed_drop(ed->t, le32_to_cpu(e->map));
-		e->map = 0;
+	count = spot->end - spot->start;
+	if (pinned) {
+		gmfs_detach(ed->t, block, count, ino, spot->start);
+		ed->replaced -= covered;
+	} else {
+		gmfs_release(ed->t, block, count, ino, spot->start);
+		ed->t->promised_blocks += covered;
 	}
+	ed->map->blocks -= count;
+	spot->e->block = 0;
 }
 
 /* Turns a part of a hole into an extent without blocks. */
@@ -321,29 +368,17 @@ static void gmfs_edit_hole(const struct gmfs_edit *ed, u64 at, struct gmfs_spot 
 	gmfs_map_store(ed->map, at, spot->end, spot->slot, GFP_KERNEL | __GFP_NOFAIL);
 }
 
-/*
- * Freed blocks of a covered part stay reserved for the file: add them to promised_blocks.
- * Limits the extent to what may be freed in one step.
- */
-static void gmfs_edit_shorten(const struct gmfs_edit *ed, struct gmfs_spot *spot)
-{
-	u64 end = min(spot->end, spot->start + GMFS_STEP_BLOCKS);
-
-	ed->t->promised_blocks += gmfs_covered(ed->map, spot->start, &end);
-	if (end == spot->end)
-		return;
-	spot->end = end;
-	gmfs_map_cut(ed->t, ed->map, end);
-}
-
 /* Gives an extent its new flags. Returns false if the extent was freed. */
-static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot, u32 now)
+static bool gmfs_edit_extent(struct gmfs_edit *ed, struct gmfs_spot *spot, u32 now)
 {
 	u32 flags = le32_to_cpu(spot->e->flags), lost = flags & ~now;
 
 	if (lost & GUESTMEMFS_EXTENT_ALLOCATED)
-		gmfs_edit_shorten(ed, spot);
-	gmfs_edit_free(ed, spot->e, lost);
+		gmfs_edit_free(ed, spot);
+	if (lost & GUESTMEMFS_EXTENT_MIXED) {
+		gmfs_mixed_drop(ed->t, le32_to_cpu(spot->e->map));
+		spot->e->map = 0;
+	}
 	ed->t->nr_blockless -= flags && gmfs_extent_is_blockless(flags);
 	if (!now) {
 		gmfs_extent_drop(ed->t, spot->slot);
@@ -362,7 +397,7 @@ static bool gmfs_edit_extent(const struct gmfs_edit *ed, struct gmfs_spot *spot,
  * Change the extent or the hole from @at to @end. Returns true if it is a hole afterwards,
  * and sets @gone if the tree still refers to an extent that was freed.
  */
-static bool gmfs_edit_spot(const struct gmfs_edit *ed, u64 at, u64 *end, bool *gone)
+static bool gmfs_edit_spot(struct gmfs_edit *ed, u64 at, u64 *end, bool *gone)
 {
 	struct gmfs_spot spot;
 	u32 now;
@@ -412,7 +447,10 @@ bool gmfs_edit_step(struct gmfs_edit *ed)
 	gmfs_edit_erase(ed, hole, min(ed->at, to), &gone);
 	if (ed->at >= to && ed->late)
 		ed->hole &= gmfs_edit_spot(ed, gmfs_edit_from(ed), &end, &gone);
-	/* GMFS_CLEAR allocates no entries, so that nothing is reserved for later steps. */
+	/*
+	 * GMFS_CLEAR reserves nothing for later steps: the only entries that it allocates are for
+	 * extents with blocks, and each block has one.
+	 */
 	if (ed->op == GMFS_CLEAR)
 		return ed->at < to;
 	ed->promise.done_states += (s64)ed->t->nr_blockless - states;
@@ -434,6 +472,7 @@ void gmfs_edit_end(struct gmfs_edit *ed)
 		return;
 	ed->t->promised_blockless -= ed->promise.states;
 	ed->t->promised_maps -= ed->promise.maps;
+	ed->t->promised_blocks -= ed->replaced;
 	if (ed->hole)
 		return;
 	nr = gmfs_edit_cuts(ed, cuts);
@@ -447,14 +486,17 @@ void gmfs_edit_end(struct gmfs_edit *ed)
  *
  * For callers that need not release gmfs_pool.lock between two steps.
  *
- * Return: 0, or the error of gmfs_edit_count() or gmfs_edit_begin(), with nothing changed.
+ * Return: 0, or the error of gmfs_edit_begin(), with nothing changed.
  */
 int gmfs_edit_all(struct gmfs_edit *ed)
 {
-	int err = gmfs_edit_count(ed);
+	u64 at = gmfs_edit_from(ed);
+	int err;
 
-	if (!err)
-		err = gmfs_edit_begin(ed);
+	gmfs_edit_count(ed);
+	while (gmfs_edit_count_pinned(ed, &at))
+		;
+	err = gmfs_edit_begin(ed);
 	if (err)
 		return err;
 	while (gmfs_edit_step(ed))
@@ -492,7 +534,7 @@ int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op o
  * @t: the pool's tables
  * @map: the file's extents
  *
- * Frees truncated blocks as well, so no pin may be left. Needs no memory and cannot fail.
+ * Blocks with pins become detached. Cannot fail.
  */
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map)
 {

@@ -235,7 +235,7 @@ static bool gmfs_fill_splits(const struct gmfs_fill *fill)
 }
 
 /* Counts the blocks that a fill needs. */
-static int gmfs_fill_count(struct gmfs_fill *fill)
+static void gmfs_fill_count(struct gmfs_fill *fill)
 {
 	struct gmfs_run run;
 	u64 at;
@@ -244,15 +244,12 @@ static int gmfs_fill_count(struct gmfs_fill *fill)
 	for (at = fill->from; at < fill->end; at += run.count) {
 		gmfs_map_lookup(fill->t, fill->map, at, &run);
 		run.count = min(run.count, fill->end - at);
-		if (run.flags & GUESTMEMFS_EXTENT_TRUNCATED)
-			return -EBUSY;
 		if (run.block == GMFS_NO_BLOCK)
 			fill->missing += run.count;
 	}
 	fill->uncovered = fill->missing;
 	if (fill->missing && !mtree_empty(&fill->map->cover))
 		fill->uncovered = gmfs_uncovered(fill->t, fill->map, fill->from, fill->end);
-	return 0;
 }
 
 /**
@@ -262,13 +259,12 @@ static int gmfs_fill_count(struct gmfs_fill *fill)
  * Takes time proportional to the number of extents and of covered ranges in the part. The
  * caller holds map_lock for writing until it has called gmfs_fill_begin().
  *
- * Return: 0, -ENOMEM, or -EBUSY if a part is truncated, with nothing changed.
+ * Return: 0, or -ENOMEM with nothing changed.
  */
 int gmfs_fill_cover(struct gmfs_fill *fill)
 {
-	int err = gmfs_fill_count(fill);
-
-	return err ?: gmfs_cover(fill->map, fill->from, fill->end);
+	gmfs_fill_count(fill);
+	return gmfs_cover(fill->map, fill->from, fill->end);
 }
 
 static int gmfs_fill_start(struct gmfs_fill *fill)
@@ -377,8 +373,8 @@ void gmfs_fill_end(struct gmfs_fill *fill)
  * new blocks hold old data where their bit in the unzeroed table is set. Each page keeps
  * its character, and blocks are chosen as if all pages had the same one.
  *
- * Return: 0, -ENOSPC, -ENOMEM, or -EBUSY if a part is truncated. On error nothing is
- * allocated, unless it could not be freed again.
+ * Return: 0, -ENOSPC or -ENOMEM. On error nothing is allocated, unless it could not be freed
+ * again.
  */
 int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 		  u64 logical, u64 count)
@@ -393,9 +389,8 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	int err, undone;
 
 	/* While gmfs_pool.lock is held no other task can take the blocks: reserve none. */
-	err = gmfs_fill_count(&fill);
-	if (!err)
-		err = gmfs_fill_start(&fill);
+	gmfs_fill_count(&fill);
+	err = gmfs_fill_start(&fill);
 	if (err)
 		return err;
 	do {

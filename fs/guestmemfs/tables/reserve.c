@@ -12,43 +12,11 @@
  * long, so it is made without gmfs_pool.lock; only promised_blocks is under gmfs_pool.lock.
  */
 #include <linux/errno.h>
+#include <linux/limits.h>
 #include <linux/minmax.h>
-#include <linux/slab.h>
-#include <linux/xarray.h>
 
+#include "counts.h"
 #include "extmap.h"
-
-/* The number of reservations of @at, which is the same up to @end. */
-static unsigned long gmfs_cover_at(const struct gmfs_extmap *map, u64 at, u64 *end)
-{
-	MA_STATE(mas, (struct maple_tree *)&map->cover, at, at);
-	void *entry = mas_walk(&mas);
-
-	*end = min_t(u64, mas.last, GMFS_MAX_LOGICAL - 1) + 1;
-	return entry ? xa_to_value(entry) : 0;
-}
-
-/* Stores a range, merged with its neighbours if they have as many reservations. */
-static int gmfs_cover_store(struct gmfs_extmap *map, u64 start, u64 end, unsigned long holders,
-			    gfp_t gfp)
-{
-	MA_STATE(mas, &map->cover, start, start);
-	void *entry = holders ? xa_mk_value(holders) : NULL;
-
-	/* The tree merges holes by itself. */
-	if (entry && start) {
-		mas_set(&mas, start - 1);
-		if (mas_walk(&mas) == entry)
-			start = mas.index;
-	}
-	if (entry && end < GMFS_MAX_LOGICAL) {
-		mas_set(&mas, end);
-		if (mas_walk(&mas) == entry)
-			end = mas.last + 1;
-	}
-	mas_set_range(&mas, start, end - 1);
-	return mas_store_gfp(&mas, entry, gfp);
-}
 
 /**
  * gmfs_cover - reserve a part of a file
@@ -64,20 +32,12 @@ static int gmfs_cover_store(struct gmfs_extmap *map, u64 start, u64 end, unsigne
  */
 int gmfs_cover(struct gmfs_extmap *map, u64 from, u64 end)
 {
-	unsigned long holders;
-	u64 at, next;
-	int err;
+	u64 at = from, fresh = 0;
+	int err = gmfs_count_up(&map->cover, &at, end, U32_MAX, &fresh);
 
-	for (at = from; at < end; at = next) {
-		holders = gmfs_cover_at(map, at, &next);
-		next = min(next, end);
-		err = gmfs_cover_store(map, at, next, holders + 1, GFP_KERNEL);
-		if (err) {
-			gmfs_uncover(map, from, at);
-			return err;
-		}
-	}
-	return 0;
+	if (err)
+		gmfs_uncover(map, from, at);
+	return err;
 }
 
 /**
@@ -92,14 +52,9 @@ int gmfs_cover(struct gmfs_extmap *map, u64 from, u64 end)
  */
 void gmfs_uncover(struct gmfs_extmap *map, u64 from, u64 end)
 {
-	unsigned long holders;
-	u64 at, next;
+	u64 last = 0;
 
-	for (at = from; at < end; at = next) {
-		holders = gmfs_cover_at(map, at, &next);
-		next = min(next, end);
-		gmfs_cover_store(map, at, next, holders - 1, GFP_KERNEL | __GFP_NOFAIL);
-	}
+	gmfs_count_down(&map->cover, &from, end, U32_MAX, &last);
 }
 
 /**
@@ -119,7 +74,7 @@ u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
 	struct gmfs_spot spot;
 
 	for (at = from; at < end; at = next) {
-		if (gmfs_cover_at(map, at, &next))
+		if (gmfs_count_at(&map->cover, at, &next))
 			continue;
 		gmfs_map_spot(t, map, at, &spot);
 		next = min(min(next, spot.end), end);
@@ -144,7 +99,7 @@ u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end)
 	u32 i;
 
 	for (at = from, i = 0; at < *end && i < GMFS_STEP_EXTENTS; at = next, i++) {
-		bool held = gmfs_cover_at(map, at, &next);
+		bool held = gmfs_count_at(&map->cover, at, &next);
 
 		next = min(next, *end);
 		covered += held ? next - at : 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The state of the pages of a file: private or shared, allocated, truncated.
+ * The state of the pages of a file: private or shared, with memory or without.
  *
  * A page has the initial character of its file, or it is converted. The flags of an extent
  * say which of the two, for all of its pages. A block whose pages differ has an entry of
@@ -36,7 +36,6 @@ static void gmfs_state_at(const struct gmfs_tables *t, const struct gmfs_extmap 
 		return;
 	flags = le32_to_cpu(spot.e->flags);
 	s->allocated = flags & GUESTMEMFS_EXTENT_ALLOCATED;
-	s->truncated = flags & GUESTMEMFS_EXTENT_TRUNCATED;
 	s->converted = gmfs_extent_converted(t, spot.e, in_block);
 	if (!(flags & GUESTMEMFS_EXTENT_MIXED))
 		return;
@@ -65,8 +64,7 @@ void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, 
 	gmfs_state_at(t, map, page, s);
 	for (i = 1; i < GUESTMEMFS_GROUP_BLOCKS && s->end < GMFS_MAX_PAGE; i++) {
 		gmfs_state_at(t, map, s->end, &next);
-		if (next.converted != s->converted || next.allocated != s->allocated ||
-		    next.truncated != s->truncated)
+		if (next.converted != s->converted || next.allocated != s->allocated)
 			return;
 		s->end = next.end;
 	}

@@ -62,6 +62,58 @@ struct gmfs_group;
 struct gmfs_group_lists;
 
 /**
+ * struct gmfs_extmap - the extents of one file, by offset
+ * @tree: from ranges of blocks of the file to entries of the extent table
+ * @cover: from ranges of blocks of the file to the number of their reservations
+ * @blocks: number of blocks that the file has
+ * @hint: an extent that gmfs_map_entry() has found, %U32_MAX for none. Set with map_lock
+ *	held for reading; a change of @tree, with map_lock held for writing, clears it
+ *
+ * gmfs_map_init() must be called first. An empty map needs no memory. The structure must
+ * not move, because the nodes of the trees point to it.
+ */
+struct gmfs_extmap {
+	struct maple_tree tree;
+	struct maple_tree cover;
+	u64 blocks;
+	u32 hint;
+};
+
+/**
+ * struct gmfs_pins - DMA pins on the frames of a pool
+ * @counts: from ranges of frames to the number of their pins
+ * @frames: number of frames that have a pin; also read without gmfs_pool.lock
+ *
+ * Unlike the tables, pins exist while the pool is not mounted as well. The structure must not
+ * move, as the tree points to it. A kexec ends all pins except persistent ones.
+ */
+struct gmfs_pins {
+	struct maple_tree counts;
+	u64 frames;
+};
+
+/**
+ * struct gmfs_persist - persistent pins, which are pins in gmfs_pins as well
+ * @owners: from ranges of frames to the files that have the pins
+ * @files: from inode numbers to the number of their ranges in @owners
+ * @frames: number of frames with a persistent pin; also read without gmfs_pool.lock
+ * @inherited: how many of them were taken over from the previous kernel, and are neither claimed
+ *	nor pinned again; also read without gmfs_pool.lock
+ * @nr: number of ranges of @owners
+ * @loaded: the pin table has been read; from then on the tree has all that the table would have
+ *
+ * Exists while the pool is not mounted, and must not move, as struct gmfs_pins.
+ */
+struct gmfs_persist {
+	struct maple_tree owners;
+	struct maple_tree files;
+	u64 frames;
+	u64 inherited;
+	u32 nr;
+	bool loaded;
+};
+
+/**
  * struct gmfs_tables - the tables of one pool, after all checks
  * @super: the superblock; all tables follow it in memory
  * @ranges: range table
@@ -71,14 +123,17 @@ struct gmfs_group_lists;
  * @extents: extent table
  * @maps: map table
  * @poison: poison table
+ * @pin_records: pin table
  * @read_only: an unknown feature forbids writing
  * @has_states: %GUESTMEMFS_FEATURE_INCOMPAT_STATES is set
+ * @has_pins: %GUESTMEMFS_FEATURE_INCOMPAT_PINS is set
  * @nr_ranges: entries of @ranges
  * @nr_blocks: bits of the bitmaps
  * @nr_inodes: entries of @inodes
  * @nr_extents: entries of @extents
  * @nr_maps: entries of @maps
  * @nr_poison: entries of @poison
+ * @nr_pins: entries of @pin_records, 0 if the pool has no such table
  * @total_blocks: blocks that exist, without the numbers between ranges
  * @free_blocks: clear bits of @bitmap
  * @free_inodes: free entries of @inodes
@@ -98,8 +153,11 @@ struct gmfs_group_lists;
  * @full_groups: groups whose blocks are all free
  * @groups: the groups of blocks, see groups.h
  * @group_lists: groups that have free blocks, by their longest free run
+ * @detached: the extents of detached blocks, by block, see pins.c
+ * @pins: the pins of the pool, NULL for none; set by the caller of gmfs_alloc_init()
+ * @persist: the persistent pins of the pool; likewise
  *
- * @nr_ranges to @nr_poison are copies made when the superblock is checked. All code uses
+ * @nr_ranges to @nr_pins are copies made when the superblock is checked. All code uses
  * the copies, so that a change of the superblock cannot change a bound. The caller
  * serialises all functions that change the tables (gmfs_pool.lock).
  */
@@ -112,14 +170,17 @@ struct gmfs_tables {
 	struct guestmemfs_extent *extents;
 	struct guestmemfs_map *maps;
 	struct guestmemfs_poison *poison;
+	struct guestmemfs_pin *pin_records;
 	bool read_only;
 	bool has_states;
+	bool has_pins;
 	u32 nr_ranges;
 	u32 nr_blocks;
 	u32 nr_inodes;
 	u32 nr_extents;
 	u32 nr_maps;
 	u32 nr_poison;
+	u32 nr_pins;
 	/* volatile, set up by gmfs_alloc_init(); the limits by gmfs_limits_set() */
 	u32 total_blocks;
 	u32 free_blocks;
@@ -139,24 +200,9 @@ struct gmfs_tables {
 	u32 full_groups;
 	struct gmfs_group *groups;
 	struct gmfs_group_lists *group_lists;
-};
-
-/**
- * struct gmfs_extmap - the extents of one file, by offset
- * @tree: from ranges of blocks of the file to entries of the extent table
- * @cover: from ranges of blocks of the file to the number of their reservations
- * @blocks: number of blocks that the file has, including truncated ones
- * @hint: an extent that gmfs_map_entry() has found, %U32_MAX for none. Set with map_lock
- *	held for reading; a change of @tree, with map_lock held for writing, clears it
- *
- * gmfs_map_init() must be called first. An empty map needs no memory. The structure must
- * not move, because the nodes of the trees point to it.
- */
-struct gmfs_extmap {
-	struct maple_tree tree;
-	struct maple_tree cover;
-	u64 blocks;
-	u32 hint;
+	struct gmfs_extmap detached;
+	struct gmfs_pins *pins;
+	struct gmfs_persist *persist;
 };
 
 /**
@@ -202,30 +248,26 @@ static inline u64 gmfs_entry_blocks(const struct gmfs_entry *entry)
  * @end: page after the last one that is known to have the same state; the state may
  *	continue
  * @converted: the page is converted
- * @allocated: the page has memory, truncated or not
- * @truncated: the memory will be freed by the last unpin
+ * @allocated: the page has memory
  */
 struct gmfs_state {
 	u64 end;
 	bool converted;
 	bool allocated;
-	bool truncated;
 };
 
 /**
  * enum gmfs_op - the operation of an edit on each extent of a part of a file
- * @GMFS_PUNCH: free the blocks of extents that are not truncated
- * @GMFS_TRUNCATE: mark extents with blocks as truncated; they keep their blocks
- * @GMFS_READY: free the blocks of truncated extents without persistent pins
+ * @GMFS_PUNCH: free the blocks
  * @GMFS_CONVERT: convert pages, or give them the initial character of the file again
  * @GMFS_COMMIT: make pending extents ordinary ones
  * @GMFS_ABORT: free the blocks of pending extents
  * @GMFS_CLEAR: free all extents and blocks; the map must be destroyed afterwards
+ *
+ * A block that has a pin when its file loses it is not freed: it becomes detached.
  */
 enum gmfs_op {
 	GMFS_PUNCH,
-	GMFS_TRUNCATE,
-	GMFS_READY,
 	GMFS_CONVERT,
 	GMFS_COMMIT,
 	GMFS_ABORT,
@@ -264,11 +306,14 @@ struct gmfs_promise {
  * @hole: all that has been changed so far is a hole now, and cannot be merged with anything
  * @states: net number of states that the edit adds, may be negative
  * @maps: net number of map entries that the edit adds, may be negative
+ * @replaced: number of blocks to reserve in place of those that will be detached
+ * @freed: number of blocks that will be free, and not reserved
  * @promise: states and map entries reserved for the edit
  *
- * The caller sets the fields up to @converted. gmfs_edit_count() and gmfs_edit_begin() may
- * fail, with nothing changed. After them the caller must call gmfs_edit_step() until it
- * returns false, and then gmfs_edit_end(). These cannot fail.
+ * The caller sets the fields up to @converted, and calls gmfs_edit_count() and, for a part
+ * that may have pins, gmfs_edit_count_pinned(). gmfs_edit_begin() may fail, with nothing
+ * changed. After it the caller must call gmfs_edit_step() until it returns false, and then
+ * gmfs_edit_end(). These cannot fail.
  */
 struct gmfs_edit {
 	struct gmfs_tables *t;
@@ -283,6 +328,8 @@ struct gmfs_edit {
 	bool hole;
 	s64 states;
 	s64 maps;
+	u64 replaced;
+	u64 freed;
 	struct gmfs_promise promise;
 };
 
@@ -443,6 +490,27 @@ u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
 u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end);
 int gmfs_promise_blocks(struct gmfs_tables *t, u64 blocks);
 
+/* pins.c */
+void gmfs_pins_init(struct gmfs_pins *pins);
+int gmfs_pins_add(struct gmfs_pins *pins, u64 *at, u64 end);
+bool gmfs_pins_remove(struct gmfs_pins *pins, u64 *at, u64 end);
+bool gmfs_pins_find(const struct gmfs_pins *pins, u64 from, u64 end, u64 *first, u64 *last);
+bool gmfs_blocks_pinned(const struct gmfs_tables *t, u32 block, u32 *count);
+void gmfs_detach(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+int gmfs_detached_load(struct gmfs_tables *t, u32 slot);
+bool gmfs_detached_free(struct gmfs_tables *t, u64 *at, u64 end);
+
+/* persist.c */
+void gmfs_persist_init(struct gmfs_persist *p);
+int gmfs_persist_add(struct gmfs_tables *t, u64 *at, u64 end, u32 ino, u32 max);
+int gmfs_persist_remove(struct gmfs_tables *t, u64 *at, u64 end, u32 ino, bool inherited);
+bool gmfs_persist_drop(struct gmfs_tables *t, const struct gmfs_extmap *map, u64 *at, u64 *frame,
+		       u32 ino);
+bool gmfs_persist_find(const struct gmfs_persist *p, u64 from, u64 end, u64 *first, u64 *last);
+bool gmfs_persist_write(struct gmfs_tables *t, u64 *at, u32 *nr);
+void gmfs_persist_unwrite(struct gmfs_tables *t);
+int gmfs_persist_load(struct gmfs_tables *t, u32 *at);
+
 /* mapfill.c */
 int gmfs_fill_cover(struct gmfs_fill *fill);
 int gmfs_fill_begin(struct gmfs_fill *fill);
@@ -453,7 +521,8 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 		  u64 logical, u64 count);
 
 /* mapedit.c */
-int gmfs_edit_count(struct gmfs_edit *ed);
+void gmfs_edit_count(struct gmfs_edit *ed);
+bool gmfs_edit_count_pinned(struct gmfs_edit *ed, u64 *at);
 int gmfs_edit_begin(struct gmfs_edit *ed);
 bool gmfs_edit_step(struct gmfs_edit *ed);
 void gmfs_edit_end(struct gmfs_edit *ed);
@@ -473,6 +542,7 @@ int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u
 int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
 		     struct gmfs_complaint *c);
 void gmfs_feature_states(struct gmfs_tables *t);
+void gmfs_feature_pins(struct gmfs_tables *t);
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
 
 /* check.c */

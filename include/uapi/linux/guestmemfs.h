@@ -95,7 +95,7 @@ struct guestmemfs_set_attributes {
  *
  * Errors, all with nothing changed:
  *   EAGAIN  the part would become private, and one of its pages is pinned
- *   EBUSY   a kexec has begun, or some of the part is being truncated
+ *   EBUSY   a kexec has begun
  *   EEXIST  the part would become private, and one of its pages is in memslots of
  *           two virtual machines that can use private memory
  *   EFAULT  the argument cannot be read, or @error_offset cannot be written
@@ -108,10 +108,10 @@ struct guestmemfs_set_attributes {
 
 #define GUESTMEMFS_STATE_ALLOCATED	(1ULL << 0)
 #define GUESTMEMFS_STATE_PRIVATE	(1ULL << 1)
-/* Punched while pinned. The last unpin frees the memory. */
-#define GUESTMEMFS_STATE_TRUNCATED	(1ULL << 2)
-/* The page is pinned. */
-#define GUESTMEMFS_STATE_PINNED		(1ULL << 3)
+/* The page is pinned: a device may read and write it. */
+#define GUESTMEMFS_STATE_PINNED		(1ULL << 2)
+/* The page has a persistent pin, see GUESTMEMFS_IOC_PIN. It is PINNED, too. */
+#define GUESTMEMFS_STATE_PERSISTENT	(1ULL << 3)
 
 /**
  * struct guestmemfs_get_state - argument of %GUESTMEMFS_IOC_GET_STATE
@@ -122,7 +122,7 @@ struct guestmemfs_set_attributes {
  *	the bytes after them may have the same state
  * @state: output: GUESTMEMFS_STATE_*
  * @order: output: log2 of the number of pages of the largest page table entry
- *	that can map the page; 0 if the page has no memory or is being truncated
+ *	that can map the page; 0 if the page has no memory
  * @reserved: output: zero
  */
 struct guestmemfs_get_state {
@@ -137,5 +137,83 @@ struct guestmemfs_get_state {
 
 /* On a file or a descriptor: returns the state of a page. ENXIO: @offset >= file size. */
 #define GUESTMEMFS_IOC_GET_STATE	_IOWR(GUESTMEMFS_IOC_MAGIC, 2, struct guestmemfs_get_state)
+
+/* For GUESTMEMFS_IOC_UNPIN: all persistent pins of the file. */
+#define GUESTMEMFS_UNPIN_ALL		(1U << 0)
+/* For GUESTMEMFS_IOC_PUNCH: only if no page is pinned. */
+#define GUESTMEMFS_PUNCH_UNPINNED	(1U << 0)
+
+/**
+ * struct guestmemfs_part - a part of a file, and what to do with it
+ * @size: sizeof(struct guestmemfs_part)
+ * @flags: zero, %GUESTMEMFS_UNPIN_ALL or %GUESTMEMFS_PUNCH_UNPINNED
+ * @offset: first byte, a multiple of 4096; zero with %GUESTMEMFS_UNPIN_ALL
+ * @length: bytes, a multiple of 4096, not zero; zero with %GUESTMEMFS_UNPIN_ALL
+ *
+ * Argument of %GUESTMEMFS_IOC_PIN, %GUESTMEMFS_IOC_UNPIN and %GUESTMEMFS_IOC_PUNCH.
+ */
+struct guestmemfs_part {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+};
+
+/*
+ * On a file or a descriptor: pins pages persistently. Pages that have no memory
+ * get some. A persistent pin is a pin like that of a device, and does not end
+ * when a process ends or when another kernel is booted by kexec. The file
+ * has it, until GUESTMEMFS_IOC_UNPIN, or until the file has neither a name nor a
+ * user left, that is also if it is unlinked before a kexec and in no session. A
+ * pin that was taken over from the previous kernel ends, too, together with a
+ * mapping of the page for a device (IOMMU_IOAS_MAP_FILE for instance), unless
+ * GUESTMEMFS_IOC_PIN was called again. A device that goes on while the kernel is
+ * replaced must have come to rest, or must use a new mapping, before any of this.
+ *
+ * A file may have pins on as many separate parts as it has blocks, and 64 more.
+ *
+ * Errors. With ENOSPC, EBUSY, EINTR and ENOMEM, a part of the pages may be pinned:
+ *   EACCES      the file is not open for reading and writing
+ *   EBUSY       a kexec has begun
+ *   EFAULT      the argument cannot be read, or a page is private
+ *   EINTR       a fatal signal
+ *   EINVAL      there is no page, or one beyond the end of the file
+ *   ENOSPC      the pool has no free memory, or there would be too many parts
+ *   EOPNOTSUPP  the pool was made by a kernel without persistent pins
+ *   EROFS       the filesystem is mounted read-only
+ *   ENOMEM
+ */
+#define GUESTMEMFS_IOC_PIN		_IOW(GUESTMEMFS_IOC_MAGIC, 3, struct guestmemfs_part)
+
+/*
+ * On a file or a descriptor: removes persistent pins that the file has on pages,
+ * or with GUESTMEMFS_UNPIN_ALL all that it has, also on memory that it has lost since.
+ * Other pins stay.
+ *
+ * Errors:
+ *   EACCES      the file is not open for reading and writing
+ *   EBUSY       a kexec has begun
+ *   EFAULT      the argument cannot be read
+ *   EINTR       a fatal signal; a part of the pages may be unpinned
+ *   EINVAL      bytes that are not whole pages
+ *   ENOSPC      not with GUESTMEMFS_UNPIN_ALL: the page before the first one stays pinned,
+ *               and the pool has no room to record one more part
+ *   EROFS       the filesystem is mounted read-only
+ */
+#define GUESTMEMFS_IOC_UNPIN		_IOW(GUESTMEMFS_IOC_MAGIC, 4, struct guestmemfs_part)
+
+/*
+ * On a file or a descriptor: as fallocate() with FALLOC_FL_PUNCH_HOLE. A block with
+ * a pinned page leaves the file, and is free after the last unpin. With
+ * GUESTMEMFS_PUNCH_UNPINNED, EBUSY and nothing is changed if a block that would leave
+ * the file has one.
+ *
+ * Errors: those of fallocate(), and
+ *   EBADF       the file is not open for writing
+ *   EBUSY       a page is pinned, a kexec has begun, or a session preserves the file
+ *   EFAULT      the argument cannot be read
+ *   EINVAL      bytes that are not whole pages
+ */
+#define GUESTMEMFS_IOC_PUNCH		_IOW(GUESTMEMFS_IOC_MAGIC, 5, struct guestmemfs_part)
 
 #endif /* _UAPI_LINUX_GUESTMEMFS_H */

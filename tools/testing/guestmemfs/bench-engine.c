@@ -115,7 +115,8 @@ static int engine_change(struct pool *p, u32 file, enum gmfs_op op, u64 *at, u64
 		return gmfs_edit_all(&ed);
 	}
 	engine_locked = false;
-	return gmfs_edit_count(&ed);
+	gmfs_edit_count(&ed);
+	return 0;
 }
 
 int engine_punch(struct pool *p, u32 file, u64 *at, u64 end)

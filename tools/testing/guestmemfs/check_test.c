@@ -161,12 +161,17 @@ static const struct state states[] = {
 	{ "not allocated", { EXTENT(0, flags, 0) }, EXTENT_BAD(0, NO_STATE) },
 	{ "converted", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
 	  GUESTMEMFS_EXTENT_CONVERTED) }, EXTENT_BAD(0, NO_STATE) },
-	{ "truncated", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
-	  GUESTMEMFS_EXTENT_TRUNCATED) }, EXTENT_BAD(0, NO_STATE) },
+	{ "detached", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
+	  GUESTMEMFS_EXTENT_DETACHED), EXTENT(0, ino, GUESTMEMFS_DETACHED_INO),
+	  EXTENT(0, logical, 448) }, EXTENT_BAD(0, NO_STATE) },
+	{ "detached and of a file", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED |
+	  GUESTMEMFS_EXTENT_DETACHED) }, EXTENT_BAD(0, "is detached and of a file") },
+	{ "of the root directory", { EXTENT(0, ino, GUESTMEMFS_ROOT_INO) },
+	  EXTENT_BAD(0, "is of no file") },
 	{ "unknown extent flag", { EXTENT(0, flags, GUESTMEMFS_EXTENT_ALLOCATED | 1U << 31) },
 	  EXTENT_BAD(0, NO_STATE) },
 	{ "with a map", { EXTENT(0, map, 1) }, EXTENT_BAD(0, NO_STATE) },
-	{ "with pins", { EXTENT(0, pins, 1) }, EXTENT_BAD(0, NO_STATE) },
+	{ "unknown field", { EXTENT(0, reserved, 1) }, EXTENT_BAD(0, NO_STATE) },
 	{ "no blocks", { EXTENT(0, count, 0) }, EXTENT_BAD(0, "beyond the largest file") },
 	{ "at the largest offset", { EXTENT(2, logical, GMFS_MAX_LOGICAL - 4) } },
 	{ "over the largest offset", { EXTENT(2, logical, GMFS_MAX_LOGICAL - 3) },

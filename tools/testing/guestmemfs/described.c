@@ -48,7 +48,7 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_super_live, used_extents),
 	DESCRIBED(guestmemfs_super_live, used_maps),
 	DESCRIBED(guestmemfs_super_live, used_poison), DESCRIBED(guestmemfs_super_live, hops),
-	DESCRIBED(guestmemfs_super_live, reserved),
+	DESCRIBED(guestmemfs_super_live, used_pins), DESCRIBED(guestmemfs_super_live, reserved),
 	DESCRIBED(guestmemfs_range, base), DESCRIBED(guestmemfs_range, size),
 	DESCRIBED(guestmemfs_range, first_block), DESCRIBED(guestmemfs_range, flags),
 	DESCRIBED(guestmemfs_range, reserved),
@@ -66,10 +66,12 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_extent, logical), DESCRIBED(guestmemfs_extent, ino),
 	DESCRIBED(guestmemfs_extent, block), DESCRIBED(guestmemfs_extent, count),
 	DESCRIBED(guestmemfs_extent, flags), DESCRIBED(guestmemfs_extent, map),
-	DESCRIBED(guestmemfs_extent, pins),
+	DESCRIBED(guestmemfs_extent, reserved),
 	DESCRIBED(guestmemfs_map, bits),
 	DESCRIBED(guestmemfs_poison, page), DESCRIBED(guestmemfs_poison, flags),
 	DESCRIBED(guestmemfs_poison, reserved),
+	DESCRIBED(guestmemfs_pin, frame), DESCRIBED(guestmemfs_pin, count),
+	DESCRIBED(guestmemfs_pin, ino), DESCRIBED(guestmemfs_pin, reserved),
 	DESCRIBED(guestmemfs_fid, uuid), DESCRIBED(guestmemfs_fid, ino),
 	DESCRIBED(guestmemfs_fid, generation),
 };
@@ -139,6 +141,7 @@ static void document_has_every_complaint(const void *arg)
 	fclose(in);
 	check_complaints(expect_complaint);
 	check_states_complaints(expect_complaint);
+	persist_complaints(expect_complaint);
 	format_complaints(expect_complaint);
 	handover_complaints(expect_complaint);
 	/* The complaints of load.c, which is not compiled for user space. */

@@ -57,16 +57,17 @@ static void dump_super(FILE *out, const struct guestmemfs_super *s, u64 size)
 		le64_to_cpu(s->meta_size), le64_to_cpu(s->meta_base), size);
 	fprintf(out, "  numbers   %u blocks of 2^%u bytes, %u ranges\n", le32_to_cpu(s->nr_blocks),
 		le32_to_cpu(s->block_shift), le32_to_cpu(s->nr_ranges));
-	fprintf(out, "  used      %u inodes, %u extents, %u maps, %u poison\n",
+	fprintf(out, "  used      %u inodes, %u extents, %u maps, %u poison, %u pins\n",
 		le32_to_cpu(live->used_inodes), le32_to_cpu(live->used_extents),
-		le32_to_cpu(live->used_maps), le32_to_cpu(live->used_poison));
+		le32_to_cpu(live->used_maps), le32_to_cpu(live->used_poison),
+		le32_to_cpu(live->used_pins));
 	fprintf(out, "  hops      %u\n", le32_to_cpu(live->hops));
 }
 
 static void dump_table_list(FILE *out, const struct guestmemfs_super *s)
 {
 	static const char * const names[GUESTMEMFS_NR_TABLES] = {
-		"ranges", "bitmap", "unzeroed", "inodes", "extents", "maps", "poison",
+		"ranges", "bitmap", "unzeroed", "inodes", "extents", "maps", "poison", "pins",
 	};
 	u32 i;
 
@@ -74,7 +75,7 @@ static void dump_table_list(FILE *out, const struct guestmemfs_super *s)
 	for (i = 0; i < GUESTMEMFS_TABLE_SLOTS; i++) {
 		const struct guestmemfs_table_desc *d = &s->tables[i];
 
-		if (i >= GUESTMEMFS_NR_TABLES && !d->offset && !d->entries && !d->entry_size)
+		if (i >= GUESTMEMFS_TABLE_PINS && !d->offset && !d->entries && !d->entry_size)
 			continue;
 		fprintf(out, "  %-2u %-9s at %#llx, %u entries of %u bytes\n", i,
 			i < GUESTMEMFS_NR_TABLES ? names[i] : "unknown",
@@ -244,6 +245,16 @@ static void dump_place(FILE *out, const struct gmfs_tables *t, const struct gues
 		fprintf(out, "from %u, nowhere", block);
 }
 
+static void dump_owner(FILE *out, const struct guestmemfs_extent *e)
+{
+	if (le32_to_cpu(e->flags) & GUESTMEMFS_EXTENT_DETACHED &&
+	    le32_to_cpu(e->ino) == GUESTMEMFS_DETACHED_INO &&
+	    le64_to_cpu(e->logical) == le32_to_cpu(e->block))
+		fprintf(out, "detached");
+	else
+		fprintf(out, "inode %u, from %llu", le32_to_cpu(e->ino), le64_to_cpu(e->logical));
+}
+
 static void dump_extents(FILE *out, const struct gmfs_tables *t)
 {
 	u32 used = min(le32_to_cpu(t->super->live.used_extents), t->nr_extents), slot;
@@ -254,13 +265,15 @@ static void dump_extents(FILE *out, const struct gmfs_tables *t)
 
 		if (!e->ino)
 			continue;
-		fprintf(out, "  %-3u inode %u, from %llu: %u blocks ", slot,
-			le32_to_cpu(e->ino), le64_to_cpu(e->logical), le32_to_cpu(e->count));
+		fprintf(out, "  %-3u ", slot);
+		dump_owner(out, e);
+		fprintf(out, ": %u blocks ", le32_to_cpu(e->count));
 		dump_place(out, t, e);
 		fprintf(out, ", flags %#x", le32_to_cpu(e->flags));
-		if (e->map || e->pins)
-			fprintf(out, ", map %u, %u pins", le32_to_cpu(e->map),
-				le32_to_cpu(e->pins));
+		if (e->map)
+			fprintf(out, ", map %u", le32_to_cpu(e->map));
+		if (e->reserved)
+			fprintf(out, ", reserved %#x", le32_to_cpu(e->reserved));
 		fputc('\n', out);
 	}
 }
@@ -280,6 +293,24 @@ static void dump_maps(FILE *out, const struct gmfs_tables *t)
 		if (pages)
 			fprintf(out, "  %-3u %u pages, the first is %lu\n", i, pages,
 				find_first_bit(bits, GUESTMEMFS_BLOCK_PAGES));
+	}
+}
+
+/* Prints the persistent pins, if there are any. */
+static void dump_pins(FILE *out, const struct gmfs_tables *t)
+{
+	u32 used = min(le32_to_cpu(t->super->live.used_pins), t->nr_pins), i;
+
+	if (!used)
+		return;
+	fprintf(out, "pin table\n");
+	for (i = 0; i < used; i++) {
+		const struct guestmemfs_pin *pin = &t->pin_records[i];
+		u64 frame = le64_to_cpu(pin->frame);
+
+		fprintf(out, "  %-3u %llu frames from %llu of block %llu, of inode %u\n", i,
+			le64_to_cpu(pin->count), frame % GUESTMEMFS_BLOCK_PAGES,
+			frame / GUESTMEMFS_BLOCK_PAGES, le32_to_cpu(pin->ino));
 	}
 }
 
@@ -320,6 +351,7 @@ bool dump_tables(FILE *out, const void *meta, u64 size, bool brief)
 		dump_inodes(out, &t);
 		dump_extents(out, &t);
 		dump_maps(out, &t);
+		dump_pins(out, &t);
 	}
 	if (!err)
 		err = gmfs_check(&t, &index, &c);

@@ -37,13 +37,16 @@ static void format_reopen_clean(const void *arg)
 	pool_free(&p);
 }
 
-/* The layout of a version 1 pool, which must never change: a change needs another version. */
+/*
+ * The layout of a version 1 pool, which must never change but for tables that are added at the
+ * end.
+ */
 static void format_is_frozen(const void *arg)
 {
 	static const struct { u32 offset, entries, size; } tables[] = {
 		{ 4096, 128, 32 }, { 8192, 1344, 0 }, { 12288, 1344, 0 },
 		{ 16384, 16384, 384 }, { 6307840, 2752, 32 }, { 6397952, 1344, 64 },
-		{ 6483968, 1344, 16 },
+		{ 6483968, 1344, 16 }, { 6508544, 1344, 24 },
 	};
 	const struct guestmemfs_super *s;
 	struct pool p;
@@ -60,7 +63,7 @@ static void format_is_frozen(const void *arg)
 		CHECK_EQ(le32_to_cpu(s->tables[i].entries), tables[i].entries);
 		CHECK_EQ(le32_to_cpu(s->tables[i].entry_size), tables[i].size);
 	}
-	CHECK_EQ(le32_to_cpu(s->crc), 0xd4fce476);
+	CHECK_EQ(le32_to_cpu(s->crc), 0x28efe226);
 	CHECK_EQ(crc32c(~0U, "123456789", 9) ^ ~0U, 0xe3069283);
 	pool_free(&p);
 }
@@ -128,7 +131,7 @@ static const struct state corruptions[] = {
 	  SUPER_BAD("another version of the format") },
 	{ "version 2", { SUPER(version, 2) },
 	  SUPER_BAD("another version of the format") },
-	{ "incompatible feature", { SUPER(feature_incompat, 2) },
+	{ "incompatible feature", { SUPER(feature_incompat, 4) },
 	  SUPER_BAD("an incompatible feature") },
 	{ "last incompatible feature", { SUPER(feature_incompat, 1U << 31) },
 	  SUPER_BAD("an incompatible feature") },
@@ -158,9 +161,13 @@ static const struct state corruptions[] = {
 	  TABLE_BAD(1, "overlaps or is not aligned") },
 	{ "inodes not aligned", { TABLE(3, offset, 16384 + 64) },
 	  TABLE_BAD(3, "overlaps or is not aligned") },
-	{ "poison up to the end", { TABLE(6, entries, (META_SIZE - 6483968) / 16) } },
-	{ "poison one beyond the end", { TABLE(6, entries, (META_SIZE - 6483968) / 16 + 1) },
-	  TABLE_BAD(6, "beyond the metadata") },
+	{ "pins up to the end", { TABLE(7, entries, (META_SIZE - 6508544) / 24) } },
+	{ "pins one beyond the end", { TABLE(7, entries, (META_SIZE - 6508544) / 24 + 1) },
+	  TABLE_BAD(7, "beyond the metadata") },
+	{ "pins over poison", { TABLE(7, offset, 6504448) },
+	  TABLE_BAD(7, "overlaps or is not aligned") },
+	{ "pins without entries", { TABLE(7, entries, 0) },
+	  TABLE_BAD(7, "impossible number of entries") },
 	{ "poison beyond the end", { TABLE(6, offset, META_SIZE) },
 	  TABLE_BAD(6, "beyond the metadata") },
 	{ "poison far beyond the end", { TABLE(6, offset, 1ULL << 40) },
@@ -394,10 +401,10 @@ static void more_entries_than_needed(const void *arg)
 
 	(void)arg;
 	format_pool(&p);
-	p.t.super->tables[GUESTMEMFS_TABLE_POISON].entries = cpu_to_le32(2000);
+	p.t.super->tables[GUESTMEMFS_TABLE_PINS].entries = cpu_to_le32(2000);
 	pool_fix_crc(p.meta, p.meta_size);
 	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), 0);
-	CHECK_EQ(t.nr_poison, 2000);
+	CHECK_EQ(t.nr_pins, 2000);
 	pool_free(&p);
 }
 

@@ -50,9 +50,15 @@ enum what {
 	CHANGE_MAKE_EXTENT,
 	/*
 	 * Makes extent @index, and sets the feature for its flags: of inode @a / 4096, with flags
-	 * @a / 256 % 16, with @a % 256 + 1 blocks, at @b. A mixed extent has map @index.
+	 * @a / 256 % 16, with @a % 256 + 1 blocks, at @b. A mixed extent has map @index. Detached
+	 * blocks are of no inode.
 	 */
 	CHANGE_MAKE_STATE,
+	/*
+	 * Makes record @index of the pin table, and sets the feature and the flag of inode @a /
+	 * 4096: @a % 4096 + 1 frames, from frame @b on.
+	 */
+	CHANGE_MAKE_PIN,
 	NR_CHANGES,
 };
 
@@ -193,10 +199,14 @@ static void fuzz_make_state(u8 index, u16 a, u32 b)
 	u32 flags = a / 256 % 16;
 
 	image_touch(image, image->t.super, sizeof(struct guestmemfs_super));
-	image->t.super->feature_incompat = cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
+	image->t.super->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	e->flags = cpu_to_le32(flags);
 	if (flags & GUESTMEMFS_EXTENT_ALLOCATED) {
 		fuzz_bits(2, le32_to_cpu(e->block), le32_to_cpu(e->count) - 1);
+		if (flags & GUESTMEMFS_EXTENT_DETACHED) {
+			e->ino = cpu_to_le32(GUESTMEMFS_DETACHED_INO);
+			e->logical = cpu_to_le64(le32_to_cpu(e->block));
+		}
 	} else {
 		e->block = 0;
 		e->logical = cpu_to_le64(b % 0x10000);
@@ -205,6 +215,24 @@ static void fuzz_make_state(u8 index, u16 a, u32 b)
 		e->map = cpu_to_le32(index % FUZZ_MAPS);
 		fuzz_make_map(index % FUZZ_MAPS, b);
 	}
+}
+
+static void fuzz_make_pin(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_super_live *live = &image->t.super->live;
+	struct guestmemfs_pin *pin = &image->t.pin_records[index % 16];
+	struct guestmemfs_inode *di = &image->t.inodes[a / 4096];
+
+	image_touch(image, image->t.super, sizeof(struct guestmemfs_super));
+	image_touch(image, pin, sizeof(*pin));
+	image_touch(image, di, sizeof(*di));
+	image->t.super->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_PINS);
+	memset(pin, 0, sizeof(*pin));
+	pin->frame = cpu_to_le64(b % ((u64)image->t.nr_blocks * GUESTMEMFS_BLOCK_PAGES));
+	pin->count = cpu_to_le64(a % 4096 + 1);
+	pin->ino = cpu_to_le32(a / 4096);
+	di->flags |= cpu_to_le32(GUESTMEMFS_INODE_PINS);
+	live->used_pins = cpu_to_le32(max(le32_to_cpu(live->used_pins), index % 16U + 1));
 }
 
 static void fuzz_change(const struct change *c)
@@ -244,6 +272,9 @@ static void fuzz_change(const struct change *c)
 	case CHANGE_MAKE_EXTENT:
 		fuzz_make_extent(c->index, a, b);
 		break;
+	case CHANGE_MAKE_PIN:
+		fuzz_make_pin(c->index, a, b);
+		break;
 	default:
 		fuzz_make_state(c->index, a, b);
 	}
@@ -254,7 +285,7 @@ static void fuzz_dump(void)
 {
 	const struct guestmemfs_super_live *live = &image->t.super->live;
 	bool brief = le32_to_cpu(live->used_inodes) > 32 || le32_to_cpu(live->used_extents) > 32 ||
-		     le32_to_cpu(live->used_maps) > 32;
+		     le32_to_cpu(live->used_maps) > 32 || le32_to_cpu(live->used_pins) > 32;
 
 	dump_tables(nowhere, image->shown, image->size, brief);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * guestmemfs-golden make			prints a golden image as text
- * guestmemfs-golden make-states		likewise, with converted and truncated offsets
+ * guestmemfs-golden make-states		likewise, with converted offsets, detached
+ *						blocks and persistent pins
  * guestmemfs-golden unpack FILE TABLES BLOB	converts such a text to binary files
  */
 #include <stdlib.h>

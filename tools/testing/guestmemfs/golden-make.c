@@ -57,9 +57,12 @@ const struct golden_inode golden_inodes[GOLDEN_INODES] = {
 	  .preserved_pos = 12345 },
 };
 
-/* The steps, in order. FILL allocates the pool's blocks from @block on. */
+/*
+ * The steps, in order. FILL allocates the pool's blocks from @block on; UNPIN removes the pins that
+ * these blocks have got by PIN.
+ */
 static const struct golden_step {
-	enum { MAKE, FREE, FILL, PUNCH, ZERO, CONVERT, BACK, TRUNCATE, READY } what;
+	enum { MAKE, FREE, FILL, PUNCH, ZERO, CONVERT, BACK, PIN, UNPIN, PERSIST } what;
 	u32 ino;
 	u64 logical;
 	u32 count;
@@ -81,8 +84,8 @@ static const struct golden_step {
 };
 
 /*
- * The steps that follow for the image with states. For CONVERT and BACK, @count is the number of
- * pages, and @block the number of the first page in block @logical of the file.
+ * The steps that follow for the image with states. For CONVERT, BACK and PERSIST, @count is the
+ * number of pages, and @block the number of the first page in block @logical of the file.
  */
 static const struct golden_step golden_states_steps[] = {
 	/* A few pages, some whole blocks, and pages that begin and end inside of two blocks. */
@@ -94,13 +97,19 @@ static const struct golden_step golden_states_steps[] = {
 	{ CONVERT, 7, 0, 511, 1 },
 	/* A map that is freed again, with a lower number than others in use. */
 	{ CONVERT, 11, 0, 1, 100 }, { CONVERT, 11, 7, 1, 511 }, { BACK, 11, 0, 1, 100 },
-	/* A truncated extent of each kind. */
-	{ TRUNCATE, 4, 201, 1 }, { TRUNCATE, 4, 22, 2 }, { TRUNCATE, 5, 60, 5 },
-	{ TRUNCATE, 4, 300, 2 }, { READY, 4, 300, 2 },
+	/* Detached blocks, of two ranges, and others that have been freed by the last unpin. */
+	{ PIN, 4, 201, 1 }, { PUNCH, 4, 201, 1 }, { PIN, 4, 22, 2 }, { PUNCH, 4, 22, 2 },
+	{ PIN, 5, 60, 5 }, { PUNCH, 5, 60, 5 },
+	{ PIN, 4, 300, 2 }, { PUNCH, 4, 300, 2 }, { UNPIN, .count = 2, .block = 812 },
+	/* Persistent pins, some of them on detached blocks. */
+	{ PERSIST, 4, 202, 512 }, { PERSIST, 5, 70, 600, 500 }, { PUNCH, 5, 70, 2 },
+	{ PERSIST, 4, 0, 1, 1 },
 };
 
 struct golden_maker {
 	struct gmfs_tables t;
+	struct gmfs_pins pins;
+	struct gmfs_persist persist;
 	struct gmfs_extmap map[GOLDEN_INODES + 1];
 };
 
@@ -139,6 +148,41 @@ static void golden_fill(struct golden_maker *m, const struct golden_step *s)
 	free(hidden);
 }
 
+static void golden_pin(struct golden_maker *m, const struct golden_step *s)
+{
+	u64 i, at, end;
+	struct gmfs_run run;
+
+	for (i = s->logical; i < s->logical + s->count; i++) {
+		gmfs_map_lookup(&m->t, &m->map[s->ino], i, &run);
+		at = (u64)run.block * GUESTMEMFS_BLOCK_PAGES;
+		end = at + GUESTMEMFS_BLOCK_PAGES;
+		CHECK_EQ(gmfs_pins_add(&m->pins, &at, end), 0);
+	}
+}
+
+static void golden_unpin(struct golden_maker *m, const struct golden_step *s)
+{
+	u64 at = (u64)s->block * GUESTMEMFS_BLOCK_PAGES, block = s->block;
+
+	CHECK(!gmfs_pins_remove(&m->pins, &at, at + s->count * GUESTMEMFS_BLOCK_PAGES));
+	CHECK(!gmfs_detached_free(&m->t, &block, s->block + s->count));
+}
+
+/* The blocks of these pages are adjacent. */
+static void golden_persist(struct golden_maker *m, const struct golden_step *s)
+{
+	struct gmfs_run run;
+	u64 frame, at;
+
+	gmfs_map_lookup(&m->t, &m->map[s->ino], s->logical, &run);
+	frame = (u64)run.block * GUESTMEMFS_BLOCK_PAGES + s->block;
+	at = frame;
+	CHECK_EQ(gmfs_pins_add(&m->pins, &at, frame + s->count), 0);
+	at = frame;
+	CHECK_EQ(gmfs_persist_add(&m->t, &at, frame + s->count, s->ino, 64), 0);
+}
+
 static void golden_step(struct golden_maker *m, const struct golden_step *s)
 {
 	struct gmfs_edit ed;
@@ -171,13 +215,14 @@ static void golden_step(struct golden_maker *m, const struct golden_step *s)
 		};
 		CHECK_EQ(gmfs_edit_all(&ed), 0);
 		break;
-	case TRUNCATE:
-		CHECK_EQ(gmfs_map_edit(&m->t, &m->map[s->ino], GMFS_TRUNCATE, s->logical,
-				       s->count), 0);
+	case PIN:
+		golden_pin(m, s);
 		break;
-	case READY:
-		CHECK_EQ(gmfs_map_edit(&m->t, &m->map[s->ino], GMFS_READY, s->logical,
-				       s->count), 0);
+	case UNPIN:
+		golden_unpin(m, s);
+		break;
+	case PERSIST:
+		golden_persist(m, s);
 		break;
 	case MAKE:
 		CHECK_EQ(gmfs_inode_alloc(&m->t, golden_inodes[s->ino - 1].mode ?: S_IFREG, &ino),
@@ -226,12 +271,21 @@ static void golden_make_states(struct golden_maker *m)
 	m->t.inodes[7].flags |= cpu_to_le32(GUESTMEMFS_INODE_CHOSEN | GUESTMEMFS_INODE_PRIVATE);
 }
 
+/* The image without states is one of a kernel that does not know the pin table. */
+static void golden_no_pin_table(struct golden *g)
+{
+	struct guestmemfs_super *s = (void *)g->meta;
+
+	memset(&s->tables[GUESTMEMFS_TABLE_PINS], 0, sizeof(s->tables[0]));
+	pool_fix_crc(g->meta, g->meta_size);
+}
+
 static void golden_make_tables(struct golden *g, bool states)
 {
 	struct golden_maker *m = calloc(1, sizeof(*m));
 	struct gmfs_complaint c;
-	u64 size;
-	u32 i;
+	u64 size, frame = 0;
+	u32 i, nr = 0;
 
 	CHECK(m);
 	CHECK_EQ(gmfs_format_size(golden_ranges, GOLDEN_RANGES, &size), 0);
@@ -243,6 +297,10 @@ static void golden_make_tables(struct golden *g, bool states)
 	CHECK_EQ(gmfs_format_make(g->meta, GOLDEN_META_BASE, size, GOLDEN_NODE, golden_uuid,
 				  golden_ranges, GOLDEN_RANGES), 0);
 	CHECK_EQ(gmfs_format_open(&m->t, g->meta, GOLDEN_META_BASE, size, &c), 0);
+	gmfs_pins_init(&m->pins);
+	m->t.pins = &m->pins;
+	gmfs_persist_init(&m->persist);
+	m->t.persist = &m->persist;
 	CHECK_EQ(gmfs_alloc_init(&m->t), 0);
 	for (i = 0; i < ARRAY_SIZE(golden_steps); i++)
 		golden_step(m, &golden_steps[i]);
@@ -251,9 +309,15 @@ static void golden_make_tables(struct golden *g, bool states)
 	if (states)
 		golden_make_states(m);
 	m->t.super->live.hops = cpu_to_le32(GOLDEN_HOPS);
+	CHECK(!gmfs_persist_write(&m->t, &frame, &nr));
 	for (i = 0; i <= GOLDEN_INODES; i++)
 		gmfs_map_destroy(&m->map[i]);
+	if (!states)
+		golden_no_pin_table(g);
 	gmfs_alloc_exit(&m->t);
+	__mt_destroy(&m->pins.counts);
+	__mt_destroy(&m->persist.owners);
+	__mt_destroy(&m->persist.files);
 	free(m);
 }
 

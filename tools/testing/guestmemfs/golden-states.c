@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests the golden image with converted and truncated offsets: the code still reads it, finds the
- * same contents in it, and writes the same bytes. See golden.c.
+ * Tests the golden image with converted offsets, detached blocks and persistent pins: the code
+ * still reads it, finds the same contents in it, and writes the same bytes. See golden.c.
  */
 #include <linux/crc32c.h>
 
@@ -10,7 +10,6 @@
 #define ALLOCATED	GUESTMEMFS_EXTENT_ALLOCATED
 #define CONVERTED	GUESTMEMFS_EXTENT_CONVERTED
 #define MIXED		GUESTMEMFS_EXTENT_MIXED
-#define TRUNCATED	GUESTMEMFS_EXTENT_TRUNCATED
 #define PAGES		((u64)GUESTMEMFS_BLOCK_PAGES)
 #define LAST		(GMFS_MAX_LOGICAL - 1)
 
@@ -27,11 +26,17 @@ static void image_open(struct image *m, const u32 *inos, u32 nr)
 	u32 i;
 
 	memset(m, 0, sizeof(*m));
+	gmfs_pins_init(&m->p.pins);
+	gmfs_persist_init(&m->p.persist);
 	golden_load(&m->g, GOLDEN_STATES_FILE);
 	if (gmfs_format_open(&m->p.t, m->g.meta, GOLDEN_META_BASE, m->g.meta_size, &c) ||
 	    gmfs_check(&m->p.t, &index, &c))
 		FAIL("refused: %s %llu %s", c.table, c.entry, c.what);
+	m->p.t.pins = &m->p.pins;
+	m->p.t.persist = &m->p.persist;
 	CHECK_EQ(gmfs_alloc_init(&m->p.t), 0);
+	CHECK_EQ(pool_load_pins(&m->p.t), 0);
+	pool_load_detached(&m->p, &index);
 	for (i = 0; i < nr; i++) {
 		m->p.ino[i] = inos[i];
 		pool_load_map(&m->p, i, &index);
@@ -47,6 +52,7 @@ static void image_close(struct image *m)
 	for (i = 0; i < m->p.nr_files; i++)
 		gmfs_map_destroy(&m->p.map[i]);
 	gmfs_alloc_exit(&m->p.t);
+	pool_end_pins(&m->p);
 	golden_free(&m->g);
 }
 
@@ -58,7 +64,7 @@ static void golden_states_are_kept(const void *arg)
 	(void)arg;
 	golden_load(&g, GOLDEN_STATES_FILE);
 	CHECK_EQ(g.meta_size, 8 * MIB);
-	CHECK_EQ(crc32c(~0U, g.meta, g.meta_size), 0x5803b10a);
+	CHECK_EQ(crc32c(~0U, g.meta, g.meta_size), 0x240dfd9c);
 	golden_free(&g);
 }
 
@@ -86,12 +92,12 @@ static void golden_states_counts(const void *arg)
 	(void)arg;
 	image_open(&m, NULL, 0);
 	CHECK(m.p.t.has_states && !m.p.t.read_only);
-	CHECK_EQ(le32_to_cpu(m.p.t.super->feature_incompat), 1);
+	CHECK_EQ(le32_to_cpu(m.p.t.super->feature_incompat), 3);
 	CHECK_EQ(le32_to_cpu(m.p.t.super->live.used_maps), 8);
 	CHECK_EQ(m.p.t.free_maps, 1344 - 1 - 6);
-	/* Five extents without blocks, and two truncated ones that will stay without blocks. */
 	CHECK_EQ(m.p.t.nr_blockless, 7);
-	CHECK_EQ(le32_to_cpu(m.p.t.inodes[4].flags), 4);
+	CHECK_EQ(le32_to_cpu(m.p.t.inodes[4].flags), 12);
+	CHECK_EQ(le32_to_cpu(m.p.t.inodes[5].flags), 8);
 	CHECK_EQ(le32_to_cpu(m.p.t.inodes[7].flags), 7);
 	image_close(&m);
 }
@@ -106,20 +112,22 @@ static const struct golden_state {
 	{ 0, 10 * PAGES + 7, ALLOCATED | CONVERTED },
 	{ 0, 10 * PAGES + 10, ALLOCATED },
 	{ 0, 20 * PAGES, ALLOCATED | CONVERTED },
-	{ 0, 22 * PAGES, ALLOCATED | CONVERTED | TRUNCATED },
+	{ 0, 22 * PAGES, CONVERTED },
 	{ 0, 24 * PAGES, ALLOCATED | CONVERTED },
 	{ 0, 25 * PAGES, ALLOCATED },
 	{ 0, 100 * PAGES, CONVERTED },
 	{ 0, 101 * PAGES, ALLOCATED },
 	{ 0, 200 * PAGES + 500, ALLOCATED | CONVERTED },
-	{ 0, 201 * PAGES, ALLOCATED | CONVERTED | TRUNCATED },
+	{ 0, 201 * PAGES, CONVERTED },
 	{ 0, 202 * PAGES, ALLOCATED | CONVERTED },
 	{ 0, 202 * PAGES + 76, ALLOCATED },
 	{ 0, 300 * PAGES, 0 },
 	{ 0, 302 * PAGES, ALLOCATED },
 	{ 0, 512 * PAGES, 0 },
-	{ 1, 60 * PAGES, ALLOCATED | TRUNCATED },
+	{ 1, 60 * PAGES, 0 },
 	{ 1, 65 * PAGES, ALLOCATED },
+	{ 1, 70 * PAGES, 0 },
+	{ 1, 72 * PAGES, ALLOCATED },
 	{ 2, 0, CONVERTED },
 	{ 2, 512 * PAGES, 0 },
 	{ 2, LAST * PAGES + 511, CONVERTED },
@@ -151,7 +159,6 @@ static void golden_states_are(const void *arg)
 		gmfs_map_state(&m.p.t, &m.p.map[want->file], want->page, &s);
 		CHECK_EQ(s.converted, !!(want->flags & CONVERTED));
 		CHECK_EQ(s.allocated, !!(want->flags & ALLOCATED));
-		CHECK_EQ(s.truncated, !!(want->flags & TRUNCATED));
 		if (i + 1 < ARRAY_SIZE(golden_states) && next->file == want->file)
 			CHECK_EQ(s.end, next->page);
 	}
@@ -168,13 +175,13 @@ static const struct golden_run {
 } golden_runs[] = {
 	{ 0, 10, 522, MIXED, 1 },
 	{ 0, 20, 532, CONVERTED, 0 },
-	{ 0, 22, 534, CONVERTED | TRUNCATED, 0 },
+	{ 0, 22, GMFS_NO_BLOCK, CONVERTED, 0 },
 	{ 0, 200, 712, MIXED, 3 },
-	{ 0, 201, 713, CONVERTED | TRUNCATED, 0 },
+	{ 0, 201, GMFS_NO_BLOCK, CONVERTED, 0 },
 	{ 0, 202, 714, MIXED, 2 },
 	{ 0, 301, GMFS_NO_BLOCK, 0, 0 },
-	{ 1, 62, 511, TRUNCATED, 0 },
-	{ 1, 63, 1152, TRUNCATED, 0 },
+	{ 1, 62, GMFS_NO_BLOCK, 0, 0 },
+	{ 1, 63, GMFS_NO_BLOCK, 0, 0 },
 	{ 2, 511, GMFS_NO_BLOCK, CONVERTED, 0 },
 	{ 2, LAST, GMFS_NO_BLOCK, MIXED, 4 },
 	{ 3, 0, GMFS_NO_BLOCK, MIXED, 5 },
@@ -202,17 +209,79 @@ static void golden_runs_are(const void *arg)
 	image_close(&m);
 }
 
-/* A kernel that mounts the pool for writing frees the truncated blocks, and no others. */
+static const struct golden_detached {
+	u32 block;
+	u32 count;
+} golden_detached[] = { { 509, 3 }, { 534, 2 }, { 713, 1 }, { 1152, 2 }, { 1159, 2 } };
+
+static void golden_detached_are(const void *arg)
+{
+	struct gmfs_run run;
+	struct image m;
+	u32 i;
+
+	(void)arg;
+	image_open(&m, golden_files, ARRAY_SIZE(golden_files));
+	CHECK_EQ(map_extents(&m.p.t.detached), ARRAY_SIZE(golden_detached));
+	for (i = 0; i < ARRAY_SIZE(golden_detached); i++) {
+		const struct golden_detached *want = &golden_detached[i];
+
+		gmfs_map_lookup(&m.p.t, &m.p.t.detached, want->block, &run);
+		CHECK_EQ(run.block, want->block);
+		CHECK_EQ(run.count, want->count);
+		CHECK_EQ(run.flags, GUESTMEMFS_EXTENT_DETACHED);
+	}
+	image_close(&m);
+}
+
+static const struct golden_pin {
+	u64 frame;
+	u64 count;
+	u32 ino;
+} golden_pins[] = {
+	{ 512 * PAGES + 1, 1, 4 }, { 714 * PAGES, 512, 4 }, { 1159 * PAGES + 500, 600, 5 },
+};
+
+static void golden_pins_are(const void *arg)
+{
+	u64 first, last;
+	struct image m;
+	u32 i;
+
+	(void)arg;
+	image_open(&m, golden_files, ARRAY_SIZE(golden_files));
+	CHECK_EQ(le32_to_cpu(m.p.t.super->live.used_pins), ARRAY_SIZE(golden_pins));
+	CHECK_EQ(m.p.t.nr_pins, 1344);
+	CHECK_EQ(m.p.persist.inherited, 1 + 512 + 600);
+	for (i = 0; i < ARRAY_SIZE(golden_pins); i++) {
+		const struct golden_pin *want = &golden_pins[i];
+		const struct guestmemfs_pin *pin = &m.p.t.pin_records[i];
+
+		CHECK_EQ(le64_to_cpu(pin->frame), want->frame);
+		CHECK_EQ(le64_to_cpu(pin->count), want->count);
+		CHECK_EQ(le32_to_cpu(pin->ino), want->ino);
+		CHECK(gmfs_pins_find(&m.p.pins, want->frame - 1, want->frame + 1000, &first,
+				     &last));
+		CHECK_EQ(first, want->frame);
+		CHECK_EQ(last, want->frame + want->count);
+	}
+	image_close(&m);
+}
+
+/*
+ * A kernel that mounts the pool for writing frees the detached blocks without pins, and no
+ * others.
+ */
 static void golden_states_are_dropped(const void *arg)
 {
 	struct image m;
-	u32 nr_free, i;
+	u32 nr_free;
 
 	(void)arg;
 	image_open(&m, golden_files, ARRAY_SIZE(golden_files));
 	nr_free = m.p.t.free_blocks;
-	for (i = 0; i < m.p.nr_files; i++)
-		CHECK_EQ(gmfs_map_edit(&m.p.t, &m.p.map[i], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
+	pool_check(&m.p);
+	pool_settle(&m.p);
 	CHECK_EQ(m.p.t.free_blocks, nr_free + 2 + 1 + 5);
 	pool_check(&m.p);
 	image_close(&m);
@@ -225,5 +294,7 @@ void golden_states_tests(void)
 	TEST(golden_states_counts);
 	TEST(golden_states_are);
 	TEST(golden_runs_are);
+	TEST(golden_detached_are);
+	TEST(golden_pins_are);
 	TEST(golden_states_are_dropped);
 }

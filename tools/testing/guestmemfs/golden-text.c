@@ -20,13 +20,14 @@ static const char golden_head[] =
 static const char golden_head_states[] =
 	"#\n"
 	"# The pool of golden-v1.txt after some of its pages were converted and some blocks\n"
-	"# truncated, with the feature that says so. It never changes either.\n";
+	"# detached, with the feature that says so. It never changes either.\n";
 
 /* Writes to @text what the metadata has at this offset, as a comment for people. */
 static void golden_where(const struct guestmemfs_super *s, size_t at, char *text, size_t size)
 {
 	static const char * const names[GUESTMEMFS_NR_TABLES] = {
 		"range table", "bitmap", "unzeroed", "inode", "extent table", "maps", "poison",
+		"pins",
 	};
 	int i;
 
@@ -34,7 +35,7 @@ static void golden_where(const struct guestmemfs_super *s, size_t at, char *text
 	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
 		size_t start = le64_to_cpu(s->tables[i].offset);
 
-		if (at < start)
+		if (at < start || !start)
 			break;
 		snprintf(text, size, "%s", names[i]);
 		if (i == GUESTMEMFS_TABLE_INODES)

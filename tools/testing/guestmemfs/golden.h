@@ -8,7 +8,7 @@
 
 #define GOLDEN_FILE		TEST_DIR "/golden-v1.txt"
 #define GOLDEN_DUMP		TEST_DIR "/golden-v1.dump"
-/* The same image with some offsets converted or truncated. */
+/* The same image with some offsets converted, some blocks detached and persistent pins. */
 #define GOLDEN_STATES_FILE	TEST_DIR "/golden-v1-states.txt"
 #define GOLDEN_STATES_DUMP	TEST_DIR "/golden-v1-states.dump"
 #define GOLDEN_META_BASE	0x30000000ULL

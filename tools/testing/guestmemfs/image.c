@@ -94,6 +94,8 @@ static void image_touch_tables(struct image *m, const struct gmfs_tables *t)
 	image_touch(m, t->unzeroed, bytes);
 	image_touch(m, t->inodes, le32_to_cpu(live->used_inodes) * sizeof(*t->inodes));
 	image_touch(m, t->extents, le32_to_cpu(live->used_extents) * sizeof(*t->extents));
+	image_touch(m, t->pin_records, min(le32_to_cpu(live->used_pins) + USE_MORE_PINS,
+					   t->nr_pins) * sizeof(*t->pin_records));
 }
 
 bool image_try(struct image *m, const u8 *ops, size_t nr, u32 fail_from)

@@ -160,6 +160,11 @@ int main(int argc, char **argv)
 	limits_tests();
 	reserve_tests();
 	reserve_random_tests();
+	pins_tests();
+	pins_reserve_tests();
+	persist_tests();
+	persist_random_tests();
+	pins_random_tests();
 	handover_tests();
 	golden_tests();
 	golden_states_tests();

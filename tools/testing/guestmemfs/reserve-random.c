@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Compares random reservations, fills, holes and conversions, some of them with failing
+ * Compares random reservations, fills, pins, holes and conversions, some of them with failing
  * allocations, with a model that counts block by block. Every run does the same operations.
  */
 #include <stdlib.h>
@@ -11,9 +11,10 @@
 
 #define MODEL_FILES	3
 #define MODEL_BLOCKS	120
-#define MODEL_STEPS	6000
+#define MODEL_STEPS	9000
 #define MODEL_LIMIT	200
 #define MODEL_PARTS	12
+#define MODEL_PINS	16
 
 struct part {
 	u64 from;
@@ -22,7 +23,6 @@ struct part {
 
 struct model_file {
 	bool has[MODEL_BLOCKS];
-	bool truncated[MODEL_BLOCKS];
 	bool pending[MODEL_BLOCKS];
 	u32 held[MODEL_BLOCKS];
 	struct part parts[MODEL_PARTS];
@@ -35,6 +35,13 @@ struct model {
 	struct pool p;
 	struct model_file file[MODEL_FILES];
 	u64 seed;
+	/* Pinned frames, and the blocks of the pool that are detached. */
+	struct part pins[MODEL_PINS];
+	u32 nr_pins;
+	bool detached[GROUP];
+	/* How many reserved blocks were replaced, and how often there were too few others. */
+	u32 replaced;
+	u32 no_other;
 	u32 nospc;
 	u32 nomem;
 	u32 aborted;
@@ -47,6 +54,8 @@ static u32 model_used(const struct model *m)
 	for (i = 0; i < MODEL_FILES; i++)
 		for (at = 0; at < MODEL_BLOCKS; at++)
 			used += m->file[i].has[at];
+	for (i = 0; i < GROUP; i++)
+		used += m->detached[i];
 	return used;
 }
 
@@ -75,10 +84,13 @@ static bool model_fits(const struct model *m, const struct model_file *f, u64 fr
 	return model_used(m) + model_promised(m) + model_needs(f, from, to) <= MODEL_LIMIT;
 }
 
-static bool model_truncated(const struct model_file *f, u64 from, u64 to)
+static bool model_pinned(const struct model *m, u32 block)
 {
-	for (; from < to; from++)
-		if (f->truncated[from])
+	u32 i;
+
+	for (i = 0; i < m->nr_pins; i++)
+		if (m->pins[i].from / GUESTMEMFS_BLOCK_PAGES <= block &&
+		    (m->pins[i].to - 1) / GUESTMEMFS_BLOCK_PAGES >= block)
 			return true;
 	return false;
 }
@@ -100,6 +112,8 @@ static void model_compare(struct model *m)
 		pool_covers(&m->p, i);
 		filling |= f->filling;
 	}
+	for (i = 0; i < GROUP; i++)
+		CHECK_EQ(!!mtree_load(&m->p.t.detached.tree, i), m->detached[i]);
 	CHECK_EQ(m->p.t.promised_blocks, model_promised(m));
 	CHECK_EQ(m->p.t.free_blocks, m->p.t.total_blocks - model_used(m));
 	CHECK(model_used(m) + model_promised(m) <= MODEL_LIMIT);
@@ -165,10 +179,6 @@ static void model_fault(struct model *m, u32 i, u64 from, u64 to)
 	bool fits = model_fits(m, f, from, to);
 	int err;
 
-	if (model_truncated(f, from, to)) {
-		CHECK_EQ(pool_fill(&m->p, i, from, to - from), -EBUSY);
-		return;
-	}
 	err = pool_fill(&m->p, i, from, to - from);
 	if (err) {
 		model_failed(m, err, fits);
@@ -194,10 +204,6 @@ static void model_fill_begin(struct model *m, u32 i, u64 from, u64 to)
 		.more = to % 2,
 	};
 	err = gmfs_fill_cover(&f->fill);
-	if (err == -EBUSY) {
-		CHECK(model_truncated(f, from, to));
-		return;
-	}
 	if (!err) {
 		err = gmfs_fill_begin(&f->fill);
 		if (err)
@@ -256,35 +262,78 @@ static void model_fill_step(struct model *m, u32 i, u64 r)
 	}
 }
 
-static void model_free(struct model *m, u32 i, u64 from, u64 to, bool truncate)
+/*
+ * Pinned blocks become detached, and others are reserved in place of those that were reserved: free
+ * ones, or ones that the punch frees.
+ */
+static void model_punch(struct model *m, u32 i, u64 from, u64 to)
 {
 	struct model_file *f = &m->file[i];
-	int err = truncate ? pool_truncate(&m->p, i, from, to - from) :
-			     pool_punch(&m->p, i, from, to - from);
+	bool pinned[MODEL_BLOCKS] = {}, fits;
+	u32 block[MODEL_BLOCKS], replaced = 0, freed = 0;
+	int err;
+	u64 at;
 
+	for (at = from; at < to; at++) {
+		block[at] = pool_block(&m->p, i, at);
+		pinned[at] = f->has[at] && model_pinned(m, block[at]);
+		replaced += pinned[at] && f->held[at];
+		freed += f->has[at] && !pinned[at] && !f->held[at];
+	}
+	fits = model_used(m) + model_promised(m) + replaced <= MODEL_LIMIT + freed;
+	err = pool_punch(&m->p, i, from, to - from);
 	if (err) {
-		model_failed(m, err, true);
+		m->no_other += err == -ENOSPC;
+		model_failed(m, err, fits);
 		return;
 	}
-	for (; from < to; from++) {
-		f->truncated[from] |= truncate && f->has[from];
-		f->has[from] = f->truncated[from];
+	CHECK(fits);
+	for (at = from; at < to; at++) {
+		f->has[at] = false;
+		if (pinned[at])
+			m->detached[block[at]] = true;
 	}
+	m->replaced += replaced;
 }
 
-static void model_ready(struct model *m, u32 i, u64 from, u64 to)
+/* Pins pages of the next block that no fill in progress may take away, and of some behind it. */
+static void model_pin(struct model *m, u32 i, u64 from, u64 r)
 {
 	struct model_file *f = &m->file[i];
-	int err = pool_ready(&m->p, i, from, to - from);
+	u64 pages = GUESTMEMFS_BLOCK_PAGES, first, last, at, to;
+	int err;
 
-	if (err) {
-		model_failed(m, err, true);
+	while (from < MODEL_BLOCKS && !f->has[from])
+		from++;
+	to = min(from + 1 + r % 4, (u64)MODEL_BLOCKS);
+	for (at = from; at < to; at++)
+		if (!f->has[at] || f->pending[at] ||
+		    pool_block(&m->p, i, at) != pool_block(&m->p, i, from) + (at - from))
+			break;
+	if (at == from || m->nr_pins == MODEL_PINS)
 		return;
-	}
-	for (; from < to; from++) {
-		f->has[from] &= !f->truncated[from];
-		f->truncated[from] = false;
-	}
+	first = pool_frame(&m->p, i, from * pages) + r / 4 % pages;
+	last = pool_frame(&m->p, i, at * pages - 1) + 1;
+	err = pool_pin_frames(&m->p, first, last);
+	if (err)
+		model_failed(m, err, true);
+	else
+		m->pins[m->nr_pins++] = (struct part){ first, last };
+}
+
+static void model_unpin(struct model *m, u64 r)
+{
+	struct part pin;
+	u32 i;
+
+	if (!m->nr_pins)
+		return;
+	pin = m->pins[r % m->nr_pins];
+	m->pins[r % m->nr_pins] = m->pins[m->nr_pins - 1];
+	m->nr_pins--;
+	pool_unpin_frames(&m->p, pin.from, pin.to);
+	for (i = 0; i < GROUP; i++)
+		m->detached[i] &= model_pinned(m, i);
 }
 
 static void model_convert(struct model *m, u32 i, u64 from, u64 to, u64 r)
@@ -292,16 +341,14 @@ static void model_convert(struct model *m, u32 i, u64 from, u64 to, u64 r)
 	int err = pool_convert(&m->p, i, from * GUESTMEMFS_BLOCK_PAGES + r % 2,
 			       to * GUESTMEMFS_BLOCK_PAGES, r / 2 % 2);
 
-	if (err == -EBUSY)
-		CHECK(model_truncated(&m->file[i], from, to));
-	else if (err)
+	if (err)
 		model_failed(m, err, true);
 }
 
 static void model_step(struct model *m)
 {
 	u64 r = pool_random(&m->seed), rest = r >> 40;
-	u32 i = r % MODEL_FILES, what = (r >> 8) % 32;
+	u32 i = r % MODEL_FILES, what = (r >> 8) % 48;
 	u64 from = (r >> 16) % MODEL_BLOCKS;
 	u64 to = min(from + 1 + (r >> 24) % ((r >> 32) % 4 ? 10 : 100), (u64)MODEL_BLOCKS);
 
@@ -313,14 +360,16 @@ static void model_step(struct model *m)
 		model_unreserve(m, i, rest);
 	else if (what < 16)
 		model_fault(m, i, from, min(to, from + 3));
+	else if (what >= 38)
+		model_pin(m, i, from, rest);
+	else if (what >= 33)
+		model_unpin(m, rest);
 	else if (m->file[i].filling)
 		model_fill_step(m, i, rest);
 	else if (what < 20)
 		model_fill_begin(m, i, from, to);
 	else if (what < 27)
-		model_free(m, i, from, to, what == 26);
-	else if (what < 29)
-		model_ready(m, i, from, to);
+		model_punch(m, i, from, to);
 	else
 		model_convert(m, i, from, to, rest);
 	shim_fail_from = 0;
@@ -340,9 +389,13 @@ static void model_end(struct model *m)
 			model_unreserve(m, i, 0);
 		CHECK_EQ(pool_covers(&m->p, i), 0);
 	}
+	while (m->nr_pins)
+		model_unpin(m, 0);
 	model_compare(m);
 	CHECK_EQ(m->p.t.promised_blocks, 0);
+	CHECK_EQ(m->p.t.detached.blocks, 0);
 	CHECK(m->nospc > 100 && m->nomem > 20 && m->aborted > 10);
+	CHECK(m->replaced > 50 && m->no_other > 0);
 }
 
 static const u64 model_seeds[] = { 1, 2, 3, 4 };
@@ -358,6 +411,7 @@ static void model(const void *arg)
 	m->seed = *(const u64 *)arg;
 	pool_make_gib(&m->p, 1);
 	CHECK_EQ(gmfs_limits_set(&m->p.t, &limits, false, &why), 0);
+	CHECK_EQ(m->p.t.nr_blocks, GROUP);
 	for (i = 0; i < MODEL_FILES; i++)
 		pool_file(&m->p);
 	for (i = 0; i < MODEL_STEPS; i++) {

@@ -104,14 +104,24 @@ static void punched_stays_promised(const void *arg)
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP / 2 + 1), -ENOSPC);
 	CHECK_EQ(pool_fill(&p, b, 0, GROUP / 2), 0);
 	CHECK_EQ(pool_fill(&p, a, 0, GROUP / 2), 0);
-	/* The same for truncated blocks with pins, which are freed later. */
-	CHECK_EQ(pool_truncate(&p, a, 0, GROUP / 2), 0);
+	/* Instead of pinned blocks, others are reserved. There is none for the first block. */
+	CHECK_EQ(pool_punch(&p, b, 1, GROUP / 2 - 1), 0);
+	CHECK_EQ(pool_pin(&p, a, 0, GROUP / 2 * GUESTMEMFS_BLOCK_PAGES), 0);
+	CHECK_EQ(pool_punch(&p, a, 0, GROUP / 2), -ENOSPC);
 	CHECK_EQ(p.t.promised_blocks, 0);
-	CHECK_EQ(pool_ready(&p, a, 0, GROUP / 2), 0);
-	CHECK_EQ(p.t.promised_blocks, GROUP / 2);
+	CHECK_EQ(p.t.detached.blocks, 0);
+	CHECK_EQ(pool_punch(&p, a, 1, GROUP / 2 - 1), 0);
+	CHECK_EQ(p.t.promised_blocks, GROUP / 2 - 1);
+	CHECK_EQ(gmfs_blocks_left(&p.t), 0);
 	CHECK_EQ(pool_fill(&p, b, GROUP / 2, 1), -ENOSPC);
+	pool_check(&p);
+	pool_end_pins(&p);
+	pool_settle(&p);
+	CHECK_EQ(p.t.promised_blocks, GROUP / 2 - 1);
+	CHECK_EQ(pool_fill(&p, b, 1, GROUP / 2), -ENOSPC);
+	CHECK_EQ(pool_fill(&p, b, 1, GROUP / 2 - 1), 0);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP / 2), 0);
 	pool_unreserve(&p, a, 0, GROUP / 2);
-	CHECK_EQ(pool_fill(&p, b, GROUP / 2, GROUP / 2), 0);
 	pool_check(&p);
 	pool_free(&p);
 }

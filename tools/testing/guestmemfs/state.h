@@ -82,9 +82,9 @@ struct state {
 /* Makes a pool of two ranges, with directories, files, extents, and free entries in the tables. */
 void state_make(struct pool *p);
 /*
- * The same, with converted and truncated offsets: extent 1 is converted, extent 2 is truncated, and
- * extent 4 has map 1. Extents 7 and 8 are of file 1 and have no blocks; extent 7 is converted, and
- * extent 8 has map 2.
+ * The same, with converted offsets and detached blocks: extent 1 is converted, extent 2 is free,
+ * extent 4 has map 1, and extent 5 has the detached blocks that extent 2 had. Extents 7 and 8 are
+ * of file 1 and have no blocks; extent 7 is converted, and extent 8 has map 2.
  */
 void state_make_converted(struct pool *p);
 /* Returns the address that a patch changes, if the patch only stores bytes in one place. */

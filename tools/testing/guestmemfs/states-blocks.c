@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests blocks in files with private and shared pages: allocated, punched, and truncated while pins
- * hold them.
+ * Tests blocks in files with private and shared pages: allocated, punched, and detached while they
+ * are pinned.
  */
 #include "states.h"
 
@@ -142,8 +142,8 @@ static void punch_keeps_character(const void *arg)
 	pool_free(&p);
 }
 
-/* Truncated blocks, which pins hold, cannot be filled, converted or punched until READY. */
-static void truncate_and_ready(const void *arg)
+/* The offsets of detached blocks are holes that keep their character, and can be used at once. */
+static void detach_and_fill_again(const void *arg)
 {
 	u32 a, block, i;
 	struct pool p;
@@ -153,41 +153,46 @@ static void truncate_and_ready(const void *arg)
 	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
 	block = pool_block(&p, a, 0);
 	CHECK_EQ(pool_convert(&p, a, 8 * PAGES, 12 * PAGES + 3, true), 0);
-	CHECK_EQ(pool_truncate(&p, a, 5, 10), 0);
-	states_run_is(&p, a, 5, 3, ALLOCATED | TRUNCATED);
-	states_run_is(&p, a, 8, 4, ALLOCATED | TRUNCATED | CONVERTED);
-	states_run_is(&p, a, 12, 1, ALLOCATED | TRUNCATED | MIXED);
-	states_run_is(&p, a, 13, 2, ALLOCATED | TRUNCATED);
-	CHECK_EQ(p.map[a].blocks, 20);
+	states_pin(&p, a, 5, 10);
+	CHECK_EQ(pool_punch(&p, a, 5, 10), 0);
+	states_run_is(&p, a, 5, 3, 0);
+	states_run_is(&p, a, 8, 4, CONVERTED);
+	states_run_is(&p, a, 12, 1, MIXED);
+	states_run_is(&p, a, 13, 2, 0);
+	states_page_is(&p, a, 8 * PAGES, 12 * PAGES + 3, CONVERTED);
+	CHECK_EQ(p.map[a].blocks, 10);
+	/* The blocks are adjacent, and none has a character any more: they are one extent. */
+	CHECK_EQ(map_extents(&p.t.detached), 1);
+	CHECK_EQ(p.t.detached.blocks, 10);
 	CHECK_EQ(p.t.free_blocks, GROUP - 20);
-	CHECK_EQ(pool_block(&p, a, 9), block + 9);
 	pool_check(&p);
-	for (i = 5; i < 15; i++) {
-		CHECK_EQ(pool_fill(&p, a, i, 1), -EBUSY);
-		CHECK_EQ(pool_convert(&p, a, i * PAGES, i * PAGES + 1, true), -EBUSY);
-		CHECK_EQ(pool_convert(&p, a, i * PAGES, i * PAGES + 1, false), -EBUSY);
-	}
-	CHECK_EQ(pool_fill(&p, a, 0, 100), -EBUSY);
-	CHECK_EQ(pool_convert(&p, a, 0, 6 * PAGES, true), -EBUSY);
-	CHECK_EQ(pool_fill(&p, a, 0, 5), 0);
-	CHECK_EQ(pool_convert(&p, a, 0, 5 * PAGES, true), 0);
-	/* A punch of the whole file leaves the truncated blocks alone. */
+	/* Convert and fill the holes: the blocks are others. */
+	CHECK_EQ(pool_convert(&p, a, 5 * PAGES, 6 * PAGES, true), 0);
+	CHECK_EQ(pool_convert(&p, a, 9 * PAGES + 1, 10 * PAGES, false), 0);
+	states_run_is(&p, a, 5, 1, CONVERTED);
+	states_run_is(&p, a, 9, 1, MIXED);
+	CHECK_EQ(pool_fill(&p, a, 0, 15), 0);
+	CHECK_EQ(p.t.free_blocks, GROUP - 30);
+	for (i = 0; i < 15; i++)
+		CHECK_EQ(pool_block(&p, a, i) == block + i, i < 5);
+	states_run_is(&p, a, 5, 1, ALLOCATED | CONVERTED);
+	states_run_is(&p, a, 9, 1, ALLOCATED | MIXED);
+	pool_check(&p);
+	/* A punch of the whole file leaves the detached blocks alone. */
 	CHECK_EQ(pool_punch(&p, a, 0, 20), 0);
 	CHECK_EQ(p.t.free_blocks, GROUP - 10);
-	states_run_is(&p, a, 5, 3, ALLOCATED | TRUNCATED);
+	CHECK_EQ(p.t.detached.blocks, 10);
 	pool_check(&p);
-	/* READY may be called for a part, and frees only truncated blocks. */
-	CHECK_EQ(pool_fill(&p, a, 16, 1), 0);
-	CHECK_EQ(pool_ready(&p, a, 9, 2), 0);
-	CHECK_EQ(p.t.free_blocks, GROUP - 9);
-	states_run_is(&p, a, 9, 2, CONVERTED);
+	/* Blocks without pins are freed, from the middle of the extent. */
+	pool_unpin_frames(&p, (block + 9) * PAGES, (block + 11) * PAGES);
+	CHECK_EQ(p.t.free_blocks, GROUP - 8);
+	CHECK_EQ(map_extents(&p.t.detached), 2);
+	states_page_is(&p, a, 8 * PAGES, 9 * PAGES + 1, CONVERTED);
 	pool_check(&p);
-	CHECK_EQ(pool_ready(&p, a, 0, GROUP), 0);
-	CHECK_EQ(p.t.free_blocks, GROUP - 1);
-	states_page_is(&p, a, 8 * PAGES, 12 * PAGES + 3, CONVERTED);
-	states_run_is(&p, a, 0, 5, CONVERTED);
-	states_run_is(&p, a, 8, 4, CONVERTED);
-	/* After READY the offsets can be filled again. */
+	pool_unpin_frames(&p, (block + 5) * PAGES, (block + 9) * PAGES);
+	pool_unpin_frames(&p, (block + 11) * PAGES, (block + 15) * PAGES);
+	CHECK_EQ(p.t.free_blocks, GROUP);
+	CHECK_EQ(map_extents(&p.t.detached), 0);
 	CHECK_EQ(pool_fill(&p, a, 0, 20), 0);
 	pool_check(&p);
 	pool_free(&p);
@@ -206,8 +211,9 @@ static void nothing_to_do(const void *arg)
 	t = p.t;
 	CHECK_EQ(pool_fill(&p, a, 5, 0), 0);
 	CHECK_EQ(pool_punch(&p, a, 5, 0), 0);
-	CHECK_EQ(pool_truncate(&p, a, 5, 0), 0);
-	CHECK_EQ(pool_ready(&p, a, 5, 0), 0);
+	CHECK_EQ(pool_pin(&p, a, 5 * PAGES + 3, 5 * PAGES + 3), 0);
+	pool_unpin(&p, a, 5 * PAGES + 3, 5 * PAGES + 3);
+	pool_settle(&p);
 	CHECK_EQ(pool_convert(&p, a, 5 * PAGES + 3, 5 * PAGES + 3, true), 0);
 	CHECK(!memcmp(&t, &p.t, sizeof(t)));
 	CHECK_EQ(states_used_extents(&p), 1);
@@ -215,8 +221,8 @@ static void nothing_to_do(const void *arg)
 	pool_free(&p);
 }
 
-/* The next kernel, in which no pins are left, frees truncated blocks and keeps their character. */
-static void truncated_is_dropped(const void *arg)
+/* The next kernel has no pins, and frees detached blocks. Offsets keep their character. */
+static void detached_is_dropped(const void *arg)
 {
 	struct pool p;
 	u32 a, b;
@@ -228,15 +234,21 @@ static void truncated_is_dropped(const void *arg)
 	CHECK_EQ(pool_fill(&p, b, 0, 20), 0);
 	CHECK_EQ(pool_convert(&p, a, 8 * PAGES, 30 * PAGES, true), 0);
 	CHECK_EQ(pool_convert(&p, a, 17 * PAGES, 17 * PAGES + 1, false), 0);
-	CHECK_EQ(pool_truncate(&p, a, 0, 3), 0);
-	CHECK_EQ(pool_truncate(&p, a, 6, 6), 0);
-	CHECK_EQ(pool_truncate(&p, a, 12, 8), 0);
+	states_pin(&p, a, 0, 20);
+	CHECK_EQ(pool_punch(&p, a, 0, 3), 0);
+	CHECK_EQ(pool_punch(&p, a, 6, 6), 0);
+	CHECK_EQ(pool_punch(&p, a, 12, 8), 0);
+	CHECK_EQ(map_extents(&p.t.detached), 2);
 	pool_reopen(&p);
-	states_run_is(&p, a, 6, 2, ALLOCATED | TRUNCATED);
-	shim_allocations = 0;
-	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
-	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[b], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
-	CHECK_EQ(shim_allocations, 0);
+	CHECK_EQ(p.t.detached.blocks, 17);
+	CHECK_EQ(p.t.free_blocks, GROUP - 40);
+	pool_settle(&p);
+	CHECK_EQ(p.t.detached.blocks, 17);
+	pool_check(&p);
+	pool_end_pins(&p);
+	pool_reopen(&p);
+	pool_settle(&p);
+	CHECK_EQ(p.t.detached.blocks, 0);
 	CHECK_EQ(p.t.free_blocks, GROUP - 23);
 	states_run_is(&p, a, 0, 3, 0);
 	states_run_is(&p, a, 3, 3, ALLOCATED);
@@ -245,32 +257,6 @@ static void truncated_is_dropped(const void *arg)
 	states_run_is(&p, a, 17, 1, MIXED);
 	states_run_is(&p, a, 18, 12, CONVERTED);
 	CHECK_EQ(pool_extents(&p, a), 4);
-	pool_check(&p);
-	pool_free(&p);
-}
-
-/*
- * Blocks with GUESTMEMFS_EXTENT_PINNED, a pin that lasts across kexec, are not freed by READY
- * before the flag is cleared.
- */
-static void pinned_is_not_dropped(const void *arg)
-{
-	struct guestmemfs_extent *e;
-	struct pool p;
-	u32 a;
-
-	(void)arg;
-	a = states_pool(&p, 1);
-	CHECK_EQ(pool_fill(&p, a, 0, 4), 0);
-	CHECK_EQ(pool_truncate(&p, a, 0, 4), 0);
-	e = &p.t.extents[pool_slot(&p, a, 0)];
-	e->flags |= cpu_to_le32(GUESTMEMFS_EXTENT_PINNED);
-	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
-	CHECK_EQ(pool_extents(&p, a), 1);
-	CHECK_EQ(p.t.free_blocks, GROUP - 4);
-	e->flags &= ~cpu_to_le32(GUESTMEMFS_EXTENT_PINNED);
-	CHECK_EQ(gmfs_map_edit(&p.t, &p.map[a], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
-	CHECK_EQ(pool_extents(&p, a), 0);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -286,8 +272,7 @@ void states_blocks_tests(void)
 			 in_place_first[i]);
 	TEST(fill_beside_states);
 	TEST(punch_keeps_character);
-	TEST(truncate_and_ready);
+	TEST(detach_and_fill_again);
 	TEST(nothing_to_do);
-	TEST(truncated_is_dropped);
-	TEST(pinned_is_not_dropped);
+	TEST(detached_is_dropped);
 }

@@ -60,7 +60,10 @@ static void states_leave_room(const void *arg)
 	CHECK_EQ(p.t.nr_blockless, 960);
 	/* A hole would be one more extent, unless it is joined with the one that is there. */
 	CHECK_EQ(pool_punch(&p, b, 12, 2), -ENOSPC);
-	CHECK_EQ(pool_truncate(&p, b, 12, 2), -ENOSPC);
+	states_pin(&p, b, 12, 2);
+	CHECK_EQ(pool_punch(&p, b, 12, 2), -ENOSPC);
+	CHECK_EQ(p.t.detached.blocks, 0);
+	states_unpin(&p, b, 12, 2);
 	CHECK_EQ(pool_punch(&p, b, 17, 2), 0);
 	states_run_is(&p, b, 17, 3, CONVERTED);
 	CHECK_EQ(pool_fill(&p, b, 0, 25), 0);
@@ -95,11 +98,13 @@ static void full_table_is_cut(const void *arg)
 	b = pool_file(&p);
 	for (i = 0; i < 960; i++)
 		CHECK_EQ(pool_convert(&p, a, 4 * i * PAGES, (4 * i + 2) * PAGES, true), 0);
-	for (i = 0; i < 64; i++)
-		CHECK_EQ(pool_fill(&p, b, 63 * i % 64, 1), 0);
-	for (i = 0; i < 64; i += 2)
-		CHECK_EQ(pool_truncate(&p, b, i, 1), 0);
-	CHECK_EQ(pool_extents(&p, b), 64);
+	CHECK_EQ(pool_fill(&p, b, 0, 64), 0);
+	for (i = 0; i < 64; i += 2) {
+		states_pin(&p, b, i, 1);
+		CHECK_EQ(pool_punch(&p, b, i, 1), 0);
+	}
+	CHECK_EQ(pool_extents(&p, b), 32);
+	CHECK_EQ(map_extents(&p.t.detached), 32);
 	CHECK_EQ(states_extents(&p), 1024);
 	CHECK_EQ(pool_convert(&p, a, 41 * PAGES, 42 * PAGES, false), 0);
 	states_run_is(&p, a, 40, 1, CONVERTED);
@@ -109,8 +114,8 @@ static void full_table_is_cut(const void *arg)
 	pool_free(&p);
 }
 
-/* For a truncated extent an entry is reserved, so that its character can be kept at READY. */
-static void ready_has_room(const void *arg)
+/* Detaching needs an entry for the hole if it is converted, and none for the detached blocks. */
+static void detached_has_room(const void *arg)
 {
 	struct pool p;
 	u32 a, b;
@@ -121,18 +126,25 @@ static void ready_has_room(const void *arg)
 	b = pool_file(&p);
 	CHECK_EQ(pool_fill(&p, b, 0, 10), 0);
 	CHECK_EQ(pool_convert(&p, b, 0, 4 * PAGES, true), 0);
-	CHECK_EQ(pool_truncate(&p, b, 0, 10), 0);
-	CHECK_EQ(p.t.nr_blockless, 1);
-	for (i = 0; i < 959; i++)
+	states_pin(&p, b, 0, 10);
+	for (i = 0; i < 960; i++)
 		CHECK_EQ(pool_convert(&p, a, 2 * i * PAGES, (2 * i + 1) * PAGES, true), 0);
-	CHECK_EQ(pool_convert(&p, a, TOP - PAGES, TOP, true), -ENOSPC);
-	/* There is no room to split it into three. */
-	CHECK_EQ(pool_ready(&p, b, 1, 1), -ENOSPC);
+	CHECK_EQ(pool_punch(&p, b, 1, 1), -ENOSPC);
+	CHECK_EQ(pool_punch(&p, b, 0, 10), -ENOSPC);
 	CHECK_EQ(pool_extents(&p, b), 2);
+	CHECK_EQ(p.t.detached.blocks, 0);
+	CHECK_EQ(pool_punch(&p, b, 5, 1), 0);
+	CHECK_EQ(p.t.detached.blocks, 1);
 	pool_check(&p);
-	CHECK_EQ(pool_ready(&p, b, 0, 10), 0);
+	CHECK_EQ(pool_convert(&p, a, 0, PAGES, false), 0);
+	CHECK_EQ(pool_punch(&p, b, 0, 10), 0);
 	states_run_is(&p, b, 0, 4, CONVERTED);
 	CHECK_EQ(p.t.nr_blockless, 960);
+	CHECK_EQ(p.t.detached.blocks, 10);
+	pool_check(&p);
+	pool_kexec(&p);
+	states_run_is(&p, b, 0, 4, CONVERTED);
+	CHECK_EQ(p.t.free_blocks, 64);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -208,8 +220,9 @@ static void feature_is_announced(const void *arg)
 	CHECK_EQ(pool_punch(&p, a, 5, 5), 0);
 	CHECK_EQ(pool_convert(&p, a, 0, PAGES_GIB, false), 0);
 	CHECK_EQ(pool_convert(&p, a, 7, 7, true), 0);
-	CHECK_EQ(pool_truncate(&p, a, 5, 5), 0);
-	CHECK_EQ(pool_ready(&p, a, 0, 20), 0);
+	states_pin(&p, a, 0, 3);
+	CHECK_EQ(pool_punch(&p, a, 5, 5), 0);
+	states_unpin(&p, a, 0, 3);
 	CHECK_EQ(le32_to_cpu(p.t.super->feature_incompat), 0);
 	CHECK_EQ(le32_to_cpu(p.t.super->crc), crc);
 	CHECK(!p.t.has_states);
@@ -219,7 +232,8 @@ static void feature_is_announced(const void *arg)
 		CHECK_EQ(pool_convert(&p, a, 3, 4, true), 0);
 		break;
 	case 1:
-		CHECK_EQ(pool_truncate(&p, a, 3, 1), 0);
+		states_pin(&p, a, 3, 1);
+		CHECK_EQ(pool_punch(&p, a, 3, 1), 0);
 		break;
 	default:
 		gmfs_feature_states(&p.t);
@@ -247,14 +261,19 @@ static int op_convert(struct pool *p)
 	return pool_convert(p, 0, 5 * PAGES + 1, 35 * PAGES + 1, true);
 }
 
-static int op_truncate(struct pool *p)
+/* The pins are not a part of the tables. */
+static int op_detach(struct pool *p)
 {
-	return pool_truncate(p, 0, 25, 100);
+	int err = pool_pin(p, 0, 26 * PAGES + 7, 48 * PAGES + 1);
+
+	return err ? err : pool_punch(p, 0, 25, 100);
 }
 
-static int op_ready(struct pool *p)
+static int op_detach_one(struct pool *p)
 {
-	return pool_ready(p, 0, 42, 2);
+	int err = pool_pin(p, 0, 45 * PAGES, 45 * PAGES + 1);
+
+	return err ? err : pool_punch(p, 0, 40, 8);
 }
 
 static int op_fill(struct pool *p)
@@ -269,8 +288,8 @@ static int op_punch(struct pool *p)
 
 static const struct memory_case memory_cases[] = {
 	{ "convert", op_convert },
-	{ "truncate", op_truncate },
-	{ "ready", op_ready },
+	{ "detach", op_detach },
+	{ "detach one", op_detach_one },
 	{ "fill what is converted", op_fill },
 	{ "punch what is converted", op_punch },
 };
@@ -284,7 +303,8 @@ static void memory_pool(struct pool *p, u32 extents)
 		CHECK_EQ(pool_fill(p, a, 3000 + 2 * i, 1), 0);
 	CHECK_EQ(pool_convert(p, a, 20 * PAGES, 30 * PAGES + 1, true), 0);
 	CHECK_EQ(pool_convert(p, a, 60 * PAGES, 64 * PAGES + 1, true), 0);
-	CHECK_EQ(pool_truncate(p, a, 41, 4), 0);
+	states_pin(p, a, 41, 4);
+	CHECK_EQ(pool_punch(p, a, 41, 3), 0);
 }
 
 static void no_memory(const void *arg)
@@ -298,7 +318,7 @@ void states_limits_tests(void)
 
 	TEST(states_leave_room);
 	TEST(full_table_is_cut);
-	TEST(ready_has_room);
+	TEST(detached_has_room);
 	TEST(maps_run_out);
 	TEST(maps_after_kexec);
 	for (i = 0; i < ARRAY_SIZE(announced_by); i++)

@@ -11,6 +11,7 @@
 #define MODEL_FILES	4
 #define MODEL_BLOCKS	1600
 #define MODEL_STEPS	4000
+#define MODEL_PINS	24
 #define PAGES		GUESTMEMFS_BLOCK_PAGES
 #define MODEL_PAGES	((u64)MODEL_BLOCKS * PAGES)
 #define WORDS		(PAGES / 64)
@@ -18,7 +19,12 @@
 struct model_file {
 	unsigned long converted[MODEL_BLOCKS * WORDS];
 	u32 block[MODEL_BLOCKS];
-	bool truncated[MODEL_BLOCKS];
+};
+
+/* Pinned frames, from @first to before @last. */
+struct model_pin {
+	u64 first;
+	u64 last;
 };
 
 struct model {
@@ -26,6 +32,11 @@ struct model {
 	u64 seed;
 	struct model_file file[MODEL_FILES];
 	bool *unzeroed;
+	bool *detached;
+	struct model_pin pins[MODEL_PINS];
+	u32 nr_pins;
+	/* How often a block has become detached. */
+	u32 detaches;
 	/* The numbers of entries that the tables pretend to have. */
 	u32 nr_extents;
 	u32 nr_maps;
@@ -67,16 +78,13 @@ static void model_compare_pages(struct model *m, u32 file)
 		to = min(s.end, MODEL_PAGES);
 		if (s.converted)
 			bitmap_set(seen, page, to - page);
-		for (i = page / PAGES; i <= (to - 1) / PAGES; i++) {
+		for (i = page / PAGES; i <= (to - 1) / PAGES; i++)
 			CHECK_EQ(s.allocated, f->block[i] != GMFS_NO_BLOCK);
-			CHECK_EQ(s.truncated, f->truncated[i]);
-		}
 		/* The answer must be for as many pages as possible. */
 		i = to / PAGES;
 		if (to < MODEL_PAGES && pool_extents(&m->p, file) < GROUP)
 			CHECK(test_bit(to, f->converted) != s.converted ||
-			      (f->block[i] != GMFS_NO_BLOCK) != s.allocated ||
-			      f->truncated[i] != s.truncated);
+			      (f->block[i] != GMFS_NO_BLOCK) != s.allocated);
 	}
 	CHECK(!memcmp(seen, f->converted, sizeof(seen)));
 }
@@ -107,13 +115,36 @@ static void model_compare_blocks(struct model *m, u32 file, u64 new_from, u64 ne
 			u32 block = run.block == GMFS_NO_BLOCK ? run.block : run.block + (i - at);
 			u32 flags = model_character(f, i);
 
-			if (f->truncated[i])
-				flags |= GUESTMEMFS_EXTENT_TRUNCATED;
 			CHECK_EQ(run.flags, flags);
 			CHECK_EQ(!!run.map, !!(flags & GUESTMEMFS_EXTENT_MIXED));
 			if (i >= new_from && i < new_to && f->block[i] == GMFS_NO_BLOCK)
 				f->block[i] = block;
 			CHECK_EQ(block, f->block[i]);
+		}
+	}
+}
+
+static bool model_pinned(const struct model *m, u32 block)
+{
+	u32 i;
+
+	for (i = 0; i < m->nr_pins; i++)
+		if (m->pins[i].first / PAGES <= block && (m->pins[i].last - 1) / PAGES >= block)
+			return true;
+	return false;
+}
+
+/* Compares the detached blocks with the model. All of them have a pin. */
+static void model_compare_detached(struct model *m)
+{
+	struct gmfs_spot spot;
+	u64 at, i;
+
+	for (at = 0; at < m->p.t.nr_blocks; at = spot.end) {
+		gmfs_map_spot(&m->p.t, &m->p.t.detached, at, &spot);
+		for (i = at; i < spot.end && i < m->p.t.nr_blocks; i++) {
+			CHECK_EQ(!!spot.e, m->detached[i]);
+			CHECK(!spot.e || (model_pinned(m, i) && test_bit(i, m->p.t.bitmap)));
 		}
 	}
 }
@@ -124,19 +155,12 @@ static void model_compare(struct model *m, u32 file)
 
 	model_compare_blocks(m, file, 0, 0);
 	model_compare_pages(m, file);
+	model_compare_detached(m);
 	for (i = 0; i < m->p.t.nr_blocks; i++)
 		CHECK_EQ(test_bit(i, m->p.t.unzeroed), m->unzeroed[i]);
 }
 
-static bool model_any_truncated(const struct model_file *f, u64 from, u64 to)
-{
-	for (; from < to; from++)
-		if (f->truncated[from])
-			return true;
-	return false;
-}
-
-/* Can one entry of this order map a part of a file? No block of the part is truncated. */
+/* Can one entry of this order map a part of a file? */
 static bool model_serves(const struct model *m, const struct model_file *f, u64 page, u32 order)
 {
 	u64 first = round_down(page, 1ULL << order), block = first / PAGES, i;
@@ -166,11 +190,8 @@ static void model_compare_entry(struct model *m, u32 file)
 	/* The orders of a page, of a block, and of all sizes up to a group. */
 	unsigned long orders = ((r >> 32) & 0x7fe01) ?: BIT(0), left = orders;
 	struct gmfs_entry entry;
-	u64 block = round_down(page / PAGES, GROUP);
 	bool found;
 
-	if (model_any_truncated(f, block, block + GROUP))
-		return;
 	while (left && !model_serves(m, f, page, __fls(left)))
 		left &= ~BIT(__fls(left));
 	found = gmfs_map_entry(&m->p.t, &m->p.map[file], page, orders, &entry);
@@ -183,7 +204,7 @@ static void model_compare_entry(struct model *m, u32 file)
 	CHECK_EQ(entry.converted, test_bit(page, f->converted));
 }
 
-enum model_op { FILL, PUNCH, TRUNCATE, READY, CONVERT };
+enum model_op { FILL, PUNCH, CONVERT };
 
 static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 to, bool converted)
 {
@@ -192,10 +213,6 @@ static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 t
 		return pool_fill(&m->p, file, from, to - from);
 	case PUNCH:
 		return pool_punch(&m->p, file, from, to - from);
-	case TRUNCATE:
-		return pool_truncate(&m->p, file, from, to - from);
-	case READY:
-		return pool_ready(&m->p, file, from, to - from);
 	default:
 		return pool_convert(&m->p, file, from, to, converted);
 	}
@@ -235,19 +252,11 @@ static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u6
 /* Does an operation, and checks the error. */
 static int model_try(struct model *m, enum model_op op, u32 file, u64 from, u64 to, bool converted)
 {
-	u64 blocks = op == CONVERT ? PAGES : 1;
-	bool truncated = model_any_truncated(&m->file[file], from / blocks,
-					     DIV_ROUND_UP(to, blocks));
 	u32 max_states = m->nr_extents - m->p.t.total_blocks - GMFS_SPARE_EXTENTS;
 	u32 states = m->p.t.nr_blockless;
 	int err;
 
 	err = model_do(m, op, file, from, to, converted);
-	if (err == -EBUSY) {
-		CHECK(truncated && (op == FILL || op == CONVERT));
-		return err;
-	}
-	CHECK(!truncated || err || (op != FILL && op != CONVERT));
 	if (err == -ENOMEM) {
 		CHECK(shim_fail_from);
 		CHECK_EQ(m->p.t.nr_blockless, states);
@@ -275,16 +284,35 @@ static u32 model_missing(const struct model_file *f, u64 from, u64 to)
 	return missing;
 }
 
-static void model_forget(struct model *m, u32 file, u64 from, u64 to, bool truncated)
+/* The blocks of a part of a file are freed, or become detached. */
+static void model_forget(struct model *m, u32 file, u64 from, u64 to)
 {
-	struct model_file *f = &m->file[file];
-
 	for (; from < to; from++) {
-		if (f->truncated[from] != truncated || f->block[from] == GMFS_NO_BLOCK)
+		u32 *block = &m->file[file].block[from];
+
+		if (*block == GMFS_NO_BLOCK)
 			continue;
-		m->unzeroed[f->block[from]] = true;
-		f->block[from] = GMFS_NO_BLOCK;
-		f->truncated[from] = false;
+		if (model_pinned(m, *block)) {
+			CHECK(!m->detached[*block]);
+			m->detached[*block] = true;
+			m->detaches++;
+		} else {
+			m->unzeroed[*block] = true;
+		}
+		*block = GMFS_NO_BLOCK;
+	}
+}
+
+/* Detached blocks that have no pin any more are free. */
+static void model_settle(struct model *m)
+{
+	u32 i;
+
+	for (i = 0; i < m->p.t.nr_blocks; i++) {
+		if (!m->detached[i] || model_pinned(m, i))
+			continue;
+		m->detached[i] = false;
+		m->unzeroed[i] = true;
 	}
 }
 
@@ -292,7 +320,7 @@ static void model_fill(struct model *m, u32 file, u64 from, u64 to)
 {
 	u32 missing = model_missing(&m->file[file], from, to), nr_free = m->p.t.free_blocks;
 
-	if (missing > nr_free && !model_any_truncated(&m->file[file], from, to)) {
+	if (missing > nr_free) {
 		CHECK_EQ(pool_fill(&m->p, file, from, to - from), -ENOSPC);
 		return;
 	}
@@ -303,14 +331,45 @@ static void model_fill(struct model *m, u32 file, u64 from, u64 to)
 	CHECK_EQ(model_missing(&m->file[file], from, to), 0);
 }
 
-static void model_truncate(struct model *m, u32 file, u64 from, u64 to)
+/* Pins some pages of contiguous blocks, the first ones from @from on. */
+static void model_pin(struct model *m, u32 file, u64 from, u64 r)
 {
-	struct model_file *f = &m->file[file];
+	struct model_pin pin;
+	struct gmfs_run run;
+	u64 page, pages;
+	int err;
 
-	if (model_try(m, TRUNCATE, file, from, to, false))
+	for (; from < MODEL_BLOCKS; from = run.logical + run.count) {
+		gmfs_map_lookup(&m->p.t, &m->p.map[file], from, &run);
+		if (run.block != GMFS_NO_BLOCK)
+			break;
+	}
+	if (from >= MODEL_BLOCKS || m->nr_pins == MODEL_PINS)
 		return;
-	for (; from < to; from++)
-		f->truncated[from] = f->block[from] != GMFS_NO_BLOCK;
+	page = from * PAGES + r % PAGES;
+	pages = min(run.count, 40ULL) * PAGES - r % PAGES;
+	pin.first = pool_frame(&m->p, file, page);
+	pin.last = pin.first + 1 + (r >> 9) % pages;
+	err = pool_pin_frames(&m->p, pin.first, pin.last);
+	if (!err) {
+		m->pins[m->nr_pins++] = pin;
+		return;
+	}
+	CHECK(shim_fail_from);
+	CHECK_EQ(err, -ENOMEM);
+}
+
+static void model_unpin(struct model *m, u64 r)
+{
+	struct model_pin pin;
+
+	if (!m->nr_pins)
+		return;
+	pin = m->pins[r % m->nr_pins];
+	m->pins[r % m->nr_pins] = m->pins[m->nr_pins - 1];
+	m->nr_pins--;
+	pool_unpin_frames(&m->p, pin.first, pin.last);
+	model_settle(m);
 }
 
 /* Converts whole blocks, a part of one, or a few pages of two or more blocks. */
@@ -337,27 +396,26 @@ static void model_clear(struct model *m, u32 file)
 	struct model_file *f = &m->file[file];
 
 	gmfs_map_clear(&m->p.t, &m->p.map[file]);
-	model_forget(m, file, 0, MODEL_BLOCKS, false);
-	model_forget(m, file, 0, MODEL_BLOCKS, true);
+	model_forget(m, file, 0, MODEL_BLOCKS);
 	memset(f->converted, 0, sizeof(f->converted));
 }
 
-/* The next kernel finds the same state; with @drop it frees truncated blocks, as at a mount. */
-static void model_kexec(struct model *m, bool drop)
+/* The next mount finds the same state. Behind a kexec it finds no pins. */
+static void model_reopen(struct model *m, bool kexec)
 {
 	u32 i;
 
 	model_grow(m);
-	pool_reopen(&m->p);
-	model_shrink(m);
-	for (i = 0; i < MODEL_FILES; i++) {
-		model_compare(m, i);
-		if (!drop)
-			continue;
-		CHECK_EQ(gmfs_map_edit(&m->p.t, &m->p.map[i], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
-		model_forget(m, i, 0, MODEL_BLOCKS, true);
-		model_compare(m, i);
+	if (kexec) {
+		pool_kexec(&m->p);
+		m->nr_pins = 0;
+		model_settle(m);
+	} else {
+		pool_reopen(&m->p);
 	}
+	model_shrink(m);
+	for (i = 0; i < MODEL_FILES; i++)
+		model_compare(m, i);
 }
 
 static void model_check(struct model *m)
@@ -387,18 +445,18 @@ static void model_step(struct model *m)
 	if (what < 16)
 		model_fill(m, file, from, to);
 	else if (what < 26 && !model_try(m, PUNCH, file, from, to, false))
-		model_forget(m, file, from, to, false);
-	else if (what >= 26 && what < 31)
-		model_truncate(m, file, from, to);
-	else if (what >= 31 && what < 38 && !model_try(m, READY, file, from, to, false))
-		model_forget(m, file, from, to, true);
+		model_forget(m, file, from, to);
+	else if (what >= 26 && what < 34)
+		model_pin(m, file, from, pool_random(&m->seed));
+	else if (what >= 34 && what < 38)
+		model_unpin(m, pool_random(&m->seed));
 	else if (what >= 38 && what < 60)
 		model_convert(m, file, from, to, pool_random(&m->seed));
 	shim_fail_from = 0;
 	if (what == 60)
 		model_clear(m, file);
 	else if (what > 60)
-		model_kexec(m, what == 63);
+		model_reopen(m, what == 63);
 	model_compare(m, file);
 	for (i = 0; i < 8; i++)
 		model_compare_entry(m, file);
@@ -419,9 +477,26 @@ static void model_make(struct model *m, u64 seed)
 	for (i = 0; i < MODEL_FILES; i++)
 		pool_file(&m->p);
 	m->unzeroed = calloc(m->p.t.nr_blocks, sizeof(*m->unzeroed));
-	CHECK(m->unzeroed);
+	m->detached = calloc(m->p.t.nr_blocks, sizeof(*m->detached));
+	CHECK(m->unzeroed && m->detached);
 	for (i = 0; i < m->p.t.nr_blocks; i++)
 		m->unzeroed[i] = test_bit(i, m->p.t.unzeroed);
+}
+
+/* Removes all files and then all pins, after which the pool is empty. */
+static void model_end(struct model *m)
+{
+	u32 i;
+
+	for (i = 0; i < MODEL_FILES; i++)
+		model_clear(m, i);
+	CHECK_EQ(m->p.t.free_blocks + m->p.t.detached.blocks, m->p.t.total_blocks);
+	while (m->nr_pins)
+		model_unpin(m, 0);
+	model_compare_detached(m);
+	model_check(m);
+	CHECK_EQ(m->p.t.free_blocks, m->p.t.total_blocks);
+	CHECK_EQ(m->p.t.used_slots, 0);
 }
 
 struct model_case {
@@ -456,8 +531,11 @@ static void model(const void *arg)
 	/* The tables must have been full often, or hardly ever, as the case says. */
 	CHECK_EQ(m->full > 10, c->states < 100);
 	CHECK_EQ(m->no_map > 10, c->maps < 100);
+	CHECK(m->detaches > 100);
+	model_end(m);
 	pool_free(&m->p);
 	free(m->unzeroed);
+	free(m->detached);
 	free(m);
 }
 

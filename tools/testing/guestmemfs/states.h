@@ -11,7 +11,6 @@
 #define ALLOCATED	GUESTMEMFS_EXTENT_ALLOCATED
 #define CONVERTED	GUESTMEMFS_EXTENT_CONVERTED
 #define MIXED		GUESTMEMFS_EXTENT_MIXED
-#define TRUNCATED	GUESTMEMFS_EXTENT_TRUNCATED
 
 /* Makes a pool of @gib GiB, and returns the index of a new file. */
 u32 states_pool(struct pool *p, u32 gib);
@@ -19,6 +18,9 @@ u32 states_pool(struct pool *p, u32 gib);
 void states_run_is(const struct pool *p, u32 file, u64 logical, u64 count, u32 flags);
 /* Checks that the pages from @page to before @end have these flags, and the next one does not. */
 void states_page_is(const struct pool *p, u32 file, u64 page, u64 end, u32 flags);
+/* Pins whole blocks of a file, and removes such pins. */
+void states_pin(struct pool *p, u32 file, u64 logical, u64 count);
+void states_unpin(struct pool *p, u32 file, u64 logical, u64 count);
 u32 states_used_extents(const struct pool *p);
 u32 states_used_maps(const struct pool *p);
 

@@ -29,7 +29,16 @@ void states_page_is(const struct pool *p, u32 file, u64 page, u64 end, u32 flags
 	CHECK_EQ(s.end, end);
 	CHECK_EQ(s.converted, !!(flags & CONVERTED));
 	CHECK_EQ(s.allocated, !!(flags & ALLOCATED));
-	CHECK_EQ(s.truncated, !!(flags & TRUNCATED));
+}
+
+void states_pin(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	CHECK_EQ(pool_pin(p, file, logical * PAGES, (logical + count) * PAGES), 0);
+}
+
+void states_unpin(struct pool *p, u32 file, u64 logical, u64 count)
+{
+	pool_unpin(p, file, logical * PAGES, (logical + count) * PAGES);
 }
 
 u32 states_used_extents(const struct pool *p)
@@ -200,16 +209,17 @@ static void states_of_a_file(const void *arg)
 	a = states_pool(&p, 1);
 	CHECK_EQ(pool_fill(&p, a, 2, 4), 0);
 	CHECK_EQ(pool_convert(&p, a, 4 * PAGES, 10 * PAGES + 100, true), 0);
-	CHECK_EQ(pool_truncate(&p, a, 5, 1), 0);
+	states_pin(&p, a, 5, 1);
+	CHECK_EQ(pool_punch(&p, a, 5, 1), 0);
 	states_page_is(&p, a, 0, 2 * PAGES, 0);
 	states_page_is(&p, a, 2 * PAGES - 1, 2 * PAGES, 0);
 	states_page_is(&p, a, 2 * PAGES, 4 * PAGES, ALLOCATED);
 	states_page_is(&p, a, 4 * PAGES, 5 * PAGES, ALLOCATED | CONVERTED);
-	states_page_is(&p, a, 5 * PAGES + 9, 6 * PAGES, ALLOCATED | CONVERTED | TRUNCATED);
-	states_page_is(&p, a, 6 * PAGES, 10 * PAGES + 100, CONVERTED);
+	/* The block is detached, and its pages are like those that never had memory. */
+	states_page_is(&p, a, 5 * PAGES + 9, 10 * PAGES + 100, CONVERTED);
 	states_page_is(&p, a, 10 * PAGES + 99, 10 * PAGES + 100, CONVERTED);
 	states_page_is(&p, a, 10 * PAGES + 100, TOP, 0);
-	states_run_is(&p, a, 6, 4, CONVERTED);
+	states_run_is(&p, a, 5, 5, CONVERTED);
 	states_run_is(&p, a, 10, 1, MIXED);
 	/* Blocks that are not adjacent in the pool are still one state. */
 	CHECK_EQ(pool_fill(&p, a, 100, 2), 0);
@@ -224,7 +234,8 @@ static void states_of_a_file(const void *arg)
 	CHECK(pool_alike(&p, a, 10 * PAGES + 96, 4));
 	CHECK(!pool_alike(&p, a, 10 * PAGES + 96, 8));
 	CHECK(pool_alike(&p, a, 4 * PAGES, 4 * PAGES));
-	CHECK_EQ(p.map[a].blocks, 106);
+	CHECK_EQ(p.map[a].blocks, 105);
+	CHECK_EQ(p.t.detached.blocks, 1);
 	pool_check(&p);
 	pool_free(&p);
 }
@@ -234,17 +245,20 @@ static void state_is_bounded(const void *arg)
 {
 	struct gmfs_state s;
 	struct pool p;
-	u32 a, i;
+	u32 a, b, i;
 
 	(void)arg;
-	a = states_pool(&p, 2);
+	a = states_pool(&p, 3);
+	b = pool_file(&p);
+	/* Leave every second block, so that no two blocks are joined. */
+	CHECK_EQ(pool_fill(&p, b, 0, 3 * GROUP), 0);
+	for (i = 0; i < 3 * GROUP; i += 2)
+		CHECK_EQ(pool_punch(&p, b, i, 1), 0);
 	CHECK_EQ(pool_fill(&p, a, 0, 700), 0);
-	for (i = 0; i < 700; i++)
-		CHECK_EQ(pool_truncate(&p, a, i, 1), 0);
 	CHECK_EQ(pool_extents(&p, a), 700);
 	gmfs_map_state(&p.t, &p.map[a], 0, &s);
 	CHECK_EQ(s.end, GROUP * PAGES);
-	states_page_is(&p, a, s.end, 700 * PAGES, ALLOCATED | TRUNCATED);
+	states_page_is(&p, a, s.end, 700 * PAGES, ALLOCATED);
 	CHECK(pool_alike(&p, a, 0, PAGES_GIB));
 	pool_check(&p);
 	pool_free(&p);

@@ -19,12 +19,16 @@ static void pool_open(struct pool *p)
 
 	if (err)
 		FAIL("open: %d: %s %llu %s", err, c.table, c.entry, c.what);
+	p->t.pins = &p->pins;
+	p->t.persist = &p->persist;
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 }
 
 static void pool_allocate(struct pool *p, const struct gmfs_range *ranges, u32 nr)
 {
 	memset(p, 0, sizeof(*p));
+	gmfs_pins_init(&p->pins);
+	gmfs_persist_init(&p->persist);
 	CHECK_EQ(gmfs_format_size(ranges, nr, &p->meta_size), 0);
 	p->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, p->meta_size);
 	CHECK(p->meta);
@@ -64,6 +68,7 @@ void pool_free(struct pool *p)
 	for (i = 0; i < p->nr_files; i++)
 		gmfs_map_destroy(&p->map[i]);
 	gmfs_alloc_exit(&p->t);
+	pool_end_pins(p);
 	free(p->meta);
 	CHECK_EQ(shim_unfreed, 0);
 }
@@ -153,14 +158,129 @@ int pool_punch(struct pool *p, u32 file, u64 logical, u64 count)
 	return gmfs_map_edit(&p->t, &p->map[file], GMFS_PUNCH, logical, count);
 }
 
-int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count)
+u64 pool_frame(struct pool *p, u32 file, u64 page)
 {
-	return gmfs_map_edit(&p->t, &p->map[file], GMFS_TRUNCATE, logical, count);
+	u32 block = pool_block(p, file, page / GUESTMEMFS_BLOCK_PAGES);
+
+	CHECK(block != GMFS_NO_BLOCK);
+	return (u64)block * GUESTMEMFS_BLOCK_PAGES + page % GUESTMEMFS_BLOCK_PAGES;
 }
 
-int pool_ready(struct pool *p, u32 file, u64 logical, u64 count)
+int pool_pin_frames(struct pool *p, u64 first, u64 last)
 {
-	return gmfs_map_edit(&p->t, &p->map[file], GMFS_READY, logical, count);
+	u64 at = first, next = first;
+	int err;
+
+	do {
+		err = gmfs_pins_add(&p->pins, &at, last);
+	} while (err > 0);
+	while (err && next < at)
+		gmfs_pins_remove(&p->pins, &next, at);
+	return err;
+}
+
+static void pool_detached_free(struct pool *p, u64 at, u64 end)
+{
+	while (gmfs_detached_free(&p->t, &at, end))
+		;
+}
+
+void pool_unpin_frames(struct pool *p, u64 first, u64 last)
+{
+	u64 at = first;
+
+	while (gmfs_pins_remove(&p->pins, &at, last))
+		;
+	pool_detached_free(p, first / GUESTMEMFS_BLOCK_PAGES,
+			   DIV_ROUND_UP(last, (u64)GUESTMEMFS_BLOCK_PAGES));
+}
+
+/* Finds the frames of the page @at of a file and of pages behind it. Returns the next page. */
+static u64 pool_frames(struct pool *p, u32 file, u64 at, u64 last, u64 *frame)
+{
+	struct gmfs_run run;
+
+	gmfs_map_lookup(&p->t, &p->map[file], at / GUESTMEMFS_BLOCK_PAGES, &run);
+	*frame = run.block == GMFS_NO_BLOCK ? U64_MAX : pool_frame(p, file, at);
+	return min(last, (run.logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
+}
+
+int pool_pin(struct pool *p, u32 file, u64 first, u64 last)
+{
+	u64 at, next, frame;
+	int err = 0;
+
+	for (at = first; at < last; at = next) {
+		next = pool_frames(p, file, at, last, &frame);
+		if (frame != U64_MAX)
+			err = pool_pin_frames(p, frame, frame + (next - at));
+		if (err)
+			break;
+	}
+	if (err)
+		pool_unpin(p, file, first, at);
+	return err;
+}
+
+void pool_unpin(struct pool *p, u32 file, u64 first, u64 last)
+{
+	u64 at, next, frame;
+
+	for (at = first; at < last; at = next) {
+		next = pool_frames(p, file, at, last, &frame);
+		if (frame != U64_MAX)
+			pool_unpin_frames(p, frame, frame + (next - at));
+	}
+}
+
+void pool_end_pins(struct pool *p)
+{
+	__mt_destroy(&p->pins.counts);
+	gmfs_pins_init(&p->pins);
+	__mt_destroy(&p->persist.owners);
+	__mt_destroy(&p->persist.files);
+	gmfs_persist_init(&p->persist);
+}
+
+int pool_load_pins(struct gmfs_tables *t)
+{
+	u32 at = 0;
+	int err;
+
+	do {
+		err = gmfs_persist_load(t, &at);
+	} while (err > 0);
+	return err;
+}
+
+void pool_drop_pins(struct pool *p, u32 ino)
+{
+	u64 block = 0, frame = 0;
+	u32 i;
+
+	for (i = 0; i < p->nr_files; i++)
+		while (p->ino[i] == ino &&
+		       gmfs_persist_drop(&p->t, &p->map[i], &block, &frame, ino))
+			;
+	block = 0;
+	frame = 0;
+	while (gmfs_persist_drop(&p->t, &p->t.detached, &block, &frame, ino))
+		;
+}
+
+void pool_write_pins(struct pool *p)
+{
+	u64 frame = 0;
+	u32 nr = 0;
+
+	while (gmfs_persist_write(&p->t, &frame, &nr))
+		;
+	CHECK_EQ(le32_to_cpu(p->t.super->live.used_pins), p->persist.nr);
+}
+
+void pool_settle(struct pool *p)
+{
+	pool_detached_free(p, 0, p->t.nr_blocks);
 }
 
 struct gmfs_edit pool_edit(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last)
@@ -234,136 +354,6 @@ u32 pool_block(struct pool *p, u32 file, u64 logical)
 	return run.block;
 }
 
-static void pool_check_counts(const struct gmfs_tables *t)
-{
-	u32 inodes = 0, ino;
-
-	CHECK_EQ(t->free_blocks, t->nr_blocks - bitmap_weight(t->bitmap, t->nr_blocks));
-	for (ino = GUESTMEMFS_ROOT_INO; ino < le32_to_cpu(t->super->live.used_inodes); ino++)
-		inodes += !!t->inodes[ino].mode;
-	CHECK_EQ(t->free_inodes, t->nr_inodes - 1 - inodes);
-}
-
-/* Could these two neighbouring extents be a single one? */
-static bool pool_joins(const struct gmfs_tables *t, const struct guestmemfs_extent *a,
-		       const struct guestmemfs_extent *b)
-{
-	u32 flags = le32_to_cpu(a->flags);
-	u64 end = le64_to_cpu(a->logical) + le32_to_cpu(a->count);
-	u32 behind = le32_to_cpu(a->block) + le32_to_cpu(a->count);
-
-	if (a->flags != b->flags || end != le64_to_cpu(b->logical) ||
-	    le32_to_cpu(b->count) > U32_MAX - le32_to_cpu(a->count) ||
-	    flags & (GUESTMEMFS_EXTENT_MIXED | GUESTMEMFS_EXTENT_TRUNCATED))
-		return false;
-	return !(flags & GUESTMEMFS_EXTENT_ALLOCATED) ||
-	       (behind == le32_to_cpu(b->block) &&
-		gmfs_block_range(t, behind - 1) == gmfs_block_range(t, behind));
-}
-
-/* Checks that a file has no more extents than it needs. Returns the number of its extents. */
-static u32 pool_check_file(const struct pool *p, u32 file, u32 *states, u32 *mixed)
-{
-	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
-	const struct guestmemfs_extent *last = NULL;
-	u64 blocks = 0;
-	void *entry;
-	u32 nr = 0;
-
-	mas_for_each(&mas, entry, ULONG_MAX) {
-		const struct guestmemfs_extent *e = &p->t.extents[xa_to_value(entry)];
-		u32 flags = le32_to_cpu(e->flags);
-
-		CHECK_EQ(mas.index, le64_to_cpu(e->logical));
-		CHECK_EQ(mas.last, le64_to_cpu(e->logical) + le32_to_cpu(e->count) - 1);
-		if (last && pool_joins(&p->t, last, e))
-			FAIL("file %u: extent %u could be one with that before", file, nr);
-		last = e;
-		*mixed += !!(flags & GUESTMEMFS_EXTENT_MIXED);
-		*states += !(flags & GUESTMEMFS_EXTENT_ALLOCATED) ||
-			   (flags & GUESTMEMFS_EXTENT_TRUNCATED &&
-			    flags & (GUESTMEMFS_EXTENT_CONVERTED | GUESTMEMFS_EXTENT_MIXED));
-		if (flags & GUESTMEMFS_EXTENT_ALLOCATED)
-			blocks += le32_to_cpu(e->count);
-		if (flags != GUESTMEMFS_EXTENT_ALLOCATED)
-			CHECK(p->t.has_states && p->t.super->feature_incompat);
-		nr++;
-	}
-	CHECK_EQ(p->map[file].blocks, blocks);
-	return nr;
-}
-
-/* Returns how many blocks of the reserved (covered) parts of a file are not allocated. */
-static u64 pool_check_covers(const struct pool *p, u32 file)
-{
-	MA_STATE(mas, (struct maple_tree *)&p->map[file].cover, 0, 0);
-	u64 missing = 0, from, to;
-	void *entry, *slot;
-
-	pool_covers(p, file);
-	mas_for_each(&mas, entry, ULONG_MAX) {
-		MA_STATE(part, (struct maple_tree *)&p->map[file].tree, mas.index, mas.index);
-
-		missing += mas.last - mas.index + 1;
-		mas_for_each(&part, slot, mas.last) {
-			if (!(le32_to_cpu(p->t.extents[xa_to_value(slot)].flags) &
-			      GUESTMEMFS_EXTENT_ALLOCATED))
-				continue;
-			from = max(part.index, mas.index);
-			to = min(part.last, mas.last);
-			missing -= to - from + 1;
-		}
-	}
-	return missing;
-}
-
-/* Checks the counts of states, maps and promised blocks: only reservations promise blocks. */
-static void pool_check_states(const struct pool *p)
-{
-	u32 file, states = 0, mixed = 0;
-	u64 promised = 0;
-
-	for (file = 0; file < p->nr_files; file++) {
-		pool_check_file(p, file, &states, &mixed);
-		promised += pool_check_covers(p, file);
-	}
-	CHECK_EQ(p->t.nr_blockless, states);
-	CHECK_EQ(p->t.free_maps, p->t.nr_maps - 1 - mixed);
-	CHECK_EQ(p->t.promised_blocks, promised);
-	CHECK(!p->t.promised_blockless && !p->t.promised_maps);
-}
-
-/* Compares the index with a file's extents. pool_file() numbers files in the order of inodes. */
-static u32 pool_check_index(const struct pool *p, u32 file, const struct gmfs_index *index, u32 at)
-{
-	MA_STATE(mas, (struct maple_tree *)&p->map[file].tree, 0, 0);
-	void *entry;
-
-	mas_for_each(&mas, entry, ULONG_MAX) {
-		CHECK(at < index->nr);
-		CHECK_EQ(index->slots[at++], xa_to_value(entry));
-	}
-	return at;
-}
-
-void pool_check(struct pool *p)
-{
-	struct gmfs_complaint c = {};
-	struct gmfs_index index;
-	u32 i, at = 0;
-	int err = gmfs_check(&p->t, &index, &c);
-
-	if (err)
-		FAIL("check: %d: %s %llu %s", err, c.table, c.entry, c.what);
-	for (i = 0; i < p->nr_files; i++)
-		at = pool_check_index(p, i, &index, at);
-	CHECK_EQ(index.nr, at);
-	gmfs_index_free(&index);
-	pool_check_counts(&p->t);
-	recount(&p->t);
-	pool_check_states(p);
-}
-
 void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
 {
 	u32 i;
@@ -376,12 +366,22 @@ void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index)
 	}
 }
 
+void pool_load_detached(struct pool *p, const struct gmfs_index *index)
+{
+	u32 i;
+
+	for (i = 0; i < index->nr; i++)
+		if (le32_to_cpu(p->t.extents[index->slots[i]].flags) & GUESTMEMFS_EXTENT_DETACHED)
+			CHECK_EQ(gmfs_detached_load(&p->t, index->slots[i]), 0);
+}
+
 void pool_reopen(struct pool *p)
 {
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	u32 i;
 
+	pool_write_pins(p);
 	for (i = 0; i < p->nr_files; i++)
 		gmfs_map_destroy(&p->map[i]);
 	gmfs_alloc_exit(&p->t);
@@ -389,7 +389,20 @@ void pool_reopen(struct pool *p)
 	CHECK_EQ(gmfs_check(&p->t, &index, &c), 0);
 	for (i = 0; i < p->nr_files; i++)
 		pool_load_map(p, i, &index);
+	pool_load_detached(p, &index);
 	gmfs_index_free(&index);
+}
+
+void pool_kexec(struct pool *p)
+{
+	pool_reopen(p);
+	pool_end_pins(p);
+	CHECK_EQ(pool_load_pins(&p->t), 0);
+	pool_settle(p);
+	if (!p->persist.frames) {
+		CHECK_EQ(p->t.detached.blocks, 0);
+		CHECK(mtree_empty(&p->t.detached.tree));
+	}
 }
 
 void pool_keep(const struct pool *p, struct pool_copy *copy)

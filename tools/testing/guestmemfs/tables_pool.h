@@ -25,6 +25,8 @@ struct pool {
 	void *meta;
 	u64 meta_size;
 	struct gmfs_tables t;
+	struct gmfs_pins pins;
+	struct gmfs_persist persist;
 	u32 ino[POOL_FILES];
 	struct gmfs_extmap map[POOL_FILES];
 	u32 nr_files;
@@ -53,8 +55,24 @@ void pool_unreserve(struct pool *p, u32 file, u64 logical, u64 count);
 /* Returns the number of reserved ranges of a file; adjacent ones have other numbers of holders. */
 u32 pool_covers(const struct pool *p, u32 file);
 int pool_punch(struct pool *p, u32 file, u64 logical, u64 count);
-int pool_truncate(struct pool *p, u32 file, u64 logical, u64 count);
-int pool_ready(struct pool *p, u32 file, u64 logical, u64 count);
+/* Returns the frame of a page of a file, which has memory. */
+u64 pool_frame(struct pool *p, u32 file, u64 page);
+/* Add pins to frames, and remove them; then detached blocks without pins are freed, as on unpin. */
+int pool_pin_frames(struct pool *p, u64 first, u64 last);
+void pool_unpin_frames(struct pool *p, u64 first, u64 last);
+/* The same for pages of a file, from @first to before @last; pages without memory are left out. */
+int pool_pin(struct pool *p, u32 file, u64 first, u64 last);
+void pool_unpin(struct pool *p, u32 file, u64 first, u64 last);
+/* Ends all pins, as a kexec does. Detached blocks stay so until pool_settle(). */
+void pool_end_pins(struct pool *p);
+/* Takes over the pins of the pin table, as the first mount. Returns an error. */
+int pool_load_pins(struct gmfs_tables *t);
+/* Removes all persistent pins of a file, which must be one of @p->map or have no blocks. */
+void pool_drop_pins(struct pool *p, u32 ino);
+/* Writes the pin table, as at the end of a mount. */
+void pool_write_pins(struct pool *p);
+/* Frees all detached blocks without pins. */
+void pool_settle(struct pool *p);
 /* The number of extents of a file, and the table entry of one of them. */
 u32 map_extents(const struct gmfs_extmap *map);
 u32 pool_extents(const struct pool *p, u32 file);
@@ -73,10 +91,19 @@ void pool_check(struct pool *p);
 void recount_blocks(const struct gmfs_tables *t);
 /* Checks the counters of free blocks and entries, and of owned blocks of groups. */
 void recount(const struct gmfs_tables *t);
-/* Opens and checks the tables again, as the next kernel does. */
+/*
+ * Opens and checks the tables again, as a mount does. The pins are not in the tables: they stay, as
+ * those of a pool that is mounted again in the same kernel.
+ */
 void pool_reopen(struct pool *p);
-/* Loads the extents of a file from the index that gmfs_check() has made. */
+/*
+ * The same in the next kernel: there are no pins but persistent ones, and the mount frees all
+ * detached blocks without these.
+ */
+void pool_kexec(struct pool *p);
+/* Load the extents of a file, and detached ones, from the index that gmfs_check() has made. */
 void pool_load_map(struct pool *p, u32 file, const struct gmfs_index *index);
+void pool_load_detached(struct pool *p, const struct gmfs_index *index);
 /*
  * A copy of a pool, to check that it has not changed. Free entries of the extent table may differ:
  * they may have been in use for a moment.

@@ -51,6 +51,11 @@ void ids_tests(void);
 void limits_tests(void);
 void map_tests(void);
 void maple_tests(void);
+void pins_tests(void);
+void pins_random_tests(void);
+void persist_tests(void);
+void persist_random_tests(void);
+void pins_reserve_tests(void);
 void printed_tests(void);
 void random_tests(void);
 void replay_tests(void);
@@ -67,5 +72,6 @@ void check_complaints(void (*fn)(const char *what));
 void check_states_complaints(void (*fn)(const char *what));
 void format_complaints(void (*fn)(const char *what));
 void handover_complaints(void (*fn)(const char *what));
+void persist_complaints(void (*fn)(const char *what));
 
 #endif /* _GUESTMEMFS_TEST_H */

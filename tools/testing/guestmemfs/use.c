@@ -14,13 +14,27 @@
 enum op {
 	OP_FILL,	/* or convert */
 	OP_FILL_AGAIN,	/* twice as likely */
-	OP_PUNCH,	/* or truncate */
-	OP_CLEAR,	/* or say that it is ready */
+	OP_PUNCH,	/* or pin, and perhaps punch then */
+	OP_CLEAR,	/* or unpin */
 	OP_CREATE,
-	OP_NAME,	/* or drop what is truncated */
-	OP_UNLINK,
-	OP_EVICT,
+	OP_NAME,	/* or free detached blocks */
+	OP_UNLINK,	/* or pin persistently */
+	OP_EVICT,	/* or remove persistent pins */
 	NR_OPS,
+};
+
+/* Pinned frames, from @first to before @last. */
+struct use_pin {
+	u64 first;
+	u64 last;
+};
+
+#define USE_PINS	16
+
+struct use {
+	struct pool p;
+	struct use_pin pins[USE_PINS];
+	u32 nr_pins;
 };
 
 static bool use_is_orphan(const struct pool *p, u32 ino)
@@ -111,6 +125,7 @@ static void use_evict(struct pool *p, u32 file)
 
 	if (!use_is_orphan(p, ino))
 		return;
+	pool_drop_pins(p, ino);
 	gmfs_map_clear(&p->t, &p->map[file]);
 	gmfs_map_destroy(&p->map[file]);
 	gmfs_inode_free(&p->t, ino);
@@ -138,14 +153,13 @@ static void use_fill(struct pool *p, u32 file, u64 logical, u64 count)
 
 	err = pool_fill(p, file, logical, count);
 	if (err) {
-		CHECK(err == -ENOSPC || err == -EBUSY || (shim_fail_from && err == -ENOMEM));
+		CHECK(err == -ENOSPC || (shim_fail_from && err == -ENOMEM));
 		CHECK_EQ(p->t.free_blocks, nr_free);
 		return;
 	}
 	for (; count; logical += run.count, count -= run.count) {
 		gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
 		CHECK(run.count && run.block != GMFS_NO_BLOCK);
-		CHECK(!(run.flags & GUESTMEMFS_EXTENT_TRUNCATED));
 		use_block(&p->t, run.block);
 		run.count = min(run.count, count);
 	}
@@ -159,42 +173,124 @@ static void use_convert(struct pool *p, u32 file, u64 first, u64 last, bool conv
 
 	err = pool_convert(p, file, first, last, converted);
 	if (err) {
-		CHECK(err == -ENOSPC || err == -EBUSY || (shim_fail_from && err == -ENOMEM));
+		CHECK(err == -ENOSPC || (shim_fail_from && err == -ENOMEM));
 		return;
 	}
 	CHECK(pool_alike(p, file, first, last - first));
 	for (; first < last; first = s.end) {
 		gmfs_map_state(&p->t, &p->map[file], first, &s);
-		CHECK(s.end > first && s.converted == converted && !s.truncated);
+		CHECK(s.end > first && s.converted == converted);
 	}
 }
 
-static void use_other(struct pool *p, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
+/* Pins the blocks at @logical, up to @count contiguous ones, without some pages at both ends. */
+static int use_pin(struct use *u, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
+{
+	struct pool *p = &u->p;
+	struct gmfs_run run;
+	struct use_pin pin;
+	int err;
+
+	gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+	if (run.block == GMFS_NO_BLOCK || u->nr_pins == USE_PINS)
+		return 0;
+	pin.first = pool_frame(p, file, logical * GUESTMEMFS_BLOCK_PAGES);
+	pin.last = pin.first + min(run.count, count) * GUESTMEMFS_BLOCK_PAGES - op[2];
+	pin.first += op[3];
+	err = pool_pin_frames(p, pin.first, pin.last);
+	if (!err)
+		u->pins[u->nr_pins++] = pin;
+	return err;
+}
+
+/* The same, with a persistent pin. Frames that have one before an error keep it. */
+static int use_persist(struct pool *p, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
+{
+	u64 frame, end, at;
+	struct gmfs_run run;
+	int err;
+
+	gmfs_map_lookup(&p->t, &p->map[file], logical, &run);
+	if (run.block == GMFS_NO_BLOCK)
+		return 0;
+	frame = pool_frame(p, file, logical * GUESTMEMFS_BLOCK_PAGES);
+	end = frame + min(run.count, count) * GUESTMEMFS_BLOCK_PAGES - op[2];
+	frame += op[3];
+	err = pool_pin_frames(p, frame, end);
+	if (err)
+		return err;
+	at = frame;
+	do {
+		err = gmfs_persist_add(&p->t, &at, end, p->ino[file], op[1] & 4 ? 2 : 1000);
+	} while (err > 0);
+	if (err)
+		pool_unpin_frames(p, at, end);
+	return err;
+}
+
+/* Removes persistent pins from frames of any file: all of them, inherited ones, or one file's. */
+static int use_remove(struct pool *p, u32 file, const u8 op[USE_OP])
+{
+	u64 frames = (u64)p->t.nr_blocks * GUESTMEMFS_BLOCK_PAGES, at, end;
+	int err;
+
+	at = frames * op[2] / 256;
+	end = min(at + op[3] * 97ULL, frames);
+	do {
+		err = gmfs_persist_remove(&p->t, &at, end, op[1] & 4 ? p->ino[file] : 0, op[1] & 8);
+	} while (err > 0);
+	return err;
+}
+
+static void use_unpin(struct use *u, u32 index)
+{
+	struct use_pin pin = u->pins[index];
+
+	u->pins[index] = u->pins[--u->nr_pins];
+	pool_unpin_frames(&u->p, pin.first, pin.last);
+}
+
+static void use_other(struct use *u, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
 {
 	u64 pages = GUESTMEMFS_BLOCK_PAGES;
+	struct pool *p = &u->p;
 	int err = 0;
 
 	switch (op[0] % NR_OPS) {
 	case OP_PUNCH:
-		err = pool_truncate(p, file, logical, count);
+		err = use_pin(u, file, op, logical, count);
+		if (!err && op[1] & 2)
+			err = pool_punch(p, file, logical, count);
 		break;
 	case OP_CLEAR:
-		err = pool_ready(p, file, logical, count);
+		if (u->nr_pins)
+			use_unpin(u, op[2] % u->nr_pins);
 		break;
 	case OP_NAME:
-		CHECK_EQ(gmfs_map_edit(&p->t, &p->map[file], GMFS_READY, 0, GMFS_MAX_LOGICAL), 0);
+		pool_settle(p);
+		break;
+	case OP_UNLINK:
+		err = use_persist(p, file, op, logical, count);
+		break;
+	case OP_EVICT:
+		if (op[1] & 2)
+			pool_drop_pins(p, p->ino[file]);
+		else
+			err = use_remove(p, file, op);
 		break;
 	default:
 		/* Neither end is at the border of a block. */
 		use_convert(p, file, logical * pages + op[3], (logical + count) * pages - op[2],
 			    op[1] & 2);
 	}
-	CHECK(!err || (shim_fail_from && err == -ENOMEM));
+	CHECK(!err || (shim_fail_from && err == -ENOMEM) ||
+	      (err == -ENOSPC && op[0] % NR_OPS == OP_UNLINK && op[1] & 4));
 }
 
-static void use_once(struct pool *p, const u8 op[USE_OP])
+static void use_once(struct use *u, const u8 op[USE_OP])
 {
 	u64 logical = op[2] * 8, count = op[3] * 5 + 1;
+	struct pool *p = &u->p;
 	u32 file;
 
 	if (op[0] % NR_OPS == OP_CREATE) {
@@ -209,7 +305,7 @@ static void use_once(struct pool *p, const u8 op[USE_OP])
 	shim_allocations = 0;
 	shim_fail_from = op[1] & 1;
 	if (op[1] & OP_OTHER) {
-		use_other(p, file, op, logical, count);
+		use_other(u, file, op, logical, count);
 		shim_fail_from = 0;
 		return;
 	}
@@ -239,8 +335,12 @@ static void use_once(struct pool *p, const u8 op[USE_OP])
 /* Checks that the next kernel finds the same extents, in the same order. */
 static void use_compare_maps(const struct pool *p, const struct gmfs_index *index)
 {
-	u32 i, n, at, nr;
+	u32 i, n, at, nr = map_extents(&p->t.detached);
 
+	CHECK(index->nr >= nr);
+	for (i = 0; i < index->nr; i++)
+		CHECK_EQ(le32_to_cpu(p->t.extents[index->slots[i]].ino) == GUESTMEMFS_DETACHED_INO,
+			 i < nr);
 	for (i = 0; i < p->nr_files; i++) {
 		for (at = 0; at < index->nr; at++)
 			if (le32_to_cpu(p->t.extents[index->slots[at]].ino) == p->ino[i])
@@ -280,13 +380,15 @@ static void use_compare_unzeroed(const struct gmfs_tables *t, const unsigned lon
 	}
 }
 
-static void use_verify(const struct pool *p, const unsigned long *bitmap,
+static void use_verify(struct pool *p, const unsigned long *bitmap,
 		       const unsigned long *unzeroed)
 {
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	int err;
 
+	if (!p->t.read_only)
+		pool_write_pins(p);
 	err = gmfs_check(&p->t, &index, &c);
 	if (err)
 		FAIL("used: %d: %s %llu %s", err, c.table, c.entry, c.what);
@@ -297,25 +399,55 @@ static void use_verify(const struct pool *p, const unsigned long *bitmap,
 	gmfs_index_free(&index);
 }
 
+/* No block is detached after the last unpin. Blocks that the tables had as detached need no pin. */
+static void use_unpin_all(struct use *u, const unsigned long *bitmap, const unsigned long *unzeroed)
+{
+	u64 at = 0, end = (u64)u->p.t.nr_blocks * GUESTMEMFS_BLOCK_PAGES;
+
+	while (u->nr_pins)
+		use_unpin(u, 0);
+	while (gmfs_persist_remove(&u->p.t, &at, end, 0, false) > 0)
+		;
+	CHECK(mtree_empty(&u->p.persist.owners) && mtree_empty(&u->p.persist.files));
+	CHECK(!u->p.persist.nr && !u->p.persist.frames && !u->p.persist.inherited);
+	CHECK(mtree_empty(&u->p.pins.counts) && !u->p.pins.frames);
+	pool_settle(&u->p);
+	CHECK(mtree_empty(&u->p.t.detached.tree) && !u->p.t.detached.blocks);
+	use_verify(&u->p, bitmap, unzeroed);
+}
+
 void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops,
 		size_t nr)
 {
 	size_t bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
 	unsigned long *bitmap = malloc(bytes), *unzeroed = malloc(bytes);
-	struct pool p = { .t = *t };
+	struct use *u = calloc(1, sizeof(*u));
+	struct pool *p;
 	u32 i;
 
-	CHECK(bitmap && unzeroed);
+	CHECK(bitmap && unzeroed && u);
+	p = &u->p;
+	p->t = *t;
+	gmfs_pins_init(&p->pins);
+	p->t.pins = &p->pins;
+	gmfs_persist_init(&p->persist);
+	p->t.persist = &p->persist;
 	memcpy(bitmap, t->bitmap, bytes);
 	memcpy(unzeroed, t->unzeroed, bytes);
-	CHECK_EQ(gmfs_alloc_init(&p.t), 0);
-	use_find_files(&p, index);
+	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
+	CHECK_EQ(pool_load_pins(&p->t), 0);
+	use_find_files(p, index);
+	pool_load_detached(p, index);
 	for (; nr >= USE_OP; nr -= USE_OP, ops += USE_OP)
-		use_once(&p, ops);
-	use_verify(&p, bitmap, unzeroed);
-	for (i = 0; i < p.nr_files; i++)
-		gmfs_map_destroy(&p.map[i]);
-	gmfs_alloc_exit(&p.t);
+		use_once(u, ops);
+	use_verify(p, bitmap, unzeroed);
+	if (!t->read_only)
+		use_unpin_all(u, bitmap, unzeroed);
+	for (i = 0; i < p->nr_files; i++)
+		gmfs_map_destroy(&p->map[i]);
+	gmfs_alloc_exit(&p->t);
+	pool_end_pins(p);
+	free(u);
 	free(bitmap);
 	free(unzeroed);
 }

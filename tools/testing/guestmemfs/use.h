@@ -5,6 +5,8 @@
 #include "tables_pool.h"
 
 #define USE_OP	4	/* bytes of an operation */
+/* How many records more than before use_tables() writes to the pin table, at most. */
+#define USE_MORE_PINS	64U
 
 /*
  * Does the operations @ops on tables that gmfs_check() has accepted, as a kernel does after a

@@ -43,8 +43,15 @@
  * The *character* of a page of 4 KiB is private or shared. Initially all pages
  * of a file have the same one. A page that has the other one is *converted*,
  * which is recorded for pages without memory as well. Converted, mixed and
- * truncated extents and map entries exist only with
+ * detached extents and map entries exist only with
  * %GUESTMEMFS_FEATURE_INCOMPAT_STATES.
+ *
+ * A frame is a page of 4 KiB of guest memory. Frame numbers are unique in a
+ * pool: block number * %GUESTMEMFS_BLOCK_PAGES + number of the page in the
+ * block. A *persistent pin* says that a device may read and write a frame while
+ * kernels change. A kernel must take over all persistent pins of a pool before
+ * it changes anything else in the pool. Records of pins exist only with
+ * %GUESTMEMFS_FEATURE_INCOMPAT_PINS.
  */
 
 #define GUESTMEMFS_KHO_SUBTREE		"guestmemfs"
@@ -164,6 +171,8 @@ static_assert(offsetof(struct guestmemfs_handover_range, size) == 8);
  * @GUESTMEMFS_TABLE_MAPS: struct guestmemfs_map, for mixed extents
  * @GUESTMEMFS_TABLE_POISON: struct guestmemfs_poison, in no order; not in use
  *	yet
+ * @GUESTMEMFS_TABLE_PINS: struct guestmemfs_pin, ascending. A pool may lack this
+ *	table: all fields of its entry in the list of tables are zero then
  * @GUESTMEMFS_NR_TABLES: number of tables in this version
  */
 enum guestmemfs_table {
@@ -174,12 +183,16 @@ enum guestmemfs_table {
 	GUESTMEMFS_TABLE_EXTENTS,
 	GUESTMEMFS_TABLE_MAPS,
 	GUESTMEMFS_TABLE_POISON,
+	GUESTMEMFS_TABLE_PINS,
 	GUESTMEMFS_NR_TABLES,
 };
 
 /* Extent flags except ALLOCATED, inode flags except ORPHAN, and maps may be in use. */
 #define GUESTMEMFS_FEATURE_INCOMPAT_STATES	0x1U
-#define GUESTMEMFS_FEATURE_INCOMPAT_KNOWN	GUESTMEMFS_FEATURE_INCOMPAT_STATES
+/* The pin table and the inode flag PINS may be in use. */
+#define GUESTMEMFS_FEATURE_INCOMPAT_PINS	0x2U
+#define GUESTMEMFS_FEATURE_INCOMPAT_KNOWN \
+	(GUESTMEMFS_FEATURE_INCOMPAT_STATES | GUESTMEMFS_FEATURE_INCOMPAT_PINS)
 
 #define GUESTMEMFS_TABLE_SLOTS		12	/* room for later tables */
 #define GUESTMEMFS_TABLE_ALIGN		4096
@@ -205,6 +218,9 @@ static_assert(sizeof(struct guestmemfs_table_desc) == 16);
  * @used_maps: likewise for maps
  * @used_poison: likewise for poison records; 0 in this version
  * @hops: number of kexecs that the pool had been through when last mounted
+ * @used_pins: number of records in the pin table. Table and number are written
+ *	at the end of a mount and before a kexec; the number is 0 while the pool
+ *	is mounted
  * @reserved: zero
  */
 struct guestmemfs_super_live {
@@ -213,7 +229,8 @@ struct guestmemfs_super_live {
 	__le32 used_maps;
 	__le32 used_poison;
 	__le32 hops;
-	__le32 reserved[11];
+	__le32 used_pins;
+	__le32 reserved[10];
 };
 
 static_assert(sizeof(struct guestmemfs_super_live) == 64);
@@ -290,6 +307,11 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
 
 /* Inode 0 is never used, so that an inode number of 0 means "none" everywhere. */
 #define GUESTMEMFS_ROOT_INO		1
+/*
+ * @ino of the extents with GUESTMEMFS_EXTENT_DETACHED. These have no inode: the root directory,
+ * which has no contents, lends its number.
+ */
+#define GUESTMEMFS_DETACHED_INO		GUESTMEMFS_ROOT_INO
 
 /* Unlinked while open. The next kernel frees the file unless a session preserves it. */
 #define GUESTMEMFS_INODE_ORPHAN		0x1U
@@ -297,8 +319,11 @@ static_assert(offsetof(struct guestmemfs_range, first_block) == 16);
 #define GUESTMEMFS_INODE_PRIVATE	0x2U
 /* The first descriptor for KVM has set the initial character of the file. Files only. */
 #define GUESTMEMFS_INODE_CHOSEN		0x4U
+/* The file may have persistent pins. Files only. */
+#define GUESTMEMFS_INODE_PINS		0x8U
 #define GUESTMEMFS_INODE_FLAGS \
-	(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE | GUESTMEMFS_INODE_CHOSEN)
+	(GUESTMEMFS_INODE_ORPHAN | GUESTMEMFS_INODE_PRIVATE | GUESTMEMFS_INODE_CHOSEN | \
+	 GUESTMEMFS_INODE_PINS)
 
 /* Access mode of the preserved descriptor. */
 #define GUESTMEMFS_PRESERVED_READ	0x1U
@@ -375,11 +400,13 @@ static_assert(offsetof(struct guestmemfs_inode, name) == 128);
 #define GUESTMEMFS_EXTENT_CONVERTED	0x2U
 /* One block with converted and other pages, as @map says. Excludes CONVERTED. */
 #define GUESTMEMFS_EXTENT_MIXED		0x4U
-/* Punched while blocks were pinned. The last unpin or the next kernel frees them. */
-#define GUESTMEMFS_EXTENT_TRUNCATED	0x8U
-/* For a later feature: the pins outlive a kexec. Pools with this flag are refused. */
-#define GUESTMEMFS_EXTENT_PINNED	0x10U
-#define GUESTMEMFS_EXTENT_FLAGS		0x1fU
+/*
+ * The blocks have left their file while they were pinned. @logical is @block, and @ino is
+ * GUESTMEMFS_DETACHED_INO. The last unpin frees them, or the next kernel those that have no
+ * persistent pin.
+ */
+#define GUESTMEMFS_EXTENT_DETACHED	0x8U
+#define GUESTMEMFS_EXTENT_FLAGS		0xfU
 
 /**
  * struct guestmemfs_extent - a run of blocks of a file with the same flags
@@ -390,7 +417,7 @@ static_assert(offsetof(struct guestmemfs_inode, name) == 128);
  * @count: number of blocks
  * @flags: GUESTMEMFS_EXTENT_*
  * @map: entry of the map table for a mixed extent, else 0
- * @pins: 0; for a later feature
+ * @reserved: zero
  */
 struct guestmemfs_extent {
 	__le64 logical;
@@ -399,12 +426,12 @@ struct guestmemfs_extent {
 	__le32 count;
 	__le32 flags;
 	__le32 map;
-	__le32 pins;
+	__le32 reserved;
 };
 
 static_assert(sizeof(struct guestmemfs_extent) == 32);
 static_assert(offsetof(struct guestmemfs_extent, ino) == 8);
-static_assert(offsetof(struct guestmemfs_extent, pins) == 28);
+static_assert(offsetof(struct guestmemfs_extent, reserved) == 28);
 
 /**
  * struct guestmemfs_map - which pages of a mixed block are converted
@@ -433,6 +460,24 @@ struct guestmemfs_poison {
 };
 
 static_assert(sizeof(struct guestmemfs_poison) == 16);
+
+/**
+ * struct guestmemfs_pin - adjacent frames with persistent pins of one file
+ * @frame: the first frame
+ * @count: number of frames, not zero. All of their blocks are allocated
+ * @ino: the file that has the pins. The frames may have left it: their blocks
+ *	are detached then
+ * @reserved: zero
+ */
+struct guestmemfs_pin {
+	__le64 frame;
+	__le64 count;
+	__le32 ino;
+	__le32 reserved;
+};
+
+static_assert(sizeof(struct guestmemfs_pin) == 24);
+static_assert(offsetof(struct guestmemfs_pin, ino) == 16);
 
 /* The type of a file handle that name_to_handle_at(2) returns. */
 #define GUESTMEMFS_FID_TYPE		0x67
