@@ -50,6 +50,7 @@ help:
 	@echo '  make fuzz           libFuzzer on code that reads tables (FUZZ_TIME=seconds, 300)'
 	@echo '  make coverage       how many lines the tests of make check-user reach'
 	@echo '  make bench-tables   time and memory of operations on the tables, in user space'
+	@echo '  make bench-dma      instructions to map memory for a device, and to unmap it'
 	@echo '  make bench-liveupdate'
 	@echo '                      what a live update costs, compared with memfd, by size of RAM'
 	@echo '                      (BENCH_SIZES="256M 1G 4G 16G"; 16G needs 21 GiB of memory)'
@@ -62,7 +63,7 @@ help:
 	@echo '  OUT=dir      the directory for results (out)'
 
 .PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
-.PHONY: check-vm check-luo check-kvm bench-tables bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
+.PHONY: check-vm check-luo check-kvm bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -115,6 +116,10 @@ check-kvm: setup
 
 bench-tables: setup
 	@$(SCRIPTS)/bench-tables
+
+bench-dma: setup
+	@$(SCRIPTS)/check-vm plain bench-dma; rc=$$?; \
+	sed -n 's/^.*:mapping://p' "$${OUT:-out}/check-vm/bench-dma/ktap"; exit $$rc
 
 bench-liveupdate: setup
 	@$(SCRIPTS)/bench-liveupdate

@@ -30,8 +30,7 @@ struct gmfs_part {
 
 /*
  * Maps the bytes of a file from @from to @to, which are in one block. Maps nothing if they are
- * in a hole or in a truncated block, or if the whole block is zeroed anyway before it is
- * mapped.
+ * in a hole, or if the whole block is zeroed anyway before it is mapped.
  */
 static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmfs_part *part)
 {
@@ -44,8 +43,7 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmf
 		return 0;
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_lookup(t, gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
-	if (run.block == GMFS_NO_BLOCK || run.flags & GUESTMEMFS_EXTENT_TRUNCATED ||
-	    test_bit(run.block, t->unzeroed))
+	if (run.block == GMFS_NO_BLOCK || test_bit(run.block, t->unzeroed))
 		return 0;
 	part->first = from >> PAGE_SHIFT;
 	part->last = DIV_ROUND_UP(to, PAGE_SIZE);
@@ -105,21 +103,21 @@ struct gmfs_alter {
 };
 
 /*
- * Checks everything that can make a change fail, and begins the edit. Blocks that are to be zeroed
- * as a whole must not have DMA pins, and a file that is in a session must not lose anything.
+ * Checks everything that can make a change fail, and begins the edit. A file that is in a session
+ * must not lose anything.
  */
 static int gmfs_alter_begin(struct gmfs_alter *alter, struct gmfs_edit *ed)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
-	pgoff_t first = alter->rezero * GUESTMEMFS_BLOCK_PAGES;
-	pgoff_t last = alter->rezero_end * GUESTMEMFS_BLOCK_PAGES;
-	int err;
+	u64 at = alter->first;
+	bool more = true;
 
-	if (first < last && gmfs_first_pin(alter->inode, first, last))
-		return -EBUSY;
-	err = gmfs_edit_count(ed);
-	if (err)
-		return err;
+	gmfs_edit_count(ed);
+	while (more) {
+		scoped_guard(mutex, &pool->lock)
+			more = gmfs_edit_count_pinned(ed, &at);
+		cond_resched();
+	}
 	guard(mutex)(&pool->lock);
 	if (alter->loses_bytes && gmfs_inode_in_session(pool, alter->inode->i_ino))
 		return -EBUSY;
@@ -128,7 +126,7 @@ static int gmfs_alter_begin(struct gmfs_alter *alter, struct gmfs_edit *ed)
 
 /*
  * Marks whole blocks as unzeroed, so that each is zeroed before it is mapped again.
- * gmfs_alter_begin() has made sure that no device can write to a block before it is zeroed.
+ * gmfs_file_zero() has made sure that no device can write to a block before it is zeroed.
  */
 static void gmfs_alter_rezero(struct gmfs_alter *alter)
 {
@@ -164,22 +162,6 @@ static void gmfs_alter_store(struct gmfs_alter *alter)
 	gmfs_inode_store(alter->inode);
 }
 
-/*
- * For a punch of a part with DMA pins, which has made all its blocks TRUNCATED: frees the blocks
- * without a pin. The last unpin frees the others.
- */
-static void gmfs_alter_pinned(struct gmfs_alter *alter)
-{
-	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
-	u32 free;
-
-	WRITE_ONCE(GUESTMEMFS_I(alter->inode)->has_truncated, true);
-	guard(mutex)(&pool->lock);
-	free = pool->tables.free_blocks;
-	gmfs_pin_free_blocks(alter->inode, alter->first, alter->last);
-	gmfs_trace_blocks(pool, alter->inode->i_ino, free);
-}
-
 /* Changes everything or nothing: only gmfs_alter_begin() can fail. */
 static int gmfs_alter_commit(struct gmfs_alter *alter)
 {
@@ -187,12 +169,11 @@ static int gmfs_alter_commit(struct gmfs_alter *alter)
 	pgoff_t last = alter->last * GUESTMEMFS_BLOCK_PAGES;
 	struct gmfs_inode *gi = GUESTMEMFS_I(alter->inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(alter->inode->i_sb);
-	bool held = gmfs_first_pin(alter->inode, first, last);
 	struct gmfs_edit ed = {
 		.t	= &pool->tables,
 		.map	= gi->map,
 		.ino	= alter->inode->i_ino,
-		.op	= held ? GMFS_TRUNCATE : GMFS_PUNCH,
+		.op	= GMFS_PUNCH,
 		.first	= first,
 		.last	= last,
 	};
@@ -207,8 +188,6 @@ static int gmfs_alter_commit(struct gmfs_alter *alter)
 	gmfs_alter_rezero(alter);
 	gmfs_alter_store(alter);
 	gmfs_pool_edit(pool, alter->inode->i_ino, &ed);
-	if (held)
-		gmfs_alter_pinned(alter);
 	gmfs_update_blocks(alter->inode);
 	return 0;
 }
@@ -273,14 +252,17 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
  * @inode: the file; its i_rwsem is held exclusively
  * @start: first byte
  * @end: byte after the last one
+ * @unpinned: only if none of the blocks has a pin
  *
- * Whole blocks are unmapped and freed; the rest of the range is zeroed in place.
+ * Whole blocks are unmapped and freed, or detached if they have a DMA pin; the rest of the range is
+ * zeroed in place.
  *
  * Context: after gmfs_change_begin().
- * Return: 0, -EBUSY (a session preserves the file), -ENOMEM, or -ENOSPC (no table entries to
- * record which of the freed parts were converted), with nothing changed.
+ * Return: 0, -EBUSY (a session preserves the file, or a block has a pin), -ENOMEM, or -ENOSPC (no
+ * table entries to record which of the freed parts were converted, or no blocks to reserve for a
+ * mapping in place of pinned ones), with nothing changed.
  */
-int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
+int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end, bool unpinned)
 {
 	struct address_space *mapping = inode->i_mapping;
 	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
@@ -291,13 +273,14 @@ int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end)
 		.first		= first >> GUESTMEMFS_BLOCK_SHIFT,
 		.last		= last >> GUESTMEMFS_BLOCK_SHIFT,
 		.size		= i_size_read(inode),
-		.loses_bytes		= true,
+		.loses_bytes	= true,
 	};
-	int err;
+	struct gmfs_pinned pinned;
+	int err = -EBUSY;
 
 	filemap_invalidate_lock(mapping);
-	gmfs_pin_settle(inode, alter.first, alter.last);
-	err = gmfs_alter(&alter, start, min(first, end), max(last, first), end);
+	if (!unpinned || !gmfs_file_pinned(inode, alter.unmap, alter.unmap_end, &pinned))
+		err = gmfs_alter(&alter, start, min(first, end), max(last, first), end);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
@@ -332,13 +315,16 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size)
 		.rezero		= first >> GUESTMEMFS_BLOCK_SHIFT,
 		.rezero_end	= min(last, old_end) >> GUESTMEMFS_BLOCK_SHIFT,
 		.size		= size,
-		.loses_bytes		= true,
+		.loses_bytes	= true,
 	};
-	int err;
+	struct gmfs_pinned pinned;
+	int err = -EBUSY;
 
 	filemap_invalidate_lock(mapping);
-	gmfs_pin_settle(inode, alter.rezero, alter.rezero_end);
-	err = gmfs_alter(&alter, from, min(first, to), max(last, first), to);
+	/* A device could write to a block after it was zeroed. */
+	if (!gmfs_file_pinned(inode, alter.rezero * GUESTMEMFS_BLOCK_PAGES,
+			      alter.rezero_end * GUESTMEMFS_BLOCK_PAGES, &pinned))
+		err = gmfs_alter(&alter, from, min(first, to), max(last, first), to);
 	filemap_invalidate_unlock(mapping);
 	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
 	return err;
@@ -427,8 +413,7 @@ static int gmfs_file_shrink(struct mnt_idmap *idmap, struct inode *inode, loff_t
  * @attr: other attributes that setattr changes, NULL for none
  *
  * Return: 0, -EBUSY (a kexec has begun, or a session preserves the file, which would lose bytes
- * or blocks), -ENOMEM, -EINTR, or -ENOSPC (no table entries to record which of the freed parts
- * were converted), with nothing changed.
+ * or blocks), -ENOMEM, -EINTR, or -ENOSPC (as gmfs_file_punch()), with nothing changed.
  */
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr)

@@ -74,6 +74,7 @@ int gmfs_choose_character(struct inode *inode, bool private)
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct guestmemfs_inode *di = &pool->tables.inodes[inode->i_ino];
 	struct address_space *mapping = inode->i_mapping;
+	struct gmfs_pinned pinned;
 	int err = 0;
 
 	if (sb_rdonly(inode->i_sb))
@@ -86,7 +87,7 @@ int gmfs_choose_character(struct inode *inode, bool private)
 	}
 	if (private) {
 		unmap_mapping_range(mapping, 0, 0, 1);
-		if (gmfs_first_pin(inode, 0, ULONG_MAX))
+		if (gmfs_file_pinned(inode, 0, ULONG_MAX, &pinned))
 			err = -EAGAIN;
 	}
 	if (!err)

@@ -31,9 +31,7 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
 	int err;
 
 	guard(rwsem_write)(&gi->map_lock);
-	err = gmfs_edit_count(&ed);
-	if (err)
-		return err;
+	gmfs_edit_count(&ed);
 	scoped_guard(mutex, &pool->lock)
 		err = gmfs_edit_begin(&ed);
 	if (err)
@@ -70,7 +68,7 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	struct gmfs_pin *pin;
+	struct gmfs_pinned pinned;
 	int err;
 
 	if (sb_rdonly(inode->i_sb))
@@ -89,8 +87,6 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 	if (err)
 		goto out_inode;
 	filemap_invalidate_lock(mapping);
-	gmfs_pin_settle(inode, first / GUESTMEMFS_BLOCK_PAGES,
-			DIV_ROUND_UP(last, GUESTMEMFS_BLOCK_PAGES));
 	err = 0;
 	if (gmfs_file_is(inode, first, last, private))
 		goto out;
@@ -99,9 +95,8 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 		goto out;
 	unmap_mapping_range(mapping, (loff_t)first << PAGE_SHIFT,
 			    (loff_t)(last - first) << PAGE_SHIFT, 1);
-	pin = private ? gmfs_first_pin(inode, first, last) : NULL;
-	if (pin) {
-		*held = max(first, pin->first);
+	if (private && gmfs_file_pinned(inode, first, last, &pinned)) {
+		*held = pinned.first;
 		err = -EAGAIN;
 		goto out;
 	}

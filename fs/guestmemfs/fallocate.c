@@ -30,7 +30,7 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 		scoped_guard(rwsem_read, &gi->map_lock)
 			gmfs_map_lookup(&pool->tables, gi->map, logical, &run);
 		run.count = min(run.count, end - logical);
-		if (run.block != GMFS_NO_BLOCK && !(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
+		if (run.block != GMFS_NO_BLOCK)
 			err = gmfs_zero_blocks(inode, run.block, run.count);
 		up_read(lock);
 		/* A signal that is not fatal is pending, or another task waits for the lock. */
@@ -56,9 +56,6 @@ static int gmfs_file_prealloc(struct inode *inode, bool zero, loff_t start, loff
 
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	gmfs_pin_settle(inode, fill.from, fill.end);
-	filemap_invalidate_unlock_shared(inode->i_mapping);
 	err = gmfs_file_fill(inode, &fill);
 	if (err)
 		return err;
@@ -70,13 +67,16 @@ static int gmfs_file_prealloc(struct inode *inode, bool zero, loff_t start, loff
 	return err;
 }
 
+/* With FALLOC_FL_PUNCH_HOLE: only if no page is pinned. */
+#define GMFS_PUNCH_UNPINNED	BIT(30)
+
 static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff_t end)
 {
 	loff_t size = i_size_read(inode);
 	int err;
 
 	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return gmfs_file_punch(inode, start, end);
+		return gmfs_file_punch(inode, start, end, mode & GMFS_PUNCH_UNPINNED);
 	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) {
 		err = inode_newsize_ok(inode, end);
 		if (err)
@@ -86,32 +86,13 @@ static int gmfs_file_fallocate(struct inode *inode, int mode, loff_t start, loff
 	return gmfs_file_prealloc(inode, mode & FALLOC_FL_ZERO_RANGE, start, end, size);
 }
 
-/**
- * guestmemfs_fallocate - allocate, free or zero a part of a file
- * @file: the file
- * @mode: 0 or FALLOC_FL_ZERO_RANGE, both with or without FALLOC_FL_KEEP_SIZE, or
- *	FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE
- * @offset: first byte
- * @len: bytes
- *
- * Whole blocks are allocated, all of them or none, and the size is set with them. The blocks
- * are zeroed after that. A fatal signal during allocation leaves nothing allocated. A fatal
- * signal during zeroing changes neither blocks nor size: a fault zeroes each block that is
- * left.
- *
- * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, -EROFS, or -EBUSY (a kexec has
- * begun, a session preserves the file and it would lose bytes, a block that is to be zeroed as
- * a whole has a DMA pin, or a block that is to be allocated is truncated and still has one).
- */
-long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+static long gmfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
 	struct inode *inode = file_inode(file);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	loff_t end = offset + len;
 	int err;
 
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-		return -EOPNOTSUPP;
 	err = inode_lock_killable(inode);
 	if (err)
 		return err;
@@ -135,4 +116,44 @@ long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len
 	 */
 	return gmfs_zero_file(inode, offset >> GUESTMEMFS_BLOCK_SHIFT,
 			      round_up(end, GMFS_BLOCK_SIZE) >> GUESTMEMFS_BLOCK_SHIFT);
+}
+
+/**
+ * guestmemfs_fallocate - allocate, free or zero a part of a file
+ * @file: the file
+ * @mode: 0 or FALLOC_FL_ZERO_RANGE, both with or without FALLOC_FL_KEEP_SIZE, or
+ *	FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE
+ * @offset: first byte
+ * @len: bytes
+ *
+ * Whole blocks are allocated, all of them or none, and the size is set with them. The blocks
+ * are zeroed after that. A fatal signal during allocation leaves nothing allocated. A fatal
+ * signal during zeroing changes neither blocks nor size: a fault zeroes each block that is
+ * left.
+ *
+ * Return: 0; -EOPNOTSUPP, -EFBIG, -ENOSPC, -ENOMEM, -EINTR, -EROFS, or -EBUSY (a kexec has
+ * begun, a session preserves the file and it would lose bytes, or a block that is to be zeroed
+ * as a whole has a DMA pin).
+ */
+long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	return gmfs_fallocate(file, mode, offset, len);
+}
+
+/**
+ * gmfs_punch - make a hole in a file
+ * @file: the file, open for writing
+ * @offset: first byte
+ * @len: bytes
+ * @unpinned: only if no block that would become free has a pin
+ *
+ * Return: 0, -EBUSY because of a pin, or an error of guestmemfs_fallocate().
+ */
+long gmfs_punch(struct file *file, loff_t offset, loff_t len, bool unpinned)
+{
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return gmfs_fallocate(file, unpinned ? mode | GMFS_PUNCH_UNPINNED : mode, offset, len);
 }

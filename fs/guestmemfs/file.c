@@ -3,7 +3,9 @@
  * Regular files: mmap is the only way to their contents.
  */
 #include <linux/filelock.h>
+#include <linux/frame_pin.h>
 #include <linux/fs.h>
+#include <linux/init.h>
 
 #include "gmem.h"
 #include "internal.h"
@@ -16,6 +18,12 @@ static long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long 
 		return gmfs_gmem_ioctl_create(file, (void __user *)arg);
 	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
 		return gmfs_ioctl_get_state(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_PIN):
+		return gmfs_ioctl_pin(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_UNPIN):
+		return gmfs_ioctl_unpin(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_PUNCH):
+		return gmfs_ioctl_punch(file, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
@@ -38,3 +46,15 @@ const struct inode_operations guestmemfs_file_inode_operations = {
 	.fiemap			= guestmemfs_fiemap,
 	.update_time		= guestmemfs_update_time,
 };
+
+static struct frame_pin_provider gmfs_file_pins = {
+	.fops	= &guestmemfs_file_operations,
+	.ops	= &gmfs_dma_ops,
+};
+
+static int __init gmfs_file_init(void)
+{
+	frame_pin_register(&gmfs_file_pins);
+	return 0;
+}
+fs_initcall(gmfs_file_init);

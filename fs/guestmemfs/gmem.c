@@ -286,6 +286,11 @@ const struct file_operations gmfs_gmem_file_operations = {
 	.release		= guestmemfs_gmem_release,
 };
 
+static struct frame_pin_provider gmfs_dma_gmem = {
+	.fops	= &gmfs_gmem_file_operations,
+	.ops	= &gmfs_dma_ops,
+};
+
 static struct gmem_provider gmfs_gmem_provider = {
 	.fops	= &gmfs_gmem_file_operations,
 	.ops	= &gmfs_gmem_provider_ops,
@@ -294,6 +299,7 @@ static struct gmem_provider gmfs_gmem_provider = {
 static int __init gmfs_gmem_init(void)
 {
 	gmem_provider_register(&gmfs_gmem_provider);
+	frame_pin_register(&gmfs_dma_gmem);
 	return 0;
 }
 fs_initcall(gmfs_gmem_init);

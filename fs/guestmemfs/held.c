@@ -1,96 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Looks up the DMA pins of a file, and frees truncated blocks that have no pin any more. pin.c
- * adds and removes pins.
+ * Looks for the DMA pins of a file. pin.c adds and removes pins.
  */
 #include <linux/fs.h>
-#include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 
+#include "tables/extmap.h"
 #include "internal.h"
 
-/**
- * gmfs_first_pin - find the first pin in a part of a file
- * @inode: the file; its invalidate_lock is held
- * @first: first page
- * @last: page after the last one
- *
- * Return: the pin with the lowest first page of those that overlap the part, or NULL.
- */
-struct gmfs_pin *gmfs_first_pin(struct inode *inode, pgoff_t first, pgoff_t last)
+static bool gmfs_frames_pinned(const struct gmfs_pool *pool, bool persistent, u64 from, u64 end,
+			       u64 *first, u64 *last)
 {
-	struct gmfs_pin *pin, *found = NULL;
-
-	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
-	list_for_each_entry(pin, &GUESTMEMFS_I(inode)->pins, node)
-		if (pin->first < last && first < pin->last &&
-		    (!found || pin->first < found->first))
-			found = pin;
-	return found;
+	if (persistent)
+		return gmfs_persist_find(&pool->persist, from, end, first, last);
+	return gmfs_pins_find(&pool->pins, from, end, first, last);
 }
 
-/**
- * gmfs_pin_settle - free truncated blocks that have no pin any more
- * @inode: the file; its invalidate_lock is held, shared or exclusively
- * @logical: first block
- * @end: block after the last one
- *
- * Called when a pin is removed. Called again when the part is used, since the pool may have
- * been frozen, or memory short, when the last pin was removed.
- */
-void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end)
+/* gmfs_file_find_pins() for a run of blocks of the file, with gmfs_pool.lock held. */
+static bool gmfs_run_pinned(const struct gmfs_pool *pool, bool persistent,
+			    const struct gmfs_run *run, pgoff_t first, pgoff_t last,
+			    struct gmfs_pinned *pinned)
+{
+	pgoff_t begin = run->logical * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t end = begin + run->count * GUESTMEMFS_BLOCK_PAGES;
+	/* What the number of a frame is more than that of its page. */
+	u64 more = (u64)run->block * GUESTMEMFS_BLOCK_PAGES - begin;
+	u64 from, to;
+
+	if (run->block == GMFS_NO_BLOCK ||
+	    !gmfs_frames_pinned(pool, persistent, max(begin, first) + more,
+				min(end, last) + more, &from, &to))
+		return false;
+	pinned->first = from - more;
+	pinned->last = to - more;
+	return true;
+}
+
+static bool gmfs_file_find_pins(struct inode *inode, bool persistent, pgoff_t first, pgoff_t last,
+				struct gmfs_pinned *pinned)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	u32 free;
+	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
+	u64 end = DIV_ROUND_UP(min(last, GMFS_MAX_PAGE), GUESTMEMFS_BLOCK_PAGES);
+	struct gmfs_run run;
+	u32 i;
 
-	if (!READ_ONCE(gi->has_truncated))
-		return;
-	guard(rwsem_write)(&gi->map_lock);
-	if (gmfs_pool_begin(pool))
-		return;
-	free = pool->tables.free_blocks;
-	gmfs_pin_free_blocks(inode, logical, end);
-	gmfs_trace_blocks(pool, inode->i_ino, free);
-	gmfs_pool_end(pool);
-	gmfs_update_blocks(inode);
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	/* A pin on this file was added under invalidate_lock, so that it is not missed here. */
+	if (!READ_ONCE(pool->pins.frames) || (persistent && !READ_ONCE(pool->persist.frames)))
+		return false;
+	guard(rwsem_read)(&gi->map_lock);
+	while (logical < end) {
+		scoped_guard(mutex, &pool->lock) {
+			for (i = 0; logical < end && i < GMFS_STEP_EXTENTS; i++) {
+				gmfs_map_lookup(&pool->tables, gi->map, logical, &run);
+				if (gmfs_run_pinned(pool, persistent, &run, first, last, pinned))
+					return true;
+				logical += run.count;
+			}
+		}
+		cond_resched();
+	}
+	return false;
 }
 
 /**
- * gmfs_pin_free_blocks - free truncated blocks without pins, with all locks held
- * @inode: the file; its invalidate_lock is held, and map_lock exclusively
- * @logical: first block
- * @end: block after the last one
+ * gmfs_file_pinned - find the first pinned pages in a part of a file
+ * @inode: the file; its invalidate_lock is held. Held exclusively, no pin is added to the file
+ * @first: first page
+ * @last: page after the last one; may be beyond the largest file
+ * @pinned: result; more pinned pages may follow
  *
- * Blocks that cannot be freed because memory is short stay truncated. gmfs_pin_settle() or the
- * next mount frees them.
+ * Takes time proportional to the number of extents in the part, if there is a pin in the pool.
  *
- * Context: gmfs_pool.lock is held, and the pool is not frozen.
+ * Return: true if a page has a pin.
  */
-void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end)
+bool gmfs_file_pinned(struct inode *inode, pgoff_t first, pgoff_t last,
+		      struct gmfs_pinned *pinned)
 {
-	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	struct gmfs_run run;
-	struct gmfs_pin *pin;
-	u64 held;
+	return gmfs_file_find_pins(inode, false, first, last, pinned);
+}
 
-	for (; logical < end; logical += run.count) {
-		gmfs_map_lookup(t, gi->map, logical, &run);
-		run.count = min(run.count, end - logical);
-		if (!(run.flags & GUESTMEMFS_EXTENT_TRUNCATED))
-			continue;
-		pin = gmfs_first_pin(inode, logical * GUESTMEMFS_BLOCK_PAGES,
-				     (logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
-		held = pin ? pin->first / GUESTMEMFS_BLOCK_PAGES : logical + run.count;
-		if (held > logical) {
-			/* One edit up to the pin: freeing a whole extent takes no table entry. */
-			run.count = held - logical;
-			gmfs_map_edit(t, gi->map, GMFS_READY, logical, run.count);
-		} else {
-			run.count = min(run.count, DIV_ROUND_UP(pin->last, GUESTMEMFS_BLOCK_PAGES) -
-					logical);
-		}
-	}
+/**
+ * gmfs_file_persistent - find the first pages with persistent pins in a part of a file
+ * @inode: the file; its invalidate_lock is held
+ * @first: first page
+ * @last: page after the last one; may be beyond the largest file
+ * @pinned: result; more pages with persistent pins may follow
+ *
+ * As gmfs_file_pinned().
+ *
+ * Return: true if a page has a persistent pin.
+ */
+bool gmfs_file_persistent(struct inode *inode, pgoff_t first, pgoff_t last,
+			  struct gmfs_pinned *pinned)
+{
+	return gmfs_file_find_pins(inode, true, first, last, pinned);
 }

@@ -49,8 +49,6 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	gi->map = NULL;
 	INIT_LIST_HEAD(&gi->kept);
 	INIT_LIST_HEAD(&gi->bindings);
-	INIT_LIST_HEAD(&gi->pins);
-	gi->has_truncated = false;
 	return &gi->vfs_inode;
 }
 

@@ -3,6 +3,7 @@
 #define _GUESTMEMFS_INTERNAL_H
 
 #include <linux/fs.h>
+#include <linux/frame_pin.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
@@ -31,15 +32,15 @@
  * invalidate_lock protects the frames of a file. A page fault holds it shared from the look-up of
  * a block until the block is in the page table. KVM holds it shared for the look-up alone: KVM's
  * invalidation sequence covers the time until the entry is made. Punching, zeroing, changes of the
- * size, undoing an fallocate(), converting, choosing the character, pinning and binding hold it
- * exclusively.
+ * size, undoing an fallocate(), converting, choosing the character and binding hold it exclusively,
+ * pinning shared.
  *
  * map_lock protects gmfs_inode.map. A look-up holds it shared, and a fault that fills a hole
  * holds it exclusively. mmap() and munmap() take it inside mmap_lock, for reservations.
  *
  * gmfs_pool.lock serialises all changes of the pool's tables but those of the unzeroed table. It
- * is held for a bounded piece of work. There are two exceptions: gmfs_load() at mount, which nobody
- * can wait for yet, and gmfs_pin_free_blocks(), whose time grows with the number of extents.
+ * is held for a bounded piece of work. The exception is gmfs_load() at mount: only
+ * gmfs_unpin_pages(), for pins that have outlived another mount, can wait for it.
  * A single change is made between gmfs_pool_begin() and gmfs_pool_end(). A change that takes longer
  * is made in steps, from gmfs_change_begin() to gmfs_change_end(), and releases gmfs_pool.lock
  * between two steps; it holds gmfs_pool.changes shared, so that a freeze waits for its end.
@@ -61,8 +62,7 @@
  * DOC: Life of a frame
  *
  * A frame, a page of 4 KiB, has no struct page and no reference count. Its block of 2 MiB is in one
- * of these states, where PENDING is %GMFS_EXTENT_PENDING and TRUNCATED is
- * %GUESTMEMFS_EXTENT_TRUNCATED::
+ * of these states, where PENDING is %GMFS_EXTENT_PENDING::
  *
  *   free --> PENDING      gmfs_fill_step(), if a later step of the fill may fail
  *   free --> allocated    gmfs_fill_step() otherwise; gmfs_map_fill(): for a fault, for a guest's
@@ -70,13 +70,13 @@
  *   PENDING --> allocated gmfs_edit_step(GMFS_COMMIT), at the end of fallocate(), or
  *                         gmfs_file_claim(), in a fault before that
  *   PENDING --> free      GMFS_ABORT: fallocate() fails
- *   allocated --> free    GMFS_PUNCH: punch or truncate, and no pin is in the part;
- *                         GMFS_CLEAR: the inode has no name and is evicted
- *   allocated --> TRUNCATED
- *                         GMFS_TRUNCATE: punch or truncate, and pins are in the part
- *   TRUNCATED --> free    GMFS_READY: no pin is on the block. At once (gmfs_alter_pinned()), at the
- *                         last unpin, when the place is used again (gmfs_pin_settle()), or at the
- *                         next mount (gmfs_load_map()); GMFS_CLEAR as above
+ *   allocated --> free    GMFS_PUNCH: punch or truncate; GMFS_CLEAR: the inode has no name and is
+ *                         evicted; both for blocks without a DMA pin
+ *   allocated --> detached
+ *                         the same for blocks with a DMA pin, by gmfs_detach(). The block has left
+ *                         the file: its place is a hole
+ *   detached --> free     gmfs_detached_free(): at the last unpin; at the thaw, if the pool was
+ *                         frozen then; at the next mount, if it was not mounted
  *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
  * marks allocated blocks there (gmfs_alter_rezero()). gmfs_zero_blocks() zeroes a marked block
@@ -96,17 +96,24 @@
  *   guests fault again. If a change begins between KVM's look-up and KVM's entry, KVM looks up
  *   again.
  *
- * DMA pins (gmfs_inode.pins)
- *   A pin is never taken away. A page with a pin does not become private, and its block becomes
- *   TRUNCATED instead of free. A fault that finds a TRUNCATED block returns -EFAULT and does not
- *   enter it, so that invalidate_lock, shared, is enough to free the block in gmfs_pin_settle();
- *   gmfs_unpin_pages() has it exclusively. A pin holds the file open.
+ * DMA pins (gmfs_pool.pins)
+ *   A pin is never taken away. gmfs_pin_pages() adds it with invalidate_lock held shared, which the
+ *   operations above hold exclusively. A page with a pin does not become private, and its block
+ *   becomes detached instead of free. A pin has no reference on the file, on the inode or on the
+ *   mount: gmfs_unpin_pages() needs gmfs_pool.lock alone.
+ *
+ * Persistent pins (gmfs_pool.persist)
+ *   Each is a pin that a file has in place of a device. gmfs_pin_persistently() adds it and
+ *   gmfs_unpin_persistent() removes it, both after gmfs_change_begin(), so that a freeze has all of
+ *   them in the pin table. gmfs_free_inode_now() and the load of an orphan remove those of their
+ *   file. gmfs_load() takes them over before it frees anything, and gmfs_unpin_pages() removes what
+ *   was taken over and has been mapped for a device since.
  *
  * The kernel
  *   gmfs_vmap() maps a block, or a part of it, while invalidate_lock is held, to zero it.
  *
- * Eviction needs no lock of the file: a mapping, a descriptor, a memslot and a pin hold the file
- * open, so that nobody has a frame of an inode that is evicted.
+ * Eviction needs no lock of the file: a mapping, a descriptor and a memslot hold the file open, so
+ * that only pins are left on the frames of an inode that is evicted.
  */
 
 /**
@@ -203,6 +210,9 @@
  * @frozen: how many have frozen the tables; grows under @changes and @lock, shrinks under @lock
  * @kept: inodes that the kernel before has preserved; under @lock
  * @leftovers: inodes that went while frozen; under @lock
+ * @loaded: the tables are loaded, i.e. the pool is mounted; under @lock
+ * @pins: DMA pins, mounted or not; under @lock
+ * @persist: which of them are persistent; under @lock
  * @tables: the tables, valid while mounted; the volatile parts under @lock
  * @zero_locks: by block, held while it is zeroed
  */
@@ -225,6 +235,9 @@ struct gmfs_pool {
 	u32 frozen;
 	struct list_head kept;
 	struct list_head leftovers;
+	bool loaded;
+	struct gmfs_pins pins;
+	struct gmfs_persist persist;
 	struct gmfs_tables tables;
 	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
 };
@@ -237,8 +250,6 @@ struct gmfs_pool {
  * @btime: time of creation, constant
  * @kept: in gmfs_pool.kept, which has a reference then
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
- * @pins: who holds frames, each with a reference; under invalidate_lock
- * @has_truncated: blocks are on their way out, or were; under @map_lock
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
@@ -248,21 +259,45 @@ struct gmfs_inode {
 	struct timespec64 btime;
 	struct list_head kept;
 	struct list_head bindings;
-	struct list_head pins;
-	bool has_truncated;
 	struct inode vfs_inode;
 };
 
 /**
- * struct gmfs_pin - a part of a file that somebody holds
- * @node: in gmfs_inode.pins
- * @file: the file, with a reference
- * @first: first page
- * @last: page after the last one
+ * struct gmfs_pin_run - contiguous frames of a pin
+ * @index: number of pages of the pin before this run
+ * @pfn: pfn of the first frame
+ * @first: number of the first frame in gmfs_pool.pins
+ * @end: number after that of the last frame
+ */
+struct gmfs_pin_run {
+	unsigned long index;
+	unsigned long pfn;
+	u64 first;
+	u64 end;
+};
+
+/**
+ * struct gmfs_pin - the frames that pages of a file had when they were pinned
+ * @pin: for users outside of the filesystem
+ * @pool: the pool
+ * @nr: number of runs
+ * @max: how many runs @runs has room for
+ * @runs: the frames, in the order of the pages
  */
 struct gmfs_pin {
-	struct list_head node;
-	struct file *file;
+	struct frame_pin pin;
+	struct gmfs_pool *pool;
+	u32 nr;
+	u32 max;
+	struct gmfs_pin_run *runs;
+};
+
+/**
+ * struct gmfs_pinned - result of gmfs_file_pinned() and gmfs_file_persistent()
+ * @first: the first pinned page
+ * @last: all pages from @first to before this one are pinned
+ */
+struct gmfs_pinned {
 	pgoff_t first;
 	pgoff_t last;
 };
@@ -369,7 +404,10 @@ void gmfs_change_end(struct gmfs_pool *pool);
 bool gmfs_pool_edit_step(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed);
 void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed);
 void gmfs_pool_freeze(struct gmfs_pool *pool);
+void gmfs_pool_write_pins(struct gmfs_pool *pool);
+void gmfs_pool_settle(struct gmfs_pool *pool, u64 block, u64 end);
 void gmfs_pool_thaw(struct gmfs_pool *pool);
+void gmfs_pool_drop_pins(struct gmfs_pool *pool, u32 ino, const struct gmfs_extmap *map);
 void gmfs_map_free(struct gmfs_extmap *map);
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
 void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way);
@@ -395,9 +433,10 @@ void guestmemfs_dirty_inode(struct inode *inode, int flags);
 int guestmemfs_update_time(struct inode *inode, enum fs_update_time type, unsigned int flags);
 
 /* held.c */
-struct gmfs_pin *gmfs_first_pin(struct inode *inode, pgoff_t first, pgoff_t last);
-void gmfs_pin_free_blocks(struct inode *inode, u64 logical, u64 end);
-void gmfs_pin_settle(struct inode *inode, u64 logical, u64 end);
+bool gmfs_file_pinned(struct inode *inode, pgoff_t first, pgoff_t last,
+		      struct gmfs_pinned *pinned);
+bool gmfs_file_persistent(struct inode *inode, pgoff_t first, pgoff_t last,
+			  struct gmfs_pinned *pinned);
 
 /* bindings.c */
 #ifdef CONFIG_GMEM_PROVIDER
@@ -440,18 +479,25 @@ int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		   const struct iattr *attr);
 int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
-int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end);
+int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end, bool unpinned);
 int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
 
 /* convert.c */
 int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);
 
 /* pin.c */
-int gmfs_pin_pages(struct file *file, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
+struct gmfs_pin *gmfs_pin_pages(struct file *file, pgoff_t first, pgoff_t last);
 void gmfs_unpin_pages(struct gmfs_pin *pin);
+int gmfs_pin_persistently(struct file *file, pgoff_t first, pgoff_t last);
+int gmfs_unpin_persistent(struct inode *inode, pgoff_t first, pgoff_t last);
+int gmfs_unpin_all_persistent(struct inode *inode);
+
+/* dma.c */
+extern const struct frame_pin_ops gmfs_dma_ops;
 
 /* fallocate.c */
 long guestmemfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
+long gmfs_punch(struct file *file, loff_t offset, loff_t len, bool unpinned);
 
 /* fiemap.c */
 loff_t gmfs_file_seek(struct inode *inode, loff_t offset, int whence);

@@ -3,7 +3,9 @@
  * ioctls of files and of descriptors for hypervisors. GUESTMEMFS_IOC_CREATE_GMEM is in gmem.c.
  */
 #include <linux/fs.h>
+#include <linux/fsnotify.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/guestmemfs.h>
@@ -19,6 +21,8 @@ static_assert(offsetof(struct guestmemfs_set_attributes, error_offset) == 32);
 static_assert(sizeof(struct guestmemfs_get_state) == 40);
 static_assert(offsetof(struct guestmemfs_get_state, offset) == 8);
 static_assert(offsetof(struct guestmemfs_get_state, order) == 32);
+static_assert(sizeof(struct guestmemfs_part) == 24);
+static_assert(offsetof(struct guestmemfs_part, offset) == 8);
 
 /**
  * gmfs_ioctl_get - copy the argument of an ioctl from user space
@@ -43,15 +47,21 @@ int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
 	return copy_struct_from_user(arg, ksize, uarg, size);
 }
 
-static bool gmfs_attributes_valid(const struct guestmemfs_set_attributes *arg)
+/* Is it whole pages, and at least one? */
+static bool gmfs_part_valid(u64 offset, u64 length)
 {
 	u64 end;
 
+	if (!length || !PAGE_ALIGNED(offset | length))
+		return false;
+	return !check_add_overflow(offset, length, &end) && end <= MAX_LFS_FILESIZE;
+}
+
+static bool gmfs_attributes_valid(const struct guestmemfs_set_attributes *arg)
+{
 	if (arg->flags || arg->attributes & ~GUESTMEMFS_ATTRIBUTE_PRIVATE)
 		return false;
-	if (!arg->length || !PAGE_ALIGNED(arg->offset | arg->length))
-		return false;
-	return !check_add_overflow(arg->offset, arg->length, &end) && end <= MAX_LFS_FILESIZE;
+	return gmfs_part_valid(arg->offset, arg->length);
 }
 
 static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
@@ -99,24 +109,31 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	pgoff_t last = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
+	struct gmfs_pinned pinned, persistent;
 	struct gmfs_state state;
-	struct gmfs_pin *pin;
+	bool held, lasts = false;
 
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_state(t, gi->map, page, &state);
 	last = min_t(u64, last, state.end);
-	pin = gmfs_first_pin(inode, page, last);
-	if (pin && pin->first > page)
-		last = pin->first;
-	else if (pin)
-		last = min(last, pin->last);
+	held = gmfs_file_pinned(inode, page, last, &pinned);
+	if (held) {
+		last = pinned.first > page ? pinned.first : pinned.last;
+		held = pinned.first == page;
+		/* A pin may have filled the hole since the look-up. */
+		state.allocated |= held;
+	}
+	if (held && gmfs_file_persistent(inode, page, last, &persistent)) {
+		lasts = persistent.first == page;
+		last = lasts ? persistent.last : persistent.first;
+	}
 	arg->state = (state.allocated ? GUESTMEMFS_STATE_ALLOCATED : 0) |
-		     (state.truncated ? GUESTMEMFS_STATE_TRUNCATED : 0) |
-		     (pin && pin->first <= page ? GUESTMEMFS_STATE_PINNED : 0);
+		     (held ? GUESTMEMFS_STATE_PINNED : 0) |
+		     (lasts ? GUESTMEMFS_STATE_PERSISTENT : 0);
 	if (gmfs_file_is_private(inode, page))
 		arg->state |= GUESTMEMFS_STATE_PRIVATE;
 	arg->length = (u64)(last - page) << PAGE_SHIFT;
-	arg->order = state.truncated ? 0 : gmfs_state_order(inode, page);
+	arg->order = gmfs_state_order(inode, page);
 }
 
 /**
@@ -151,6 +168,88 @@ long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
 }
 
 /**
+ * gmfs_ioctl_pin - %GUESTMEMFS_IOC_PIN
+ * @file: the file, or a descriptor for a hypervisor
+ * @uarg: its argument
+ *
+ * Return: 0, or an error that the uapi header lists.
+ */
+long gmfs_ioctl_pin(struct file *file, const void __user *uarg)
+{
+	const fmode_t access = FMODE_READ | FMODE_WRITE;
+	struct guestmemfs_part arg;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags || !gmfs_part_valid(arg.offset, arg.length))
+		return -EINVAL;
+	if ((file->f_mode & access) != access)
+		return -EACCES;
+	return gmfs_pin_persistently(file, arg.offset >> PAGE_SHIFT,
+				     (arg.offset + arg.length) >> PAGE_SHIFT);
+}
+
+/**
+ * gmfs_ioctl_unpin - %GUESTMEMFS_IOC_UNPIN
+ * @file: the file, or a descriptor for a hypervisor
+ * @uarg: its argument
+ *
+ * Return: 0, or an error that the uapi header lists.
+ */
+long gmfs_ioctl_unpin(struct file *file, const void __user *uarg)
+{
+	const fmode_t access = FMODE_READ | FMODE_WRITE;
+	struct guestmemfs_part arg;
+	bool all;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	all = arg.flags & GUESTMEMFS_UNPIN_ALL;
+	if (arg.flags & ~GUESTMEMFS_UNPIN_ALL || (all && (arg.offset || arg.length)) ||
+	    (!all && !gmfs_part_valid(arg.offset, arg.length)))
+		return -EINVAL;
+	if ((file->f_mode & access) != access)
+		return -EACCES;
+	if (all)
+		return gmfs_unpin_all_persistent(file_inode(file));
+	return gmfs_unpin_persistent(file_inode(file), arg.offset >> PAGE_SHIFT,
+				     (arg.offset + arg.length) >> PAGE_SHIFT);
+}
+
+/**
+ * gmfs_ioctl_punch - %GUESTMEMFS_IOC_PUNCH
+ * @file: the file, or a descriptor for a hypervisor
+ * @uarg: its argument
+ *
+ * Return: 0, or an error that the uapi header lists.
+ */
+long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
+{
+	struct guestmemfs_part arg;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (arg.flags & ~GUESTMEMFS_PUNCH_UNPINNED || !gmfs_part_valid(arg.offset, arg.length))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	err = mnt_want_write_file(file);
+	if (err)
+		return err;
+	err = gmfs_punch(file, arg.offset, arg.length, arg.flags & GUESTMEMFS_PUNCH_UNPINNED);
+	if (!err)
+		fsnotify_modify(file);
+	mnt_drop_write_file(file);
+	return err;
+}
+
+/**
  * guestmemfs_gmem_ioctl - ioctls of a descriptor for a hypervisor
  * @file: the descriptor
  * @cmd: GUESTMEMFS_IOC_*
@@ -165,6 +264,12 @@ long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 		return gmfs_ioctl_set_attributes(file, (void __user *)arg);
 	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
 		return gmfs_ioctl_get_state(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_PIN):
+		return gmfs_ioctl_pin(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_UNPIN):
+		return gmfs_ioctl_unpin(file, (void __user *)arg);
+	case _IOC_NR(GUESTMEMFS_IOC_PUNCH):
+		return gmfs_ioctl_punch(file, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}

@@ -64,15 +64,64 @@ static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extma
 		if (err)
 			return err;
 	}
-	if (l->t->read_only || !l->t->has_states)
-		return 0;
-	/* Free truncated blocks: only pins kept them, and no pin survives kexec or unmount. */
-	return gmfs_map_edit(l->t, map, GMFS_READY, 0, GMFS_MAX_LOGICAL);
+	return 0;
+}
+
+/* Loads the detached blocks. */
+static int gmfs_load_detached(const struct gmfs_loader *l)
+{
+	u32 i = l->begins[GUESTMEMFS_DETACHED_INO];
+	int err;
+
+	for (; i < l->begins[GUESTMEMFS_DETACHED_INO + 1]; i++) {
+		err = gmfs_detached_load(l->t, l->index.slots[i]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * Frees detached blocks that have no pin. Pins survive an unmount; persistent ones survive a
+ * kexec.
+ */
+static void gmfs_load_settle(const struct gmfs_loader *l)
+{
+	u64 at = 0;
+
+	while (gmfs_detached_free(l->t, &at, l->t->nr_blocks))
+		cond_resched();
 }
 
 static bool gmfs_load_is_orphan(const struct gmfs_loader *l, u32 ino)
 {
 	return l->t->inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
+}
+
+/* Removes the persistent pins of an orphan that will be free. */
+static void gmfs_load_unpin(const struct gmfs_loader *l, u32 ino, const struct gmfs_extmap *map)
+{
+	u64 block = 0, frame = 0;
+
+	while (gmfs_persist_drop(l->t, map, &block, &frame, ino))
+		cond_resched();
+	block = 0;
+	frame = 0;
+	while (gmfs_persist_drop(l->t, &l->t->detached, &block, &frame, ino))
+		cond_resched();
+}
+
+/* Takes over the persistent pins of the previous kernel. */
+static int gmfs_load_pins(const struct gmfs_loader *l)
+{
+	u32 at = 0;
+	int err;
+
+	do {
+		err = gmfs_persist_load(l->t, &at);
+		cond_resched();
+	} while (err > 0);
+	return err;
 }
 
 /*
@@ -99,6 +148,7 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 		gmfs_map_init(&map);
 		err = gmfs_load_map(l, ino, &map);
 		if (!err) {
+			gmfs_load_unpin(l, ino, &map);
 			gmfs_map_clear(l->t, &map);
 			gmfs_inode_free(l->t, ino);
 		}
@@ -221,6 +271,17 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 	return err;
 }
 
+/* After an error: the next mount must not find pins of orphans that have become free here. */
+static void gmfs_load_keep_pins(const struct gmfs_loader *l)
+{
+	u64 frame = 0;
+	u32 nr = 0;
+
+	while (!l->t->read_only && l->t->persist->loaded &&
+	       gmfs_persist_write(l->t, &frame, &nr))
+		cond_resched();
+}
+
 static int gmfs_load_checked(struct gmfs_loader *l)
 {
 	u32 used = le32_to_cpu(l->t->super->live.used_inodes);
@@ -234,10 +295,19 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 	l->below = gmfs_calloc(used, sizeof(*l->below));
 	if (l->dentries && l->below)
 		err = gmfs_alloc_init(l->t);
+	/* Nothing is free before the pins of the previous kernel are known. */
+	if (!err)
+		err = gmfs_load_pins(l);
+	if (!err)
+		err = gmfs_load_detached(l);
 	if (!err && !l->t->read_only)
 		err = gmfs_load_free_orphans(l);
+	if (!err && !l->t->read_only)
+		gmfs_load_settle(l);
 	if (!err)
 		err = gmfs_load_tree(l);
+	if (err)
+		gmfs_load_keep_pins(l);
 	kvfree(l->below);
 	kvfree(l->dentries);
 	kvfree(l->begins);
@@ -271,6 +341,10 @@ static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 	int err;
 
 	err = gmfs_format_open(&pool->tables, pool->meta, pool->meta_base, pool->meta_size, &c);
+	/* For gmfs_unload(), also after an error: gmfs_format_open() has cleared all of this. */
+	gmfs_map_init(&pool->tables.detached);
+	pool->tables.pins = &pool->pins;
+	pool->tables.persist = &pool->persist;
 	if (!err)
 		err = gmfs_load_check_identity(pool, &c);
 	if (!err)
@@ -305,8 +379,11 @@ int gmfs_load(struct super_block *sb, struct fs_context *fc)
 		err = gmfs_load_checked(&l);
 		gmfs_index_free(&l.index);
 	}
-	if (!err && !l.t->read_only)
+	if (!err && !l.t->read_only) {
 		l.t->super->live.hops = cpu_to_le32(pool->hops);
+		gmfs_persist_unwrite(l.t);
+	}
+	pool->loaded = !err;
 	gmfs_pool_end(pool);
 	return err;
 }

@@ -123,18 +123,46 @@ void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
 }
 
 /**
+ * gmfs_pool_write_pins - write the persistent pins to the tables
+ * @pool: the pool
+ *
+ * Context: gmfs_pool.changes is held, exclusively or with no mount of the pool left, so that the
+ * persistent pins do not change. Does nothing if the pool is not mounted.
+ */
+void gmfs_pool_write_pins(struct gmfs_pool *pool)
+{
+	struct gmfs_tables *t = &pool->tables;
+	bool more = true;
+	u64 frame = 0;
+	u32 nr = 0;
+
+	while (more) {
+		scoped_guard(mutex, &pool->lock)
+			more = pool->loaded && !t->read_only &&
+			       gmfs_persist_write(t, &frame, &nr);
+		cond_resched();
+	}
+}
+
+/**
  * gmfs_pool_freeze - freeze a pool's tables
  * @pool: the pool
  *
- * Waits for changes that are in progress. After that only bits of the unzeroed table and the
- * preserved_pos of files in a session change. A
- * pool can be frozen more than once: each freeze needs a gmfs_pool_thaw() of its own.
+ * Waits for changes that are in progress, and writes the pin table. After that only bits of the
+ * unzeroed table and the preserved_pos of files in a session change. A pool can be frozen more than
+ * once: each freeze needs a gmfs_pool_thaw() of its own.
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
+	bool first;
+
 	down_write(&pool->changes);
-	scoped_guard(mutex, &pool->lock)
+	scoped_guard(mutex, &pool->lock) {
+		first = !pool->frozen;
 		WRITE_ONCE(pool->frozen, pool->frozen + 1);
+	}
+	if (first)
+		gmfs_pool_write_pins(pool);
 	up_write(&pool->changes);
 }
 
@@ -161,6 +189,73 @@ struct gmfs_leftover {
 	u32 ino;
 };
 
+/**
+ * gmfs_pool_settle - free detached blocks that have no pin
+ * @pool: the pool
+ * @block: first block
+ * @end: block after the last one, U32_MAX for all blocks
+ *
+ * Called after pins were removed. If the pool is frozen, gmfs_pool_thaw() calls it again. If the
+ * pool is not mounted, the next mount frees the blocks. A mount that was made read-only later does
+ * not keep blocks from becoming free, as it does not for files without a name.
+ *
+ * Context: process context.
+ */
+void gmfs_pool_settle(struct gmfs_pool *pool, u64 block, u64 end)
+{
+	struct gmfs_tables *t = &pool->tables;
+	bool more = true;
+	u32 free;
+
+	while (more) {
+		scoped_guard(mutex, &pool->lock) {
+			if (!pool->loaded || pool->frozen || t->read_only || !t->detached.blocks)
+				return;
+			free = t->free_blocks;
+			more = gmfs_detached_free(t, &block, min(end, t->nr_blocks));
+			gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
+		}
+		cond_resched();
+	}
+}
+
+/* Removes the persistent pins that a file has on the blocks of a map. */
+static void gmfs_drop_pins_of(struct gmfs_pool *pool, u32 ino, const struct gmfs_extmap *map)
+{
+	u64 block = 0, frame = 0;
+	bool more = true;
+
+	while (more) {
+		scoped_guard(mutex, &pool->lock)
+			more = gmfs_persist_drop(&pool->tables, map, &block, &frame, ino);
+		cond_resched();
+	}
+}
+
+/**
+ * gmfs_pool_drop_pins - remove all persistent pins of a file
+ * @pool: the pool
+ * @ino: the file
+ * @map: its extents, NULL for none; its map_lock is held, or no other task can reach it
+ *
+ * Frees detached blocks that have no other pin.
+ *
+ * Context: process context, after gmfs_change_begin().
+ */
+void gmfs_pool_drop_pins(struct gmfs_pool *pool, u32 ino, const struct gmfs_extmap *map)
+{
+	const struct guestmemfs_inode *di = &pool->tables.inodes[ino];
+	const __le32 flag = cpu_to_le32(GUESTMEMFS_INODE_PINS);
+
+	if (!(READ_ONCE(di->flags) & flag))
+		return;
+	if (map)
+		gmfs_drop_pins_of(pool, ino, map);
+	/* Blocks that the file has lost before; all of their pins may be gone already. */
+	gmfs_drop_pins_of(pool, ino, &pool->tables.detached);
+	gmfs_pool_settle(pool, 0, U32_MAX);
+}
+
 /* Frees the blocks of an inode, and then its entry in the inode table. */
 static void gmfs_free_inode_now(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map)
 {
@@ -171,6 +266,7 @@ static void gmfs_free_inode_now(struct gmfs_pool *pool, u32 ino, struct gmfs_ext
 		.last	= GMFS_MAX_PAGE,
 	};
 
+	gmfs_pool_drop_pins(pool, ino, map);
 	if (map)
 		gmfs_pool_edit(pool, ino, &ed);
 	guard(mutex)(&pool->lock);
@@ -254,8 +350,11 @@ void gmfs_pool_thaw(struct gmfs_pool *pool)
 		if (WARN_ON_ONCE(!pool->frozen))
 			return;
 		WRITE_ONCE(pool->frozen, pool->frozen - 1);
+		if (!pool->frozen && pool->loaded && !pool->tables.read_only)
+			gmfs_persist_unwrite(&pool->tables);
 	}
 	gmfs_pool_drop_leftovers(pool, true);
+	gmfs_pool_settle(pool, 0, U32_MAX);
 }
 
 /**

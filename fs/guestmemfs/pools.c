@@ -33,6 +33,9 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 	pool->node = node;
 	INIT_LIST_HEAD(&pool->kept);
 	INIT_LIST_HEAD(&pool->leftovers);
+	gmfs_pins_init(&pool->pins);
+	gmfs_persist_init(&pool->persist);
+	gmfs_map_init(&pool->tables.detached);
 	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);
 	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)

@@ -170,8 +170,7 @@ static int gmfs_fill_prepare(struct inode *inode, struct gmfs_fill *fill)
  * gmfs_file_filled().
  *
  * Context: process context, after gmfs_change_begin(), without invalidate_lock.
- * Return: 0; -ENOSPC, -ENOMEM, -EBUSY if a part is truncated, or -EINTR at a fatal signal,
- * all with nothing allocated.
+ * Return: 0; -ENOSPC, -ENOMEM, or -EINTR at a fatal signal, all with nothing allocated.
  */
 int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill)
 {
@@ -201,7 +200,10 @@ static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct
 		gmfs_edit_count(ed);
 	guard(mutex)(&pool->lock);
 	gmfs_fill_end(fill);
-	/* An abort cannot fail: entries for the former extents were promised to the fill. */
+	/*
+	 * An abort cannot fail: entries for the former extents were promised to the fill, and no
+	 * block needs a replacement, as a pin claims its block first (gmfs_file_claim()).
+	 */
 	if (fill->pending && WARN_ON_ONCE(gmfs_edit_begin(ed))) {
 		ed->op = GMFS_COMMIT;
 		gmfs_edit_count(ed);
@@ -275,21 +277,6 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 	return err;
 }
 
-/* Is the entry of the largest order, and not truncated? */
-static bool gmfs_entry_is_settled(const struct gmfs_entry *entry, unsigned long orders)
-{
-	return entry->order == __fls(orders) && !(entry->flags & GUESTMEMFS_EXTENT_TRUNCATED);
-}
-
-/* Frees truncated blocks without pins, since the entry may then be larger or have blocks. */
-static void gmfs_entry_settle(struct inode *inode, pgoff_t page, unsigned int order)
-{
-	u64 first = round_down(page, 1UL << order) / GUESTMEMFS_BLOCK_PAGES;
-
-	gmfs_pin_settle(inode, first,
-			first + max(1UL, (1UL << order) / GUESTMEMFS_BLOCK_PAGES));
-}
-
 /*
  * Makes sure that an entry has blocks, and that the file keeps them. Returns 1 if something was
  * changed for that, so that the entry must be looked up again.
@@ -299,8 +286,6 @@ static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entr
 	u64 logical = entry->first / GUESTMEMFS_BLOCK_PAGES;
 	u64 count = gmfs_entry_blocks(entry);
 
-	if (entry->flags & GUESTMEMFS_EXTENT_TRUNCATED)
-		return -EFAULT;
 	if (entry->block == GMFS_NO_BLOCK)
 		return gmfs_file_allocate(inode, logical, count, count > 1) ?: 1;
 	if (entry->flags & GMFS_EXTENT_PENDING)
@@ -351,28 +336,22 @@ static int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
  * smaller one is tried.
  *
  * Return: 0; -EAGAIN if no entry of these orders is possible (never if %BIT(0) is in @orders);
- * -EFAULT if the page is being truncated, or is private and @shared is set; -EINPROGRESS if the
- * caller must release invalidate_lock and call again (never for entries up to a block); or an
- * error of gmfs_file_allocate() or gmfs_zero_blocks().
+ * -EFAULT if the page is private and @shared is set; -EINPROGRESS if the caller must release
+ * invalidate_lock and call again (never for entries up to a block); or an error of
+ * gmfs_file_allocate() or gmfs_zero_blocks().
  */
 int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
 		    struct gmfs_entry *entry)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	bool settled = false, found;
+	bool found;
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
 	while (orders) {
 		scoped_guard(rwsem_read, &gi->map_lock)
 			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
-		if (READ_ONCE(gi->has_truncated) && !settled &&
-		    !(found && gmfs_entry_is_settled(entry, orders))) {
-			gmfs_entry_settle(inode, page, __fls(orders));
-			settled = true;
-			continue;
-		}
 		if (!found)
 			break;
 		if (shared && entry->converted != gmfs_private_by_default(inode))

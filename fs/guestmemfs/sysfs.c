@@ -67,12 +67,45 @@ static ssize_t refused_show(struct kobject *kobj, struct kobj_attribute *attr, c
 
 static struct kobj_attribute gmfs_attr_refused = __ATTR_RO(refused);
 
+/* Also without a mount: a pin outlives it. */
+static ssize_t pinned_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	u64 frames = READ_ONCE(gmfs_pool_of(kobj)->pins.frames);
+
+	return sysfs_emit(buf, "%llu\n", frames << PAGE_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_pinned = __ATTR_RO(pinned);
+
+/* Also without a mount, but not before the first one: it reads the tables. */
+static ssize_t persistent_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	u64 frames = READ_ONCE(gmfs_pool_of(kobj)->persist.frames);
+
+	return sysfs_emit(buf, "%llu\n", frames << PAGE_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_persistent = __ATTR_RO(persistent);
+
+/* What is left of the previous kernel's. */
+static ssize_t inherited_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	u64 frames = READ_ONCE(gmfs_pool_of(kobj)->persist.inherited);
+
+	return sysfs_emit(buf, "%llu\n", frames << PAGE_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_inherited = __ATTR_RO(inherited);
+
 static const struct attribute * const gmfs_pool_attrs[] = {
 	&gmfs_attr_size.attr,
 	&gmfs_attr_metadata_size.attr,
 	&gmfs_attr_uuid.attr,
 	&gmfs_attr_kexecs.attr,
 	&gmfs_attr_refused.attr,
+	&gmfs_attr_pinned.attr,
+	&gmfs_attr_persistent.attr,
+	&gmfs_attr_inherited.attr,
 	NULL
 };
 
@@ -96,6 +129,16 @@ static ssize_t reserved_show(struct kobject *kobj, struct kobj_attribute *attr, 
 }
 
 static struct kobj_attribute gmfs_attr_reserved = __ATTR_RO(reserved);
+
+static ssize_t detached_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+
+	guard(mutex)(&pool->lock);
+	return sysfs_emit(buf, "%llu\n", pool->tables.detached.blocks << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_detached = __ATTR_RO(detached);
 
 static ssize_t largest_free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -140,6 +183,7 @@ static struct kobj_attribute gmfs_attr_files = __ATTR_RO(files);
 static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free.attr,
 	&gmfs_attr_reserved.attr,
+	&gmfs_attr_detached.attr,
 	&gmfs_attr_largest_free.attr,
 	&gmfs_attr_free_gigabytes.attr,
 	&gmfs_attr_inodes.attr,

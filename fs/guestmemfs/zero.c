@@ -23,7 +23,7 @@
  *
  * The mapping is write-back, and encrypted if the kernel's memory is.
  *
- * Context: process context. The block is in a file, and stays there until gmfs_vunmap().
+ * Context: process context. The block is in a file or pinned, and stays so until gmfs_vunmap().
  * Return: the address of the mapping, or NULL if there is no memory for it.
  */
 void *gmfs_vmap(u64 phys, size_t len)

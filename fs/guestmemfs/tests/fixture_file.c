@@ -49,23 +49,12 @@ static struct file_system_type gmfs_test_fs_type = {
 	.kill_sb		= kill_anon_super,
 };
 
-void gmfs_test_let_go(struct gmfs_pin *pin)
-{
-	gmfs_unpin_pages(pin);
-	/* In a kernel thread, fput() only queues the file for a worker. */
-	flush_delayed_fput();
-}
-
 static void gmfs_test_file_end(void *data)
 {
 	struct gmfs_test_file *t = data;
 
 	/* A test that failed may have left the inode's map here, which the eviction frees. */
 	t->p->map[0] = &t->p->maps[0];
-	/*
-	 * The pins of a failed test were on its stack. The file is never freed then, as nothing
-	 * drops their references.
-	 */
 	if (t->file)
 		fput(t->file);
 	flush_delayed_fput();
@@ -83,6 +72,11 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	mutex_init(&t->pool.lock);
 	INIT_LIST_HEAD(&t->pool.kept);
 	INIT_LIST_HEAD(&t->pool.leftovers);
+	gmfs_pins_init(&t->pool.pins);
+	t->pool.tables.pins = &t->pool.pins;
+	gmfs_persist_init(&t->pool.persist);
+	t->pool.tables.persist = &t->pool.persist;
+	t->pool.loaded = true;
 	t->mnt = kern_mount(&gmfs_test_fs_type);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t->mnt);
 	t->mnt->mnt_sb->s_fs_info = &t->pool;
@@ -102,10 +96,11 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 }
 
 /* Pins pages. There is no memory to zero, so this marks all blocks as zeroed before. */
-int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin *pin, pgoff_t first, pgoff_t last)
+int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin **pin, pgoff_t first, pgoff_t last)
 {
 	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
-	return gmfs_pin_pages(t->file, pin, first, last);
+	*pin = gmfs_pin_pages(t->file, first, last);
+	return PTR_ERR_OR_ZERO(*pin);
 }
 
 /* Punches the blocks @first to @last - 1 of the file. */

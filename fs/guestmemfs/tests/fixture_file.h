@@ -27,8 +27,7 @@ struct gmfs_test_file {
 
 /* Everything is freed when the test ends. */
 struct gmfs_test_file *gmfs_test_begin(struct kunit *test);
-int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin *pin, pgoff_t first, pgoff_t last);
-void gmfs_test_let_go(struct gmfs_pin *pin);
+int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin **pin, pgoff_t first, pgoff_t last);
 long gmfs_test_punch(struct gmfs_test_file *t, u64 first, u64 last);
 
 #endif /* _GUESTMEMFS_TESTS_FILE_H */

@@ -93,8 +93,9 @@ void gmfs_test_check(struct kunit *test, struct gmfs_test_pool *p)
 
 	err = gmfs_check(&p->t, &index, &c);
 	KUNIT_ASSERT_EQ_MSG(test, err, 0, "%s %llu %s", c.table, c.entry, c.what);
-	for (i = 0; i < GMFS_TEST_FILES; i++) {
-		MA_STATE(mas, &p->map[i]->tree, 0, 0);
+	/* The extents of detached blocks are before those of files. */
+	for (i = 0; i <= GMFS_TEST_FILES; i++) {
+		MA_STATE(mas, i ? &p->map[i - 1]->tree : &p->t.detached.tree, 0, 0);
 
 		mas_for_each(&mas, entry, ULONG_MAX)
 			if (at < index.nr)

@@ -21,7 +21,7 @@ struct test_pins {
 
 struct test_pin {
 	struct list_head list;
-	struct gmfs_pin pin;
+	struct gmfs_pin *pin;
 };
 
 static int pin_open(struct inode *inode, struct file *file)
@@ -47,8 +47,9 @@ static int pin_add(struct test_pins *pins, struct file *file, u64 first, u64 las
 	pin = kzalloc_obj(*pin, GFP_KERNEL);
 	if (!pin)
 		return -ENOMEM;
-	err = gmfs_pin_pages(file, &pin->pin, first, last);
-	if (err) {
+	pin->pin = gmfs_pin_pages(file, first, last);
+	if (IS_ERR(pin->pin)) {
+		err = PTR_ERR(pin->pin);
 		kfree(pin);
 		return err;
 	}
@@ -83,7 +84,7 @@ static int pin_release(struct inode *inode, struct file *file)
 	struct test_pin *pin, *next;
 
 	list_for_each_entry_safe(pin, next, &pins->list, list) {
-		gmfs_unpin_pages(&pin->pin);
+		gmfs_unpin_pages(pin->pin);
 		kfree(pin);
 	}
 	kfree(pins);
