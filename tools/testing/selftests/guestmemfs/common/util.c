@@ -60,6 +60,22 @@ uint64_t pool_free_blocks(const struct pool *p)
 	return statfs(p->mnt, &st) ? 0 : st.f_bfree;
 }
 
+uint64_t pool_sysfs(const struct pool *p, const char *name)
+{
+	uint64_t value = UINT64_MAX;
+	char path[320];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/fs/guestmemfs/node%d/%s", p->node, name);
+	f = fopen(path, "r");
+	if (!f)
+		return UINT64_MAX;
+	if (fscanf(f, "%lu", &value) != 1)
+		value = UINT64_MAX;
+	fclose(f);
+	return value;
+}
+
 bool pool_setup(struct pool *p, int node)
 {
 	struct statfs st;

@@ -45,6 +45,8 @@ int pool_mount_at(int node, const char *path, unsigned long flags);
 bool pool_setup(struct pool *p, int node);
 const char *pool_teardown(struct pool *p);
 uint64_t pool_free_blocks(const struct pool *p);
+/* Returns the number in a file of the pool's directory in sysfs, UINT64_MAX if there is none. */
+uint64_t pool_sysfs(const struct pool *p, const char *name);
 int pool_remount(const struct pool *p);
 int pool_place(const struct pool *p, char *path, size_t room);
 

@@ -211,9 +211,12 @@ TEST_F(in_pool, statmount)
 	EXPECT_STREQ(want, sm->str + sm->mnt_opts);
 }
 
-static const char * const always[] = { "size", "metadata_size", "uuid", "kexecs", "refused" };
+static const char * const always[] = {
+	"size", "metadata_size", "uuid", "kexecs", "refused", "pinned", "persistent", "inherited",
+};
+
 static const char * const mounted[] = {
-	"free", "reserved", "largest_free", "free_gigabytes", "inodes", "files",
+	"free", "reserved", "detached", "largest_free", "free_gigabytes", "inodes", "files",
 };
 
 /*

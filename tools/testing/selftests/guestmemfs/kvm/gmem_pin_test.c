@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages that are pinned: they cannot become private, and a pinned block that is punched out is
+ * Pages that are pinned: they cannot become private, and a pinned block that its file loses is
  * freed with its last pin. fs/guestmemfs/tests/pin_debugfs.c holds the pins.
  */
 #include "gmem_fixture.h"
 
-#define TRUNCATING	GUESTMEMFS_STATE_TRUNCATED
 #define HELD		GUESTMEMFS_STATE_PINNED
 
 /* Opens the debugfs file that can pin pages. Closing it releases all of its pins. */
@@ -68,59 +67,61 @@ TEST_F(gmem, held_is_not_private)
 }
 
 /* A balloon: the VMM punches a block while a device still has a page of it pinned. */
-TEST_F(gmem, truncated_when_let_go)
+TEST_F(gmem, punched_while_held)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 3 * BLOCK, &gmem);
 	int pin = holder(), other = holder();
 	unsigned char *p = map_file(fd, 0, 3 * BLOCK);
+	uint64_t free, detached;
 
 	ASSERT_NE(MAP_FAILED, p);
 	fill(p, 2 * BLOCK, 1);
 	fill(p + 2 * BLOCK, BLOCK, 2);
 	ASSERT_EQ(0, hold(pin, fd, 3, 4));
 	ASSERT_EQ(0, hold(other, fd, 3, 4));
+	free = pool_free_blocks(&self->p);
+	detached = pool_sysfs(&self->p, "detached");
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
-	/* The block without pins was freed at once. */
-	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
-	EXPECT_EQ(0, gmem_state(fd, BLOCK));
-	EXPECT_EQ(ALLOCATED | TRUNCATING, gmem_state(fd, 0));
-	EXPECT_EQ(ALLOCATED | TRUNCATING | HELD, gmem_state(fd, 3 * PAGE));
-	EXPECT_EQ(0, gmem_order(fd, 0));
-	/* Neither the host nor the guest can access a block that is being truncated. */
-	EXPECT_EQ(FAULT(SIGBUS), peek(p));
-	EXPECT_EQ(FAULT(SIGBUS), peek(p + 3 * PAGE));
-	EXPECT_EQ(VCPU_NO_MEMORY, guest_touch(&self->cpu, FILE_GPA, 1, 0));
-	EXPECT_EQ(EBUSY, ERR(fallocate(fd, 0, 0, BLOCK)));
-	EXPECT_EQ(EBUSY, ERR(gmem_convert(gmem, 0, PAGE, GMEM_PRIVATE)));
-	EXPECT_EQ(EFAULT, hold(pin, fd, 0, 1));
-	/* A second punch changes nothing. */
-	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
-	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
-	close(pin);
-	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(fd));
-	EXPECT_EQ(FAULT(SIGBUS), peek(p));
-	close(other);
+	/* Both blocks have left the file, and the one without pins is free. */
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
-	EXPECT_EQ(0, gmem_state(fd, 0));
-	EXPECT_TRUE(is_zero(p, 2 * BLOCK));
-	EXPECT_TRUE(is_filled(p + 2 * BLOCK, BLOCK, 2));
+	EXPECT_EQ(free + 1, pool_free_blocks(&self->p));
+	EXPECT_EQ(detached + BLOCK, pool_sysfs(&self->p, "detached"));
+	EXPECT_EQ(0, gmem_state(fd, BLOCK));
+	EXPECT_EQ(0, gmem_state(fd, 3 * PAGE));
+	/* Host and guest find a hole, which they fill with zeroes. */
+	EXPECT_EQ(0, peek(p + 3 * PAGE));
 	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, 1, 0));
+	EXPECT_EQ(ALLOCATED, gmem_state(fd, 3 * PAGE));
+	EXPECT_TRUE(is_zero(p, 2 * BLOCK));
+	EXPECT_EQ(0, gmem_convert(gmem, 3 * PAGE, PAGE, GMEM_PRIVATE));
+	/* Punching again does not touch what is detached. */
+	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
+	EXPECT_EQ(detached + BLOCK, pool_sysfs(&self->p, "detached"));
+	close(pin);
+	EXPECT_EQ(free + 1, pool_free_blocks(&self->p));
+	close(other);
+	EXPECT_EQ(free + 2, pool_free_blocks(&self->p));
+	EXPECT_EQ(detached, pool_sysfs(&self->p, "detached"));
+	EXPECT_TRUE(is_filled(p + 2 * BLOCK, BLOCK, 2));
 }
 
-TEST_F(gmem, shrunk_when_let_go)
+TEST_F(gmem, shrunk_while_held)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem), pin = holder();
 	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
+	uint64_t detached = pool_sysfs(&self->p, "detached");
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, poke(p + BLOCK, 1));
 	ASSERT_EQ(0, hold(pin, fd, BLOCK / PAGE, BLOCK / PAGE + 1));
 	ASSERT_EQ(0, ftruncate(fd, 0));
-	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, file_sectors(fd));
+	EXPECT_EQ(detached + BLOCK, pool_sysfs(&self->p, "detached"));
 	ASSERT_EQ(0, ftruncate(fd, 2 * BLOCK));
 	EXPECT_EQ(0, peek(p));
-	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
+	EXPECT_EQ(0, peek(p + BLOCK));
 	close(pin);
+	EXPECT_EQ(detached, pool_sysfs(&self->p, "detached"));
 	EXPECT_EQ(0, peek(p + BLOCK));
 }
 
@@ -184,12 +185,49 @@ TEST_F(gmem, gone_before_it_is_let_go)
 	int fd = file_make(&self->p, "held", 3 * BLOCK), pin = holder();
 
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 3 * BLOCK));
-	ASSERT_EQ(0, hold(pin, fd, 0, 3 * BLOCK / PAGE));
+	ASSERT_EQ(0, hold(pin, fd, 0, 2 * BLOCK / PAGE));
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "held")));
 	close(fd);
-	EXPECT_EQ(before - 3, pool_free_blocks(&self->p));
+	EXPECT_EQ(before - 2, pool_free_blocks(&self->p));
 	close(pin);
 	EXPECT_EQ(before, pool_free_blocks(&self->p));
+}
+
+/* A pin needs neither the file nor the mount. Another mount finds the memory pinned. */
+TEST_F(gmem, mounted_again_while_held)
+{
+	int kept = file_make(&self->p, "kept", BLOCK), fd = file_make(&self->p, "gone", 2 * BLOCK);
+	uint64_t pinned = pool_sysfs(&self->p, "pinned"), free;
+	int pin = holder(), again = holder();
+
+	ASSERT_EQ(0, hold(pin, kept, 0, 1));
+	ASSERT_EQ(0, hold(pin, fd, 0, 2 * BLOCK / PAGE));
+	ASSERT_EQ(0, unlink(pool_path(&self->p, "gone")));
+	close(fd);
+	close(kept);
+	free = pool_free_blocks(&self->p);
+	EXPECT_EQ(pinned + PAGE + 2 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	ASSERT_EQ(0, pool_remount(&self->p));
+	EXPECT_EQ(pinned + PAGE + 2 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(2 * BLOCK, pool_sysfs(&self->p, "detached"));
+	EXPECT_EQ(free, pool_free_blocks(&self->p));
+	kept = open(pool_path(&self->p, "kept"), O_RDWR);
+	ASSERT_GE(kept, 0);
+	EXPECT_EQ(ALLOCATED | HELD, gmem_state(kept, 0));
+	/* The second pin keeps the page pinned when the first one goes without a mount. */
+	ASSERT_EQ(0, hold(again, kept, 0, 1));
+	close(kept);
+	ASSERT_EQ(0, umount(self->p.mnt));
+	close(pin);
+	EXPECT_EQ(pinned + PAGE, pool_sysfs(&self->p, "pinned"));
+	ASSERT_EQ(0, pool_mount_at(self->p.node, self->p.mnt, 0));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
+	EXPECT_EQ(free + 2, pool_free_blocks(&self->p));
+	EXPECT_EQ(0, unlink(pool_path(&self->p, "kept")));
+	EXPECT_EQ(BLOCK, pool_sysfs(&self->p, "detached"));
+	close(again);
+	EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
+	EXPECT_EQ(pinned, pool_sysfs(&self->p, "pinned"));
 }
 
 TEST_F(gmem, holds_refused)

@@ -101,10 +101,9 @@ static int convert(char **argv)
 
 static void print_state(uint64_t offset, uint64_t end, const struct guestmemfs_get_state *s)
 {
-	printf("%lu %lu %s %s%s%s order %u\n", offset, end - offset,
+	printf("%lu %lu %s %s%s order %u\n", offset, end - offset,
 	       s->state & GUESTMEMFS_STATE_PRIVATE ? "private" : "shared",
 	       s->state & GUESTMEMFS_STATE_ALLOCATED ? "allocated" : "hole",
-	       s->state & GUESTMEMFS_STATE_TRUNCATED ? " truncating" : "",
 	       s->state & GUESTMEMFS_STATE_PINNED ? " held" : "", s->order);
 }
 

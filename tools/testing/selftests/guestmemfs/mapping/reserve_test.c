@@ -66,19 +66,10 @@ FIXTURE_TEARDOWN_PARENT(reserve)
 /* Returns the reserved blocks that sysfs shows, UINT64_MAX if statfs() disagrees. */
 static uint64_t nr_reserved(const struct pool *p)
 {
-	char path[64];
+	uint64_t bytes = pool_sysfs(p, "reserved");
 	struct statfs st;
-	unsigned long bytes;
-	FILE *f;
-	int nr;
 
-	snprintf(path, sizeof(path), "/sys/fs/guestmemfs/node%d/reserved", p->node);
-	f = fopen(path, "r");
-	if (!f)
-		return UINT64_MAX;
-	nr = fscanf(f, "%lu", &bytes);
-	fclose(f);
-	if (nr != 1 || bytes % BLOCK || statfs(p->mnt, &st) ||
+	if (bytes % BLOCK || statfs(p->mnt, &st) ||
 	    st.f_bfree - st.f_bavail != bytes / BLOCK)
 		return UINT64_MAX;
 	return bytes / BLOCK;
