@@ -7,7 +7,10 @@
 #include "persist.h"
 #include "states.h"
 
-static u32 persist_max = 10000;
+#define MANY	10000U
+
+/* How many ranges a file may have. */
+static u32 persist_max = MANY;
 
 int persist_pages(struct pool *p, u32 file, u64 first, u64 last)
 {
@@ -269,6 +272,7 @@ static void persist_limit(const void *arg)
 	CHECK(!has_flag(&p, a) && has_flag(&p, b));
 	pool_check(&p);
 	pool_free(&p);
+	persist_max = MANY;
 }
 
 static void persist_make(struct pool *p, u32 extents)

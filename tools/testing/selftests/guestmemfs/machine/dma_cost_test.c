@@ -54,8 +54,9 @@ static long iommu_pages(void)
 }
 
 /*
- * Maps @parts times SIZE bytes of a file one after another, and unmaps them. The first mapping makes
- * the upper page tables, which stay, so that another one comes before those that are measured.
+ * Maps @parts times SIZE bytes of a file one after another, and unmaps them. The first mapping
+ * makes the upper page tables, which stay, so that another one comes before those that are
+ * measured.
  */
 static bool measure(struct dma *d, int fd, int parts, struct cost *cost)
 {
@@ -108,7 +109,10 @@ TEST_F(in_pool, mapping)
 	struct dma d = { .way = BY_FILE, .group = -1 };
 	struct cost ours, small, huge;
 	char name[NAME_MAX + 1];
-	/* The whole of what bench-dma maps is more than the machine has: the same file many times. */
+	/*
+	 * The whole of what bench-dma maps is more than the machine has: the same file many
+	 * times.
+	 */
 	int parts = atoi(getenv("DMA_PARTS") ?: "1"), fd;
 
 	if (!find_edu(name))
