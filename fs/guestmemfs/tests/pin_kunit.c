@@ -379,6 +379,161 @@ static void reserved_stays_reserved(struct kunit *test)
 	check_blocks(test, t, 1);
 }
 
+/* The blocks of the test pool have no memory that could be zeroed: see gmfs_test_hold(). */
+static int pin_persistently(struct gmfs_test_file *t, pgoff_t first, pgoff_t last)
+{
+	struct gmfs_pin *pin;
+
+	if (!t->pool.frozen && !gmfs_test_hold(t, &pin, first, last))
+		gmfs_unpin_pages(pin);
+	return gmfs_pin_persistently(t->file, first, last);
+}
+
+/* As the next kernel does: what the tables say is all that is left. */
+static int load_pins_again(struct gmfs_test_file *t)
+{
+	u32 at = 0;
+
+	gmfs_pool_write_pins(&t->pool);
+	__mt_destroy(&t->pool.pins.counts);
+	gmfs_pins_init(&t->pool.pins);
+	__mt_destroy(&t->pool.persist.owners);
+	__mt_destroy(&t->pool.persist.files);
+	gmfs_persist_init(&t->pool.persist);
+	return gmfs_persist_load(&t->pool.tables, &at);
+}
+
+static u32 records(const struct gmfs_test_file *t)
+{
+	return le32_to_cpu(t->pool.tables.super->live.used_pins);
+}
+
+/* The table has all pins in a freeze, in which none comes or goes, and is empty after the thaw. */
+static void persistent_in_a_freeze(struct kunit *test)
+{
+	struct gmfs_test_file *t = gmfs_test_begin(test);
+	const struct guestmemfs_pin *pin = &t->pool.tables.pin_records[0];
+	int i;
+
+	KUNIT_ASSERT_EQ(test, pin_persistently(t, 5, PAGES + 7), 0);
+	KUNIT_ASSERT_EQ(test, pin_persistently(t, 3 * PAGES, 3 * PAGES + 1), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_test_punch(t, 3, 4), 0);
+	check_detached(test, t, 2, 1);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, records(t), 0);
+		gmfs_pool_freeze(&t->pool);
+		gmfs_pool_freeze(&t->pool);
+		KUNIT_EXPECT_EQ(test, records(t), 2);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(pin[0].count), PAGES + 2);
+		KUNIT_EXPECT_EQ(test, le64_to_cpu(pin[1].count), 1);
+		KUNIT_EXPECT_EQ(test, le32_to_cpu(pin[1].ino), t->inode->i_ino);
+		KUNIT_EXPECT_EQ(test, pin_persistently(t, 0, 1), -EBUSY);
+		KUNIT_EXPECT_EQ(test, gmfs_unpin_persistent(t->inode, 5, 6), -EBUSY);
+		KUNIT_EXPECT_EQ(test, gmfs_unpin_all_persistent(t->inode), -EBUSY);
+		gmfs_pool_thaw(&t->pool);
+		KUNIT_EXPECT_EQ(test, records(t), 2);
+		gmfs_pool_thaw(&t->pool);
+	}
+	KUNIT_EXPECT_EQ(test, records(t), 0);
+	KUNIT_EXPECT_EQ(test, t->pool.persist.frames, PAGES + 3);
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, PAGES + 3);
+	KUNIT_EXPECT_EQ(test, gmfs_unpin_persistent(t->inode, 0, ULONG_MAX), 0);
+	KUNIT_EXPECT_EQ(test, t->pool.persist.frames, 1);
+	KUNIT_EXPECT_EQ(test, gmfs_unpin_all_persistent(t->inode), 0);
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 0);
+	check_blocks(test, t, 2);
+}
+
+/* An inherited pin ends with a pin on the same frames that was in use, and with no other. */
+static void inherited_end_with_use(struct kunit *test)
+{
+	struct gmfs_test_file *t = gmfs_test_begin(test);
+	struct gmfs_persist *persist = &t->pool.persist;
+	struct gmfs_pin *pin;
+	pgoff_t held;
+
+	KUNIT_ASSERT_EQ(test, pin_persistently(t, 0, 100), 0);
+	KUNIT_ASSERT_EQ(test, load_pins_again(t), 0);
+	KUNIT_EXPECT_EQ(test, persist->inherited, 100);
+	KUNIT_EXPECT_EQ(test, gmfs_convert(t->inode, 0, 1, true, &held), -EAGAIN);
+	/* The mapping could not be made. */
+	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 0, 10), 0);
+	gmfs_unpin_pages(pin);
+	KUNIT_EXPECT_EQ(test, persist->inherited, 100);
+	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 0, 10), 0);
+	frame_pin_use(&pin->pin, true);
+	gmfs_unpin_pages(pin);
+	KUNIT_EXPECT_EQ(test, persist->inherited, 90);
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 90);
+	/* It ends while a kexec is in progress, and without a mount. */
+	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 10, 20), 0);
+	frame_pin_use(&pin->pin, true);
+	gmfs_pool_freeze(&t->pool);
+	gmfs_unpin_pages(pin);
+	gmfs_pool_thaw(&t->pool);
+	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 10, 20), 0);
+	frame_pin_use(&pin->pin, true);
+	t->pool.loaded = false;
+	gmfs_unpin_pages(pin);
+	t->pool.loaded = true;
+	KUNIT_EXPECT_EQ(test, persist->inherited, 90);
+	/* The file has pinned a part again. */
+	KUNIT_ASSERT_EQ(test, pin_persistently(t, 20, 30), 0);
+	KUNIT_EXPECT_EQ(test, persist->inherited, 80);
+	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 0, 100), 0);
+	frame_pin_use(&pin->pin, true);
+	gmfs_unpin_pages(pin);
+	KUNIT_EXPECT_EQ(test, persist->inherited, 0);
+	KUNIT_EXPECT_EQ(test, persist->frames, 10);
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 10);
+	KUNIT_EXPECT_EQ(test, gmfs_unpin_all_persistent(t->inode), 0);
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 0);
+	check_blocks(test, t, 1);
+}
+
+/* The pins of a file end with it, also those on blocks that it has lost. */
+static void persistent_until_the_file_goes(struct kunit *test)
+{
+	struct gmfs_test_file *t = gmfs_test_begin(test);
+
+	KUNIT_ASSERT_EQ(test, pin_persistently(t, 1, 2 * PAGES + 1), 0);
+	KUNIT_ASSERT_EQ(test, pin_persistently(t, 5 * PAGES, 5 * PAGES + 1), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_test_punch(t, 5, 6), 0);
+	check_detached(test, t, 2, 2);
+	clear_nlink(t->inode);
+	fput(t->file);
+	flush_delayed_fput();
+	t->file = NULL;
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 0);
+	KUNIT_EXPECT_EQ(test, t->pool.persist.frames, 0);
+	KUNIT_EXPECT_EQ(test, blocks_taken(t), 0);
+}
+
+static void no_persistent_pins(struct kunit *test)
+{
+	struct gmfs_test_file *t = gmfs_test_begin(test);
+	u32 nr = t->pool.tables.nr_pins;
+
+	t->pool.tables.nr_pins = 0;
+	KUNIT_EXPECT_EQ(test, gmfs_pin_persistently(t->file, 0, 1), -EOPNOTSUPP);
+	check_blocks(test, t, 0);
+	t->pool.tables.nr_pins = 2;
+	KUNIT_EXPECT_EQ(test, pin_persistently(t, 0, 1), 0);
+	KUNIT_EXPECT_EQ(test, pin_persistently(t, 2, 3), 0);
+	KUNIT_EXPECT_EQ(test, pin_persistently(t, 4, 5), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, pin_persistently(t, 0, 5), 0);
+	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 5);
+	t->inode->i_sb->s_flags |= SB_RDONLY;
+	KUNIT_EXPECT_EQ(test, pin_persistently(t, 5, 6), -EROFS);
+	KUNIT_EXPECT_EQ(test, gmfs_unpin_all_persistent(t->inode), -EROFS);
+	KUNIT_EXPECT_EQ(test, gmfs_unpin_persistent(t->inode, 0, 1), -EROFS);
+	t->inode->i_sb->s_flags &= ~SB_RDONLY;
+	KUNIT_EXPECT_EQ(test, gmfs_unpin_all_persistent(t->inode), 0);
+	t->pool.tables.nr_pins = nr;
+	check_blocks(test, t, 1);
+}
+
 static struct kunit_case gmfs_pin_cases[] = {
 	KUNIT_CASE(a_pin_fills_holes),
 	KUNIT_CASE(only_what_is_in_the_file),
@@ -393,6 +548,10 @@ static struct kunit_case gmfs_pin_cases[] = {
 	KUNIT_CASE(let_go_without_a_mount),
 	KUNIT_CASE(a_file_goes_before_its_pins),
 	KUNIT_CASE(reserved_stays_reserved),
+	KUNIT_CASE(persistent_in_a_freeze),
+	KUNIT_CASE(inherited_end_with_use),
+	KUNIT_CASE(persistent_until_the_file_goes),
+	KUNIT_CASE(no_persistent_pins),
 	{}
 };
 
