@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034
 # The private Debian roots: their packages, and where they are. Sourced after lib.sh.
 
-# packages_of ""|tools|efi|guest: sets $root, the directory of that root, $wanted, the text that
+# packages_of ""|tools|efi|guest|vmm: sets $root, the directory of that root, $wanted, the text that
 # identifies its packages, and the variables that scripts/root needs. An existing root that has
 # other packages, for another branch of this repository, is never replaced, since running machines
 # may have it mounted: $root is another directory then.
@@ -49,7 +49,14 @@ packages_of()
 		# that are needed to boot from a disk.
 		ONLY='^linux-image-[0-9]'
 		;;
-	*) die "usage: root [tools|efi|guest]" ;;
+	vmm)
+		root=$CACHE/root-vmm
+		what="the newest QEMU"
+		PACKAGES=qemu-system-x86
+		suites=(sid)
+		from=()
+		;;
+	*) die "usage: root [tools|efi|guest|vmm]" ;;
 	esac
 	wanted="$codename $PACKAGES${WITHOUT:+ $WITHOUT}"
 	if [ "$(cat "$root/.complete" 2>/dev/null || echo "$wanted")" != "$wanted" ]; then

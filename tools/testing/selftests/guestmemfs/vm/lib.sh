@@ -131,16 +131,24 @@ kselftest()
 	nested "$vm_prog" "/selftests/$vm_prog" "$@"
 }
 
-# in_root COMMAND...: runs a command in the Debian root, which has QEMU. /mnt, /tmp and /out are the
-# same there.
-in_root()
+# in_root_of DIR COMMAND...: runs a command in the root in DIR, in which /mnt, /tmp and /out are the same
+# as outside.
+in_root_of()
 {
-	if ! grep -q ' /debian/proc ' /proc/mounts; then
+	vm_dir=$1
+	shift
+	if ! grep -q " $vm_dir/proc " /proc/mounts; then
 		for vm_d in proc sys dev tmp out mnt; do
-			mount --rbind /$vm_d /debian/$vm_d
+			mount --rbind /$vm_d "$vm_dir/$vm_d"
 		done
 	fi
-	env -u LD_LIBRARY_PATH chroot /debian "$@"
+	env -u LD_LIBRARY_PATH chroot "$vm_dir" "$@"
+}
+
+# in_root COMMAND...: runs a command in the Debian root, which has QEMU.
+in_root()
+{
+	in_root_of /debian "$@"
 }
 
 # Writes the report of kmemleak for the host. Fails if kmemleak has switched itself off: it refuses

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
 # Functions for VM tests that run programs of Debian packages; the run() of such a test sources this
-# file. The test sets VM_TOOLS=1, and the machine gets the programs as one more 9p share.
+# file. The test sets VM_TOOLS=tools, and the machine gets the programs as one more 9p share.
 
 TOOLS=/tools
 
