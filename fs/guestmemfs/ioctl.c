@@ -5,8 +5,8 @@
 #include <linux/fs.h>
 #include <linux/fsnotify.h>
 #include <linux/mm.h>
-#include <linux/mount.h>
 #include <linux/pagemap.h>
+#include <linux/security.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/guestmemfs.h>
 
@@ -230,6 +230,7 @@ long gmfs_ioctl_unpin(struct file *file, const void __user *uarg)
 long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
 {
 	struct guestmemfs_part arg;
+	loff_t offset;
 	int err;
 
 	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
@@ -239,13 +240,20 @@ long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
 		return -EINVAL;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	err = mnt_want_write_file(file);
+	/* All that vfs_fallocate() does. */
+	offset = arg.offset;
+	err = security_file_permission(file, MAY_WRITE);
+	if (!err)
+		err = fsnotify_file_area_perm(file, MAY_WRITE, &offset, arg.length);
+	if (!err && arg.offset + arg.length > file_inode(file)->i_sb->s_maxbytes)
+		err = -EFBIG;
 	if (err)
 		return err;
-	err = gmfs_punch(file, arg.offset, arg.length, arg.flags & GUESTMEMFS_PUNCH_UNPINNED);
+	file_start_write(file);
+	err = gmfs_punch(file, offset, arg.length, arg.flags & GUESTMEMFS_PUNCH_UNPINNED);
 	if (!err)
 		fsnotify_modify(file);
-	mnt_drop_write_file(file);
+	file_end_write(file);
 	return err;
 }
 

@@ -162,8 +162,8 @@ static void gmfs_pin_inherit(struct gmfs_pin *pin, const struct gmfs_pin_run *ru
 
 /*
  * Ends the inherited pins that this pin has taken the place of. They stay, until the file unpins
- * them, if the pool is frozen or not mounted, and those of single frames if the pin table is
- * full.
+ * them, if the pool is frozen or not mounted, and if the pin table is full and adjacent frames stay
+ * pinned.
  */
 static void gmfs_pin_end_inherited(struct gmfs_pin *pin)
 {
@@ -208,17 +208,22 @@ void gmfs_unpin_pages(struct gmfs_pin *pin)
 	kfree(pin);
 }
 
-/* A file may have more ranges of pinned frames than blocks, but all files together may not. */
+/*
+ * A file may have more ranges of pinned frames than blocks, while half of the pin table is free.
+ * All files together may not.
+ */
 #define GMFS_FEW_PINS	64
 
 /* Makes the pins of @pin persistent. @pin keeps those that were not. */
 static int gmfs_pin_persist(struct gmfs_pin *pin, struct inode *inode)
 {
-	u32 max = min(GUESTMEMFS_I(inode)->map->blocks, S32_MAX) + GMFS_FEW_PINS;
+	u32 max = min(GUESTMEMFS_I(inode)->map->blocks, S32_MAX);
 	struct gmfs_pool *pool = pin->pool;
 	int err = 0;
 	u32 i;
 
+	if (READ_ONCE(pool->persist.nr) < pool->tables.nr_pins / 2)
+		max += GMFS_FEW_PINS;
 	for (i = 0; i < pin->nr && !err; i++) {
 		struct gmfs_pin_run *run = &pin->runs[i];
 

@@ -126,8 +126,8 @@ void gmfs_pool_edit(struct gmfs_pool *pool, u32 ino, struct gmfs_edit *ed)
  * gmfs_pool_write_pins - write the persistent pins to the tables
  * @pool: the pool
  *
- * Context: gmfs_pool.changes is held, exclusively or with no mount of the pool left, so that the
- * persistent pins do not change. Does nothing if the pool is not mounted.
+ * Context: gmfs_pool.changes is held, exclusively or with gmfs_pool.loaded cleared, so that the
+ * persistent pins do not change. The tables are loaded.
  */
 void gmfs_pool_write_pins(struct gmfs_pool *pool)
 {
@@ -138,8 +138,7 @@ void gmfs_pool_write_pins(struct gmfs_pool *pool)
 
 	while (more) {
 		scoped_guard(mutex, &pool->lock)
-			more = pool->loaded && !t->read_only &&
-			       gmfs_persist_write(t, &frame, &nr);
+			more = !t->read_only && gmfs_persist_write(t, &frame, &nr);
 		cond_resched();
 	}
 }
@@ -154,14 +153,14 @@ void gmfs_pool_write_pins(struct gmfs_pool *pool)
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
-	bool first;
+	bool write;
 
 	down_write(&pool->changes);
 	scoped_guard(mutex, &pool->lock) {
-		first = !pool->frozen;
+		write = pool->loaded && !pool->frozen;
 		WRITE_ONCE(pool->frozen, pool->frozen + 1);
 	}
-	if (first)
+	if (write)
 		gmfs_pool_write_pins(pool);
 	up_write(&pool->changes);
 }

@@ -150,22 +150,21 @@ static int guestmemfs_show_options(struct seq_file *m, struct dentry *root)
 /* Frees only the maps of leftovers: they are orphans in the tables, for the next mount. */
 static void gmfs_unload(struct gmfs_pool *pool)
 {
-	bool frozen;
+	bool write;
 
 	gmfs_pool_drop_leftovers(pool, false);
 	/*
-	 * A freeze has written the pin table: it stays as it is, also after a thaw. Without a
-	 * freeze, no pin has come or gone since the last file was closed.
+	 * From here on pins do not end any more, and gmfs_pool_settle() frees nothing, for pins
+	 * that outlive the mount. The pin table stays as it is after a freeze, which has written
+	 * it, and if the tables were not loaded.
 	 */
 	down_read(&pool->changes);
 	scoped_guard(mutex, &pool->lock) {
-		frozen = pool->frozen;
-		pool->loaded = !frozen;
-	}
-	gmfs_pool_write_pins(pool);
-	/* gmfs_pool_settle() may be running, for pins that outlive the mount. */
-	scoped_guard(mutex, &pool->lock)
+		write = pool->loaded && !pool->frozen;
 		pool->loaded = false;
+	}
+	if (write)
+		gmfs_pool_write_pins(pool);
 	up_read(&pool->changes);
 	gmfs_alloc_exit(&pool->tables);
 }

@@ -105,13 +105,14 @@ static inline void frame_unpin(struct frame_pin *pin)
 /**
  * frame_pin_use - tell that the frames are mapped for a device
  * @pin: the pin
- * @used: false if the mapping could not be made
  *
- * Context: any; serialised by the caller, and before frame_unpin().
+ * Call this when nothing can undo the mapping any more. More than one call is safe.
+ *
+ * Context: any; before frame_unpin().
  */
-static inline void frame_pin_use(struct frame_pin *pin, bool used)
+static inline void frame_pin_use(struct frame_pin *pin)
 {
-	pin->used = used;
+	pin->used = true;
 }
 
 /**

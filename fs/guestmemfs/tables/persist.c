@@ -152,6 +152,7 @@ static int gmfs_owner_give(struct gmfs_tables *t, const struct gmfs_owner_change
 	struct gmfs_persist *p = t->persist;
 	u32 ino = c->owner >> 1, old = c->old.owner >> 1;
 	u32 nr = gmfs_owner_ranges(p, ino);
+	__le32 flags = t->inodes[ino].flags;
 	s32 more, part = c->old.owner ? gmfs_owner_part(c) : 0;
 	u64 first, last;
 	int err;
@@ -169,6 +170,8 @@ static int gmfs_owner_give(struct gmfs_tables *t, const struct gmfs_owner_change
 	err = mas_store_gfp(&mas, xa_mk_value(c->owner), GFP_KERNEL);
 	if (err) {
 		gmfs_owner_set_ranges(t, ino, nr, GFP_KERNEL | __GFP_NOFAIL);
+		/* The pin table, which may be read again, has the file. */
+		t->inodes[ino].flags = flags;
 		return err;
 	}
 	if (old && old != ino) {

@@ -461,18 +461,18 @@ static void inherited_end_with_use(struct kunit *test)
 	gmfs_unpin_pages(pin);
 	KUNIT_EXPECT_EQ(test, persist->inherited, 100);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 0, 10), 0);
-	frame_pin_use(&pin->pin, true);
+	frame_pin_use(&pin->pin);
 	gmfs_unpin_pages(pin);
 	KUNIT_EXPECT_EQ(test, persist->inherited, 90);
 	KUNIT_EXPECT_EQ(test, t->pool.pins.frames, 90);
 	/* It ends while a kexec is in progress, and without a mount. */
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 10, 20), 0);
-	frame_pin_use(&pin->pin, true);
+	frame_pin_use(&pin->pin);
 	gmfs_pool_freeze(&t->pool);
 	gmfs_unpin_pages(pin);
 	gmfs_pool_thaw(&t->pool);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 10, 20), 0);
-	frame_pin_use(&pin->pin, true);
+	frame_pin_use(&pin->pin);
 	t->pool.loaded = false;
 	gmfs_unpin_pages(pin);
 	t->pool.loaded = true;
@@ -481,7 +481,7 @@ static void inherited_end_with_use(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, pin_persistently(t, 20, 30), 0);
 	KUNIT_EXPECT_EQ(test, persist->inherited, 80);
 	KUNIT_ASSERT_EQ(test, gmfs_test_hold(t, &pin, 0, 100), 0);
-	frame_pin_use(&pin->pin, true);
+	frame_pin_use(&pin->pin);
 	gmfs_unpin_pages(pin);
 	KUNIT_EXPECT_EQ(test, persist->inherited, 0);
 	KUNIT_EXPECT_EQ(test, persist->frames, 10);

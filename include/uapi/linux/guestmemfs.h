@@ -166,11 +166,13 @@ struct guestmemfs_part {
  * has it, until GUESTMEMFS_IOC_UNPIN, or until the file has neither a name nor a
  * user left, that is also if it is unlinked before a kexec and in no session. A
  * pin that was taken over from the previous kernel ends, too, together with a
- * mapping of the page for a device (IOMMU_IOAS_MAP_FILE for instance), unless
- * GUESTMEMFS_IOC_PIN was called again. A device that goes on while the kernel is
+ * mapping that a device had of the page (IOMMU_IOAS_MAP_FILE for instance), unless
+ * GUESTMEMFS_IOC_PIN was called again, or the mapping ends while a kexec is in
+ * progress or the filesystem is not mounted. A device that goes on while the kernel is
  * replaced must have come to rest, or must use a new mapping, before any of this.
  *
- * A file may have pins on as many separate parts as it has blocks, and 64 more.
+ * A file may have pins on as many separate parts as it has blocks, and on 64
+ * more while the pool has plenty of room for them.
  *
  * Errors. With ENOSPC, EBUSY, EINTR and ENOMEM, a part of the pages may be pinned:
  *   EACCES      the file is not open for reading and writing
@@ -196,8 +198,9 @@ struct guestmemfs_part {
  *   EFAULT      the argument cannot be read
  *   EINTR       a fatal signal; a part of the pages may be unpinned
  *   EINVAL      bytes that are not whole pages
- *   ENOSPC      not with GUESTMEMFS_UNPIN_ALL: the page before the first one stays pinned,
- *               and the pool has no room to record one more part
+ *   ENOSPC      not with GUESTMEMFS_UNPIN_ALL: memory beside that of a page stays pinned,
+ *               and the pool has no room to record one more part; pages before that
+ *               page are unpinned
  *   EROFS       the filesystem is mounted read-only
  */
 #define GUESTMEMFS_IOC_UNPIN		_IOW(GUESTMEMFS_IOC_MAGIC, 4, struct guestmemfs_part)
@@ -212,6 +215,7 @@ struct guestmemfs_part {
  *   EBADF       the file is not open for writing
  *   EBUSY       a page is pinned, a kexec has begun, or a session preserves the file
  *   EFAULT      the argument cannot be read
+ *   EFBIG       beyond the largest file
  *   EINVAL      bytes that are not whole pages
  */
 #define GUESTMEMFS_IOC_PUNCH		_IOW(GUESTMEMFS_IOC_MAGIC, 5, struct guestmemfs_part)

@@ -142,6 +142,11 @@ TEST_F(in_pool, punch_unpinned)
 	EXPECT_EQ(BLOCK, pool_sysfs(&self->p, "detached"));
 	EXPECT_EQ(0, punch(fd, 0, 4 * BLOCK, true));
 	EXPECT_EQ(0, file_sectors(fd));
+	/* As far as a file can be, and farther. */
+	EXPECT_EQ(0, punch(fd, 0, 1UL << 53, true));
+	EXPECT_EQ(EFBIG, punch(fd, 0, (1UL << 53) + PAGE, true));
+	EXPECT_EQ(EFBIG, punch(fd, 1UL << 62, 1UL << 61, false));
+	EXPECT_EQ(0, unpin(fd, 0, 1UL << 62));
 	EXPECT_EQ(EINVAL, punch(fd, 1, PAGE, true));
 	EXPECT_EQ(EINVAL, punch(fd, 0, 0, false));
 	EXPECT_EQ(EINVAL, ERR(ioctl(fd, GUESTMEMFS_IOC_PUNCH, &arg)));
