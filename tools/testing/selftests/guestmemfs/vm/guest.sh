@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
 # Functions for VM tests with a Linux guest, a Debian kernel in QEMU, which VM_GUEST=1 provides; the
-# run() of such a test sources this file. The init program of the guest, which the test's guest_init()
-# prints, reads commands from its serial line, and ends each with a line "did: COMMAND STATUS", which
-# the echo of a command is not.
+# run() of such a test sources this file. The init program of the guest, which the test's
+# guest_init() prints, reads commands from its serial line, and ends each with a line
+# "did: COMMAND STATUS", which the echo of a command is not.
 
 # Time limit of each step of the guest in seconds.
 LIMIT=100
 
-# make_initramfs COMMANDS PROGRAMS...: makes /tmp/guest.cpio.gz. Its init program is what guest_init()
-# of the test prints; it has these commands of busybox, the modules of $MODULES, and the programs.
+# make_initramfs COMMANDS PROGRAMS...: makes /tmp/guest.cpio.gz. Its init program is what
+# guest_init() of the test prints; it has these commands of busybox, the modules of $MODULES, and
+# the programs.
 make_initramfs()
 {
 	vm_commands=$1
@@ -73,8 +74,8 @@ monitor()
 	printf '%s\n' "$*" >&6
 }
 
-# start_guest QEMU ARGS...: starts a guest of 256 MiB, whose RAM is the file of the backend "ram", and
-# waits for its init program. QEMU is a command.
+# start_guest QEMU ARGS...: starts a guest of 256 MiB, whose RAM is the file of the backend "ram",
+# and waits for its init program. QEMU is a command.
 start_guest()
 {
 	rm -f /tmp/serial.in /tmp/serial.out /tmp/hmp.in /tmp/hmp.out

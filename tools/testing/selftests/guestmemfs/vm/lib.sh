@@ -131,8 +131,8 @@ kselftest()
 	nested "$vm_prog" "/selftests/$vm_prog" "$@"
 }
 
-# in_root_of DIR COMMAND...: runs a command in the root in DIR, in which /mnt, /tmp and /out are the same
-# as outside.
+# in_root_of DIR COMMAND...: runs a command in the root in DIR, in which /mnt, /tmp and /out are the
+# same as outside.
 in_root_of()
 {
 	vm_dir=$1
