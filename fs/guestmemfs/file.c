@@ -13,20 +13,9 @@
 
 static long guestmemfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	switch (gmfs_ioctl_nr(cmd)) {
-	case _IOC_NR(GUESTMEMFS_IOC_CREATE_GMEM):
+	if (gmfs_ioctl_nr(cmd) == _IOC_NR(GUESTMEMFS_IOC_CREATE_GMEM))
 		return gmfs_gmem_ioctl_create(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
-		return gmfs_ioctl_get_state(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_PIN):
-		return gmfs_ioctl_pin(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_UNPIN):
-		return gmfs_ioctl_unpin(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_PUNCH):
-		return gmfs_ioctl_punch(file, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return gmfs_ioctl(file, cmd, (void __user *)arg);
 }
 
 const struct file_operations guestmemfs_file_operations = {

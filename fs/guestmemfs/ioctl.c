@@ -47,7 +47,7 @@ int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg)
 	return copy_struct_from_user(arg, ksize, uarg, size);
 }
 
-/* Is it whole pages, and at least one? */
+/* Does the part have whole pages, and at least one? */
 static bool gmfs_part_valid(u64 offset, u64 length)
 {
 	u64 end;
@@ -136,14 +136,8 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	arg->order = gmfs_state_order(inode, page);
 }
 
-/**
- * gmfs_ioctl_get_state - %GUESTMEMFS_IOC_GET_STATE
- * @file: the file, or a descriptor for a hypervisor
- * @uarg: its argument
- *
- * Return: 0, or an error that the uapi header lists.
- */
-long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
+/* %GUESTMEMFS_IOC_GET_STATE. */
+static long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
 {
 	struct inode *inode = file_inode(file);
 	struct guestmemfs_get_state arg;
@@ -167,14 +161,8 @@ long gmfs_ioctl_get_state(struct file *file, void __user *uarg)
 	return err;
 }
 
-/**
- * gmfs_ioctl_pin - %GUESTMEMFS_IOC_PIN
- * @file: the file, or a descriptor for a hypervisor
- * @uarg: its argument
- *
- * Return: 0, or an error that the uapi header lists.
- */
-long gmfs_ioctl_pin(struct file *file, const void __user *uarg)
+/* %GUESTMEMFS_IOC_PIN. */
+static long gmfs_ioctl_pin(struct file *file, const void __user *uarg)
 {
 	const fmode_t access = FMODE_READ | FMODE_WRITE;
 	struct guestmemfs_part arg;
@@ -191,14 +179,8 @@ long gmfs_ioctl_pin(struct file *file, const void __user *uarg)
 				     (arg.offset + arg.length) >> PAGE_SHIFT);
 }
 
-/**
- * gmfs_ioctl_unpin - %GUESTMEMFS_IOC_UNPIN
- * @file: the file, or a descriptor for a hypervisor
- * @uarg: its argument
- *
- * Return: 0, or an error that the uapi header lists.
- */
-long gmfs_ioctl_unpin(struct file *file, const void __user *uarg)
+/* %GUESTMEMFS_IOC_UNPIN. */
+static long gmfs_ioctl_unpin(struct file *file, const void __user *uarg)
 {
 	const fmode_t access = FMODE_READ | FMODE_WRITE;
 	struct guestmemfs_part arg;
@@ -220,14 +202,8 @@ long gmfs_ioctl_unpin(struct file *file, const void __user *uarg)
 				     (arg.offset + arg.length) >> PAGE_SHIFT);
 }
 
-/**
- * gmfs_ioctl_punch - %GUESTMEMFS_IOC_PUNCH
- * @file: the file, or a descriptor for a hypervisor
- * @uarg: its argument
- *
- * Return: 0, or an error that the uapi header lists.
- */
-long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
+/* %GUESTMEMFS_IOC_PUNCH. */
+static long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
 {
 	struct guestmemfs_part arg;
 	loff_t offset;
@@ -240,7 +216,7 @@ long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
 		return -EINVAL;
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	/* All that vfs_fallocate() does. */
+	/* The same checks and hooks as in vfs_fallocate(). */
 	offset = arg.offset;
 	err = security_file_permission(file, MAY_WRITE);
 	if (!err)
@@ -258,27 +234,40 @@ long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
 }
 
 /**
+ * gmfs_ioctl - ioctls that files and descriptors for a hypervisor have in common
+ * @file: the file or the descriptor
+ * @cmd: GUESTMEMFS_IOC_*
+ * @uarg: its argument
+ *
+ * Return: as in the uapi header; -ENOTTY for any other ioctl.
+ */
+long gmfs_ioctl(struct file *file, unsigned int cmd, void __user *uarg)
+{
+	switch (gmfs_ioctl_nr(cmd)) {
+	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
+		return gmfs_ioctl_get_state(file, uarg);
+	case _IOC_NR(GUESTMEMFS_IOC_PIN):
+		return gmfs_ioctl_pin(file, uarg);
+	case _IOC_NR(GUESTMEMFS_IOC_UNPIN):
+		return gmfs_ioctl_unpin(file, uarg);
+	case _IOC_NR(GUESTMEMFS_IOC_PUNCH):
+		return gmfs_ioctl_punch(file, uarg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/**
  * guestmemfs_gmem_ioctl - ioctls of a descriptor for a hypervisor
  * @file: the descriptor
  * @cmd: GUESTMEMFS_IOC_*
  * @arg: a pointer to its argument
  *
- * Return: as in the uapi header; -ENOTTY for any other ioctl.
+ * Return: as gmfs_ioctl().
  */
 long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	switch (gmfs_ioctl_nr(cmd)) {
-	case _IOC_NR(GUESTMEMFS_IOC_SET_ATTRIBUTES):
+	if (gmfs_ioctl_nr(cmd) == _IOC_NR(GUESTMEMFS_IOC_SET_ATTRIBUTES))
 		return gmfs_ioctl_set_attributes(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_GET_STATE):
-		return gmfs_ioctl_get_state(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_PIN):
-		return gmfs_ioctl_pin(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_UNPIN):
-		return gmfs_ioctl_unpin(file, (void __user *)arg);
-	case _IOC_NR(GUESTMEMFS_IOC_PUNCH):
-		return gmfs_ioctl_punch(file, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return gmfs_ioctl(file, cmd, (void __user *)arg);
 }

@@ -16,10 +16,7 @@ static inline unsigned int gmfs_ioctl_nr(unsigned int cmd)
 }
 
 int gmfs_ioctl_get(void *arg, size_t ksize, size_t min, const void __user *uarg);
-long gmfs_ioctl_get_state(struct file *file, void __user *uarg);
-long gmfs_ioctl_pin(struct file *file, const void __user *uarg);
-long gmfs_ioctl_unpin(struct file *file, const void __user *uarg);
-long gmfs_ioctl_punch(struct file *file, const void __user *uarg);
+long gmfs_ioctl(struct file *file, unsigned int cmd, void __user *uarg);
 long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 #endif /* _GUESTMEMFS_IOCTL_H */

@@ -87,7 +87,7 @@ static ssize_t persistent_show(struct kobject *kobj, struct kobj_attribute *attr
 
 static struct kobj_attribute gmfs_attr_persistent = __ATTR_RO(persistent);
 
-/* What is left of the previous kernel's. */
+/* Persistent pins of the previous kernel that have neither ended nor been renewed. */
 static ssize_t inherited_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	u64 frames = READ_ONCE(gmfs_pool_of(kobj)->persist.inherited);
