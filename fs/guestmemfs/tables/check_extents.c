@@ -238,6 +238,54 @@ static int gmfs_check_pins(struct gmfs_checker *k, const unsigned long *owned)
 	return 0;
 }
 
+/* The first record of the pin table that ends after a frame. The records are in order. */
+static u32 gmfs_pin_after(const struct gmfs_checker *k, u64 frame)
+{
+	u32 low = 0, high = k->used_pins;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+		const struct guestmemfs_pin *pin = &k->t->pin_records[mid];
+
+		if (le64_to_cpu(pin->frame) + le64_to_cpu(pin->count) <= frame)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* The pins of an extent's blocks must be the same file's; those of a detached block, any file's. */
+static int gmfs_check_pins_of(struct gmfs_checker *k, const struct guestmemfs_extent *e)
+{
+	u64 frame = (u64)le32_to_cpu(e->block) * GUESTMEMFS_BLOCK_PAGES;
+	u64 end = frame + (u64)le32_to_cpu(e->count) * GUESTMEMFS_BLOCK_PAGES;
+	u32 i;
+
+	if (!gmfs_extent_allocated(e) || le32_to_cpu(e->flags) & GUESTMEMFS_EXTENT_DETACHED)
+		return 0;
+	for (i = gmfs_pin_after(k, frame); i < k->used_pins; i++) {
+		const struct guestmemfs_pin *pin = &k->t->pin_records[i];
+
+		if (le64_to_cpu(pin->frame) >= end)
+			break;
+		if (pin->ino != e->ino)
+			return gmfs_fail(k, "pin table", i, "has blocks of another file");
+	}
+	return 0;
+}
+
+/* Check that no file has a pin on a block of another file. */
+static int gmfs_check_pin_owners(struct gmfs_checker *k, const struct gmfs_index *index)
+{
+	int err = 0;
+	u32 i;
+
+	for (i = 0; k->used_pins && i < index->nr && !err; i++)
+		err = gmfs_check_pins_of(k, &k->t->extents[index->slots[i]]);
+	return err;
+}
+
 /**
  * gmfs_check_extents - check extents, pins, bitmap and maps
  * @k: a check that has accepted the inodes and the superblock's counts
@@ -267,6 +315,8 @@ int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 	/* gmfs_check_bitmap() changes the bitmap of blocks that have an owner. */
 	if (!err)
 		err = gmfs_check_pins(k, blocks);
+	if (!err)
+		err = gmfs_check_pin_owners(k, index);
 	if (!err)
 		err = gmfs_check_bitmap(k, blocks);
 	return err ? err : gmfs_check_offsets(k, index);

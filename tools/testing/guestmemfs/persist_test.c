@@ -322,6 +322,8 @@ static void persist_no_memory(const void *arg)
 /* A mount without memory takes over no pin, and the next one takes over all. */
 static void persist_load_no_memory(const void *arg)
 {
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
 	struct pool p;
 	u32 i;
 	int err;
@@ -341,6 +343,9 @@ static void persist_load_no_memory(const void *arg)
 		CHECK(!p.persist.loaded);
 		CHECK_EQ(p.pins.frames + p.persist.frames + p.persist.inherited + p.persist.nr, 0);
 		CHECK(mtree_empty(&p.pins.counts) && mtree_empty(&p.persist.owners));
+		CHECK_EQ(gmfs_check(&p.t, &index, &c), 0);
+		gmfs_index_free(&index);
+		CHECK_EQ(le32_to_cpu(p.t.super->live.used_pins), 40);
 	}
 	CHECK(i > 3 && i < 1000);
 	CHECK_EQ(p.persist.inherited, 40);
@@ -382,6 +387,7 @@ static void persist_no_table(const void *arg)
 #define NO_BLOCKS	"has blocks that are free or do not exist"
 #define NO_OWNER	"is of no file that can have pins"
 #define NO_ORDER	"overlaps or is not in order"
+#define OTHER_FILE	"has blocks of another file"
 
 /*
  * The pool has 512 blocks; file 0 has blocks 1 to 10, with pins on pages 10 to 19 and 600 to
@@ -471,6 +477,70 @@ static void check_pin_refused(struct pool *p, const char *table, u64 entry, cons
 	CHECK_STR(c.what, what);
 }
 
+/* @nr records of 100 frames each, of file 2, from frame AT + 200 on. */
+static void write_records(struct pool *p, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		p->t.pin_records[i] = (struct guestmemfs_pin){
+			.frame	= cpu_to_le64(AT + 200 * (i + 1)),
+			.count	= cpu_to_le64(100),
+			.ino	= cpu_to_le32(2),
+		};
+	p->t.super->live.used_pins = cpu_to_le32(nr);
+}
+
+/* One of the records has another frame and file. */
+static void check_record(struct pool *p, u32 nr, u32 record, u64 frame, u32 ino, const char *what)
+{
+	struct guestmemfs_pin *pin = &p->t.pin_records[record];
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+
+	write_records(p, nr);
+	if (record + 1 == nr)
+		pin->count = cpu_to_le64(1);
+	pin->frame = cpu_to_le64(frame);
+	pin->ino = cpu_to_le32(ino);
+	if (what) {
+		check_pin_refused(p, "pin table", record, what);
+		return;
+	}
+	CHECK_EQ(gmfs_check(&p->t, &index, &c), 0);
+	gmfs_index_free(&index);
+}
+
+/* File 2 has the first 10 blocks, file 4 has the next 10. */
+static void check_pin_owners(const void *arg)
+{
+	const u64 last = AT + 10 * PAGES - 1;
+	struct pool p;
+	u32 nr, i;
+
+	(void)arg;
+	bad_pins_pool(&p);
+	CHECK_EQ(pool_fill(&p, 1, 0, 10), 0);
+	CHECK_EQ(pool_block(&p, 1, 0) * PAGES, last + 1);
+	p.t.inodes[4].flags = cpu_to_le32(GUESTMEMFS_INODE_PINS);
+	for (nr = 1; nr < 25; nr++) {
+		for (i = 0; i < nr; i++) {
+			check_record(&p, nr, i, AT + 200 * (i + 1), 2, NULL);
+			check_record(&p, nr, i, AT + 200 * (i + 1), 4, OTHER_FILE);
+		}
+		check_record(&p, nr, nr - 1, last, 2, NULL);
+		check_record(&p, nr, nr - 1, last, 4, OTHER_FILE);
+		check_record(&p, nr, nr - 1, last + 1, 4, NULL);
+		check_record(&p, nr, nr - 1, last + 1, 2, OTHER_FILE);
+		check_record(&p, nr, nr - 1, last + 10 * PAGES, 2, OTHER_FILE);
+	}
+	/* One record over the blocks of both files. */
+	write_records(&p, 1);
+	p.t.pin_records[0].count = cpu_to_le64(19 * PAGES);
+	check_pin_refused(&p, "pin table", 0, OTHER_FILE);
+	pool_free(&p);
+}
+
 #define NO_FEATURE	"tables in use that no feature announces"
 #define TOO_MANY	"more pins in use than there are"
 #define NO_FIELDS	"with unknown fields"
@@ -510,6 +580,7 @@ void persist_complaints(void (*fn)(const char *what))
 	fn(NO_FEATURE);
 	fn(TOO_MANY);
 	fn(NO_FIELDS);
+	fn(OTHER_FILE);
 }
 
 void persist_tests(void)
@@ -528,5 +599,6 @@ void persist_tests(void)
 	TEST(persist_no_table);
 	for (i = 0; i < ARRAY_SIZE(bad_pins); i++)
 		test_add(check_pin, &bad_pins[i], "check, pins: %s", bad_pins[i].name);
+	TEST(check_pin_owners);
 	TEST(check_pin_table);
 }
