@@ -182,3 +182,28 @@ ms_since_hop()
 {
 	ms_since "$(cat "$STATE/left")"
 }
+
+TRACING=/sys/kernel/tracing
+
+# From now on the allocations in all pools are counted.
+count_allocations()
+{
+	[ -d $TRACING/events ] || mount -t tracefs none $TRACING
+	echo 1 >$TRACING/events/guestmemfs/guestmemfs_allocate/enable
+}
+
+# has_allocated N: since count_allocations, N blocks or more were allocated.
+has_allocated()
+{
+	vm_blocks=$(sed -n 's/.*guestmemfs_allocate: .* blocks=\([0-9]*\) .*/\1/p' $TRACING/trace |
+		awk '{ n += $1 } END { print n + 0 }')
+	echo "$vm_blocks blocks were allocated"
+	[ "$vm_blocks" -ge "$1" ]
+}
+
+# No block of the pool of node 0, which is mounted, is pinned or allocated.
+all_is_free()
+{
+	[ "$(cat /sys/fs/guestmemfs/node0/pinned)" -eq 0 ] &&
+		[ "$(stat -f -c %b /mnt/node0)" -eq "$(stat -f -c %f /mnt/node0)" ]
+}
