@@ -17,6 +17,12 @@ bind_edu()
 	bind_vfio 0x11e8
 }
 
+# Binds QEMU's igb device, an Intel 82576. VFIO's own selftests have a driver for it.
+bind_igb()
+{
+	bind_vfio 0x10c9
+}
+
 # Prints the address of the device that is bound.
 bound_device()
 {
