@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memslots that are bound to a file (gmfs_inode.bindings): pages are unmapped from their guests
- * before they are converted or freed. gmem.c adds and removes bindings.
+ * before they are converted, moved or freed. gmem.c adds and removes bindings.
  */
 #include <linux/fs.h>
 #include <linux/gmem_provider.h>

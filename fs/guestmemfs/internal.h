@@ -26,14 +26,16 @@
  *           gmfs_pool.lock; the registry's lock of gmem_provider.c
  *         gmfs_pool.zero_locks[]
  *
- * i_rwsem, exclusive, serialises fallocate() and truncate. A conversion holds it shared, so that
- * it waits for these.
+ * i_rwsem, exclusive, serialises fallocate(), truncate and moves. A conversion holds it shared,
+ * so that it waits for these. A move locks two files: the i_rwsem, the invalidate_lock and the
+ * map_lock of each, those of the inode (the mapping, for invalidate_lock) with the lower address
+ * first.
  *
  * invalidate_lock protects the frames of a file. A page fault holds it shared from the look-up of
  * a block until the block is in the page table. KVM holds it shared for the look-up alone: KVM's
  * invalidation sequence covers the time until the entry is made. Punching, zeroing, changes of the
- * size, undoing an fallocate(), converting, choosing the character and binding hold it exclusively,
- * pinning shared.
+ * size, undoing an fallocate(), converting, moving, choosing the character and binding hold it
+ * exclusively, pinning shared.
  *
  * map_lock protects gmfs_inode.map. A look-up holds it shared, and a fault that fills a hole
  * holds it exclusively. mmap() and munmap() take it inside mmap_lock, for reservations.
@@ -75,21 +77,24 @@
  *   allocated --> detached
  *                         the same for blocks with a DMA pin, by gmfs_detach(). The block has left
  *                         the file: its place is a hole
+ *   allocated --> allocated, by another file or at another offset
+ *                         gmfs_move_step(), for blocks without a DMA pin
  *   detached --> free     gmfs_detached_free(): at the last unpin; at the thaw, if the pool was
  *                         frozen then; at the next mount, if it was not mounted
  *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
- * marks allocated blocks there (gmfs_alter_rezero()). gmfs_zero_blocks() zeroes a marked block
+ * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. gmfs_zero_blocks() zeroes a marked block
  * before it is mapped: in a fault, for a pin, or for fallocate().
  *
  * Users of a frame, and how each of them loses it:
  *
  * Page tables of processes
- *   gmfs_alter_unmapped(), gmfs_convert() and gmfs_choose_character() (to private) hold
- *   invalidate_lock exclusively and unmap the pages, and MMU notifiers tell KVM, before the block
- *   is free or the page private. The unmapping undoes a fault that came before. A fault that
- *   comes after finds a hole, a private page, or the end of the file. GMFS_ABORT unmaps nothing:
- *   a fault claims a pending block before it enters the block into a page table.
+ *   gmfs_alter_unmapped(), gmfs_pair_unmapped(), gmfs_convert() and gmfs_choose_character() (to
+ *   private) hold invalidate_lock exclusively and unmap the pages, and MMU notifiers tell KVM,
+ *   before the block is free or another file's, or the page private. The unmapping undoes a fault
+ *   that came before. A fault that comes after finds a hole, other blocks, a private page, or the
+ *   end of the file. GMFS_ABORT unmaps nothing: a fault claims a pending block before it enters
+ *   the block into a page table.
  *
  * Guests that have bound the file by a descriptor
  *   gmfs_gmem_invalidate_begin() unmaps the pages from guests, and gmfs_gmem_invalidate_end() lets
@@ -481,6 +486,26 @@ int gmfs_file_resize(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
 		     const struct iattr *attr);
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end, bool unpinned);
 int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
+
+/* move.c */
+
+/* Exchange the memory of two parts, instead of moving it into a hole. */
+#define GMFS_MOVE_EXCHANGE	BIT(0)
+/* Zero the memory. */
+#define GMFS_MOVE_ZERO		BIT(1)
+
+/**
+ * struct gmfs_move_error - why gmfs_move() has failed
+ * @in_target: @offset is one of the file that the memory was for
+ * @offset: the first byte that is pinned, or that is not in a hole
+ */
+struct gmfs_move_error {
+	bool in_target;
+	u64 offset;
+};
+
+int gmfs_move(struct file *from, u64 from_offset, struct file *to, u64 offset, u64 len, u32 how,
+	      struct gmfs_move_error *error);
 
 /* convert.c */
 int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);

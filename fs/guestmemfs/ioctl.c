@@ -2,6 +2,7 @@
 /*
  * ioctls of files and of descriptors for hypervisors. GUESTMEMFS_IOC_CREATE_GMEM is in gmem.c.
  */
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/fsnotify.h>
 #include <linux/mm.h>
@@ -23,6 +24,9 @@ static_assert(offsetof(struct guestmemfs_get_state, offset) == 8);
 static_assert(offsetof(struct guestmemfs_get_state, order) == 32);
 static_assert(sizeof(struct guestmemfs_part) == 24);
 static_assert(offsetof(struct guestmemfs_part, offset) == 8);
+static_assert(sizeof(struct guestmemfs_move) == 48);
+static_assert(offsetof(struct guestmemfs_move, from_offset) == 16);
+static_assert(offsetof(struct guestmemfs_move, error_offset) == 40);
 
 /**
  * gmfs_ioctl_get - copy the argument of an ioctl from user space
@@ -233,6 +237,50 @@ static long gmfs_ioctl_punch(struct file *file, const void __user *uarg)
 	return err;
 }
 
+static bool gmfs_move_valid(const struct guestmemfs_move *arg)
+{
+	if (arg->flags & ~(GUESTMEMFS_MOVE_ZERO | GUESTMEMFS_MOVE_EXCHANGE))
+		return false;
+	if ((arg->from_offset | arg->offset | arg->length) & (GMFS_BLOCK_SIZE - 1))
+		return false;
+	return gmfs_part_valid(arg->from_offset, arg->length) &&
+	       gmfs_part_valid(arg->offset, arg->length);
+}
+
+/* %GUESTMEMFS_IOC_MOVE. */
+static long gmfs_ioctl_move(struct file *file, void __user *uarg)
+{
+	struct guestmemfs_move __user *to = uarg;
+	struct gmfs_move_error error = {};
+	struct guestmemfs_move arg;
+	u32 how = 0;
+	int err;
+
+	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
+	if (err)
+		return err;
+	if (!gmfs_move_valid(&arg))
+		return -EINVAL;
+	/* Check that the error can be written: EFAULT means that nothing was moved. */
+	if (put_user(arg.error_file, &to->error_file) ||
+	    put_user(arg.error_offset, &to->error_offset))
+		return -EFAULT;
+	if (arg.flags & GUESTMEMFS_MOVE_ZERO)
+		how |= GMFS_MOVE_ZERO;
+	if (arg.flags & GUESTMEMFS_MOVE_EXCHANGE)
+		how |= GMFS_MOVE_EXCHANGE;
+	CLASS(fd, from)(arg.from_fd);
+	if (fd_empty(from))
+		return -EBADF;
+	err = gmfs_move(fd_file(from), arg.from_offset, file, arg.offset, arg.length, how, &error);
+	if (err && err != -EAGAIN && err != -EEXIST)
+		return err;
+	if ((put_user((u32)error.in_target, &to->error_file) ||
+	     put_user(error.offset, &to->error_offset)) && err)
+		return -EFAULT;
+	return err;
+}
+
 /**
  * gmfs_ioctl - ioctls that files and descriptors for a hypervisor have in common
  * @file: the file or the descriptor
@@ -252,6 +300,8 @@ long gmfs_ioctl(struct file *file, unsigned int cmd, void __user *uarg)
 		return gmfs_ioctl_unpin(file, uarg);
 	case _IOC_NR(GUESTMEMFS_IOC_PUNCH):
 		return gmfs_ioctl_punch(file, uarg);
+	case _IOC_NR(GUESTMEMFS_IOC_MOVE):
+		return gmfs_ioctl_move(file, uarg);
 	default:
 		return -ENOTTY;
 	}

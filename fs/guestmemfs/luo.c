@@ -51,8 +51,8 @@
  * While it is preserved
  * ---------------------
  *
- * Shrinking a preserved file, punching holes and zeroing ranges fail with
- * ``-EBUSY``. The file can still be written, mapped, allocated, extended, renamed
+ * Shrinking a preserved file, punching holes, zeroing ranges and moving memory out
+ * of it fail with ``-EBUSY``. The file can still be written, mapped, allocated, extended, renamed
  * and unlinked; unlinking removes the name and frees no memory. Its pages can be
  * converted, which frees no memory either: guests run until freeze, and a page
  * that is private then is private in the next kernel. Descriptors for hypervisors

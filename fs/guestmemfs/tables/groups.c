@@ -276,14 +276,17 @@ void gmfs_groups_disown(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u6
 }
 
 /**
- * gmfs_claim - report the owner of blocks that gmfs_alloc_init() found allocated
+ * gmfs_claim - report the owner of allocated blocks
  * @t: the pool's tables
  * @block: first block
  * @count: number of blocks
  * @ino: the file that has the blocks
  * @logical: offset of the first block in the file, in blocks
  *
- * Must be called once for each run of a file's blocks, before any of them is freed.
+ * At mount, for the blocks that gmfs_alloc_init() has found allocated: once for each run of a
+ * file's blocks, before any of them is freed. Also for blocks that have changed their file, after
+ * gmfs_groups_disown(). A group that has no owner gets one: then for all blocks that the file has
+ * in place there, not only for those that it has got.
  */
 void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {

@@ -373,6 +373,49 @@ struct gmfs_fill {
 	struct gmfs_promise promise;
 };
 
+#define GMFS_SIDES		2
+
+/**
+ * struct gmfs_side - a part of a file whose blocks are moved or exchanged
+ * @map: the file's extents
+ * @ino: the file
+ * @first: first block in the file
+ */
+struct gmfs_side {
+	struct gmfs_extmap *map;
+	u32 ino;
+	u64 first;
+};
+
+/**
+ * struct gmfs_move - an exchange of the blocks of two parts of files
+ * @t: the pool's tables
+ * @sides: the parts, which do not overlap. To move blocks, one part has none
+ * @count: number of blocks of each part; both end at or before %GMFS_MAX_LOGICAL
+ * @zero: the blocks are zeroed before they are mapped again
+ * @from: number of blocks of each part that are done
+ * @states: how many more extents without blocks there are after a step, at most
+ * @reserved: number of blocks to reserve for parts that are reserved and lose blocks, at most
+ *	at a time
+ * @covered: the same at the end, may be negative
+ * @promise: states reserved for the move
+ *
+ * The caller sets the fields up to @zero, and makes sure that no block has a pin and that no extent
+ * is pending. gmfs_move_begin() may fail, with nothing changed. After it the caller must call
+ * gmfs_move_step() until it returns false, and then gmfs_move_end(). These cannot fail.
+ */
+struct gmfs_move {
+	struct gmfs_tables *t;
+	struct gmfs_side sides[GMFS_SIDES];
+	u64 count;
+	bool zero;
+	u64 from;
+	s64 states;
+	s64 reserved;
+	s64 covered;
+	struct gmfs_promise promise;
+};
+
 /**
  * struct gmfs_complaint - what gmfs_check() found wrong
  * @table: name of the table, for the log
@@ -530,6 +573,12 @@ int gmfs_edit_all(struct gmfs_edit *ed);
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map);
 int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op op, u64 logical,
 		  u64 count);
+
+/* move.c */
+void gmfs_move_count(struct gmfs_move *mv);
+int gmfs_move_begin(struct gmfs_move *mv);
+bool gmfs_move_step(struct gmfs_move *mv);
+void gmfs_move_end(struct gmfs_move *mv);
 
 /* states.c */
 void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,

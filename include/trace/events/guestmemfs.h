@@ -90,6 +90,39 @@ TRACE_EVENT(guestmemfs_truncate,
 		      __entry->ino, __entry->start, __entry->end, __entry->err)
 );
 
+/*
+ * Moving blocks from one part of a file to another one, or exchanging them. Offsets are in
+ * blocks.
+ */
+TRACE_EVENT(guestmemfs_move,
+	    TP_PROTO(int node, u32 from, u64 from_block, u32 to, u64 to_block, u64 blocks,
+		     bool exchange, int err),
+
+	    TP_ARGS(node, from, from_block, to, to_block, blocks, exchange, err),
+
+	    TP_STRUCT__entry(__field(int, node)
+			     __field(u32, from)
+			     __field(u32, to)
+			     __field(u64, from_block)
+			     __field(u64, to_block)
+			     __field(u64, blocks)
+			     __field(bool, exchange)
+			     __field(int, err)),
+
+	    TP_fast_assign(__entry->node = node;
+			   __entry->from = from;
+			   __entry->to = to;
+			   __entry->from_block = from_block;
+			   __entry->to_block = to_block;
+			   __entry->blocks = blocks;
+			   __entry->exchange = exchange;
+			   __entry->err = err;),
+
+	    TP_printk("node=%d from=%u from_block=%llu to=%u to_block=%llu blocks=%llu exchange=%d err=%d",
+		      __entry->node, __entry->from, __entry->from_block, __entry->to,
+		      __entry->to_block, __entry->blocks, __entry->exchange, __entry->err)
+);
+
 #ifndef _TRACE_GUESTMEMFS_STEPS
 #define _TRACE_GUESTMEMFS_STEPS
 /* The calls of the Live Update Orchestrator for a file. */

@@ -220,4 +220,76 @@ struct guestmemfs_part {
  */
 #define GUESTMEMFS_IOC_PUNCH		_IOW(GUESTMEMFS_IOC_MAGIC, 5, struct guestmemfs_part)
 
+/* The memory is zeroed. */
+#define GUESTMEMFS_MOVE_ZERO		(1U << 0)
+/* The two parts exchange their memory. */
+#define GUESTMEMFS_MOVE_EXCHANGE	(1U << 1)
+
+/* guestmemfs_move.error_file: @error_offset is one of @from_fd, or of the file of the ioctl. */
+#define GUESTMEMFS_MOVE_FROM		0
+#define GUESTMEMFS_MOVE_TO		1
+
+/**
+ * struct guestmemfs_move - argument of %GUESTMEMFS_IOC_MOVE
+ * @size: sizeof(struct guestmemfs_move)
+ * @flags: %GUESTMEMFS_MOVE_ZERO, %GUESTMEMFS_MOVE_EXCHANGE, both or zero
+ * @from_fd: the file that the memory is taken from, or a descriptor of it; may be the same file
+ * @error_file: output: %GUESTMEMFS_MOVE_FROM or %GUESTMEMFS_MOVE_TO
+ * @from_offset: first byte in the file @from_fd, a multiple of 2 MiB
+ * @offset: first byte in the file of the ioctl, a multiple of 2 MiB
+ * @length: bytes, a multiple of 2 MiB, not zero; both parts end in their files
+ * @error_offset: output. With EAGAIN: the first offset that is pinned; with
+ *	EEXIST: the first offset that has memory; 0 on success
+ */
+struct guestmemfs_move {
+	__u32 size;
+	__u32 flags;
+	__s32 from_fd;
+	__u32 error_file;
+	__aligned_u64 from_offset;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 error_offset;
+};
+
+/*
+ * On a file or a descriptor: moves memory from a part of another file of the
+ * pool, or of the same file, which has a hole there afterwards. No byte is copied. The
+ * part of this file must be a hole. Holes of the other one stay holes. A whole gigabyte
+ * that could be mapped by one entry still can be, if both offsets are multiples of 1 GiB
+ * and all pages of its new place have the same character.
+ *
+ * With GUESTMEMFS_MOVE_EXCHANGE the two parts exchange their memory and their holes.
+ *
+ * The contents move with the memory, unless GUESTMEMFS_MOVE_ZERO is given: then
+ * all memory that moves reads as zeroes. A page stays private or shared as it was at its
+ * place in the file. Since the contents of a private page are of use to its guest only,
+ * contents can be moved from shared pages to shared pages only.
+ *
+ * The parts that lose memory are unmapped from all processes and guests. Reserved
+ * parts (of a mapping without MAP_NORESERVE) stay reserved, so that a part that
+ * loses its memory needs as much free memory in the pool.
+ *
+ * Other tasks and the kernel after a kexec see all of the move or nothing of it.
+ *
+ * Errors, all with nothing changed, except that set-user-ID bits may have been removed as
+ * by fallocate():
+ *   EACCES      one of the files is not open for reading and writing
+ *   EAGAIN      a page that would be moved is pinned
+ *   EBADF       @from_fd is not open
+ *   EBUSY       a kexec has begun, or a session preserves the file @from_fd, or either file
+ *               with GUESTMEMFS_MOVE_EXCHANGE
+ *   EEXIST      without GUESTMEMFS_MOVE_EXCHANGE: the part of this file has memory
+ *   EFAULT      the argument cannot be read, or the error cannot be written
+ *   EINTR       a fatal signal
+ *   EINVAL      bytes that are not whole blocks, a part that does not end in its file,
+ *               parts that overlap, or @from_fd is not a regular file
+ *   ENOSPC      the pool has no free memory for a reserved part, or the tables have no
+ *               room to record which pages of the holes are converted
+ *   EPERM       without GUESTMEMFS_MOVE_ZERO: a page of one of the parts is private
+ *   EROFS       the filesystem is mounted read-only
+ *   EXDEV       @from_fd is a file of another pool, or of another filesystem
+ */
+#define GUESTMEMFS_IOC_MOVE		_IOWR(GUESTMEMFS_IOC_MAGIC, 6, struct guestmemfs_move)
+
 #endif /* _UAPI_LINUX_GUESTMEMFS_H */

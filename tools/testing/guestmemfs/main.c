@@ -153,6 +153,7 @@ int main(int argc, char **argv)
 	states_limits_tests();
 	steps_tests();
 	states_random_tests();
+	move_tests();
 	format_tests();
 	check_tests();
 	check_states_tests();

@@ -45,6 +45,9 @@ struct model {
 	u32 nospc;
 	u32 nomem;
 	u32 aborted;
+	/* How many reserved blocks were moved away, and how often there were too few others. */
+	u32 moved;
+	u32 no_room;
 };
 
 static u32 model_used(const struct model *m)
@@ -336,6 +339,56 @@ static void model_unpin(struct model *m, u64 r)
 		m->detached[i] &= model_pinned(m, i);
 }
 
+static bool model_movable(struct model *m, u32 i, u64 from, u64 nr)
+{
+	u64 at;
+
+	for (at = from; at < from + nr; at++)
+		if (m->file[i].has[at] && model_pinned(m, pool_block(&m->p, i, at)))
+			return false;
+	return !m->file[i].filling;
+}
+
+/*
+ * Exchanges the blocks of two parts. The reserved blocks that are lost, less those that are got,
+ * must be free: in the end, and at most up to each block on the way.
+ */
+static void model_move(struct model *m, u32 i, u64 from, u64 to, u64 r)
+{
+	u32 j = r % MODEL_FILES, room = MODEL_LIMIT - model_used(m) - model_promised(m);
+	u64 nr = to - from, other = (r >> 8) % (MODEL_BLOCKS - nr + 1), at;
+	struct model_file *a = &m->file[i], *b = &m->file[j];
+	s32 sum = 0, peak = 0;
+	int err;
+
+	if ((i == j && from < other + nr && other < to) || !model_movable(m, i, from, nr) ||
+	    !model_movable(m, j, other, nr))
+		return;
+	for (at = 0; at < nr; at++) {
+		bool has = a->has[from + at], gets = b->has[other + at];
+
+		sum += has == gets ? 0 : has ? !!a->held[from + at] - !!b->held[other + at] :
+					       !!b->held[other + at] - !!a->held[from + at];
+		peak = max(peak, sum);
+	}
+	shim_fail_from = 0;
+	err = pool_move(&m->p, i, from, j, other, nr, false);
+	if (err) {
+		CHECK_EQ(err, -ENOSPC);
+		CHECK(peak > (s32)room);
+		m->no_room++;
+		return;
+	}
+	CHECK(sum <= (s32)room);
+	m->moved += max(sum, 0);
+	for (at = 0; at < nr; at++) {
+		bool has = a->has[from + at];
+
+		a->has[from + at] = b->has[other + at];
+		b->has[other + at] = has;
+	}
+}
+
 static void model_convert(struct model *m, u32 i, u64 from, u64 to, u64 r)
 {
 	int err = pool_convert(&m->p, i, from * GUESTMEMFS_BLOCK_PAGES + r % 2,
@@ -368,8 +421,10 @@ static void model_step(struct model *m)
 		model_fill_step(m, i, rest);
 	else if (what < 20)
 		model_fill_begin(m, i, from, to);
-	else if (what < 27)
+	else if (what < 25)
 		model_punch(m, i, from, to);
+	else if (what < 29)
+		model_move(m, i, from, to, rest);
 	else
 		model_convert(m, i, from, to, rest);
 	shim_fail_from = 0;
@@ -396,6 +451,7 @@ static void model_end(struct model *m)
 	CHECK_EQ(m->p.t.detached.blocks, 0);
 	CHECK(m->nospc > 100 && m->nomem > 20 && m->aborted > 10);
 	CHECK(m->replaced > 50 && m->no_other > 0);
+	CHECK(m->moved > 50 && m->no_room > 0);
 }
 
 static const u64 model_seeds[] = { 1, 2, 3, 4 };

@@ -40,6 +40,13 @@ struct model {
 	/* The numbers of entries that the tables pretend to have. */
 	u32 nr_extents;
 	u32 nr_maps;
+	/* The other part of a move, and whether the blocks are to be zeroed. */
+	u32 other;
+	u64 other_from;
+	bool zero;
+	/* How many blocks were moved, or exchanged. */
+	u32 moved;
+	u32 exchanged;
 	/* How often there was no room for an extent, or for a map. */
 	u32 full;
 	u32 no_map;
@@ -204,7 +211,7 @@ static void model_compare_entry(struct model *m, u32 file)
 	CHECK_EQ(entry.converted, test_bit(page, f->converted));
 }
 
-enum model_op { FILL, PUNCH, CONVERT };
+enum model_op { FILL, PUNCH, CONVERT, MOVE };
 
 static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 to, bool converted)
 {
@@ -213,6 +220,8 @@ static int model_do(struct model *m, enum model_op op, u32 file, u64 from, u64 t
 		return pool_fill(&m->p, file, from, to - from);
 	case PUNCH:
 		return pool_punch(&m->p, file, from, to - from);
+	case MOVE:
+		return pool_move(&m->p, file, from, m->other, m->other_from, to - from, m->zero);
 	default:
 		return pool_convert(&m->p, file, from, to, converted);
 	}
@@ -236,7 +245,8 @@ static int model_again(struct model *m, enum model_op op, u32 file, u64 from, u6
 	full = m->p.t.nr_blockless > max(states, m->nr_extents - m->p.t.total_blocks -
 					      GMFS_SPARE_EXTENTS);
 	no_map = m->p.t.free_maps < hidden;
-	CHECK(full || no_map);
+	/* A move may have needed room that it has given back since. */
+	CHECK(full || no_map || op == MOVE);
 	m->full += full;
 	m->no_map += no_map;
 	/*
@@ -391,6 +401,49 @@ static void model_convert(struct model *m, u32 file, u64 from, u64 to, u64 r)
 		bitmap_clear(m->file[file].converted, first, last - first);
 }
 
+static bool model_part_pinned(const struct model *m, u32 file, u64 from, u64 nr)
+{
+	u64 i;
+
+	for (i = from; i < from + nr; i++)
+		if (m->file[file].block[i] != GMFS_NO_BLOCK &&
+		    model_pinned(m, m->file[file].block[i]))
+			return true;
+	return false;
+}
+
+/* Exchanges the blocks of two parts, if no block has a pin. Characters stay where they are. */
+static void model_move(struct model *m, u32 file, u64 from, u64 to, u64 r)
+{
+	u64 nr = to - from, i;
+
+	m->other = r % MODEL_FILES;
+	m->other_from = (r >> 8) % (MODEL_BLOCKS - nr + 1);
+	m->zero = r >> 62;
+	if (m->other == file && m->other_from <= to && from <= m->other_from + nr)
+		return;
+	if (model_part_pinned(m, file, from, nr) ||
+	    model_part_pinned(m, m->other, m->other_from, nr))
+		return;
+	if (model_try(m, MOVE, file, from, to, false))
+		return;
+	for (i = 0; i < nr; i++) {
+		u32 *a = &m->file[file].block[from + i];
+		u32 *b = &m->file[m->other].block[m->other_from + i], block;
+
+		if (m->zero && *a != GMFS_NO_BLOCK)
+			m->unzeroed[*a] = true;
+		if (m->zero && *b != GMFS_NO_BLOCK)
+			m->unzeroed[*b] = true;
+		m->moved += (*a == GMFS_NO_BLOCK) != (*b == GMFS_NO_BLOCK);
+		m->exchanged += *a != GMFS_NO_BLOCK && *b != GMFS_NO_BLOCK;
+		block = *a;
+		*a = *b;
+		*b = block;
+	}
+	model_compare(m, m->other);
+}
+
 static void model_clear(struct model *m, u32 file)
 {
 	struct model_file *f = &m->file[file];
@@ -450,7 +503,9 @@ static void model_step(struct model *m)
 		model_pin(m, file, from, pool_random(&m->seed));
 	else if (what >= 34 && what < 38)
 		model_unpin(m, pool_random(&m->seed));
-	else if (what >= 38 && what < 60)
+	else if (what >= 38 && what < 46)
+		model_move(m, file, from, to, pool_random(&m->seed));
+	else if (what >= 46 && what < 60)
 		model_convert(m, file, from, to, pool_random(&m->seed));
 	shim_fail_from = 0;
 	if (what == 60)
@@ -532,6 +587,7 @@ static void model(const void *arg)
 	CHECK_EQ(m->full > 10, c->states < 100);
 	CHECK_EQ(m->no_map > 10, c->maps < 100);
 	CHECK(m->detaches > 100);
+	CHECK(m->moved > 300 && m->exchanged > 300);
 	model_end(m);
 	pool_free(&m->p);
 	free(m->unzeroed);

@@ -8,6 +8,7 @@
 #include <linux/crc32c.h>
 #include <linux/xarray.h>
 
+#include "../../../fs/guestmemfs/tables/extmap.h"
 #include "tables_pool.h"
 
 static const u8 pool_uuid[16] = "a test of a pool";
@@ -301,6 +302,40 @@ int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted)
 
 	ed.converted = converted;
 	return first < last ? gmfs_edit_all(&ed) : 0;
+}
+
+struct gmfs_move pool_exchange(struct pool *p, u32 a, u64 a_first, u32 b, u64 b_first, u64 count)
+{
+	return (struct gmfs_move){
+		.t	= &p->t,
+		.sides	= {
+			{ &p->map[a], p->ino[a], a_first },
+			{ &p->map[b], p->ino[b], b_first },
+		},
+		.count	= count,
+	};
+}
+
+int pool_move(struct pool *p, u32 a, u64 a_first, u32 b, u64 b_first, u64 count, bool zero)
+{
+	struct gmfs_move mv = pool_exchange(p, a, a_first, b, b_first, count);
+	u32 max = max(p->t.nr_blockless + p->t.promised_blockless,
+		      gmfs_blockless_max(&p->t, p->t.total_blocks));
+	bool more;
+	int err;
+
+	mv.zero = zero;
+	gmfs_move_count(&mv);
+	err = gmfs_move_begin(&mv);
+	if (err)
+		return err;
+	do {
+		more = gmfs_move_step(&mv);
+		/* Others may use the pool between two steps. */
+		CHECK(p->t.nr_blockless + p->t.promised_blockless <= max);
+	} while (more);
+	gmfs_move_end(&mv);
+	return 0;
 }
 
 u32 map_extents(const struct gmfs_extmap *map)

@@ -79,8 +79,12 @@ u32 pool_extents(const struct pool *p, u32 file);
 u32 pool_slot(const struct pool *p, u32 file, u32 index);
 /* Returns an edit of pages from @first to before @last, which has not begun yet. */
 struct gmfs_edit pool_edit(struct pool *p, u32 file, enum gmfs_op op, u64 first, u64 last);
+/* Returns an exchange of the blocks of two parts of files, which has not begun yet. */
+struct gmfs_move pool_exchange(struct pool *p, u32 a, u64 a_first, u32 b, u64 b_first, u64 count);
 /* Converts pages from @first to before @last. */
 int pool_convert(struct pool *p, u32 file, u64 first, u64 last, bool converted);
+/* Exchanges the blocks of two parts of files, none of which has a pin. */
+int pool_move(struct pool *p, u32 a, u64 a_first, u32 b, u64 b_first, u64 count, bool zero);
 /* Returns the block of the pool that a block of a file has, or GMFS_NO_BLOCK. */
 u32 pool_block(struct pool *p, u32 file, u64 logical);
 /* Are the pages either all converted, or all not converted? */

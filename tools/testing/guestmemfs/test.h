@@ -65,6 +65,7 @@ void states_tests(void);
 void states_blocks_tests(void);
 void states_limits_tests(void);
 void states_random_tests(void);
+void move_tests(void);
 void steps_tests(void);
 
 /* Call @fn with each complaint that the tests of that file expect. */

@@ -6,6 +6,7 @@
  * to.
  */
 #include "gmem_fixture.h"
+#include "move.h"
 
 /* The most seconds that are added on a slow machine. */
 #define MORE_SECONDS	200
@@ -54,7 +55,7 @@ static struct vcpu cpus[3];
 static const char *ram_path;
 static unsigned long vm_type;
 static uint32_t gmem_flags;
-static int ram, gmem;
+static int ram, gmem, spare;
 static char *map;
 static bool stop;
 static unsigned long done[16];
@@ -258,6 +259,29 @@ static void punch_or_fill(unsigned int *state)
 		is_wrong("fallocate", errno);
 }
 
+/*
+ * Exchanges blocks of the lost part with those of another file, which have the same bytes or
+ * zeroes. Contents of private pages do not move.
+ */
+static void move_some(unsigned int *state)
+{
+	unsigned int nr = (TAIL - LOST) / BLOCK_PAGES, at = next_random(state) % nr;
+	uint64_t offset = LOST * PAGE + at * BLOCK;
+	uint32_t flags = next_random(state) % 4 ? EXCHANGE : 0;
+	int err;
+
+	if (next_random(state) % 2)
+		flags |= MOVE_ZERO;
+	nr = 1 + next_random(state) % (nr - at);
+	if (next_random(state) % 2)
+		err = move(ram, offset, spare, at * BLOCK, nr * BLOCK, flags);
+	else
+		err = move(spare, at * BLOCK, gmem, offset, nr * BLOCK, flags);
+	if (err && !(err == EEXIST && !(flags & EXCHANGE)) &&
+	    !(err == EPERM && !(flags & MOVE_ZERO)))
+		is_wrong("moving", err);
+}
+
 static void resize(unsigned int *state)
 {
 	if (ftruncate(ram, random_page(state, TAIL, NR_PAGES) * PAGE) || ftruncate(ram, SIZE))
@@ -329,7 +353,7 @@ static void states(unsigned int *state)
 
 static void (*const actions[])(unsigned int *state) = {
 	guest_counts, guest_looks, host_looks, convert_first, convert_second, punch_or_fill,
-	resize, descriptors, machines, states,
+	move_some, resize, descriptors, machines, states,
 };
 
 static void *run(void *arg)
@@ -397,6 +421,7 @@ static bool prepare(struct pool *p, struct vmm *v, struct vcpu *first)
 	vmm = v;
 	cpus[0] = *first;
 	ram = file_make(p, "ram", SIZE);
+	spare = file_make(p, "spare", (TAIL - LOST) * PAGE);
 	ram_path = pool_path(p, "ram");
 	gmem = gmem_create(ram, v->vm, gmem_flags);
 	map = map_file(ram, 0, SIZE);

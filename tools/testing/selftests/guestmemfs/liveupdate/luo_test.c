@@ -15,6 +15,7 @@
 
 #include "harness.h"
 #include "luo.h"
+#include "move.h"
 #include "util.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -83,6 +84,7 @@ static bool still_filled(int fd)
 
 TEST_F(luo, nothing_is_taken_out)
 {
+	int to = file_make(&self->p, "to", 8 * BLOCK);
 	int fd = make_filled(&self->p, "file"), other, i;
 	const char *path = pool_path(&self->p, "file");
 
@@ -99,7 +101,11 @@ TEST_F(luo, nothing_is_taken_out)
 		EXPECT_EQ(EBUSY, ERR(fallocate(f, FALLOC_FL_ZERO_RANGE, 10, 10)));
 		EXPECT_EQ(EBUSY, ERR(ftruncate(f, 4 * BLOCK - 1)));
 		EXPECT_EQ(EBUSY, ERR(ftruncate(f, 0)));
+		EXPECT_EQ(EBUSY, move(f, 0, to, 0, BLOCK, 0));
+		EXPECT_EQ(EBUSY, move(f, 0, to, 0, BLOCK, EXCHANGE));
+		EXPECT_EQ(EBUSY, move(to, 0, f, 0, BLOCK, EXCHANGE));
 	}
+	EXPECT_EQ(0, file_sectors(to));
 	EXPECT_EQ(EBUSY, ERR(truncate(path, BLOCK)));
 	EXPECT_EQ(EBUSY, ERR(open(path, O_RDWR | O_TRUNC)));
 	EXPECT_EQ(4 * BLOCK, size_of(fd));
@@ -121,7 +127,7 @@ TEST_F(luo, nothing_behind_the_end)
 
 TEST_F(luo, it_can_grow)
 {
-	int fd = make_filled(&self->p, "file");
+	int fd = make_filled(&self->p, "file"), from = make_filled(&self->p, "from");
 	char *p;
 
 	ASSERT_GE(fd, 0);
@@ -129,6 +135,7 @@ TEST_F(luo, it_can_grow)
 	EXPECT_EQ(0, ftruncate(fd, 4 * BLOCK));
 	EXPECT_EQ(0, ftruncate(fd, 8 * BLOCK));
 	EXPECT_EQ(0, fallocate(fd, 0, 5 * BLOCK, BLOCK));
+	EXPECT_EQ(0, move(from, 0, fd, 4 * BLOCK, BLOCK, 0));
 	EXPECT_EQ(0, fallocate(fd, 0, 8 * BLOCK, BLOCK));
 	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 9 * BLOCK, BLOCK));
 	EXPECT_EQ(9 * BLOCK, size_of(fd));
@@ -138,7 +145,7 @@ TEST_F(luo, it_can_grow)
 	/* Write to a hole and to an allocated block. */
 	EXPECT_EQ(0, poke(p + 6 * BLOCK, 1));
 	EXPECT_EQ(0, poke(p + 100, 1));
-	EXPECT_EQ(8 * BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(9 * BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(0, fchmod(fd, 0400));
 	EXPECT_EQ(0, fchown(fd, 7, 8));
 }

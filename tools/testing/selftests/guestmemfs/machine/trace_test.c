@@ -11,6 +11,7 @@
 
 #include "harness.h"
 #include "../liveupdate/luo.h"
+#include "move.h"
 #include "util.h"
 
 #define TRACING		"/sys/kernel/tracing"
@@ -172,6 +173,25 @@ TEST_F(traced, truncate)
 	EXPECT_EQ(1, count_events("truncate", "ino=%d start=0x200000 end=0x1200000 err=0\n",
 				  self->ino));
 	EXPECT_EQ(3, count_events("truncate", ""));
+}
+
+TEST_F(traced, move)
+{
+	int to = file_make(&self->p, "to", 8 * BLOCK);
+	struct stat st;
+
+	ASSERT_EQ(0, fstat(to, &st));
+	ASSERT_EQ(0, fallocate(self->fd, 0, 2 * BLOCK, 3 * BLOCK));
+	forget_events();
+	ASSERT_EQ(0, move(self->fd, BLOCK, to, 0, 4 * BLOCK, 0));
+	EXPECT_EQ(1, count_events("move",
+				  "node=%d from=%d from_block=1 to=%d to_block=0 blocks=4 exchange=0 err=0\n",
+				  self->p.node, self->ino, (int)st.st_ino));
+	ASSERT_EQ(EEXIST, move(self->fd, 0, to, 3 * BLOCK, BLOCK, 0));
+	EXPECT_EQ(1, count_events("move", "blocks=1 exchange=0 err=%d\n", -EEXIST));
+	ASSERT_EQ(0, move(self->fd, 0, to, 3 * BLOCK, BLOCK, EXCHANGE));
+	EXPECT_EQ(1, count_events("move", "blocks=1 exchange=1 err=0\n"));
+	EXPECT_EQ(0, count_events("allocate", "") + count_events("free", ""));
 }
 
 TEST_F(traced, preserve)

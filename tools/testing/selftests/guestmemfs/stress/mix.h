@@ -94,6 +94,7 @@ enum mix_event {
 	SEEN_LIMITED,	/* a refused limit */
 	SEEN_BYTES,	/* stored bytes that were read */
 	SEEN_GIGABYTE,	/* allocated by one fault */
+	SEEN_MOVED,	/* memory that is another file's */
 	NR_EVENTS
 };
 
@@ -204,6 +205,9 @@ enum mix_result do_allocate(struct mix *m);
 enum mix_result do_seek(struct mix *m);
 enum mix_result do_stat(struct mix *m);
 enum mix_result do_extents(struct mix *m);
+
+/* mix_move.c */
+enum mix_result do_move(struct mix *m);
 
 /* mix_map.c */
 bool maps_init(struct mix *m);

@@ -47,6 +47,7 @@ static const struct {
 	{ "gigabyte",		10,	do_gigabyte,	true },
 	{ "truncate",		50,	do_truncate },
 	{ "allocate",		100,	do_allocate },
+	{ "move",		60,	do_move,	true },
 	{ "seek",		40,	do_seek },
 	{ "stat",		30,	do_stat },
 	{ "extents",		20,	do_extents,	true },
@@ -76,6 +77,7 @@ static const char * const events[NR_EVENTS] = {
 	[SEEN_LIMITED]	= "limit refused",
 	[SEEN_BYTES]	= "bytes found again",
 	[SEEN_GIGABYTE]	= "a gigabyte by one fault",
+	[SEEN_MOVED]	= "moved to another file",
 };
 
 static struct mix mix;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "looks.h"
+#include "move.h"
 #include "race.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -161,6 +162,25 @@ static bool zero(unsigned int *state)
 static bool allocate(unsigned int *state)
 {
 	return change_space(state, FALLOC_FL_KEEP_SIZE);
+}
+
+/*
+ * Moves or exchanges blocks: within a file, or zeroed, because a byte of a file must not get the
+ * tag of another one. Threads that truncate may have left too few bytes, and a block may be there.
+ */
+static bool move_some(unsigned int *state)
+{
+	int from = random_file(state), to = race_random(state) % 4 ? random_file(state) : from;
+	off_t a = random_offset(state, from) & -BLOCK, b = random_offset(state, to) & -BLOCK;
+	unsigned int flags = race_random(state) % 4 ? EXCHANGE : 0;
+	int err;
+
+	if (from != to || race_random(state) % 4 == 0)
+		flags |= MOVE_ZERO;
+	err = move(race.fds[from], a, race.fds[to], b, (1 + race_random(state) % 3) * BLOCK,
+		   flags);
+	wrong_if(err && err != EINVAL && err != EEXIST);
+	return !err;
 }
 
 static bool resize(unsigned int *state)
@@ -350,6 +370,7 @@ const struct race_action race_actions[NR_ACTIONS] = {
 	{ "zero",			zero },
 	{ "allocate",			allocate },
 	{ "truncate",			resize },
+	{ "move",			move_some },
 	{ "rename",			change_names },
 	{ "make and unlink",		make_and_unlink },
 	{ "mount and unmount",		mount_and_unmount },

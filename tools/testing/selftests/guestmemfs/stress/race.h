@@ -45,7 +45,7 @@ struct race_action {
 	bool (*once)(unsigned int *state);
 };
 
-#define NR_ACTIONS	16
+#define NR_ACTIONS	17
 
 extern const struct race_action race_actions[NR_ACTIONS];
 
