@@ -13,7 +13,7 @@
 
 enum op {
 	OP_FILL,	/* or convert */
-	OP_FILL_AGAIN,	/* twice as likely */
+	OP_FILL_AGAIN,	/* twice as likely; or move, or exchange */
 	OP_PUNCH,	/* or pin, and perhaps punch then */
 	OP_CLEAR,	/* or unpin */
 	OP_CREATE,
@@ -242,6 +242,38 @@ static int use_remove(struct pool *p, u32 file, const u8 op[USE_OP])
 	return err;
 }
 
+static bool use_is_pinned(struct pool *p, u32 file, u64 at, u64 end)
+{
+	struct gmfs_run run;
+	u32 count;
+
+	for (; at < end; at += count) {
+		gmfs_map_lookup(&p->t, &p->map[file], at, &run);
+		count = min(run.count, end - at);
+		if (run.block != GMFS_NO_BLOCK && gmfs_blocks_pinned(&p->t, run.block, &count))
+			return true;
+	}
+	return false;
+}
+
+/* Exchanges blocks, with another file or within the file. If that fails, nothing has changed. */
+static void use_move(struct pool *p, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
+{
+	u32 other = op[1] / 4 % 16 % p->nr_files, a, b;
+	u64 at = op[3] * 8;
+
+	if (use_is_pinned(p, file, logical, logical + count) ||
+	    use_is_pinned(p, other, at, at + count) ||
+	    (file == other && at < logical + count && logical < at + count))
+		return;
+	a = pool_block(p, file, logical + count - 1);
+	b = pool_block(p, other, at + count - 1);
+	if (pool_move(p, file, logical, other, at, count, op[1] & 2))
+		return;
+	CHECK_EQ(pool_block(p, file, logical + count - 1), b);
+	CHECK_EQ(pool_block(p, other, at + count - 1), a);
+}
+
 static void use_unpin(struct use *u, u32 index)
 {
 	struct use_pin pin = u->pins[index];
@@ -257,6 +289,9 @@ static void use_other(struct use *u, u32 file, const u8 op[USE_OP], u64 logical,
 	int err = 0;
 
 	switch (op[0] % NR_OPS) {
+	case OP_FILL_AGAIN:
+		use_move(p, file, op, logical, count);
+		break;
 	case OP_PUNCH:
 		err = use_pin(u, file, op, logical, count);
 		if (!err && op[1] & 2)
