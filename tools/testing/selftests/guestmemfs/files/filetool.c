@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <linux/elf.h>
 #include <linux/falloc.h>
+#include <linux/guestmemfs.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -110,6 +112,33 @@ static int space(char **argv)
 	if (fallocate(open_file(argv[2]), mode, parse(argv[3]), parse(argv[4])))
 		err(1, "%s %s", argv[1], argv[2]);
 	return 0;
+}
+
+/*
+ * move FROM OFFSET TO OFFSET LENGTH [zero]: moves memory from one file to a hole of another one,
+ * with its contents or zeroed. An error names the byte that is in the way.
+ */
+static int move_memory(char **argv)
+{
+	struct guestmemfs_move move = {
+		.size		= sizeof(move),
+		.from_fd	= open_file(argv[2]),
+		.from_offset	= parse(argv[3]),
+		.offset		= parse(argv[5]),
+		.length		= parse(argv[6]),
+	};
+	int to = open_file(argv[4]);
+
+	if (argv[7] && strcmp(argv[7], "zero"))
+		errx(2, "%s: the last argument can only be zero", argv[7]);
+	move.flags = argv[7] ? GUESTMEMFS_MOVE_ZERO : 0;
+	if (!ioctl(to, GUESTMEMFS_IOC_MOVE, &move))
+		return 0;
+	if (errno == EAGAIN || errno == EEXIST)
+		err(1, "%s: byte %llu %s",
+		    argv[move.error_file == GUESTMEMFS_MOVE_TO ? 4 : 2], move.error_offset,
+		    errno == EAGAIN ? "is pinned" : "has memory already");
+	err(1, "move from %s to %s", argv[2], argv[4]);
 }
 
 /*
@@ -377,6 +406,8 @@ static const struct {
 	{ "hold",	4, pattern },
 	{ "alloc",	3, space },
 	{ "punch",	3, space },
+	{ "move",	5, move_memory },
+	{ "move",	6, move_memory },
 	{ "orphan",	2, orphan },
 	{ "handle",	1, handle },
 	{ "open_handle", 2, open_handle },
