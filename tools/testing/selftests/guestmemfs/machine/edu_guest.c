@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * For a guest that has QEMU's device edu: edu_guest N copies N pages by DMA from the guest's
- * memory to the device and from there to another page, and compares them. It runs as root,
- * without a driver: without an IOMMU of the guest, the addresses for the device are physical
- * ones. The VM test passthrough puts it into the initramfs of its guest, so it is linked
- * statically.
+ * memory to the device and from there to another page, and compares them. edu_guest N FILE does so
+ * with the memory of a file of a tmpfs that has 2 * N pages: it copies the first half, as it finds
+ * it, to the second one. It runs as root, without a driver: without an IOMMU of the guest, the
+ * addresses for the device are physical ones. The VM tests passthrough and passthrough-hop put it
+ * into the initramfs of their guest, so it is linked statically.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -129,22 +130,36 @@ static void copy(uint8_t *regs, uint64_t ram, bool to_ram)
 	}
 }
 
+static uint64_t *map(int n, const char *path)
+{
+	int flags = path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd = -1;
+	void *p;
+
+	if (path) {
+		fd = open(path, O_RDWR);
+		if (fd < 0 || lseek(fd, 0, SEEK_END) != (off_t)(2 * n * PAGE))
+			err(1, "%s", path);
+	}
+	p = mmap(NULL, 2 * n * PAGE, PROT_READ | PROT_WRITE, flags | MAP_POPULATE | MAP_LOCKED, fd,
+		 0);
+	if (p == MAP_FAILED)
+		err(1, "mmap");
+	return p;
+}
+
 int main(int argc, char **argv)
 {
-	int n = argc == 2 ? atoi(argv[1]) : 0, i, word;
+	int n = argc == 2 || argc == 3 ? atoi(argv[1]) : 0, i, word;
 	uint64_t *from, *to;
 	uint8_t *regs;
 
 	if (n <= 0)
-		errx(2, "usage: edu_guest N");
-	from = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED, -1, 0);
-	if (from == MAP_FAILED)
-		err(1, "mmap");
-	to = from + WORDS;
+		errx(2, "usage: edu_guest N [FILE]");
+	from = map(n, argv[2]);
+	to = from + n * WORDS;
 	regs = open_edu();
-	for (i = 0; i < n; i++) {
-		for (word = 0; word < WORDS; word++)
+	for (i = 0; i < n; i++, from += WORDS, to += WORDS) {
+		for (word = 0; !argv[2] && word < WORDS; word++)
 			from[word] = (i * 1000003UL + word) * 0x9e3779b97f4a7c15;
 		memset(to, 0, PAGE);
 		copy(regs, phys_of(from), false);
