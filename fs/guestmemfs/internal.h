@@ -83,8 +83,8 @@
  *                         frozen then; at the next mount, if it was not mounted
  *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
- * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. gmfs_zero_blocks() zeroes a marked block
- * before it is mapped: in a fault, for a pin, or for fallocate().
+ * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. gmfs_zero_blocks()
+ * zeroes a marked block before it is mapped: in a fault, for a pin, or for fallocate().
  *
  * Users of a frame, and how each of them loses it:
  *
