@@ -489,11 +489,6 @@ int gmfs_file_zero(struct inode *inode, loff_t start, loff_t end, loff_t size);
 
 /* move.c */
 
-/* Exchange the memory of two parts, instead of moving it into a hole. */
-#define GMFS_MOVE_EXCHANGE	BIT(0)
-/* Zero the memory. */
-#define GMFS_MOVE_ZERO		BIT(1)
-
 /**
  * struct gmfs_move_error - why gmfs_move() has failed
  * @in_target: @offset is one of the file that the memory was for
@@ -504,8 +499,8 @@ struct gmfs_move_error {
 	u64 offset;
 };
 
-int gmfs_move(struct file *from, u64 from_offset, struct file *to, u64 offset, u64 len, u32 how,
-	      struct gmfs_move_error *error);
+int gmfs_move(struct file *from, u64 from_offset, struct file *to, u64 offset, u64 len,
+	      u32 flags, struct gmfs_move_error *error);
 
 /* convert.c */
 int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);

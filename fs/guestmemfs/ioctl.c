@@ -253,7 +253,6 @@ static long gmfs_ioctl_move(struct file *file, void __user *uarg)
 	struct guestmemfs_move __user *to = uarg;
 	struct gmfs_move_error error = {};
 	struct guestmemfs_move arg;
-	u32 how = 0;
 	int err;
 
 	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
@@ -265,14 +264,11 @@ static long gmfs_ioctl_move(struct file *file, void __user *uarg)
 	if (put_user(arg.error_file, &to->error_file) ||
 	    put_user(arg.error_offset, &to->error_offset))
 		return -EFAULT;
-	if (arg.flags & GUESTMEMFS_MOVE_ZERO)
-		how |= GMFS_MOVE_ZERO;
-	if (arg.flags & GUESTMEMFS_MOVE_EXCHANGE)
-		how |= GMFS_MOVE_EXCHANGE;
 	CLASS(fd, from)(arg.from_fd);
 	if (fd_empty(from))
 		return -EBADF;
-	err = gmfs_move(fd_file(from), arg.from_offset, file, arg.offset, arg.length, how, &error);
+	err = gmfs_move(fd_file(from), arg.from_offset, file, arg.offset, arg.length, arg.flags,
+			&error);
 	if (err && err != -EAGAIN && err != -EEXIST)
 		return err;
 	if ((put_user((u32)error.in_target, &to->error_file) ||

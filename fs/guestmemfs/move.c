@@ -12,6 +12,7 @@
 #include <linux/pagemap.h>
 #include <linux/rwsem.h>
 #include <linux/security.h>
+#include <uapi/linux/guestmemfs.h>
 
 #include <trace/events/guestmemfs.h>
 
@@ -101,7 +102,10 @@ static void gmfs_pair_unlock_maps(const struct gmfs_pair *pair)
 	up_write(&GUESTMEMFS_I(inodes[0])->map_lock);
 }
 
-/* A part must end with its file: what is behind the end of a file must never be seen again. */
+/*
+ * Both parts must end at the end of their file or before. Bytes behind the end of a file must never
+ * be seen again.
+ */
 static bool gmfs_pair_fits(const struct gmfs_pair *pair)
 {
 	u32 i;
@@ -320,28 +324,28 @@ static bool gmfs_pair_overlaps(const struct gmfs_pair *pair)
  * @to: the file that gets the memory, or a descriptor of it
  * @offset: first byte
  * @len: number of bytes; all three are multiples of %GMFS_BLOCK_SIZE, and valid for some file
- * @how: GMFS_MOVE_*
+ * @flags: GUESTMEMFS_MOVE_*
  * @error: result with -EAGAIN and -EEXIST
  *
  * Unmaps the parts that lose memory from the host's page tables and from those of the guests.
  * A freeze for a kexec comes before the move or after it. Pages that are not shared keep their
- * character, not their contents: they can only be moved with %GMFS_MOVE_ZERO.
+ * character, not their contents: they can only be moved with %GUESTMEMFS_MOVE_ZERO.
  *
  * Takes time proportional to the number of extents and of reserved ranges in both parts.
  *
  * Context: process context.
  * Return: 0, or what the uapi header lists, with nothing changed.
  */
-int gmfs_move(struct file *from, u64 from_offset, struct file *to, u64 offset, u64 len, u32 how,
-	      struct gmfs_move_error *error)
+int gmfs_move(struct file *from, u64 from_offset, struct file *to, u64 offset, u64 len,
+	      u32 flags, struct gmfs_move_error *error)
 {
 	struct gmfs_pair pair = {
 		.inodes	= { file_inode(from), file_inode(to) },
 		.first	= { from_offset >> GUESTMEMFS_BLOCK_SHIFT,
 			    offset >> GUESTMEMFS_BLOCK_SHIFT },
 		.count	= len >> GUESTMEMFS_BLOCK_SHIFT,
-		.sides	= how & GMFS_MOVE_EXCHANGE ? 2 : 1,
-		.zero	= how & GMFS_MOVE_ZERO,
+		.sides	= flags & GUESTMEMFS_MOVE_EXCHANGE ? 2 : 1,
+		.zero	= flags & GUESTMEMFS_MOVE_ZERO,
 		.error	= error,
 	};
 	int err;

@@ -24,10 +24,9 @@
  *
  * An entirely free group gets an owner when blocks of it are allocated in the place that a
  * mapping of 1 GiB needs, and loses it when @owned becomes 0. A group without an owner gets
- * one when such blocks are moved to a file. It is claimed while @owned is
- * not 0 and @owned + @nr_free == %GUESTMEMFS_GROUP_BLOCKS, because the owner may still get
- * all of it. The owner is only a hint: if it is wrong, blocks are placed badly, and nothing
- * else happens.
+ * one when such blocks are moved to a file. A group is claimed while @owned is not 0 and
+ * @owned + @nr_free == %GUESTMEMFS_GROUP_BLOCKS, because the owner may still get all of it.
+ * The owner is only a hint: if it is wrong, blocks are placed badly, and nothing else happens.
  */
 struct gmfs_group {
 	u32 prev;

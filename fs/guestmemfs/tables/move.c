@@ -81,8 +81,8 @@ static void gmfs_move_add(struct gmfs_move_sum *sum, const struct gmfs_spot *spo
 	if (at == spot->start)
 		sum->states -= flags && gmfs_extent_is_blockless(flags);
 	/*
-	 * Otherwise gmfs_map_join() merges this piece with the last one. It may try so while the
-	 * piece is still a part of a whole extent, which is then too long.
+	 * Otherwise gmfs_map_join() merges this piece with the last one. An extent that is too long
+	 * to be merged as a whole counts as if its parts could not be merged, either.
 	 */
 	if (now != sum->last || now & GUESTMEMFS_EXTENT_MIXED ||
 	    spot->end - sum->from > U32_MAX) {
@@ -335,8 +335,6 @@ static void gmfs_piece_swap(struct gmfs_move *mv, struct gmfs_piece *p)
 		gmfs_groups_disown(mv->t, blocks[i], p->count, mv->sides[i].ino, p->at[i]);
 	}
 	for (i = 0; i < GMFS_SIDES; i++) {
-		/* The maps of both sides may point to the extents that faults find first. */
-		mv->sides[i].map->hint = GMFS_NO_SLOT;
 		e[i]->block = cpu_to_le32(blocks[!i]);
 		if (mv->zero)
 			gmfs_mark_unzeroed(mv->t, blocks[i], p->count);

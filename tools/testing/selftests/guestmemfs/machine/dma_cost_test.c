@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cost.h"
 #include "edu.h"
 #include "fixture.h"
 
@@ -31,14 +31,6 @@ struct cost {
 	long unmap;
 	long pages;
 };
-
-static long now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
 
 static long iommu_pages(void)
 {

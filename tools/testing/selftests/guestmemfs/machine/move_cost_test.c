@@ -7,23 +7,15 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cost.h"
 #include "fixture.h"
 #include "move.h"
 
 #define SIZE	(64 * GIB)
 /* A millisecond of a CPU that executes one instruction in a nanosecond. */
 #define MOST	1000000L
-
-static long now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
 
 /*
  * Allocates a file whose blocks are not zeroed: the machine has not as much memory. A fatal signal
