@@ -9,9 +9,9 @@
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cost.h"
 #include "fixture.h"
 #include "leaves.h"
 
@@ -19,14 +19,6 @@
 #define ROUNDS	8
 #define MAX_FAULTS	256
 #define GROUP_BLOCKS	((int)(GIB / BLOCK))
-
-static long now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
 
 static long cost_of_store(char *p)
 {
