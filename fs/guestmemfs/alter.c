@@ -19,6 +19,9 @@
  * @first: first page that has some of the bytes
  * @last: page after the last one
  * @private: some of these pages are private
+ * @absent: for gmfs_absent_put(): the pages of a punch that become absent, NULL if none does
+ * @absent_first: first of these pages
+ * @absent_last: page after the last one
  */
 struct gmfs_part {
 	void *va;
@@ -26,27 +29,38 @@ struct gmfs_part {
 	pgoff_t first;
 	pgoff_t last;
 	bool private;
+	unsigned long *absent;
+	pgoff_t absent_first;
+	pgoff_t absent_last;
 };
 
 /*
  * Maps the bytes of a file from @from to @to, which are in one block. Maps nothing if they are
- * in a hole, or if the whole block is zeroed anyway before it is mapped.
+ * in a hole, or if the whole block is zeroed anyway before it is mapped. Prepares that the whole
+ * pages among them become absent if @punch is set.
  */
-static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, struct gmfs_part *part)
+static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, bool punch,
+			 struct gmfs_part *part)
 {
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_run run;
+	int err = 0;
 
-	memset(part, 0, sizeof(*part));
 	if (from >= to)
 		return 0;
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_lookup(t, gi->map, from >> GUESTMEMFS_BLOCK_SHIFT, &run);
-	if (run.block == GMFS_NO_BLOCK || test_bit(run.block, t->unzeroed))
+	if (run.block == GMFS_NO_BLOCK)
 		return 0;
 	part->first = from >> PAGE_SHIFT;
 	part->last = DIV_ROUND_UP(to, PAGE_SIZE);
+	part->absent_first = DIV_ROUND_UP(from, PAGE_SIZE);
+	part->absent_last = to >> PAGE_SHIFT;
+	if (punch && gmfs_file_is(inode, part->first, part->last, false))
+		err = gmfs_absent_get(inode, part->absent_first, part->absent_last, &part->absent);
+	if (err || test_bit(run.block, t->unzeroed))
+		return err;
 	part->private = !gmfs_file_is(inode, part->first, part->last, false);
 	part->len = to - from;
 	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
@@ -64,8 +78,9 @@ static void gmfs_part_zero(struct inode *inode, const struct gmfs_part *part)
 	memset(part->va, 0, part->len);
 }
 
-static void gmfs_part_unmap(struct gmfs_part *part)
+static void gmfs_part_unmap(struct inode *inode, struct gmfs_part *part, bool done)
 {
+	gmfs_absent_put(inode, part->absent_first, part->absent_last, part->absent, done);
 	if (part->va)
 		gmfs_vunmap(part->va, part->len);
 }
@@ -83,6 +98,7 @@ static void gmfs_part_unmap(struct gmfs_part *part)
  * @rezero_end: block after the last one to zero
  * @size: new size of the file
  * @loses_bytes: the file loses bytes or blocks; false if only bytes beyond its end are zeroed
+ * @punch: pages of @head and @tail may become absent
  * @idmap: idmap of the mount, for @attr
  * @attr: other attributes that setattr changes, NULL for none
  */
@@ -98,6 +114,7 @@ struct gmfs_alter {
 	u64 rezero_end;
 	loff_t size;
 	bool loses_bytes;
+	bool punch;
 	struct mnt_idmap *idmap;
 	const struct iattr *attr;
 };
@@ -187,15 +204,17 @@ static int gmfs_alter_commit(struct gmfs_alter *alter)
 	gmfs_reclaim_private(alter->inode, first, last);
 	gmfs_alter_rezero(alter);
 	gmfs_alter_store(alter);
+	gmfs_absent_forget(alter->inode, alter->first, alter->last);
+	gmfs_absent_forget(alter->inode, alter->rezero, alter->rezero_end);
 	gmfs_pool_edit(pool, alter->inode->i_ino, &ed);
 	gmfs_update_blocks(alter->inode);
 	return 0;
 }
 
-/* Adds the pages of a part with private ones to the pages to unmap, which they adjoin. */
+/* Adds the pages of a part that must not stay mapped to the pages to unmap, which they adjoin. */
 static void gmfs_alter_unmap_part(struct gmfs_alter *alter, const struct gmfs_part *part)
 {
-	if (!part->private)
+	if (!part->private && !part->absent)
 		return;
 	if (alter->unmap < alter->unmap_end) {
 		alter->unmap = min(alter->unmap, part->first);
@@ -210,7 +229,8 @@ static void gmfs_alter_unmap_part(struct gmfs_alter *alter, const struct gmfs_pa
  * Unmaps the pages that the punch takes away, and commits the change. Pages that stay in the file
  * are zeroed in place and stay mapped: unmapping one would unmap the whole entry that maps it,
  * of up to 1 GiB. Private pages are unmapped even if they stay: the host cannot write to them
- * before they are reclaimed, and the next fault of the guest makes them private again.
+ * before they are reclaimed, and the next fault of the guest makes them private again. Absent pages
+ * are in no page table.
  */
 static int gmfs_alter_unmapped(struct gmfs_alter *alter)
 {
@@ -236,14 +256,13 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
 {
 	int err;
 
-	err = gmfs_part_map(alter->inode, head, head_end, &alter->head);
-	if (err)
-		return err;
-	err = gmfs_part_map(alter->inode, tail, tail_end, &alter->tail);
+	err = gmfs_part_map(alter->inode, head, head_end, alter->punch, &alter->head);
+	if (!err)
+		err = gmfs_part_map(alter->inode, tail, tail_end, alter->punch, &alter->tail);
 	if (!err)
 		err = gmfs_alter_unmapped(alter);
-	gmfs_part_unmap(&alter->tail);
-	gmfs_part_unmap(&alter->head);
+	gmfs_part_unmap(alter->inode, &alter->tail, !err);
+	gmfs_part_unmap(alter->inode, &alter->head, !err);
 	return err;
 }
 
@@ -255,7 +274,8 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
  * @unpinned: only if none of the blocks has a pin
  *
  * Whole blocks are unmapped and freed, or detached if they have a DMA pin; the rest of the range is
- * zeroed in place.
+ * zeroed in place. Whole pages of the rest become absent if a mapping asks for that
+ * (gmfs_absent_get()), and a block of which all pages are absent then is freed.
  *
  * Context: after gmfs_change_begin().
  * Return: 0, -EBUSY (a session preserves the file, or a block has a pin), -ENOMEM, or -ENOSPC (no
@@ -265,20 +285,24 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end, bool unpinned)
 {
 	struct address_space *mapping = inode->i_mapping;
-	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
 	struct gmfs_alter alter = {
 		.inode		= inode,
-		.unmap		= first >> PAGE_SHIFT,
-		.unmap_end	= last >> PAGE_SHIFT,
-		.first		= first >> GUESTMEMFS_BLOCK_SHIFT,
-		.last		= last >> GUESTMEMFS_BLOCK_SHIFT,
 		.size		= i_size_read(inode),
 		.loses_bytes	= true,
+		.punch		= true,
 	};
 	struct gmfs_pinned pinned;
+	loff_t first, last;
 	int err = -EBUSY;
 
 	filemap_invalidate_lock(mapping);
+	gmfs_absent_widen(inode, &start, &end);
+	first = round_up(start, GMFS_BLOCK_SIZE);
+	last = round_down(end, GMFS_BLOCK_SIZE);
+	alter.unmap = first >> PAGE_SHIFT;
+	alter.unmap_end = last >> PAGE_SHIFT;
+	alter.first = first >> GUESTMEMFS_BLOCK_SHIFT;
+	alter.last = last >> GUESTMEMFS_BLOCK_SHIFT;
 	if (!unpinned || !gmfs_file_pinned(inode, alter.unmap, alter.unmap_end, &pinned))
 		err = gmfs_alter(&alter, start, min(first, end), max(last, first), end);
 	filemap_invalidate_unlock(mapping);

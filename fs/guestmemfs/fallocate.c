@@ -64,6 +64,8 @@ static int gmfs_file_prealloc(struct inode *inode, bool zero, loff_t start, loff
 	else if (size > i_size_read(inode))
 		err = gmfs_file_grow(&nop_mnt_idmap, inode, size, NULL);
 	gmfs_file_filled(inode, &fill, !err);
+	if (!err)
+		err = gmfs_absent_settle(inode, start >> PAGE_SHIFT, DIV_ROUND_UP(end, PAGE_SIZE));
 	return err;
 }
 

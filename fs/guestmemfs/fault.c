@@ -6,6 +6,9 @@
  * level. Zapping the entries does not free that table, and the mm asks for a huge entry only
  * where there is no table. A fault that could be served by a huge entry therefore frees the
  * table, in its own mm, and is retried (gmfs_retract()).
+ *
+ * A VMA that is registered with userfaultfd gets entries of one page from faults, and keeps its
+ * tables: what is mapped must not change behind the back of the task that resolves faults.
  */
 #include <linux/export.h>
 #include <linux/fs.h>
@@ -13,9 +16,11 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
+#include <linux/pagewalk.h>
 #include <linux/pgtable.h>
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
+#include <linux/userfaultfd_k.h>
 
 #include <trace/events/guestmemfs.h>
 
@@ -30,6 +35,8 @@
  * @GMFS_FAULT_REFUSED: no entry of these sizes is possible
  * @GMFS_FAULT_AGAIN: another task waits for invalidate_lock, and blocks are still to be zeroed
  * @GMFS_FAULT_TABLE: a table of smaller entries is in the place of the entry
+ * @GMFS_FAULT_MISSING: userfaultfd resolves the fault: the page is missing
+ * @GMFS_FAULT_MINOR: userfaultfd resolves the fault: the page is there, and not mapped
  * @GMFS_FAULT_FROZEN: the fault needs blocks, and the pool is frozen for a kexec
  * @GMFS_FAULT_KILLED: a fatal signal is pending
  * @GMFS_FAULT_NO_MEMORY: the kernel has no memory for its own structures
@@ -39,16 +46,26 @@ enum gmfs_fault_end {
 	GMFS_FAULT_REFUSED,
 	GMFS_FAULT_AGAIN,
 	GMFS_FAULT_TABLE,
+	GMFS_FAULT_MISSING,
+	GMFS_FAULT_MINOR,
 	GMFS_FAULT_FROZEN,
 	GMFS_FAULT_KILLED,
 	GMFS_FAULT_NO_MEMORY,
 };
 
-/* May the fault release its lock (mmap_lock or the VMA's lock) and be retried? */
-static bool gmfs_fault_may_unlock(const struct vm_fault *vmf)
+/*
+ * May the fault be retried? With FAULT_FLAG_RETRY_NOWAIT the caller keeps the fault's lock, and
+ * comes again in another way; otherwise the fault releases its lock (mmap_lock or the VMA's lock).
+ */
+static bool gmfs_fault_may_retry(const struct vm_fault *vmf)
 {
-	return fault_flag_allow_retry_first(vmf->flags) &&
-	       !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
+	return fault_flag_allow_retry_first(vmf->flags);
+}
+
+/* Is the fault to be retried without waiting for anything? */
+static bool gmfs_fault_nowait(const struct vm_fault *vmf)
+{
+	return gmfs_fault_may_retry(vmf) && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
 }
 
 /* Does the VMA contain the whole entry, and are address and file offset congruent? */
@@ -67,6 +84,8 @@ static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 	struct vm_area_struct *vma = vmf->vma;
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
+		return false;
+	if (userfaultfd_armed(vma))
 		return false;
 	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
 }
@@ -90,7 +109,7 @@ static bool gmfs_fault_may_grow(const struct vm_fault *vmf, unsigned int asked, 
 {
 	if (!gmfs_fault_fits(vmf, order))
 		return false;
-	if (gmfs_fault_has_table(vmf, asked, order) && !gmfs_fault_may_unlock(vmf))
+	if (gmfs_fault_has_table(vmf, asked, order) && !gmfs_fault_may_retry(vmf))
 		return false;
 	return gmfs_fault_allowed(vmf, order);
 }
@@ -150,6 +169,21 @@ static enum gmfs_fault_end gmfs_fault_error(int err)
 	}
 }
 
+/* Does userfaultfd resolve the fault? Returns GMFS_FAULT_INSERTED if not. */
+static enum gmfs_fault_end gmfs_fault_user(const struct vm_fault *vmf, struct inode *inode)
+{
+	if (!userfaultfd_armed(vmf->vma))
+		return GMFS_FAULT_INSERTED;
+	switch (gmfs_file_page(inode, vmf->pgoff)) {
+	case GMFS_PAGE_MISSING:
+		return userfaultfd_missing(vmf->vma) ? GMFS_FAULT_MISSING : GMFS_FAULT_INSERTED;
+	case GMFS_PAGE_PRESENT:
+		return userfaultfd_minor(vmf->vma) ? GMFS_FAULT_MINOR : GMFS_FAULT_INSERTED;
+	default:
+		return GMFS_FAULT_INSERTED;
+	}
+}
+
 /*
  * Without releasing invalidate_lock in between, finds an entry, allocates and zeroes its
  * blocks, and maps it. If a table is in the place of the entry, all but the last step is done
@@ -160,10 +194,14 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 					     unsigned int asked, unsigned long orders,
 					     struct gmfs_entry *entry, vm_fault_t *ret)
 {
+	enum gmfs_fault_end end;
 	int err;
 
 	/* The size changes only with invalidate_lock held exclusively. */
 	orders = gmfs_file_orders(inode, vmf->pgoff, orders);
+	end = orders ? gmfs_fault_user(vmf, inode) : GMFS_FAULT_REFUSED;
+	if (end != GMFS_FAULT_INSERTED)
+		return end;
 	while (orders) {
 		err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
 		if (err)
@@ -172,7 +210,7 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 			*ret = gmfs_fault_insert(vmf, GUESTMEMFS_SB(inode->i_sb), entry);
 			return GMFS_FAULT_INSERTED;
 		}
-		if (gmfs_fault_may_unlock(vmf))
+		if (gmfs_fault_may_retry(vmf))
 			return GMFS_FAULT_TABLE;
 		/* Another fault has added the table since gmfs_fault_orders(): leave it. */
 		orders &= BIT(entry->order) - 1;
@@ -204,9 +242,10 @@ static enum gmfs_fault_end gmfs_fault_try(struct vm_fault *vmf, struct inode *in
  */
 static vm_fault_t gmfs_fault_killed(struct vm_fault *vmf)
 {
-	if (!gmfs_fault_may_unlock(vmf))
+	if (!gmfs_fault_may_retry(vmf))
 		return VM_FAULT_SIGBUS;
-	release_fault_lock(vmf);
+	if (!gmfs_fault_nowait(vmf))
+		release_fault_lock(vmf);
 	return VM_FAULT_RETRY;
 }
 
@@ -221,9 +260,15 @@ static vm_fault_t gmfs_fault_killed(struct vm_fault *vmf)
  */
 static vm_fault_t gmfs_fault_frozen(struct vm_fault *vmf, const struct gmfs_pool *pool)
 {
-	if (gmfs_fault_may_unlock(vmf)) {
+	if (gmfs_fault_may_retry(vmf)) {
+		if (gmfs_fault_nowait(vmf))
+			return VM_FAULT_RETRY;
 		release_fault_lock(vmf);
-		gmfs_pool_wait(pool);
+		/* A worker, of KVM's asynchronous page faults, could not be killed. */
+		if (current->flags & PF_KTHREAD)
+			schedule_timeout_uninterruptible(1);
+		else
+			gmfs_pool_wait(pool);
 		return VM_FAULT_RETRY;
 	}
 	if (fatal_signal_pending(current))
@@ -234,13 +279,20 @@ static vm_fault_t gmfs_fault_frozen(struct vm_fault *vmf, const struct gmfs_pool
 	return VM_FAULT_NOPAGE;
 }
 
-/* Is there a table of smaller entries in the place of an entry of this order, at this time? */
-static bool gmfs_has_table(struct mm_struct *mm, unsigned long addr, unsigned int order)
+/**
+ * gmfs_has_table - is there a table of smaller entries in the place of an entry
+ * @mm: the mm; its mmap_lock is held for writing
+ * @addr: address of the entry
+ * @order: its size, as log2 of pages: %PMD_ORDER or %PUD_ORDER
+ *
+ * Return: true if there is, at this time.
+ */
+bool gmfs_has_table(struct mm_struct *mm, unsigned long addr, unsigned int order)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
 	p4d_t *p4d;
-	pud_t *pud;
-	pmd_t *pmd;
+	pud_t *pud, entry;
+	pmd_t pmd;
 
 	mmap_assert_write_locked(mm);
 	if (!pgd_present(*pgd))
@@ -249,12 +301,14 @@ static bool gmfs_has_table(struct mm_struct *mm, unsigned long addr, unsigned in
 	if (!p4d_present(*p4d))
 		return false;
 	pud = pud_offset(p4d, addr);
-	if (!pud_present(*pud) || pud_leaf(*pud))
+	/* Entries may be zapped, through the file's mappings, but a table stays. */
+	entry = pudp_get(pud);
+	if (!pud_present(entry) || pud_leaf(entry))
 		return false;
 	if (order > PMD_ORDER)
 		return true;
-	pmd = pmd_offset(pud, addr);
-	return pmd_present(*pmd) && !pmd_leaf(*pmd);
+	pmd = pmdp_get_lockless(pmd_offset_lockless(pud, entry, addr));
+	return pmd_present(pmd) && !pmd_leaf(pmd);
 }
 
 /*
@@ -285,9 +339,69 @@ static void gmfs_free_table(struct vm_area_struct *vma, unsigned long addr, unsi
 	tlb_finish_mmu(&tlb);
 }
 
+static int gmfs_marker_pud(pud_t *pud, unsigned long addr, unsigned long next,
+			   struct mm_walk *walk)
+{
+	if (pud_leaf(pudp_get(pud)))
+		walk->action = ACTION_CONTINUE;
+	return 0;
+}
+
+static int gmfs_marker_pmd(pmd_t *pmd, unsigned long addr, unsigned long next,
+			   struct mm_walk *walk)
+{
+	if (pmd_leaf(pmdp_get_lockless(pmd)))
+		walk->action = ACTION_CONTINUE;
+	return 0;
+}
+
+static int gmfs_marker_pte(pte_t *pte, unsigned long addr, unsigned long next,
+			   struct mm_walk *walk)
+{
+	pte_t entry = ptep_get(pte);
+
+	return !pte_none(entry) && !pte_present(entry);
+}
+
+/* Has UFFDIO_POISON left a marker in these page tables? Only the markers know of these pages. */
+static bool gmfs_has_markers(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
+{
+	static const struct mm_walk_ops ops = {
+		.pud_entry	= gmfs_marker_pud,
+		.pmd_entry	= gmfs_marker_pmd,
+		.pte_entry	= gmfs_marker_pte,
+		.walk_lock	= PGWALK_WRLOCK,
+	};
+
+	if (!READ_ONCE(GUESTMEMFS_I(file_inode(vma->vm_file))->userfaults))
+		return false;
+	return walk_page_range_vma(vma, addr, addr + size, &ops, NULL);
+}
+
+/**
+ * gmfs_make_way - free a table of smaller entries, so that the next fault can map a larger one
+ * @mm: the mm; its mmap_lock is held for writing
+ * @addr: address of the larger entry
+ * @order: its size, as log2 of pages
+ *
+ * Does nothing if there is no such table, if no VMA of guestmemfs contains the whole entry, or if
+ * userfaultfd needs the table.
+ */
+void gmfs_make_way(struct mm_struct *mm, unsigned long addr, unsigned int order)
+{
+	unsigned long size = PAGE_SIZE << order;
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
+
+	/* Another thread may have changed the mappings, or freed the table. */
+	if (range_in_vma(vma, addr, addr + size) && vma_is_guestmemfs(vma) &&
+	    !userfaultfd_armed(vma) && gmfs_has_table(mm, addr, order) &&
+	    !gmfs_has_markers(vma, addr, size))
+		gmfs_free_table(vma, addr, size);
+}
+
 /*
  * Frees a table of smaller entries, for a fault that a larger entry could serve and that may be
- * retried (fault_flag_allow_retry_first()). Releases the fault's lock (mmap_lock or the VMA's
+ * retried (gmfs_fault_may_retry()). Releases the fault's lock (mmap_lock or the VMA's
  * lock). The caller must hold no lock of the file, since locks of the file nest inside
  * mmap_lock.
  *
@@ -305,16 +419,13 @@ static vm_fault_t gmfs_retract(struct vm_fault *vmf, unsigned int order)
 	unsigned long addr = ALIGN_DOWN(vmf->address, size);
 	/* The task that faults keeps the mm alive, also without the fault's lock. */
 	struct mm_struct *mm = vmf->vma->vm_mm;
-	struct vm_area_struct *vma;
 
+	if (gmfs_fault_nowait(vmf))
+		return VM_FAULT_RETRY;
 	release_fault_lock(vmf);
 	if (mmap_write_lock_killable(mm))
 		return VM_FAULT_RETRY;
-	/* Another thread may have changed the mappings, or freed the table, meanwhile. */
-	vma = vma_lookup(mm, addr);
-	if (range_in_vma(vma, addr, addr + size) && vma_is_guestmemfs(vma) &&
-	    gmfs_has_table(mm, addr, order))
-		gmfs_free_table(vma, addr, size);
+	gmfs_make_way(mm, addr, order);
 	mmap_write_unlock(mm);
 	return VM_FAULT_RETRY;
 }
@@ -330,7 +441,10 @@ static bool gmfs_fault_present(struct vm_fault *vmf, unsigned int order)
 	return !pud_none(pudp_get(vmf->pud));
 }
 
-/* Returns VM_FAULT_RETRY only if the fault's lock was released. The fault is then retried. */
+/*
+ * Returns VM_FAULT_RETRY only if the fault's lock was released, or FAULT_FLAG_RETRY_NOWAIT is set.
+ * The fault is then retried.
+ */
 static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 				      unsigned int order)
 {
@@ -339,6 +453,8 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return VM_FAULT_FALLBACK;
+	if (order && userfaultfd_armed(vmf->vma))
+		return VM_FAULT_FALLBACK;
 	if (order && (gmfs_fault_present(vmf, order) || !gmfs_fault_fits(vmf, order)))
 		return VM_FAULT_FALLBACK;
 	switch (gmfs_fault_try(vmf, inode, order, &entry, &ret)) {
@@ -346,6 +462,10 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 		return ret;
 	case GMFS_FAULT_TABLE:
 		return gmfs_retract(vmf, entry.order);
+	case GMFS_FAULT_MISSING:
+		return handle_userfault(vmf, VM_UFFD_MISSING);
+	case GMFS_FAULT_MINOR:
+		return handle_userfault(vmf, VM_UFFD_MINOR);
 	case GMFS_FAULT_FROZEN:
 		return gmfs_fault_frozen(vmf, GUESTMEMFS_SB(inode->i_sb));
 	case GMFS_FAULT_KILLED:

@@ -29,6 +29,9 @@ static_assert(GUESTMEMFS_GMEM_MMAP == GUEST_MEMFD_FLAG_MMAP);
 static_assert(GUESTMEMFS_GMEM_INIT_SHARED == GUEST_MEMFD_FLAG_INIT_SHARED);
 static_assert(GUESTMEMFS_ATTRIBUTE_PRIVATE == KVM_MEMORY_ATTRIBUTE_PRIVATE);
 
+#define GMFS_GMEM_FLAGS	(GUESTMEMFS_GMEM_MMAP | GUESTMEMFS_GMEM_INIT_SHARED | \
+			 GUESTMEMFS_GMEM_EXIT_MISSING)
+
 /**
  * struct gmfs_gmem - the private data of a descriptor
  * @file: the file that the descriptor was made from, which has write access to the mount
@@ -90,9 +93,23 @@ static void gmfs_gmem_unbind(struct file *file, struct gmem_binding *b)
 	filemap_invalidate_unlock(mapping);
 }
 
-/* Finds the frame of a page, and the order of the largest entry that can map it. */
-static int gmfs_gmem_entry(struct inode *inode, pgoff_t index, unsigned long *pfn, int *order)
+/**
+ * gmfs_gmem_flags - the flags of a descriptor
+ * @file: a descriptor for a hypervisor
+ *
+ * Return: GUESTMEMFS_GMEM_*.
+ */
+u32 gmfs_gmem_flags(const struct file *file)
 {
+	const struct gmfs_gmem *gmem = file->private_data;
+
+	return gmem->flags;
+}
+
+/* Finds the frame of a page, and the order of the largest entry that can map it. */
+static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn, int *order)
+{
+	struct inode *inode = file_inode(file);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	unsigned long orders = gmfs_file_orders(inode, index, GMFS_ALL_ORDERS);
 	struct gmfs_entry entry;
@@ -100,6 +117,10 @@ static int gmfs_gmem_entry(struct inode *inode, pgoff_t index, unsigned long *pf
 
 	if (!orders)
 		return -EFAULT;
+	/* KVM_EXIT_MEMORY_FAULT. */
+	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
+	    gmfs_file_missing(inode, index))
+		return -ENODATA;
 	err = gmfs_file_entry(inode, index, orders, false, &entry);
 	if (err)
 		return err;
@@ -119,7 +140,7 @@ static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pf
 		err = down_read_interruptible(lock);
 		if (err)
 			return err;
-		err = gmfs_gmem_entry(inode, index, pfn, order);
+		err = gmfs_gmem_entry(file, index, pfn, order);
 		up_read(lock);
 		/* -EINPROGRESS: another task waits for the lock, and there is more to zero. */
 	} while (err == -EINPROGRESS);
@@ -173,19 +194,6 @@ static int guestmemfs_gmem_release(struct inode *inode, struct file *file)
 bool gmfs_is_gmem(const struct file *file)
 {
 	return file->f_op == &gmfs_gmem_file_operations;
-}
-
-/**
- * gmfs_gmem_flags - the flags of a descriptor
- * @file: a descriptor for a hypervisor
- *
- * Return: GUESTMEMFS_GMEM_*.
- */
-u32 gmfs_gmem_flags(const struct file *file)
-{
-	const struct gmfs_gmem *gmem = file->private_data;
-
-	return gmem->flags;
 }
 
 /**
@@ -270,7 +278,7 @@ long gmfs_gmem_ioctl_create(struct file *file, const void __user *uarg)
 	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
 	if (err)
 		return err;
-	if (arg.flags & ~(GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP) || arg.reserved)
+	if (arg.flags & ~GMFS_GMEM_FLAGS || arg.reserved)
 		return -EINVAL;
 	return gmfs_gmem_create(file, arg.vm_fd, arg.flags);
 }

@@ -49,6 +49,8 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	gi->map = NULL;
 	INIT_LIST_HEAD(&gi->kept);
 	INIT_LIST_HEAD(&gi->bindings);
+	xa_init(&gi->absent);
+	gi->userfaults = false;
 	return &gi->vfs_inode;
 }
 
@@ -135,6 +137,7 @@ void guestmemfs_evict_inode(struct inode *inode)
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
 	truncate_inode_pages_final(&inode->i_data);
+	gmfs_absent_forget(inode, 0, GMFS_MAX_LOGICAL);
 	if (inode->i_nlink) {
 		gmfs_map_free(gi->map);
 	} else {

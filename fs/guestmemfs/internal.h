@@ -9,6 +9,7 @@
 #include <linux/pgtable.h>
 #include <linux/rwsem.h>
 #include <linux/uuid.h>
+#include <linux/xarray.h>
 
 #include "tables/tables.h"
 
@@ -24,7 +25,7 @@
  *           KVM's mmu_lock
  *         gmfs_inode.map_lock
  *           gmfs_pool.lock; the registry's lock of gmem_provider.c
- *         gmfs_pool.zero_locks[]
+ *           gmfs_pool.zero_locks[]
  *
  * i_rwsem, exclusive, serialises fallocate(), truncate and moves. A conversion holds it shared,
  * so that it waits for these. A move locks two files: the i_rwsem, the invalidate_lock and the
@@ -82,6 +83,12 @@
  *   detached --> free     gmfs_detached_free(): at the last unpin; at the thaw, if the pool was
  *                         frozen then; at the next mount, if it was not mounted
  *
+ * A page of an allocated block may be absent (gmfs_inode.absent): it is zeroed, and in no page
+ * table. gmfs_absent_put() makes it so, at the end of a punch with invalidate_lock held exclusively,
+ * or gmfs_absent_add() with a new block. gmfs_absent_fill() and gmfs_absent_present() make it
+ * present, with invalidate_lock held shared and the block's lock of gmfs_pool.zero_locks: for
+ * userfaultfd, or before an entry of a page table, a guest's fault or a pin uses it.
+ *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
  * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. gmfs_zero_blocks()
  * zeroes a marked block before it is mapped: in a fault, for a pin, or for fallocate().
@@ -115,7 +122,8 @@
  *   was taken over and has been mapped for a device since.
  *
  * The kernel
- *   gmfs_vmap() maps a block, or a part of it, while invalidate_lock is held, to zero it.
+ *   gmfs_vmap() maps a block, or a part of it, while invalidate_lock is held, to zero it, or for
+ *   UFFDIO_COPY (gmfs_absent_fill()).
  *
  * Eviction needs no lock of the file: a mapping, a descriptor and a memslot hold the file open, so
  * that only pins are left on the frames of an inode that is evicted.
@@ -187,7 +195,7 @@
  * replace: gmfs_free_table() unmaps the entries and frees the table, with mmap_lock, the VMA's lock
  * and, for the table itself, i_mmap_rwsem held for writing. The fault that calls gmfs_retract() has
  * released invalidate_lock before. gmfs_retract() releases the fault's own lock, and the fault is
- * repeated from its beginning. A fault that may not release its lock (gmfs_fault_may_unlock(): a
+ * repeated from its beginning. A fault that may not release its lock (gmfs_fault_may_retry(): a
  * caller without FAULT_FLAG_ALLOW_RETRY, or a second try) uses smaller entries instead: its caller
  * goes on to use the VMA and to unlock, and mmap_lock cannot be had for writing under a lock that
  * has to be kept.
@@ -255,6 +263,8 @@ struct gmfs_pool {
  * @btime: time of creation, constant
  * @kept: in gmfs_pool.kept, which has a reference then
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
+ * @absent: pages that the file has lost without their block, by block; under @map_lock
+ * @userfaults: a mapping of the file has been registered with userfaultfd
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
 struct gmfs_inode {
@@ -264,6 +274,8 @@ struct gmfs_inode {
 	struct timespec64 btime;
 	struct list_head kept;
 	struct list_head bindings;
+	struct xarray absent;
+	bool userfaults;
 	struct inode vfs_inode;
 };
 
@@ -470,14 +482,55 @@ bool gmfs_file_is(struct inode *inode, pgoff_t first, pgoff_t last, bool private
 int gmfs_choose_character(struct inode *inode, bool private);
 void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);
 
+/* absent.c */
+int gmfs_absent_add(struct inode *inode, u64 logical);
+void gmfs_absent_forget(struct inode *inode, u64 from, u64 end);
+bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last);
+int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last);
+int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last);
+int gmfs_absent_get(struct inode *inode, pgoff_t first, pgoff_t last, unsigned long **pages);
+void gmfs_absent_put(struct inode *inode, pgoff_t first, pgoff_t last, unsigned long *pages,
+		     bool punched);
+void gmfs_absent_widen(struct inode *inode, loff_t *start, loff_t *end);
+long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u64 phys,
+		      const void *src, int (*install)(unsigned long i, void *data), void *data);
+
 /* space.c */
-int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole);
+
+/**
+ * enum gmfs_how - how gmfs_file_allocate() fills a hole
+ * @GMFS_PRESENT: with blocks of any groups
+ * @GMFS_WHOLE: with a whole group
+ * @GMFS_ABSENT: with a block of which all pages are absent
+ */
+enum gmfs_how {
+	GMFS_PRESENT,
+	GMFS_WHOLE,
+	GMFS_ABSENT,
+};
+
+/**
+ * enum gmfs_page - what is in a file at a page
+ * @GMFS_PAGE_MISSING: a hole, or an absent page
+ * @GMFS_PAGE_PRESENT: a page that is shared with the host
+ * @GMFS_PAGE_PRIVATE: a page, or a hole, that is private to the guest
+ */
+enum gmfs_page {
+	GMFS_PAGE_MISSING,
+	GMFS_PAGE_PRESENT,
+	GMFS_PAGE_PRIVATE,
+};
+
+int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, enum gmfs_how how);
 int gmfs_file_reserve(struct inode *inode, u64 from, u64 end);
 void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end);
 int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
 void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
 int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
 		    struct gmfs_entry *entry);
+bool gmfs_file_missing(struct inode *inode, pgoff_t page);
+enum gmfs_page gmfs_file_page(struct inode *inode, pgoff_t page);
+int gmfs_file_frame(struct inode *inode, pgoff_t page, struct gmfs_entry *entry);
 
 /* alter.c */
 int gmfs_file_grow(struct mnt_idmap *idmap, struct inode *inode, loff_t size,
@@ -527,6 +580,8 @@ loff_t guestmemfs_llseek(struct file *file, loff_t offset, int whence);
 /* fault.c */
 vm_fault_t guestmemfs_huge_fault(struct vm_fault *vmf, unsigned int order);
 vm_fault_t guestmemfs_fault(struct vm_fault *vmf);
+bool gmfs_has_table(struct mm_struct *mm, unsigned long addr, unsigned int order);
+void gmfs_make_way(struct mm_struct *mm, unsigned long addr, unsigned int order);
 
 /* mmap.c */
 int guestmemfs_mmap_prepare(struct vm_area_desc *desc);

@@ -104,7 +104,11 @@ static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
 	if (!orders)
 		return 0;
 	guard(rwsem_read)(&gi->map_lock);
-	gmfs_map_entry(t, gi->map, page, orders, &entry);
+	do {
+		gmfs_map_entry(t, gi->map, page, orders, &entry);
+		orders &= BIT(entry.order) - 1;
+	} while (entry.order && gmfs_absent_any(inode, entry.first,
+						entry.first + BIT(entry.order)));
 	return entry.block == GMFS_NO_BLOCK ? 0 : entry.order;
 }
 

@@ -14,6 +14,7 @@
 #include <asm/guestmemfs.h>
 
 #include "internal.h"
+#include "userfault.h"
 
 /**
  * struct gmfs_reservation - the part of a file that is reserved for a mapping
@@ -94,6 +95,9 @@ static void gmfs_reservation_close(struct vm_area_struct *vma)
 static const struct vm_operations_struct gmfs_vm_ops = {
 	.fault		= guestmemfs_fault,
 	.huge_fault	= guestmemfs_huge_fault,
+#ifdef CONFIG_USERFAULTFD
+	.uffd_ops	= &gmfs_uffd_ops,
+#endif
 };
 
 /* A VMA that reserves is neither merged nor extended, since it is VM_PFNMAP. */
@@ -103,6 +107,9 @@ static const struct vm_operations_struct gmfs_reserving_vm_ops = {
 	.mapped		= gmfs_reservation_mapped,
 	.fault		= guestmemfs_fault,
 	.huge_fault	= guestmemfs_huge_fault,
+#ifdef CONFIG_USERFAULTFD
+	.uffd_ops	= &gmfs_uffd_ops,
+#endif
 };
 
 /**

@@ -221,9 +221,13 @@ static int gmfs_pair_commit(const struct gmfs_pair *pair)
 	gmfs_pair_lock_maps(pair);
 	err = gmfs_pair_begin(pair, pool, &mv);
 	if (!err) {
-		for (i = 0; i < pair->sides; i++)
+		for (i = 0; i < pair->sides; i++) {
 			gmfs_reclaim_private(pair->inodes[i], gmfs_pair_page(pair, i),
 					     gmfs_pair_end(pair, i));
+			/* Absent pages are zeroed, so that they may be present. */
+			gmfs_absent_forget(pair->inodes[i], pair->first[i],
+					   pair->first[i] + pair->count);
+		}
 		gmfs_pair_steps(pool, &mv);
 		gmfs_pair_store(pair, pool);
 	}

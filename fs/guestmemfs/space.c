@@ -17,17 +17,29 @@
 #include "internal.h"
 
 /* Called with map_lock and gmfs_pool.lock held. */
-static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
+static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, enum gmfs_how how)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_run run;
 	u32 group;
+	int err;
 
-	if (!whole)
+	if (how == GMFS_PRESENT)
 		return gmfs_map_fill(t, gi->map, inode->i_ino, logical, count);
 	/* Other tasks may have allocated blocks since the caller's lookup, in this file, too. */
 	gmfs_map_lookup(t, gi->map, logical, &run);
+	if (how == GMFS_ABSENT) {
+		if (run.block != GMFS_NO_BLOCK)
+			return 0;
+		err = gmfs_absent_add(inode, logical);
+		if (err)
+			return err;
+		err = gmfs_map_fill(t, gi->map, inode->i_ino, logical, count);
+		if (err)
+			gmfs_absent_forget(inode, logical, logical + count);
+		return err;
+	}
 	if (run.block != GMFS_NO_BLOCK || run.count < count ||
 	    !gmfs_find_full_group(t, &group) ||
 	    gmfs_uncovered(t, gi->map, logical, logical + count) > gmfs_blocks_left(t))
@@ -40,20 +52,21 @@ static int gmfs_allocate(struct inode *inode, u64 logical, u64 count, bool whole
  * @inode: the file
  * @logical: first block
  * @count: number of blocks, at most %GUESTMEMFS_GROUP_BLOCKS
- * @whole: allocate only if the blocks are one hole and can be one whole, free group
+ * @how: %GMFS_WHOLE: only if the blocks are one hole and can be one whole, free group;
+ *	%GMFS_ABSENT: a single block, whose pages are absent if it was a hole
  *
  * Context: process context, also in a fault.
- * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN if @whole is set
- * and not possible, all with nothing allocated.
+ * Return: 0; -ENOSPC, -ENOMEM, -EBUSY (a kexec has begun), -EROFS, or -EAGAIN if %GMFS_WHOLE is
+ * not possible, all with nothing allocated.
  */
-int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
+int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, enum gmfs_how how)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	u32 free;
 	int err;
 
-	KUNIT_STATIC_STUB_REDIRECT(gmfs_file_allocate, inode, logical, count, whole);
+	KUNIT_STATIC_STUB_REDIRECT(gmfs_file_allocate, inode, logical, count, how);
 	/* A read-only filesystem can be mapped, but faults must not allocate blocks. */
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
@@ -62,7 +75,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, bool whole)
 	if (err)
 		return err;
 	free = pool->tables.free_blocks;
-	err = gmfs_allocate(inode, logical, count, whole);
+	err = gmfs_allocate(inode, logical, count, how);
 	gmfs_trace_blocks(pool, inode->i_ino, free);
 	gmfs_pool_end(pool);
 	gmfs_update_blocks(inode);
@@ -281,13 +294,14 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
  * Makes sure that an entry has blocks, and that the file keeps them. Returns 1 if something was
  * changed for that, so that the entry must be looked up again.
  */
-static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entry)
+static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entry,
+			      enum gmfs_how how)
 {
 	u64 logical = entry->first / GUESTMEMFS_BLOCK_PAGES;
 	u64 count = gmfs_entry_blocks(entry);
 
 	if (entry->block == GMFS_NO_BLOCK)
-		return gmfs_file_allocate(inode, logical, count, count > 1) ?: 1;
+		return gmfs_file_allocate(inode, logical, count, count > 1 ? GMFS_WHOLE : how) ?: 1;
 	if (entry->flags & GMFS_EXTENT_PENDING)
 		return gmfs_file_claim(inode, logical, count) ?: 1;
 	return 0;
@@ -329,7 +343,8 @@ static int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
  * @shared: whether the entry is for the host, so that its pages must be shared
  * @entry: the answer, with blocks that are allocated and zeroed
  *
- * One lookup in the extents finds the largest entry. If it is a hole, its blocks are allocated:
+ * One lookup in the extents finds the largest entry. It has one page if its block has absent
+ * pages, and an absent page becomes present. If it is a hole, its blocks are allocated:
  * for 1 GiB only a whole free group will do, since separate blocks could not be mapped by one
  * entry. After an allocation the lookup is repeated, since the new blocks may have completed a
  * larger entry. Then unzeroed blocks are zeroed. If the entry turns out not to be possible, a
@@ -345,24 +360,93 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	bool found;
+	bool found, absent;
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
 	while (orders) {
-		scoped_guard(rwsem_read, &gi->map_lock)
+		scoped_guard(rwsem_read, &gi->map_lock) {
 			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
+			absent = found && gmfs_absent_any(inode, entry->first,
+							  entry->first + BIT(entry->order));
+		}
 		if (!found)
 			break;
 		if (shared && entry->converted != gmfs_private_by_default(inode))
 			return -EFAULT;
-		err = gmfs_entry_prepare(inode, entry);
+		if (absent && entry->order)
+			err = -EAGAIN;
+		else
+			err = gmfs_entry_prepare(inode, entry, GMFS_PRESENT);
 		if (!err)
 			err = gmfs_entry_zero(inode, entry);
+		if (!err && absent)
+			err = gmfs_absent_present(inode, page, page + 1);
 		if (err == -EAGAIN || (err == -ENOMEM && entry->order))
 			orders &= BIT(entry->order) - 1;
 		else if (err <= 0)
 			return err;
 	}
 	return -EAGAIN;
+}
+
+/**
+ * gmfs_file_missing - is a page in a hole, or absent
+ * @inode: the file; its invalidate_lock is held
+ * @page: the page
+ *
+ * Return: true if it is, shared or private. It may become present at any time.
+ */
+bool gmfs_file_missing(struct inode *inode, pgoff_t page)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct gmfs_run run;
+
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	guard(rwsem_read)(&gi->map_lock);
+	gmfs_map_lookup(&pool->tables, gi->map, page / GUESTMEMFS_BLOCK_PAGES, &run);
+	return run.block == GMFS_NO_BLOCK || gmfs_absent_any(inode, page, page + 1);
+}
+
+/**
+ * gmfs_file_page - what is in a file at a page
+ * @inode: the file; its invalidate_lock is held
+ * @page: the page
+ *
+ * Return: the answer. A missing page may become present at any time, but no page missing.
+ */
+enum gmfs_page gmfs_file_page(struct inode *inode, pgoff_t page)
+{
+	if (gmfs_file_is_private(inode, page))
+		return GMFS_PAGE_PRIVATE;
+	return gmfs_file_missing(inode, page) ? GMFS_PAGE_MISSING : GMFS_PAGE_PRESENT;
+}
+
+/**
+ * gmfs_file_frame - find the frame of a page that is going to be filled
+ * @inode: the file; its invalidate_lock is held
+ * @page: the page
+ * @entry: the answer: the page, with a block that is allocated and zeroed
+ *
+ * If the page is in a hole, a block is allocated, of which all pages are absent.
+ *
+ * Return: 0, -EFAULT if the page is private, or an error of gmfs_file_allocate() or
+ * gmfs_zero_blocks().
+ */
+int gmfs_file_frame(struct inode *inode, pgoff_t page, struct gmfs_entry *entry)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	int err;
+
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	do {
+		scoped_guard(rwsem_read, &gi->map_lock)
+			gmfs_map_entry(&pool->tables, gi->map, page, BIT(0), entry);
+		if (entry->converted != gmfs_private_by_default(inode))
+			return -EFAULT;
+		err = gmfs_entry_prepare(inode, entry, GMFS_ABSENT);
+	} while (err > 0);
+	return err ?: gmfs_entry_zero(inode, entry);
 }

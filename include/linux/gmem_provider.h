@@ -93,7 +93,7 @@ struct gmem_binding {
  *	around the page has contiguous frames with the same alignment, and is all private or all
  *	shared. -EINTR at a signal; -EAGAIN if the consumer has to release its locks and repeat
  *	the call; -EHWPOISON; -EFAULT beyond the end of the file or if the memory is being
- *	freed; or an error of the allocation.
+ *	freed; -ENODATA if userspace has to fill the page first; or an error of the allocation.
  * @is_private: is a page private, i.e. accessible to the guest only. Beyond the end of the
  *	file: whether the page would be private if the file grew.
  *

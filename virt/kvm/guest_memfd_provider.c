@@ -311,8 +311,9 @@ static int kvm_gmem_clamp_order(const struct kvm_memory_slot *slot, gfn_t gfn, k
  * pages are known to the processor have no such slots, see kvm_arch_supports_gmem_provider().
  *
  * Context: srcu or slots_lock is held.
- * Return: 0; -EFAULT if the page is private and the VM has no private memory, -ENXIO if the
- * file has no such page or it is being freed, or another error of the provider's get_pfn().
+ * Return: 0; -EFAULT if the page is private and the VM has no private memory, or if userspace has
+ * to fill it (-ENODATA of the provider); -ENXIO if the file has no such page or it is being freed;
+ * or another error of the provider's get_pfn().
  */
 int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			      kvm_pfn_t *pfn, int *max_order)
@@ -326,6 +327,8 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	if (!kvm_arch_has_private_mem(kvm) && slot->gmem.provider->is_private(file, index))
 		return -EFAULT;
 	r = slot->gmem.provider->get_pfn(file, index, &frame, &order);
+	if (r == -ENODATA)
+		return -EFAULT;
 	if (r)
 		return r == -EFAULT ? -ENXIO : r;
 	gmem_test_found();

@@ -22,7 +22,7 @@ struct beside {
 };
 
 /* In the place of gmfs_file_allocate(). */
-static int allocate_beside(struct inode *inode, u64 logical, u64 count, bool whole)
+static int allocate_beside(struct inode *inode, u64 logical, u64 count, enum gmfs_how how)
 {
 	struct kunit *test = kunit_get_current_test();
 	struct beside *beside = test->priv;
@@ -39,7 +39,7 @@ static int allocate_beside(struct inode *inode, u64 logical, u64 count, bool who
 	int err;
 
 	kunit_deactivate_static_stub(test, gmfs_file_allocate);
-	err = gmfs_file_allocate(inode, logical, count, whole);
+	err = gmfs_file_allocate(inode, logical, count, how);
 	if (err)
 		return err;
 	/* A conversion, after which one entry could map the block. */

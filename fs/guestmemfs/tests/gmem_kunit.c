@@ -124,7 +124,7 @@ static void what_is_shared_again_is_reclaimed(struct kunit *test)
 {
 	struct gmfs_test_file *t = begin(test, false);
 
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 3, false), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 3, GMFS_PRESENT), 0);
 	/* Behind the third block there is a hole, which has no frames to reclaim. */
 	convert(test, t, 5, 4 * PAGES + 7, true);
 	expect_reclaimed(test, 0, 0);
@@ -147,7 +147,7 @@ static void what_a_private_file_loses_is_reclaimed(struct kunit *test)
 {
 	struct gmfs_test_file *t = begin(test, true);
 
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 5, false), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 5, GMFS_PRESENT), 0);
 	expect_reclaimed(test, 0, 0);
 	KUNIT_EXPECT_EQ(test, gmfs_test_punch(t, 1, 2), 0);
 	expect_reclaimed(test, PAGES, 2 * PAGES);
@@ -178,7 +178,7 @@ static void what_stays_private_is_not_reclaimed(struct kunit *test)
 	struct gmfs_test_file *t = begin(test, true);
 	pgoff_t held;
 
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 3, false), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 3, GMFS_PRESENT), 0);
 	convert(test, t, PAGES, 2 * PAGES, false);
 	expect_reclaimed(test, PAGES, 2 * PAGES);
 	/* No entry is left for the mixed block that the conversion would make. */
@@ -249,7 +249,7 @@ static void guests_let_go_before_a_change(struct kunit *test)
 	struct file *gmem;
 	int i;
 
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 2, false), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 2, GMFS_PRESENT), 0);
 	ops = make_gmem(test, t, 1, &gmem);
 	for (i = 0; ops && i < 3; i++) {
 		guests[i].inode = t->inode;

@@ -85,8 +85,8 @@ static void not_zeroed_is_memory(struct kunit *test)
 	struct gmfs_tables *tables = &t->pool.tables;
 	struct gmfs_run run;
 
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 1, 2, false), 0);
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 5, 1, false), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 1, 2, GMFS_PRESENT), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 5, 1, GMFS_PRESENT), 0);
 	KUNIT_EXPECT_EQ(test, pieces(test, t), 2);
 	gmfs_map_lookup(tables, GUESTMEMFS_I(t->inode)->map, 1, &run);
 	KUNIT_ASSERT_EQ(test, run.count, 2);

@@ -27,6 +27,13 @@
 #define GUESTMEMFS_GMEM_MMAP		(1U << 0)
 /* All pages of the file are initially shared; without this flag they are private. */
 #define GUESTMEMFS_GMEM_INIT_SHARED	(1U << 1)
+/*
+ * A guest's access to a missing page, in a hole or punched out of a block, ends
+ * KVM_RUN with KVM_EXIT_MEMORY_FAULT, and does not allocate memory. The VMM fills
+ * the page through a mapping, and runs the vCPU again: post-copy. Not a flag of KVM.
+ * A session of the Live Update Orchestrator does not preserve it.
+ */
+#define GUESTMEMFS_GMEM_EXIT_MISSING	(1U << 16)
 
 /**
  * struct guestmemfs_create_gmem - argument of %GUESTMEMFS_IOC_CREATE_GMEM

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Absent pages: pages of 4 KiB that a file has lost although it keeps their block of 2 MiB.
+ *
+ * An absent page reads as zeroes, is zeroed and in no page table. For userfaultfd it is missing,
+ * like a hole. gmfs_inode.absent has a bitmap for each block with absent pages, by the block's
+ * number in the file. It is not preserved: in the next kernel an absent page is present, with its
+ * zeroes.
+ *
+ * A page becomes absent when it is punched without its block, under conditions that
+ * gmfs_absent_get() has, or when UFFDIO_COPY fills a part of a hole. It becomes present when it
+ * is filled or mapped. When the last present page is punched, the block is free; when the last
+ * absent page is present, the block can be mapped by one entry again.
+ */
+#include <linux/bitmap.h>
+#include <linux/fs.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "internal.h"
+
+/**
+ * struct gmfs_absent - absent pages of a block
+ * @pages: a bit for each page
+ */
+struct gmfs_absent {
+	DECLARE_BITMAP(pages, GUESTMEMFS_BLOCK_PAGES);
+};
+
+/**
+ * gmfs_absent_add - make all pages of a hole absent, for a block that is allocated there
+ * @inode: the file; its map_lock is held exclusively
+ * @logical: the block, without absent pages before
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_absent_add(struct inode *inode, u64 logical)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_absent *absent = kmalloc_obj(*absent, GFP_KERNEL_ACCOUNT);
+	int err;
+
+	lockdep_assert_held_write(&gi->map_lock);
+	if (!absent)
+		return -ENOMEM;
+	bitmap_fill(absent->pages, GUESTMEMFS_BLOCK_PAGES);
+	err = xa_insert(&gi->absent, logical, absent, GFP_KERNEL_ACCOUNT);
+	if (err)
+		kfree(absent);
+	return err;
+}
+
+/**
+ * gmfs_absent_forget - make all pages of whole blocks present
+ * @inode: the file; its map_lock is held exclusively, or no other task can reach the inode
+ * @from: first block
+ * @end: block after the last one
+ *
+ * Also for blocks that the file loses.
+ */
+void gmfs_absent_forget(struct inode *inode, u64 from, u64 end)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_absent *absent;
+	unsigned long logical;
+
+	if (from >= end)
+		return;
+	xa_for_each_range(&gi->absent, logical, absent, from, end - 1) {
+		xa_erase(&gi->absent, logical);
+		kfree(absent);
+		cond_resched();
+	}
+}
+
+/* Frees the bitmap of a block that has no absent page any more. */
+static void gmfs_absent_reap(struct inode *inode, u64 logical)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_absent *absent;
+
+	guard(rwsem_write)(&gi->map_lock);
+	absent = xa_load(&gi->absent, logical);
+	if (absent && bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES)) {
+		xa_erase(&gi->absent, logical);
+		kfree(absent);
+	}
+}
+
+/**
+ * gmfs_absent_any - does a part of a file have absent pages
+ * @inode: the file; its map_lock is held
+ * @first: first page
+ * @last: page after the last one; with @first in one block, or both at the edges of blocks
+ *
+ * Return: true if it has.
+ */
+bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct xarray *xa = &GUESTMEMFS_I(inode)->absent;
+	unsigned long logical = first / GUESTMEMFS_BLOCK_PAGES, at, end;
+	struct gmfs_absent *absent;
+
+	if (xa_empty(xa))
+		return false;
+	if (last - first >= GUESTMEMFS_BLOCK_PAGES)
+		return xa_find(xa, &logical, (last - 1) / GUESTMEMFS_BLOCK_PAGES, XA_PRESENT);
+	absent = xa_load(xa, logical);
+	at = first % GUESTMEMFS_BLOCK_PAGES;
+	end = at + (last - first);
+	return absent && find_next_bit(absent->pages, end, at) < end;
+}
+
+/*
+ * Locks the absent pages of a block against other tasks that make pages present, with map_lock held
+ * shared. All other changes hold map_lock or invalidate_lock exclusively.
+ */
+static struct mutex *gmfs_absent_lock(struct inode *inode, u64 logical)
+{
+	return &GUESTMEMFS_SB(inode->i_sb)->zero_locks[logical % GMFS_ZERO_LOCKS];
+}
+
+/**
+ * gmfs_absent_present - make pages present, with their zeroes
+ * @inode: the file; its invalidate_lock is held
+ * @first: first page
+ * @last: page after the last one, in the same block
+ *
+ * Context: process context. Waits for a task that is filling pages of the block.
+ * Return: 0, or -EINTR at a fatal signal.
+ */
+int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct mutex *lock = gmfs_absent_lock(inode, logical);
+	unsigned long at = first % GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_absent *absent;
+	bool empty = false;
+
+	scoped_guard(rwsem_read, &gi->map_lock) {
+		absent = xa_load(&gi->absent, logical);
+		if (!absent)
+			return 0;
+		if (mutex_lock_killable(lock))
+			return -EINTR;
+		for (; first < last; first++, at++)
+			clear_bit(at, absent->pages);
+		empty = bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES);
+		mutex_unlock(lock);
+	}
+	if (empty)
+		gmfs_absent_reap(inode, logical);
+	return 0;
+}
+
+/**
+ * gmfs_absent_settle - make pages present of which a fallocate() has made sure
+ * @inode: the file; its i_rwsem is held exclusively
+ * @first: first page
+ * @last: page after the last one
+ *
+ * Context: process context.
+ * Return: 0, or -EINTR at a fatal signal.
+ */
+int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
+	struct xarray *xa = &GUESTMEMFS_I(inode)->absent;
+	unsigned long logical = first / GUESTMEMFS_BLOCK_PAGES;
+	int err = 0;
+
+	if (first >= last)
+		return 0;
+	while (!err && xa_find(xa, &logical, (last - 1) / GUESTMEMFS_BLOCK_PAGES, XA_PRESENT)) {
+		pgoff_t from = max(first, (pgoff_t)logical * GUESTMEMFS_BLOCK_PAGES);
+		pgoff_t to = min(last, (pgoff_t)(logical + 1) * GUESTMEMFS_BLOCK_PAGES);
+
+		err = down_read_killable(lock);
+		if (err)
+			break;
+		err = gmfs_absent_present(inode, from, to);
+		up_read(lock);
+		logical++;
+		cond_resched();
+	}
+	return err;
+}
+
+/*
+ * Does a mapping of these pages ask for pages of 4 KiB? A userfaultfd waits for missing pages of
+ * 4 KiB, and a VMM that is going to register one calls madvise(MADV_NOHUGEPAGE) before it punches
+ * pages. For all others an entry of 1 GiB is worth more than the state of a page.
+ */
+static bool gmfs_absent_asked_for(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct vm_area_struct *vma;
+	bool asked = false;
+
+	i_mmap_lock_read(mapping);
+	mapping_rmap_tree_foreach(vma, mapping, first, last - 1) {
+		asked = READ_ONCE(vma->vm_flags) & (VM_NOHUGEPAGE | VM_UFFD_MISSING);
+		if (asked)
+			break;
+	}
+	i_mmap_unlock_read(mapping);
+	return asked;
+}
+
+/**
+ * gmfs_absent_get - prepare that pages of a block become absent
+ * @inode: the file; its invalidate_lock is held exclusively
+ * @first: first page
+ * @last: page after the last one, in the same block. The block is allocated
+ * @pages: result: for gmfs_absent_put(), NULL if the pages stay present
+ *
+ * Pages that a device may write to stay present. For shared pages only: a guest knows which of its
+ * private pages it has accepted.
+ *
+ * Context: process context.
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_absent_get(struct inode *inode, pgoff_t first, pgoff_t last, unsigned long **pages)
+{
+	u64 logical = first / GUESTMEMFS_BLOCK_PAGES;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_absent *absent;
+	struct gmfs_pinned pinned;
+	int err;
+
+	*pages = NULL;
+	if (first >= last || gmfs_file_pinned(inode, first, last, &pinned))
+		return 0;
+	absent = xa_load(&gi->absent, logical);
+	if (!absent && !gmfs_absent_asked_for(inode, first, last))
+		return 0;
+	if (!absent) {
+		absent = kzalloc_obj(*absent, GFP_KERNEL_ACCOUNT);
+		if (!absent)
+			return -ENOMEM;
+		scoped_guard(rwsem_write, &gi->map_lock)
+			err = xa_insert(&gi->absent, logical, absent, GFP_KERNEL_ACCOUNT);
+		if (err) {
+			kfree(absent);
+			return err;
+		}
+	}
+	*pages = absent->pages;
+	return 0;
+}
+
+/**
+ * gmfs_absent_put - end what gmfs_absent_get() has begun
+ * @inode: the file
+ * @first: first page
+ * @last: page after the last one
+ * @pages: as gmfs_absent_get() has returned them
+ * @punched: the pages are absent now: they are zeroed and in no page table
+ *
+ * Context: as gmfs_absent_get().
+ */
+void gmfs_absent_put(struct inode *inode, pgoff_t first, pgoff_t last, unsigned long *pages,
+		     bool punched)
+{
+	if (!pages)
+		return;
+	if (punched)
+		bitmap_set(pages, first % GUESTMEMFS_BLOCK_PAGES, last - first);
+	else
+		gmfs_absent_reap(inode, first / GUESTMEMFS_BLOCK_PAGES);
+}
+
+/*
+ * Would the block of @from have no present page any more if @from to @to were punched? A page that
+ * a device may write to stays present.
+ */
+static bool gmfs_absent_completes(struct inode *inode, loff_t from, loff_t to)
+{
+	u64 logical = from >> GUESTMEMFS_BLOCK_SHIFT;
+	pgoff_t start = logical * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t first = DIV_ROUND_UP(from, PAGE_SIZE) - start;
+	pgoff_t last = min((pgoff_t)(to >> PAGE_SHIFT) - start, GUESTMEMFS_BLOCK_PAGES);
+	struct gmfs_absent *absent = xa_load(&GUESTMEMFS_I(inode)->absent, logical);
+	struct gmfs_pinned pinned;
+
+	if (!absent || first > last ||
+	    gmfs_file_pinned(inode, start, start + GUESTMEMFS_BLOCK_PAGES, &pinned))
+		return false;
+	return find_first_zero_bit(absent->pages, first) >= first &&
+	       find_next_zero_bit(absent->pages, GUESTMEMFS_BLOCK_PAGES, last) >=
+	       GUESTMEMFS_BLOCK_PAGES;
+}
+
+/**
+ * gmfs_absent_widen - punch whole blocks if nothing of them would be left
+ * @inode: the file; its invalidate_lock is held exclusively
+ * @start: first byte of the punch, may become less
+ * @end: byte after the last one, may become more
+ */
+void gmfs_absent_widen(struct inode *inode, loff_t *start, loff_t *end)
+{
+	loff_t from = *start, to = *end;
+
+	if (xa_empty(&GUESTMEMFS_I(inode)->absent))
+		return;
+	if (gmfs_absent_completes(inode, from, to)) {
+		*start = round_down(from, GMFS_BLOCK_SIZE);
+		*end = max(to, *start + (loff_t)GMFS_BLOCK_SIZE);
+	}
+	from = max(*start, round_down(to, GMFS_BLOCK_SIZE));
+	if (from < to && gmfs_absent_completes(inode, from, to))
+		*end = round_up(to, GMFS_BLOCK_SIZE);
+}
+
+/**
+ * gmfs_absent_fill - fill absent pages and make them present
+ * @inode: the file; its invalidate_lock is held
+ * @page: first page
+ * @count: number of pages, all in one block, that is allocated, shared and zeroed
+ * @phys: physical address of the first page
+ * @src: contents, NULL to leave them zeroed
+ * @install: enters a filled page into a page table; the index of the page and @data are passed
+ * @data: for @install
+ *
+ * Stops at a page that is present, with -EEXIST. If @install fails, the page stays absent.
+ *
+ * Context: process context.
+ * Return: how many pages were filled and installed, or an error if it is none.
+ */
+long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u64 phys,
+		      const void *src, int (*install)(unsigned long i, void *data), void *data)
+{
+	u64 logical = page / GUESTMEMFS_BLOCK_PAGES;
+	unsigned long at = page % GUESTMEMFS_BLOCK_PAGES, i = 0;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct mutex *lock = gmfs_absent_lock(inode, logical);
+	struct gmfs_absent *absent;
+	bool empty = false;
+	void *va = NULL;
+	int err = 0;
+
+	scoped_guard(rwsem_read, &gi->map_lock) {
+		absent = xa_load(&gi->absent, logical);
+		if (!absent)
+			return -EEXIST;
+		if (mutex_lock_killable(lock))
+			return -EINTR;
+		if (src && test_bit(at, absent->pages)) {
+			va = gmfs_vmap(phys, count << PAGE_SHIFT);
+			if (!va)
+				err = -ENOMEM;
+		}
+		for (; !err && i < count; i++) {
+			err = -EEXIST;
+			if (!test_bit(at + i, absent->pages))
+				break;
+			if (va)
+				memcpy(va + i * PAGE_SIZE, src + i * PAGE_SIZE, PAGE_SIZE);
+			/* The bytes come before the entry of the page table. */
+			smp_wmb();
+			err = install(i, data);
+			if (!err)
+				clear_bit(at + i, absent->pages);
+			else if (va)
+				memset(va + i * PAGE_SIZE, 0, PAGE_SIZE);
+			if (err)
+				break;
+		}
+		if (va)
+			gmfs_vunmap(va, count << PAGE_SHIFT);
+		empty = bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES);
+		mutex_unlock(lock);
+	}
+	if (empty)
+		gmfs_absent_reap(inode, logical);
+	return i ?: err;
+}
