@@ -7,6 +7,7 @@
 #include <sys/statfs.h>
 
 #include "gmem_fixture.h"
+#include "userfault.h"
 
 /*
  * The guest has accessed private memory as shared, and KVM_RUN has ended with
@@ -458,6 +459,60 @@ TEST_F(gmem, limit_of_the_mount)
 	EXPECT_EQ(0, mount(NULL, self->p.mnt, NULL, MS_REMOUNT, "size=0"));
 	EXPECT_EQ(VCPU_DONE, vcpu_go(&self->cpu));
 	EXPECT_EQ(3, guest_load(&self->cpu, FILE_GPA + 8 * BLOCK));
+}
+
+/* The guest stops at each missing page, and goes on when the VMM has filled it. */
+TEST_F(gmem, exits_at_what_is_missing)
+{
+	uint32_t flags = variant->flags | GUESTMEMFS_GMEM_EXIT_MISSING;
+	char *src = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	struct uffd u;
+	int fd, gmem;
+	char *p;
+
+	fd = ram_make(&self->p, &self->vmm, flags, 2 * BLOCK, &gmem);
+	ASSERT_LE(0, fd);
+	ASSERT_NE(MAP_FAILED, src);
+	p = map_file(gmem, 0, 2 * BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(VCPU_FAULT, guest_store(&self->cpu, FILE_GPA + PAGE, 1));
+	EXPECT_EQ(FILE_GPA + PAGE, self->cpu.run->memory_fault.gpa);
+	EXPECT_EQ(0, file_sectors(fd));
+	/* A whole block, as a file has it whose memory is there. */
+	ASSERT_EQ(0, fallocate(fd, 0, BLOCK, BLOCK));
+	EXPECT_EQ(VCPU_DONE, guest_fill(&self->cpu, FILE_GPA + BLOCK, BLOCK, 1));
+	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, FILE_GPA + BLOCK, BLOCK, 1));
+	/* Page by page. A private page is not filled by the host. */
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, 2 * BLOCK, UFFDIO_REGISTER_MODE_MISSING));
+	if (variant->protected) {
+		EXPECT_EQ(EFAULT, uffd_copy(&u, p + PAGE, src, PAGE, NULL));
+		ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, GMEM_SHARED));
+	}
+	*(uint64_t *)src = 0x1234;
+	/* Not the private page that follows. */
+	EXPECT_EQ(variant->protected ? EAGAIN : 0,
+		  uffd_copy(&u, p + PAGE, src, variant->protected ? 2 * PAGE : PAGE, NULL));
+	EXPECT_EQ(BLOCK_SECTORS * 2, file_sectors(fd));
+	if (variant->protected) {
+		/* The pages beside one that was converted back are still missing. */
+		ASSERT_EQ(0, gmem_convert(gmem, PAGE, PAGE, GMEM_PRIVATE));
+		EXPECT_EQ(0x1234, guest_load(&self->cpu, FILE_GPA + PAGE));
+		EXPECT_EQ(VCPU_FAULT, guest_store(&self->cpu, FILE_GPA + 2 * PAGE, 1));
+	} else {
+		EXPECT_EQ(0x1234, guest_load(&self->cpu, FILE_GPA + PAGE));
+		EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + PAGE + 8, 2));
+		EXPECT_EQ(2, *(uint64_t *)(p + PAGE + 8));
+		EXPECT_EQ(VCPU_FAULT, guest_store(&self->cpu, FILE_GPA + 2 * PAGE, 1));
+		EXPECT_EQ(FILE_GPA + 2 * PAGE, self->cpu.run->memory_fault.gpa);
+		ASSERT_EQ(0, uffd_zero(&u, p + 2 * PAGE, PAGE, NULL));
+		EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 2 * PAGE, 1));
+		/* A page that is punched is missing again. */
+		ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
+		EXPECT_EQ(VCPU_FAULT, guest_store(&self->cpu, FILE_GPA + 2 * PAGE, 1));
+	}
+	uffd_close(&u);
 }
 
 TEST_HARNESS_MAIN

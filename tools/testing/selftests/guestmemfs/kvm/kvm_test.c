@@ -7,11 +7,13 @@
 #include <linux/falloc.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
 #include "fixture.h"
 #include "looks.h"
+#include "userfault.h"
 
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
@@ -365,6 +367,116 @@ TEST_F(in_pool, punched_under_a_fault)
 	EXPECT_GT(holes, 10);
 	EXPECT_EQ(0, l.errors);
 	EXPECT_EQ(0, l.err);
+}
+
+static siginfo_t signalled;
+
+static void note_signal(int signal, siginfo_t *info, void *context)
+{
+	signalled = *info;
+}
+
+struct one_load {
+	struct machine *m;
+	uint64_t offset;
+	int64_t got;
+};
+
+static void *load_once(void *arg)
+{
+	struct one_load *l = arg;
+
+	l->got = load(l->m, l->offset);
+	return NULL;
+}
+
+/* The guest's faults wait for userfaultfd, and a signal ends KVM_RUN meanwhile. */
+TEST_F(in_pool, userfault)
+{
+	struct sigaction act = { .sa_sigaction = note_signal, .sa_flags = SA_SIGINFO };
+	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING;
+	int fd = file_make(&self->p, "ram", 2 * BLOCK), i;
+	struct machine m;
+	struct one_load l = { &m, 9 * PAGE };
+	uint32_t *p, *src;
+	pthread_t thread;
+	struct uffd u;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
+	ASSERT_EQ(0, sigaction(SIGBUS, &act, NULL));
+	ASSERT_TRUE(machine_make(&m));
+	p = map_file(fd, 0, 2 * BLOCK);
+	src = mmap(NULL, 2 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_NE(MAP_FAILED, (void *)src);
+	for (i = 0; i < 2 * BLOCK / PAGE; i++)
+		src[i * PAGE / 4] = 0x1000 + i;
+	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, 2 * BLOCK));
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, 2 * BLOCK, mode));
+	ASSERT_TRUE(uffd_serve(&u, p, src, PAGE));
+	EXPECT_EQ(0x1003, load(&m, 3 * PAGE));
+	EXPECT_EQ(1, uffd_events(&u));
+	EXPECT_EQ(0, store(&m, 4 * PAGE, 0x2222));
+	EXPECT_EQ(2, uffd_events(&u));
+	EXPECT_EQ(0x2222, p[PAGE]);
+	EXPECT_EQ(0x2222, load(&m, 4 * PAGE));
+	EXPECT_EQ(3, entries(&m, "4k"));
+	EXPECT_EQ(0, entries(&m, "2m"));
+	EXPECT_EQ(2, uffd_events(&u));
+	uffd_stop(&u);
+	/* Now this thread resolves faults. */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, load_once, &l));
+	ASSERT_EQ((char *)p + l.offset, uffd_fault(&u, NULL));
+	ASSERT_EQ(0, pthread_kill(thread, SIGUSR1));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(-EINTR, l.got);
+	EXPECT_EQ(SIGUSR1, signalled.si_signo);
+	ASSERT_EQ(0, uffd_copy(&u, (char *)p + l.offset, (char *)src + l.offset, PAGE, NULL));
+	EXPECT_EQ(0x1009, load(&m, l.offset));
+	/* A page that the source could not read: SIGBUS for the VMM, with the address. */
+	ASSERT_EQ(0, uffd_poison(&u, (char *)p + 5 * PAGE, PAGE, NULL));
+	EXPECT_EQ(-EINTR, load(&m, 5 * PAGE));
+	EXPECT_EQ(SIGBUS, signalled.si_signo);
+	EXPECT_EQ(BUS_MCEERR_AR, signalled.si_code);
+	EXPECT_EQ((char *)p + 5 * PAGE, (char *)signalled.si_addr);
+	uffd_close(&u);
+	EXPECT_EQ(0x1009, load(&m, l.offset));
+}
+
+/* What was filled by pages while the guest ran is mapped huge when the registration ends. */
+TEST_F(in_pool, huge_after_userfault)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK), i;
+	struct machine m;
+	struct uffd u;
+	char *p, *src;
+
+	if (access("/dev/kvm", F_OK))
+		SKIP(return, "no /dev/kvm");
+	ASSERT_TRUE(machine_make(&m));
+	p = map_file(fd, 0, 2 * BLOCK);
+	src = mmap(NULL, 2 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, src);
+	ASSERT_EQ(0, add_memory(&m, 1, FILE_GPA, p, 2 * BLOCK));
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, 2 * BLOCK, UFFDIO_REGISTER_MODE_MISSING));
+	for (i = 0; i < 2 * BLOCK / PAGE; i++) {
+		ASSERT_EQ(0, uffd_copy(&u, p + i * PAGE, src + i * PAGE, PAGE, NULL));
+		ASSERT_EQ(0, load(&m, i * PAGE));
+	}
+	EXPECT_EQ(2 * BLOCK / PAGE + 1, entries(&m, "4k"));
+	ASSERT_EQ(0, uffd_unregister(&u, p, 2 * BLOCK));
+	for (i = 0; i < 100 && entries(&m, "2m") != 2; i++) {
+		usleep(100000);
+		EXPECT_EQ(0, load(&m, 0));
+		EXPECT_EQ(0, load(&m, BLOCK));
+	}
+	EXPECT_ENTRIES(&m, 0, 2, "after the end of the registration");
+	uffd_close(&u);
 }
 
 TEST_HARNESS_MAIN

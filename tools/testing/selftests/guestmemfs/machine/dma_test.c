@@ -17,6 +17,8 @@
 
 #include "edu.h"
 #include "fixture.h"
+#include "userfault.h"
+#include "vmm.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
@@ -321,6 +323,114 @@ TEST_F(dma, attached_again)
 	EXPECT_TRUE(is_filled(p, BLOCK, 2));
 	EXPECT_EQ(0, dma_unmap(&self->d, IOVA, BLOCK));
 	EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
+}
+
+/* Few pages: the device takes a tenth of a second for each. */
+#define ARRIVING	(32 * PAGE)
+#define ARRIVING_GPA	(4 * GIB)
+/* Goes through all pages, not in their order. */
+#define NTH_PAGE(i)	((size_t)(i) * 13 % (ARRIVING / PAGE))
+
+/**
+ * struct arriving - a guest, and a thread of the VMM, that use memory which is still to come
+ * @cpu: the CPU of the guest
+ * @p: the memory, as the VMM has it
+ * @words: for each page, the word that is in its middle
+ * @wrong: words and pages that were wrong
+ */
+struct arriving {
+	struct vcpu cpu;
+	unsigned char *p;
+	uint64_t *words;
+	unsigned long wrong;
+};
+
+static void *guest_uses(void *arg)
+{
+	struct arriving *a = arg;
+	size_t i, page;
+
+	for (i = 0; i < ARRIVING / PAGE; i++) {
+		page = NTH_PAGE(i);
+		if ((uint64_t)guest_load(&a->cpu, ARRIVING_GPA + page * PAGE + PAGE / 2) !=
+		    a->words[page])
+			__atomic_add_fetch(&a->wrong, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void *vmm_uses(void *arg)
+{
+	struct arriving *a = arg;
+	size_t i, page;
+
+	for (i = ARRIVING / PAGE; i-- > 0;) {
+		page = NTH_PAGE(i);
+		if (peek(a->p + page * PAGE) < 0 || !is_filled(a->p + page * PAGE, PAGE, page + 1))
+			__atomic_add_fetch(&a->wrong, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/*
+ * Post-copy by a device: it writes to the memory while a guest and a thread of the VMM use it, and
+ * each page is mapped when it has come. What is asked for comes first.
+ */
+TEST_F(dma, post_copy)
+{
+	bool here[ARRIVING / PAGE] = {};
+	int fd = file_make(&self->p, "ram", ARRIVING);
+	/* The device has a mapping of its own, which is not registered. */
+	unsigned char *all = map_file(fd, 0, ARRIVING);
+	size_t i, page, asked = 0, next = 0;
+	struct arriving a = {};
+	pthread_t threads[2];
+	struct vmm vmm;
+	struct uffd u;
+	char *at;
+
+	if (!vmm_has_type(KVM_X86_DEFAULT_VM))
+		SKIP(return, "no /dev/kvm");
+	a.p = map_file(fd, 0, ARRIVING);
+	a.words = calloc(ARRIVING / PAGE, sizeof(*a.words));
+	ASSERT_NE(MAP_FAILED, all);
+	ASSERT_NE(MAP_FAILED, a.p);
+	for (i = 0; i < ARRIVING / PAGE; i++) {
+		fill(self->d.source, PAGE, i + 1);
+		a.words[i] = *(uint64_t *)(self->d.source + PAGE / 2);
+	}
+	ASSERT_EQ(0, dma_map(&self->d, all, fd, 0, ARRIVING));
+	ASSERT_EQ(0, vmm_make(&vmm, KVM_X86_DEFAULT_VM));
+	ASSERT_EQ(0, vcpu_make(&vmm, &a.cpu, 0));
+	ASSERT_EQ(0, vmm_add_memory(&vmm, 1, ARRIVING_GPA, a.p, ARRIVING));
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, a.p, ARRIVING, UFFDIO_REGISTER_MODE_MINOR));
+	ASSERT_EQ(0, pthread_create(&threads[0], NULL, guest_uses, &a));
+	ASSERT_EQ(0, pthread_create(&threads[1], NULL, vmm_uses, &a));
+	for (i = 0; i < ARRIVING / PAGE;) {
+		at = uffd_pending(&u);
+		page = at ? ((unsigned char *)at - a.p) / PAGE : next++;
+		asked += !!at;
+		if (here[page]) {
+			/* It came between the fault and the message. */
+			EXPECT_EQ(0, uffd_wake(&u, a.p + page * PAGE, PAGE));
+			continue;
+		}
+		ASSERT_TRUE(dma_write(&self->d, IOVA + page * PAGE, page + 1));
+		ASSERT_EQ(0, uffd_continue(&u, a.p + page * PAGE, PAGE, NULL));
+		here[page] = true;
+		i++;
+	}
+	/* A fault may still be waiting whose page has come before its message was read. */
+	ASSERT_EQ(0, uffd_wake(&u, a.p, ARRIVING));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	TH_LOG("%zu of %lu pages were asked for", asked, ARRIVING / PAGE);
+	EXPECT_LT(1, asked);
+	EXPECT_EQ(0, a.wrong);
+	EXPECT_EQ(0, uffd_unregister(&u, a.p, ARRIVING));
+	EXPECT_EQ(0, dma_unmap(&self->d, IOVA, ARRIVING));
+	uffd_close(&u);
 }
 
 TEST_HARNESS_MAIN

@@ -6,10 +6,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/mman.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <linux/userfaultfd.h>
-#include <sys/syscall.h>
 
 #include "fixture.h"
 
@@ -385,24 +382,6 @@ TEST_F(in_pool, one_by_one)
 		close(fd);
 		ASSERT_EQ(0, unlink(pool_path(&self->p, "file")));
 	}
-}
-
-/* userfaultfd cannot be registered for guest memory, which has other means to serve faults. */
-TEST_F(in_pool, userfaultfd_is_refused)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int fd = file_make(&self->p, "file", BLOCK);
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	unsigned char *p = map_file(fd, 0, BLOCK);
-
-	ASSERT_GE(uffd, 0);
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
-	reg.range.start = (uintptr_t)p;
-	reg.range.len = BLOCK;
-	EXPECT_EQ(EINVAL, ERR(ioctl(uffd, UFFDIO_REGISTER, &reg)));
-	close(uffd);
 }
 
 TEST_HARNESS_MAIN

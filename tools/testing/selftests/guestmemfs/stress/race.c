@@ -16,6 +16,7 @@
 #include "looks.h"
 #include "move.h"
 #include "race.h"
+#include "userfault.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define ZERO	(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
@@ -360,6 +361,73 @@ static bool come_and_go_two(unsigned int *state)
 	return come_and_go(state, "g1", &left);
 }
 
+/* Punches single pages, which become absent, and uses some of them again. */
+static bool punch_pages(unsigned int *state)
+{
+	int file = random_file(state), i;
+	char *p = map_file(race.fds[file], 0, SMALL_SIZE);
+	bool seen = false;
+
+	if (p == MAP_FAILED)
+		return false;
+	wrong_if(madvise(p, SMALL_SIZE, MADV_NOHUGEPAGE));
+	for (i = 0; i < 100 && !race_stopped(); i++) {
+		off_t at = random_offset(state, 1) & -PAGE;
+		int err = ERR(fallocate(race.fds[file], PUNCH, at, (1 + i % 3) * PAGE));
+
+		wrong_if(err && err != ENOSPC);
+		if (i % 2)
+			seen |= see(p + at, FILE_TAG(file));
+		if (i % 3)
+			poke(p + at, FILE_TAG(file));
+	}
+	munmap(p, SMALL_SIZE);
+	return seen;
+}
+
+/* Fills pages by userfaultfd, as a thread does that resolves faults, and reads what is there. */
+static bool fill_pages(unsigned int *state)
+{
+	static __thread char tag[4 * PAGE];
+	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING;
+	int file = random_file(state), i, err;
+	bool filled = false;
+	struct uffd u;
+	char *p;
+
+	p = map_file(race.fds[file], 0, SMALL_SIZE);
+	if (p == MAP_FAILED)
+		return false;
+	memset(tag, FILE_TAG(file), sizeof(tag));
+	if (race_random(state) % 2)
+		mode |= UFFDIO_REGISTER_MODE_MINOR;
+	wrong_if(!uffd_open(&u, 0));
+	wrong_if(uffd_register(&u, p, SMALL_SIZE, mode));
+	for (i = 0; i < 100 && !race_stopped(); i++) {
+		off_t at = random_offset(state, 1) & -PAGE;
+		size_t len = (1 + race_random(state) % 4) * PAGE;
+
+		if (at + len > SMALL_SIZE)
+			continue;
+		if (i % 4 == 1)
+			err = uffd_zero(&u, p + at, len, NULL);
+		else if (i % 4 == 2 && mode & UFFDIO_REGISTER_MODE_MINOR)
+			err = uffd_continue(&u, p + at, len, NULL);
+		else
+			err = uffd_copy(&u, p + at, tag, len, NULL);
+		/* Beyond the end while another thread truncates, and a missing page to continue. */
+		wrong_if(err && err != EEXIST && err != EAGAIN && err != ENOSPC && err != EFAULT);
+		filled |= !err;
+	}
+	if (race_random(state) % 2)
+		wrong_if(uffd_unregister(&u, p, SMALL_SIZE));
+	uffd_close(&u);
+	for (i = 0; i < 10; i++)
+		see(p + (random_offset(state, 1) & -PAGE), FILE_TAG(file));
+	munmap(p, SMALL_SIZE);
+	return filled;
+}
+
 const struct race_action race_actions[NR_ACTIONS] = {
 	{ "touch 1 GiB entries",	touch_1g },
 	{ "touch 2 MiB entries",	touch_2m },
@@ -369,6 +437,9 @@ const struct race_action race_actions[NR_ACTIONS] = {
 	{ "punch",			punch },
 	{ "zero",			zero },
 	{ "allocate",			allocate },
+	{ "punch pages",		punch_pages },
+	{ "fill pages",			fill_pages },
+	{ "fill pages as well",		fill_pages },
 	{ "truncate",			resize },
 	{ "move",			move_some },
 	{ "rename",			change_names },

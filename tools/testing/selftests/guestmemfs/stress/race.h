@@ -45,7 +45,7 @@ struct race_action {
 	bool (*once)(unsigned int *state);
 };
 
-#define NR_ACTIONS	17
+#define NR_ACTIONS	20
 
 extern const struct race_action race_actions[NR_ACTIONS];
 
