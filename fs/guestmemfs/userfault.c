@@ -9,6 +9,7 @@
  * need markers in page tables that have no entry, and huge entries that can be split.
  */
 #include <linux/fs.h>
+#include <linux/guestmemfs.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -160,8 +161,8 @@ out:
  * @list: in gmfs_regrows
  * @work: the work item
  * @mm: the mm, with a reference of mmgrab()
- * @addr: first address that is left; under gmfs_regrow_lock
- * @end: address after the last one; under gmfs_regrow_lock
+ * @addr: first address that is left; under mmap_lock
+ * @end: address after the last one; under mmap_lock
  */
 struct gmfs_regrow {
 	struct list_head list;
@@ -175,53 +176,60 @@ struct gmfs_regrow {
 static LIST_HEAD(gmfs_regrows);
 static DEFINE_SPINLOCK(gmfs_regrow_lock);
 
-/*
- * Frees the table of 2 MiB at an address. Returns how much was looked at, 0 if the mm exits. Takes
- * no reference on the mm that could be the last one, which would make an unmount fail that comes
- * just after the end of the process. exit_mmap() waits for mmap_lock before it frees anything.
- */
-static unsigned long gmfs_regrow_some(struct mm_struct *mm, unsigned long addr)
+/* Could an entry of 2 MiB map this address? */
+static bool gmfs_may_regrow(struct vm_area_struct *vma, unsigned long addr)
 {
-	unsigned long done = PMD_SIZE;
-
-	mmap_write_lock(mm);
-	if (!atomic_read(&mm->mm_users))
-		done = 0;
-	else if (!pgd_present(*pgd_offset(mm, addr)))
-		done = ALIGN(addr + 1, PGDIR_SIZE) - addr;
-	else if (!gmfs_has_table(mm, addr, PUD_ORDER))
-		done = ALIGN(addr + 1, PUD_SIZE) - addr;
-	else
-		gmfs_make_way(mm, addr, PMD_ORDER);
-	mmap_write_unlock(mm);
-	return done;
+	return IS_ALIGNED(PHYS_PFN(addr) ^ linear_page_index(vma, addr), 1UL << PMD_ORDER) &&
+	       thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, PMD_ORDER);
 }
 
-/* Only for a short time is mmap_lock held. */
+/* Frees the table of 2 MiB at an address. Returns how much was looked at. */
+static unsigned long gmfs_regrow_some(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+
+	if (!pgd_present(*pgd_offset(mm, addr)))
+		return ALIGN(addr + 1, PGDIR_SIZE) - addr;
+	if (!gmfs_has_table(mm, addr, PUD_ORDER))
+		return ALIGN(addr + 1, PUD_SIZE) - addr;
+	vma = vma_lookup(mm, addr);
+	if (vma && vma_is_guestmemfs(vma) && gmfs_may_regrow(vma, addr))
+		gmfs_make_way(mm, addr, PMD_ORDER);
+	return PMD_SIZE;
+}
+
+/*
+ * Holds mmap_lock for a short time only. Takes no reference on the mm that could be the last one,
+ * which would make an unmount fail that comes just after the end of the process. exit_mmap() waits
+ * for mmap_lock before it frees anything.
+ */
 static void gmfs_regrow_work(struct work_struct *work)
 {
 	struct gmfs_regrow *grow = container_of(work, struct gmfs_regrow, work);
-	unsigned long addr, done;
-	bool more;
+	struct mm_struct *mm = grow->mm;
+	bool more = true;
 
-	do {
-		addr = READ_ONCE(grow->addr);
-		done = gmfs_regrow_some(grow->mm, addr);
-		cond_resched();
-		spin_lock(&gmfs_regrow_lock);
-		/* It is less now if another part was added. */
-		if (grow->addr == addr)
-			grow->addr += done;
-		more = done && grow->addr < grow->end;
-		if (!more)
+	while (more) {
+		mmap_write_lock(mm);
+		more = atomic_read(&mm->mm_users) && grow->addr < grow->end;
+		if (more) {
+			grow->addr += gmfs_regrow_some(mm, grow->addr);
+		} else {
+			spin_lock(&gmfs_regrow_lock);
 			list_del(&grow->list);
-		spin_unlock(&gmfs_regrow_lock);
-	} while (more);
-	mmdrop(grow->mm);
+			spin_unlock(&gmfs_regrow_lock);
+		}
+		mmap_write_unlock(mm);
+		cond_resched();
+	}
+	mmdrop(mm);
 	kfree(grow);
 }
 
-/* Adds a part to the work that is in progress for an mm, if there is any. */
+/*
+ * Adds a part to the work that is in progress for an mm, if there is any. Its mmap_lock is held for
+ * writing.
+ */
 static bool gmfs_regrow_add(const struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	struct gmfs_regrow *grow;
@@ -249,9 +257,7 @@ static void gmfs_unregistered(struct vm_area_struct *vma, unsigned long start, u
 
 	start = ALIGN(start, PMD_SIZE);
 	end = ALIGN_DOWN(end, PMD_SIZE);
-	if (start >= end ||
-	    !IS_ALIGNED(PHYS_PFN(start) ^ linear_page_index(vma, start), 1UL << PMD_ORDER) ||
-	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, PMD_ORDER))
+	if (start >= end || !gmfs_may_regrow(vma, start))
 		return;
 	if (gmfs_regrow_add(mm, start, end))
 		return;

@@ -128,7 +128,7 @@ static void *serve(void *arg)
 	char *p;
 	int err;
 
-	while ((p = uffd_fault(u, NULL))) {
+	while ((p = fault_within(u, -1, NULL))) {
 		__atomic_add_fetch(&u->events, 1, __ATOMIC_RELAXED);
 		p = u->base + (p - u->base) / u->step * u->step;
 		err = u->source ? uffd_copy(u, p, u->source + (p - u->base), u->step, NULL) :

@@ -314,9 +314,10 @@ TEST_F(in_pool, minor)
 TEST_F(in_pool, poison)
 {
 	unsigned char *src = source(BLOCK), *p;
+	struct leaves l = {};
 	struct uffd u;
 	int64_t done;
-	int fd;
+	int fd, i;
 
 	p = registered(&self->p, &u, 2 * BLOCK, MISSING, &fd);
 	ASSERT_NE(MAP_FAILED, p);
@@ -329,7 +330,13 @@ TEST_F(in_pool, poison)
 	EXPECT_EQ(0, uffd_copy(&u, p + BLOCK, src, BLOCK, &done));
 	EXPECT_EQ(0, uffd_unregister(&u, p, 2 * BLOCK));
 	uffd_close(&u);
-	usleep(200000);
+	/* Wait until what has no such page is huge again. */
+	for (i = 0; i < 100 && l.pmd != 1; i++) {
+		usleep(100000);
+		look(p + BLOCK, BLOCK, PAGE);
+		ASSERT_TRUE(count_leaves(p + BLOCK, BLOCK, &l));
+	}
+	EXPECT_EQ(1, l.pmd);
 	look(p, PAGE, PAGE);
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + PAGE));
 	EXPECT_EQ(0, memcmp(p + 2 * PAGE, src, BLOCK - 2 * PAGE));
@@ -427,8 +434,17 @@ TEST_F(in_pool, present_in_other_ways)
 	EXPECT_EQ(0, poke(p + 4 * PAGE, 1));
 	ASSERT_TRUE(punch(fd, 4 * PAGE, PAGE));
 	EXPECT_EQ(0, peek(p + 4 * PAGE));
+	/* A block of which only pinned pages are left is not freed, nor is it detached. */
+	ASSERT_TRUE(punch(fd, 0, 4 * PAGE));
+	ASSERT_TRUE(punch(fd, 4 * PAGE, 2 * PAGE));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
 	EXPECT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_UNPIN, &part)));
 	EXPECT_EQ(0, uffd_copy(&u, p + 6 * PAGE, src, PAGE, NULL));
+	ASSERT_TRUE(punch(fd, 6 * PAGE, PAGE));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	ASSERT_TRUE(punch(fd, 4 * PAGE, 2 * PAGE));
+	EXPECT_EQ(0, file_sectors(fd));
 	uffd_close(&u);
 }
 

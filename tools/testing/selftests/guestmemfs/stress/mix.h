@@ -21,12 +21,16 @@
  * struct mix_block - the model of a block of a file
  * @there: the block is allocated
  * @phys: physical address, 0 if not known since the allocation
+ * @nr_absent: pages that were punched out of it
+ * @absent: which they are, NULL if there were none
  * @nr_pages: entries of @pages that are used
  * @pages: contents of pages that are not zero, NULL for other pages; NULL if there are none
  */
 struct mix_block {
 	bool there;
 	uint64_t phys;
+	unsigned int nr_absent;
+	bool *absent;
 	unsigned int nr_pages;
 	unsigned char **pages;
 };
@@ -72,6 +76,7 @@ struct mix_file {
  * @len: length in bytes, a multiple of the page size
  * @prot: PROT_*
  * @huge: part of a mapping in which one entry of 1 GiB would fit
+ * @small: entries of 4 KiB were asked for
  */
 struct mix_piece {
 	struct mix_file *file;
@@ -80,6 +85,7 @@ struct mix_piece {
 	uint64_t len;
 	int prot;
 	bool huge;
+	bool small;
 };
 
 /* Events that a long run must have met, besides each operation. */
@@ -95,6 +101,7 @@ enum mix_event {
 	SEEN_BYTES,	/* stored bytes that were read */
 	SEEN_GIGABYTE,	/* allocated by one fault */
 	SEEN_MOVED,	/* memory that is another file's */
+	SEEN_ABSENT,	/* a block that was freed page by page */
 	NR_EVENTS
 };
 
@@ -184,6 +191,7 @@ bool model_is_hole(const struct mix *m, const struct mix_file *f, uint64_t at);
 void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
+void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last);
 void model_resize(struct mix *m, struct mix_file *f, uint64_t size);
 void model_store(struct mix *m, struct mix_file *f, uint64_t at, const void *bytes, size_t len);
 bool model_has_bytes(const struct mix *m, const struct mix_file *f, uint64_t at);

@@ -18,12 +18,15 @@ bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from,
 /* Updates the model for populating: all of the range, or up to where an access would get SIGBUS. */
 bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to)
 {
-	uint64_t end = end_of_pages(w->file), at;
+	uint64_t end = end_of_pages(w->file), at, next;
 
-	for (at = from; at < to && at < end; at = (at / m->block + 1) * m->block) {
+	for (at = from; at < to && at < end; at = next) {
+		next = (at / m->block + 1) * m->block;
 		if (model_is_hole(m, w->file, at) && !model_left(m))
 			break;
-		model_fill(m, w->file, at, at + 1);
+		if (next > to)
+			next = to;
+		model_fill(m, w->file, at, next < end ? next : end);
 	}
 	if (at >= to && end >= to)
 		return true;

@@ -46,13 +46,39 @@ bool model_is_hole(const struct mix *m, const struct mix_file *f, uint64_t at)
 	return !f->blocks[at / m->block].there;
 }
 
-/* Allocates the blocks with a byte from @from to @to. */
+/* Pages of a block are not absent any more: those from @from to @to, offsets in the block. */
+static void use_pages(struct mix_block *b, uint64_t from, uint64_t to)
+{
+	uint64_t page;
+
+	for (page = from / PAGE; b->nr_absent && page * PAGE < to; page++) {
+		b->nr_absent -= b->absent[page];
+		b->absent[page] = false;
+	}
+}
+
+/* Nor are any others of these blocks. */
+void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last)
+{
+	for (; first < last && first < f->max; first++) {
+		free(f->blocks[first].absent);
+		f->blocks[first].absent = NULL;
+		f->blocks[first].nr_absent = 0;
+	}
+}
+
+/* Allocates the blocks with a byte from @from to @to, and uses their pages. */
 void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 {
 	uint64_t i, nr = model_holes(m, f, from, to);
 
-	for (i = from / m->block; i < f->max && i * m->block < to; i++)
+	for (i = from / m->block; i < f->max && i * m->block < to; i++) {
+		uint64_t start = i * m->block;
+
 		f->blocks[i].there = true;
+		use_pages(&f->blocks[i], from > start ? from - start : 0,
+			  less(to - start, m->block));
+	}
 	f->nr_blocks += nr;
 	m->used_blocks += nr;
 	m->budget -= nr * 16;
@@ -107,6 +133,7 @@ static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint6
 		if (!b->there)
 			continue;
 		zero_block(m, b, 0, m->block);
+		model_forget_absent(f, first, first + 1);
 		b->there = false;
 		b->phys = 0;
 		f->nr_blocks--;
@@ -114,10 +141,62 @@ static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint6
 	}
 }
 
+/* Does a mapping of a byte from @from to @to ask for small entries? */
+static bool wants_small(const struct mix *m, const struct mix_file *f, uint64_t from, uint64_t to)
+{
+	int i;
+
+	for (i = 0; i < NR_PIECES; i++) {
+		const struct mix_piece *w = &m->pieces[i];
+
+		if (w->file == f && w->small && w->off < to && from < w->off + w->len)
+			return true;
+	}
+	return false;
+}
+
+/* The whole pages from @from to @to, in one block, become absent if somebody asks for that. */
+static void lose_pages(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
+{
+	uint64_t i = from / m->block, page = (from + PAGE - 1) / PAGE, last = to / PAGE;
+	struct mix_block *b = &f->blocks[i];
+
+	if (m->standin || i >= f->max || !b->there || page >= last ||
+	    (!b->nr_absent && !wants_small(m, f, page * PAGE, last * PAGE)))
+		return;
+	if (!b->absent)
+		b->absent = calloc(m->block / PAGE, sizeof(*b->absent));
+	if (!b->absent)
+		abort();
+	for (; page < last; page++) {
+		b->nr_absent += !b->absent[page % (m->block / PAGE)];
+		b->absent[page % (m->block / PAGE)] = true;
+	}
+}
+
+/* Frees a block that has no page left. */
+static void free_absent(struct mix *m, struct mix_file *f, uint64_t at)
+{
+	uint64_t i = at / m->block;
+
+	if (i >= f->max || f->blocks[i].nr_absent < m->block / PAGE)
+		return;
+	free_blocks(m, f, i, i + 1);
+	m->seen[SEEN_ABSENT]++;
+}
+
 void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 {
+	uint64_t first = (from + m->block - 1) / m->block * m->block;
+	uint64_t last = to / m->block * m->block;
+
 	model_zero(m, f, from, to);
-	free_blocks(m, f, (from + m->block - 1) / m->block, to / m->block);
+	free_blocks(m, f, first / m->block, last / m->block);
+	lose_pages(m, f, from, less(first, to));
+	if (last >= first)
+		lose_pages(m, f, last, to);
+	free_absent(m, f, from);
+	free_absent(m, f, to);
 }
 
 /*

@@ -41,6 +41,9 @@ static void model_exchange(struct mix_file *a, uint64_t a_first, struct mix_file
 		a->blocks[a_first + i] = b->blocks[b_first + i];
 		b->blocks[b_first + i] = block;
 	}
+	/* All their pages are used then. */
+	model_forget_absent(a, a_first, a_first + nr);
+	model_forget_absent(b, b_first, b_first + nr);
 	a->nr_blocks += gets - there;
 	b->nr_blocks += there - gets;
 }

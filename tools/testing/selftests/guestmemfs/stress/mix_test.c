@@ -78,6 +78,7 @@ static const char * const events[NR_EVENTS] = {
 	[SEEN_BYTES]	= "bytes found again",
 	[SEEN_GIGABYTE]	= "a gigabyte by one fault",
 	[SEEN_MOVED]	= "moved to another file",
+	[SEEN_ABSENT]	= "freed page by page",
 };
 
 static struct mix mix;
