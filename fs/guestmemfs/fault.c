@@ -53,6 +53,13 @@ enum gmfs_fault_end {
 	GMFS_FAULT_NO_MEMORY,
 };
 
+/* Does userfaultfd resolve faults of this VMA? */
+static __always_inline bool gmfs_vma_armed(const struct vm_area_struct *vma)
+{
+	return IS_ENABLED(CONFIG_USERFAULTFD) &&
+	       unlikely(vma->vm_flags & (VM_UFFD_MISSING | VM_UFFD_MINOR));
+}
+
 /*
  * May the fault be retried? With FAULT_FLAG_RETRY_NOWAIT the caller keeps the fault's lock, and
  * comes again in another way; otherwise the fault releases its lock (mmap_lock or the VMA's lock).
@@ -85,7 +92,7 @@ static bool gmfs_fault_allowed(const struct vm_fault *vmf, unsigned int order)
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return false;
-	if (userfaultfd_armed(vma))
+	if (gmfs_vma_armed(vma))
 		return false;
 	return thp_vma_allowable_order(vma, vma->vm_flags, TVA_PAGEFAULT, order);
 }
@@ -169,11 +176,12 @@ static enum gmfs_fault_end gmfs_fault_error(int err)
 	}
 }
 
-/* Does userfaultfd resolve the fault? Returns GMFS_FAULT_INSERTED if not. */
-static enum gmfs_fault_end gmfs_fault_user(const struct vm_fault *vmf, struct inode *inode)
+/*
+ * Does userfaultfd resolve a fault of a registered VMA? Returns GMFS_FAULT_INSERTED if not. Other
+ * faults do not pay for its code.
+ */
+static noinline enum gmfs_fault_end gmfs_fault_user(const struct vm_fault *vmf, struct inode *inode)
 {
-	if (!userfaultfd_armed(vmf->vma))
-		return GMFS_FAULT_INSERTED;
 	switch (gmfs_file_page(inode, vmf->pgoff)) {
 	case GMFS_PAGE_MISSING:
 		return userfaultfd_missing(vmf->vma) ? GMFS_FAULT_MISSING : GMFS_FAULT_INSERTED;
@@ -199,9 +207,11 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 
 	/* The size changes only with invalidate_lock held exclusively. */
 	orders = gmfs_file_orders(inode, vmf->pgoff, orders);
-	end = orders ? gmfs_fault_user(vmf, inode) : GMFS_FAULT_REFUSED;
-	if (end != GMFS_FAULT_INSERTED)
-		return end;
+	if (gmfs_vma_armed(vmf->vma)) {
+		end = asked || !orders ? GMFS_FAULT_REFUSED : gmfs_fault_user(vmf, inode);
+		if (end != GMFS_FAULT_INSERTED)
+			return end;
+	}
 	while (orders) {
 		err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
 		if (err)
@@ -394,7 +404,7 @@ void gmfs_make_way(struct mm_struct *mm, unsigned long addr, unsigned int order)
 
 	/* Another thread may have changed the mappings, or freed the table. */
 	if (range_in_vma(vma, addr, addr + size) && vma_is_guestmemfs(vma) &&
-	    !userfaultfd_armed(vma) && gmfs_has_table(mm, addr, order) &&
+	    !gmfs_vma_armed(vma) && gmfs_has_table(mm, addr, order) &&
 	    !gmfs_has_markers(vma, addr, size))
 		gmfs_free_table(vma, addr, size);
 }
@@ -449,17 +459,17 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 				      unsigned int order)
 {
 	vm_fault_t ret = VM_FAULT_SIGBUS;
+	enum gmfs_fault_end end;
 	struct gmfs_entry entry;
 
 	if (order > PMD_ORDER && !arch_guestmemfs_maps_pud())
 		return VM_FAULT_FALLBACK;
-	if (order && userfaultfd_armed(vmf->vma))
-		return VM_FAULT_FALLBACK;
 	if (order && (gmfs_fault_present(vmf, order) || !gmfs_fault_fits(vmf, order)))
 		return VM_FAULT_FALLBACK;
-	switch (gmfs_fault_try(vmf, inode, order, &entry, &ret)) {
-	case GMFS_FAULT_INSERTED:
+	end = gmfs_fault_try(vmf, inode, order, &entry, &ret);
+	if (likely(end == GMFS_FAULT_INSERTED))
 		return ret;
+	switch (end) {
 	case GMFS_FAULT_TABLE:
 		return gmfs_retract(vmf, entry.order);
 	case GMFS_FAULT_MISSING:

@@ -84,8 +84,8 @@
  *                         frozen then; at the next mount, if it was not mounted
  *
  * A page of an allocated block may be absent (gmfs_inode.absent): it is zeroed, and in no page
- * table. gmfs_absent_put() makes it so, at the end of a punch with invalidate_lock held exclusively,
- * or gmfs_absent_add() with a new block. gmfs_absent_fill() and gmfs_absent_present() make it
+ * table. gmfs_absent_put() makes it so, at the end of a punch with invalidate_lock exclusive, or
+ * gmfs_absent_add() with a new block. gmfs_absent_fill() and gmfs_absent_present() make it
  * present, with invalidate_lock held shared and the block's lock of gmfs_pool.zero_locks: for
  * userfaultfd, or before an entry of a page table, a guest's fault or a pin uses it.
  *

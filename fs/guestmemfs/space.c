@@ -294,8 +294,8 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
  * Makes sure that an entry has blocks, and that the file keeps them. Returns 1 if something was
  * changed for that, so that the entry must be looked up again.
  */
-static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entry,
-			      enum gmfs_how how)
+static __always_inline int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entry,
+					      enum gmfs_how how)
 {
 	u64 logical = entry->first / GUESTMEMFS_BLOCK_PAGES;
 	u64 count = gmfs_entry_blocks(entry);
@@ -311,7 +311,8 @@ static int gmfs_entry_prepare(struct inode *inode, const struct gmfs_entry *entr
  * Is no block of the entry marked as unzeroed? Most faults have nothing to zero, so this tests
  * one bit, or the words of a whole group.
  */
-static bool gmfs_entry_zeroed(const unsigned long *unzeroed, const struct gmfs_entry *entry)
+static __always_inline bool gmfs_entry_zeroed(const unsigned long *unzeroed,
+					      const struct gmfs_entry *entry)
 {
 	const unsigned long *word = unzeroed + entry->block / BITS_PER_LONG;
 	unsigned long any = 0;
@@ -326,7 +327,7 @@ static bool gmfs_entry_zeroed(const unsigned long *unzeroed, const struct gmfs_e
 	return !any;
 }
 
-static int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
+static __always_inline int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
 {
 	if (!gmfs_entry_zeroed(GUESTMEMFS_SB(inode->i_sb)->tables.unzeroed, entry))
 		return gmfs_zero_blocks(inode, entry->block, gmfs_entry_blocks(entry));
@@ -367,8 +368,9 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 	while (orders) {
 		scoped_guard(rwsem_read, &gi->map_lock) {
 			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
-			absent = found && gmfs_absent_any(inode, entry->first,
-							  entry->first + BIT(entry->order));
+			absent = !xa_empty(&gi->absent) && found &&
+				 gmfs_absent_any(inode, entry->first,
+						 entry->first + BIT(entry->order));
 		}
 		if (!found)
 			break;

@@ -131,7 +131,8 @@ static void zero_parts(struct kunit *test, bool private)
 	kunit_activate_static_stub(test, gmfs_vmap, map_nothing);
 	kunit_activate_static_stub(test, gmfs_vunmap, unmap_nothing);
 	KUNIT_ASSERT_EQ(test, gmfs_choose_character(t->inode, private), 0);
-	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, GMFS_TEST_FILE_BLOCKS, GMFS_PRESENT), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, GMFS_TEST_FILE_BLOCKS, GMFS_PRESENT),
+			0);
 	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
 	gmem = gmfs_gmem_file(t->file, 1, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, gmem);
