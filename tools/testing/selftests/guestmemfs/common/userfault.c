@@ -17,7 +17,11 @@
 bool uffd_open(struct uffd *u, uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int allow = open("/sys/module/guestmemfs/parameters/userfaultfd", O_WRONLY);
 
+	if (allow < 0 || write(allow, "1", 1) != 1)
+		return false;
+	close(allow);
 	memset(u, 0, sizeof(*u));
 	u->stop[0] = -1;
 	u->fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
