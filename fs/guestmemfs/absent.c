@@ -29,6 +29,19 @@ struct gmfs_absent {
 	DECLARE_BITMAP(pages, GUESTMEMFS_BLOCK_PAGES);
 };
 
+/* Adds an empty bitmap. The block has none, and map_lock is held exclusively. */
+static struct gmfs_absent *gmfs_absent_new(struct gmfs_inode *gi, u64 logical)
+{
+	struct gmfs_absent *absent = kzalloc_obj(*absent, GFP_KERNEL_ACCOUNT);
+
+	lockdep_assert_held_write(&gi->map_lock);
+	if (absent && xa_insert(&gi->absent, logical, absent, GFP_KERNEL_ACCOUNT)) {
+		kfree(absent);
+		return NULL;
+	}
+	return absent;
+}
+
 /**
  * gmfs_absent_add - make all pages of a hole absent, for a block that is allocated there
  * @inode: the file; its map_lock is held exclusively
@@ -38,18 +51,12 @@ struct gmfs_absent {
  */
 int gmfs_absent_add(struct inode *inode, u64 logical)
 {
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	struct gmfs_absent *absent = kmalloc_obj(*absent, GFP_KERNEL_ACCOUNT);
-	int err;
+	struct gmfs_absent *absent = gmfs_absent_new(GUESTMEMFS_I(inode), logical);
 
-	lockdep_assert_held_write(&gi->map_lock);
 	if (!absent)
 		return -ENOMEM;
 	bitmap_fill(absent->pages, GUESTMEMFS_BLOCK_PAGES);
-	err = xa_insert(&gi->absent, logical, absent, GFP_KERNEL_ACCOUNT);
-	if (err)
-		kfree(absent);
-	return err;
+	return 0;
 }
 
 /**
@@ -138,7 +145,7 @@ int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
 	struct mutex *lock = gmfs_absent_lock(inode, logical);
 	unsigned long at = first % GUESTMEMFS_BLOCK_PAGES;
 	struct gmfs_absent *absent;
-	bool empty = false;
+	bool empty;
 
 	scoped_guard(rwsem_read, &gi->map_lock) {
 		absent = xa_load(&gi->absent, logical);
@@ -229,7 +236,6 @@ int gmfs_absent_get(struct inode *inode, pgoff_t first, pgoff_t last, unsigned l
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_absent *absent;
 	struct gmfs_pinned pinned;
-	int err;
 
 	*pages = NULL;
 	if (first >= last || gmfs_file_pinned(inode, first, last, &pinned))
@@ -238,15 +244,10 @@ int gmfs_absent_get(struct inode *inode, pgoff_t first, pgoff_t last, unsigned l
 	if (!absent && !gmfs_absent_asked_for(inode, first, last))
 		return 0;
 	if (!absent) {
-		absent = kzalloc_obj(*absent, GFP_KERNEL_ACCOUNT);
+		scoped_guard(rwsem_write, &gi->map_lock)
+			absent = gmfs_absent_new(gi, logical);
 		if (!absent)
 			return -ENOMEM;
-		scoped_guard(rwsem_write, &gi->map_lock)
-			err = xa_insert(&gi->absent, logical, absent, GFP_KERNEL_ACCOUNT);
-		if (err) {
-			kfree(absent);
-			return err;
-		}
 	}
 	*pages = absent->pages;
 	return 0;
@@ -338,8 +339,8 @@ long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u6
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct mutex *lock = gmfs_absent_lock(inode, logical);
 	struct gmfs_absent *absent;
-	bool empty = false;
 	void *va = NULL;
+	bool empty;
 	int err = 0;
 
 	scoped_guard(rwsem_read, &gi->map_lock) {

@@ -411,9 +411,9 @@ void gmfs_make_way(struct mm_struct *mm, unsigned long addr, unsigned int order)
 
 /*
  * Frees a table of smaller entries, for a fault that a larger entry could serve and that may be
- * retried (gmfs_fault_may_retry()). Releases the fault's lock (mmap_lock or the VMA's
- * lock). The caller must hold no lock of the file, since locks of the file nest inside
- * mmap_lock.
+ * retried (gmfs_fault_may_retry()). Releases the fault's lock (mmap_lock or the VMA's lock), or
+ * does nothing if the fault must not wait (gmfs_fault_nowait()). The caller must hold no lock of
+ * the file, since locks of the file nest inside mmap_lock.
  *
  * Only the page table of the mm that faults is changed. The mmap_lock of no other mm is taken,
  * and there is no cost for a process that maps the file and does not touch it. If the table is

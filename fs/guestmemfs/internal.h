@@ -38,8 +38,9 @@
  * size, undoing an fallocate(), converting, moving, choosing the character and binding hold it
  * exclusively, pinning shared.
  *
- * map_lock protects gmfs_inode.map. A look-up holds it shared, and a fault that fills a hole
- * holds it exclusively. mmap() and munmap() take it inside mmap_lock, for reservations.
+ * map_lock protects gmfs_inode.map and gmfs_inode.absent. A look-up holds it shared, and a fault
+ * that fills a hole holds it exclusively. mmap() and munmap() take it inside mmap_lock, for
+ * reservations.
  *
  * gmfs_pool.lock serialises all changes of the pool's tables but those of the unzeroed table. It
  * is held for a bounded piece of work. The exception is gmfs_load() at mount: only

@@ -14,18 +14,23 @@
 
 #define FAULT_MS	20000
 
+bool uffd_allow(bool on)
+{
+	int fd = open("/sys/module/guestmemfs/parameters/userfaultfd", O_WRONLY);
+	bool done = write(fd, on ? "1" : "0", 1) == 1;
+
+	close(fd);
+	return done;
+}
+
 bool uffd_open(struct uffd *u, uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	int allow = open("/sys/module/guestmemfs/parameters/userfaultfd", O_WRONLY);
 
-	if (allow < 0 || write(allow, "1", 1) != 1)
-		return false;
-	close(allow);
 	memset(u, 0, sizeof(*u));
 	u->stop[0] = -1;
 	u->fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	return u->fd >= 0 && !ioctl(u->fd, UFFDIO_API, &api);
+	return u->fd >= 0 && uffd_allow(true) && !ioctl(u->fd, UFFDIO_API, &api);
 }
 
 void uffd_close(struct uffd *u)
@@ -99,7 +104,7 @@ int uffd_poison(struct uffd *u, void *p, size_t len, int64_t *done)
 	return err;
 }
 
-static char *fault_within(struct uffd *u, int ms, uint64_t *flags)
+static char *fault_within(struct uffd *u, int ms)
 {
 	struct pollfd fds[] = { { u->fd, POLLIN }, { u->stop[0], POLLIN } };
 	struct uffd_msg msg;
@@ -109,21 +114,19 @@ static char *fault_within(struct uffd *u, int ms, uint64_t *flags)
 			continue;
 		if (msg.event != UFFD_EVENT_PAGEFAULT)
 			break;
-		if (flags)
-			*flags = msg.arg.pagefault.flags;
 		return (char *)(uintptr_t)msg.arg.pagefault.address;
 	}
 	return NULL;
 }
 
-char *uffd_fault(struct uffd *u, uint64_t *flags)
+char *uffd_fault(struct uffd *u)
 {
-	return fault_within(u, FAULT_MS, flags);
+	return fault_within(u, FAULT_MS);
 }
 
 char *uffd_pending(struct uffd *u)
 {
-	return fault_within(u, 0, NULL);
+	return fault_within(u, 0);
 }
 
 static void *serve(void *arg)
@@ -132,7 +135,7 @@ static void *serve(void *arg)
 	char *p;
 	int err;
 
-	while ((p = fault_within(u, -1, NULL))) {
+	while ((p = fault_within(u, -1))) {
 		__atomic_add_fetch(&u->events, 1, __ATOMIC_RELAXED);
 		p = u->base + (p - u->base) / u->step * u->step;
 		err = u->source ? uffd_copy(u, p, u->source + (p - u->base), u->step, NULL) :

@@ -31,7 +31,9 @@ struct uffd {
 	pthread_t thread;
 };
 
-/* Allows userfaultfd for guestmemfs, where it is off by default, and opens one. */
+/* Allows userfaultfd for guestmemfs, where it is off by default, or does not. */
+bool uffd_allow(bool on);
+/* Allows it, and opens one. */
 bool uffd_open(struct uffd *u, uint64_t features);
 void uffd_close(struct uffd *u);
 /* These return an errno, 0 on success. */
@@ -48,8 +50,8 @@ bool uffd_serve(struct uffd *u, void *base, const void *source, size_t step);
 void uffd_stop(struct uffd *u);
 unsigned long uffd_events(const struct uffd *u);
 unsigned long uffd_errors(const struct uffd *u);
-/* Waits until a fault is pending, and reads it; 0 if none comes in time. */
-char *uffd_fault(struct uffd *u, uint64_t *flags);
+/* Waits until a fault is pending, and returns its address; NULL if none comes in time. */
+char *uffd_fault(struct uffd *u);
 /* Likewise, without waiting. */
 char *uffd_pending(struct uffd *u);
 

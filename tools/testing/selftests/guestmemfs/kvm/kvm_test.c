@@ -429,7 +429,7 @@ TEST_F(in_pool, userfault)
 	uffd_stop(&u);
 	/* Now this thread resolves faults. */
 	ASSERT_EQ(0, pthread_create(&thread, NULL, load_once, &l));
-	ASSERT_EQ((char *)p + l.offset, uffd_fault(&u, NULL));
+	ASSERT_EQ((char *)p + l.offset, uffd_fault(&u));
 	ASSERT_EQ(0, pthread_kill(thread, SIGUSR1));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(-EINTR, l.got);

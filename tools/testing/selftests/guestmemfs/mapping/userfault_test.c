@@ -237,6 +237,27 @@ TEST_F(in_pool, fills_that_fail)
 	uffd_close(&u);
 }
 
+/* Nothing can be registered while it is not allowed. What is registered already stays so. */
+TEST_F(in_pool, not_allowed)
+{
+	int fd = file_make(&self->p, "file", 2 * BLOCK);
+	unsigned char *src = source(BLOCK), *p = map_file(fd, 0, 2 * BLOCK);
+	struct uffd u;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, BLOCK, MISSING));
+	ASSERT_TRUE(uffd_allow(false));
+	EXPECT_EQ(EINVAL, uffd_register(&u, p + BLOCK, BLOCK, MISSING));
+	EXPECT_EQ(EINVAL, uffd_register(&u, p + BLOCK, BLOCK, MINOR));
+	EXPECT_EQ(0, uffd_copy(&u, p, src, PAGE, NULL));
+	EXPECT_EQ(0, uffd_unregister(&u, p, BLOCK));
+	EXPECT_EQ(EINVAL, uffd_register(&u, p, BLOCK, MISSING));
+	ASSERT_TRUE(uffd_allow(true));
+	EXPECT_EQ(0, uffd_register(&u, p, 2 * BLOCK, MISSING));
+	uffd_close(&u);
+}
+
 /* No write protection, in no form. */
 TEST_F(in_pool, modes)
 {
@@ -481,10 +502,10 @@ TEST_F(in_pool, signals)
 	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
 	s.p = p + PAGE;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_fault, &s));
-	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u, NULL));
+	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u));
 	pthread_kill(thread, SIGUSR1);
 	/* It comes again. */
-	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u, NULL));
+	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u));
 	ASSERT_EQ(0, uffd_copy(&u, p + PAGE, src, PAGE, NULL));
 	pthread_join(thread, NULL);
 	EXPECT_EQ(src[0], s.got);
