@@ -3,51 +3,10 @@
  * userfaultfd on mappings of a file: MISSING, for holes and for pages that were punched out of a
  * block, and MINOR, for pages that are filled in another way.
  */
-#include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/guestmemfs.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include "fixture.h"
-#include "leaves.h"
-#include "userfault.h"
-
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-#define MISSING	UFFDIO_REGISTER_MODE_MISSING
-#define MINOR	UFFDIO_REGISTER_MODE_MINOR
-
-/* Memory with a pattern, to fill other memory from. */
-static unsigned char *source(size_t len)
-{
-	unsigned char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				-1, 0);
-
-	if (p != MAP_FAILED)
-		fill(p, len, 7);
-	return p;
-}
-
-/* A file with a registered mapping. */
-static unsigned char *registered(struct pool *p, struct uffd *u, size_t len, uint64_t mode, int *fd)
-{
-	unsigned char *at;
-
-	*fd = file_make(p, "file", len);
-	at = map_file(*fd, 0, len);
-	if (at == MAP_FAILED || !uffd_open(u, 0) || uffd_register(u, at, len, mode))
-		return MAP_FAILED;
-	return at;
-}
-
-static bool punch(int fd, size_t from, size_t len)
-{
-	return !fallocate(fd, PUNCH, from, len);
-}
+#include "userfault_fixture.h"
 
 /* A fault in a hole fills one page. The other pages of the block are missing as well. */
 TEST_F(in_pool, missing_in_a_hole)
@@ -261,9 +220,18 @@ TEST_F(in_pool, not_allowed)
 /* No write protection, in no form. */
 TEST_F(in_pool, modes)
 {
+	static const struct {
+		uint64_t feature;
+		uint64_t mode;
+	} others[] = {
+		{ UFFD_FEATURE_WP_ASYNC,	UFFDIO_REGISTER_MODE_WP },
+		{ UFFD_FEATURE_RWP,		UFFDIO_REGISTER_MODE_RWP },
+		{ UFFD_FEATURE_RWP_ASYNC,	UFFDIO_REGISTER_MODE_RWP | MISSING },
+	};
 	int fd = file_make(&self->p, "file", BLOCK);
 	unsigned char *p = map_file(fd, 0, BLOCK);
 	struct uffd u;
+	size_t i;
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_TRUE(uffd_open(&u, 0));
@@ -275,9 +243,11 @@ TEST_F(in_pool, modes)
 	EXPECT_EQ(0, uffd_unregister(&u, p, BLOCK));
 	uffd_close(&u);
 	/* If the kernel has it for other memory. */
-	if (uffd_open(&u, UFFD_FEATURE_WP_ASYNC))
-		EXPECT_EQ(EINVAL, uffd_register(&u, p, BLOCK, UFFDIO_REGISTER_MODE_WP));
-	uffd_close(&u);
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		if (uffd_open(&u, others[i].feature))
+			EXPECT_EQ(EINVAL, uffd_register(&u, p, BLOCK, others[i].mode));
+		uffd_close(&u);
+	}
 }
 
 /* Pages that another mapping has filled are mapped by UFFDIO_CONTINUE, with the largest entries. */
@@ -368,39 +338,6 @@ TEST_F(in_pool, poison)
 	EXPECT_TRUE(is_zero(p + PAGE, PAGE));
 }
 
-/* When the registration ends, memory that was filled by pages gets its huge entries back. */
-TEST_F(in_pool, huge_again)
-{
-	size_t size = GIB + 2 * BLOCK, at;
-	unsigned char *src = source(BLOCK), *p;
-	struct leaves l = {};
-	struct uffd u;
-	int fd, i;
-
-	if (self->p.free_blocks < GIB / BLOCK + 2)
-		SKIP(return, "needs 1 GiB free");
-	p = registered(&self->p, &u, size, MISSING, &fd);
-	ASSERT_NE(MAP_FAILED, p);
-	/* A whole gigabyte has to be allocated as one. */
-	ASSERT_EQ(0, fallocate(fd, 0, 0, GIB));
-	ASSERT_TRUE(punch(fd, 0, PAGE));
-	for (at = GIB; at < size; at += BLOCK)
-		ASSERT_EQ(0, uffd_copy(&u, p + at, src, BLOCK, NULL));
-	ASSERT_EQ(0, uffd_copy(&u, p, src, PAGE, NULL));
-	look(p, GIB, PAGE);
-	EXPECT_LEAVES(p, size, 0, 0, size / PAGE, "registered");
-	ASSERT_EQ(0, uffd_unregister(&u, p, size));
-	for (i = 0; i < 100 && (l.pud != 1 || l.pmd != 2); i++) {
-		usleep(100000);
-		look(p, size, BLOCK);
-		ASSERT_TRUE(count_leaves(p, size, &l));
-	}
-	EXPECT_LEAVES(p, size, 1, 2, 0, "after the end of the registration");
-	for (at = GIB; at < size; at += BLOCK)
-		EXPECT_EQ(0, memcmp(p + at, src, BLOCK));
-	uffd_close(&u);
-}
-
 /* Absent pages that another mapping uses are present for all. */
 TEST_F(in_pool, two_mappings)
 {
@@ -467,64 +404,6 @@ TEST_F(in_pool, present_in_other_ways)
 	ASSERT_TRUE(punch(fd, 4 * PAGE, 2 * PAGE));
 	EXPECT_EQ(0, file_sectors(fd));
 	uffd_close(&u);
-}
-
-static void ignore(int signal)
-{
-}
-
-struct sleeper {
-	unsigned char *p;
-	int got;
-};
-
-static void *sleep_in_fault(void *arg)
-{
-	struct sleeper *s = arg;
-
-	s->got = peek(s->p);
-	return NULL;
-}
-
-/* A thread that waits for a page handles signals, and a process that does can be killed. */
-TEST_F(in_pool, signals)
-{
-	struct sigaction act = { .sa_handler = ignore };
-	unsigned char *src = source(BLOCK), *p;
-	struct sleeper s;
-	pthread_t thread;
-	struct uffd u;
-	int fd, status;
-	pid_t pid;
-
-	p = registered(&self->p, &u, BLOCK, MISSING, &fd);
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
-	s.p = p + PAGE;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_fault, &s));
-	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u));
-	pthread_kill(thread, SIGUSR1);
-	/* It comes again. */
-	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u));
-	ASSERT_EQ(0, uffd_copy(&u, p + PAGE, src, PAGE, NULL));
-	pthread_join(thread, NULL);
-	EXPECT_EQ(src[0], s.got);
-	uffd_close(&u);
-	munmap(p, BLOCK);
-	/* A process with nobody to resolve its fault. */
-	pid = fork();
-	if (!pid) {
-		p = map_file(fd, 0, BLOCK);
-		if (!uffd_open(&u, 0) || uffd_register(&u, p, BLOCK, MISSING))
-			_exit(1);
-		s.p = p + 2 * PAGE;
-		sleep_in_fault(&s);
-		_exit(2);
-	}
-	usleep(300000);
-	ASSERT_EQ(0, kill(pid, SIGKILL));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 #define ROUNDS	300
@@ -611,6 +490,34 @@ TEST_F(in_pool, resolved_once)
 	EXPECT_EQ(2 * BLOCK / PAGE, uffd_events(&u));
 	EXPECT_EQ(0, uffd_errors(&u));
 	uffd_close(&u);
+}
+
+static uint32_t state_order(int fd, uint64_t offset)
+{
+	struct guestmemfs_get_state state = { .size = sizeof(state), .offset = offset };
+
+	if (ioctl(fd, GUESTMEMFS_IOC_GET_STATE, &state))
+		return UINT32_MAX;
+	return state.order;
+}
+
+/* GUESTMEMFS_IOC_GET_STATE knows that a block with a missing page is mapped by pages. */
+TEST_F(in_pool, order_of_state)
+{
+	const unsigned int order = __builtin_ctzl(BLOCK / PAGE);
+	int fd = file_make(&self->p, "file", 2 * BLOCK);
+	unsigned char *p = map_file(fd, 0, 2 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 2 * BLOCK, 1);
+	EXPECT_EQ(order, state_order(fd, 0));
+	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));
+	ASSERT_TRUE(punch(fd, 7 * PAGE, PAGE));
+	EXPECT_EQ(0, state_order(fd, 0));
+	EXPECT_EQ(0, state_order(fd, 7 * PAGE));
+	EXPECT_EQ(order, state_order(fd, BLOCK));
+	EXPECT_EQ(0, peek(p + 7 * PAGE));
+	EXPECT_EQ(order, state_order(fd, 0));
 }
 
 TEST_HARNESS_MAIN

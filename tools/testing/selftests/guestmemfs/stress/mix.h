@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kselftest.h"
+#include "userfault.h"
 #include "util.h"
 
 #define NR_FILES	6
@@ -77,6 +78,7 @@ struct mix_file {
  * @prot: PROT_*
  * @huge: part of a mapping in which one entry of 1 GiB would fit
  * @small: entries of 4 KiB were asked for
+ * @registered: userfaultfd is asked about missing pages
  */
 struct mix_piece {
 	struct mix_file *file;
@@ -86,6 +88,7 @@ struct mix_piece {
 	int prot;
 	bool huge;
 	bool small;
+	bool registered;
 };
 
 /* Events that a long run must have met, besides each operation. */
@@ -102,6 +105,8 @@ enum mix_event {
 	SEEN_GIGABYTE,	/* allocated by one fault */
 	SEEN_MOVED,	/* memory that is another file's */
 	SEEN_ABSENT,	/* a block that was freed page by page */
+	SEEN_MISSING,	/* SIGBUS of a missing page, in a hole or not */
+	SEEN_FILLED,	/* a page that was filled, in a block with others that are missing */
 	NR_EVENTS
 };
 
@@ -118,6 +123,7 @@ enum mix_event {
  * @nr: number of operations so far
  * @budget: blocks that may be zeroed now, in sixteenths
  * @next_huge: the first operation that may allocate a gigabyte by a fault
+ * @uffd: a userfaultfd whose missing pages are a SIGBUS; not open if the kernel has none
  * @files: the files
  * @pieces: the parts of all mappings
  * @letters: first letters of the directories' names
@@ -146,6 +152,7 @@ struct mix {
 	unsigned long nr;
 	long budget;
 	unsigned long next_huge;
+	struct uffd uffd;
 	struct mix_file files[NR_FILES];
 	struct mix_piece pieces[NR_PIECES];
 	char letters[NR_DIRS];
@@ -189,6 +196,8 @@ uint64_t model_inodes_left(const struct mix *m);
 uint64_t model_holes(const struct mix *m, const struct mix_file *f, uint64_t from, uint64_t to);
 bool model_is_hole(const struct mix *m, const struct mix_file *f, uint64_t at);
 void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
+bool model_is_missing(const struct mix *m, const struct mix_file *f, uint64_t at);
+void model_fill_page(struct mix *m, struct mix_file *f, uint64_t at);
 void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last);
@@ -221,6 +230,9 @@ enum mix_result do_move(struct mix *m);
 bool maps_init(struct mix *m);
 enum mix_result maps_drop(struct mix *m);
 struct mix_piece *piece_new(struct mix *m);
+bool has_room(const struct mix *m, int pieces);
+void draw_part(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to);
+void piece_split(struct mix *m, struct mix_piece *w, uint64_t from, uint64_t to);
 enum mix_result do_map(struct mix *m);
 enum mix_result do_unmap(struct mix *m);
 enum mix_result do_protect(struct mix *m);
@@ -241,12 +253,18 @@ enum mix_result do_load(struct mix *m);
 enum mix_result do_load_block(struct mix *m);
 
 /* mix_fill.c */
+void draw_pages(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to);
 bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
 bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
 bool has_gigabyte(const struct mix *m);
 enum mix_result do_populate(struct mix *m);
 enum mix_result do_remove(struct mix *m);
 enum mix_result do_gigabyte(struct mix *m);
+
+/* mix_userfault.c */
+enum mix_result do_register(struct mix *m);
+enum mix_result do_unregister(struct mix *m);
+enum mix_result do_copy(struct mix *m);
 
 /* mix_name.c */
 const char *dir_path(const struct mix *m, int dir);

@@ -10,7 +10,8 @@
 
 bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to)
 {
-	if (takes_gigabyte(m, w, from))
+	/* A missing page would end it, which populated() does not foresee. */
+	if (takes_gigabyte(m, w, from) || w->registered)
 		return false;
 	return !model_left(m) || affordable(m, model_holes(m, w->file, from, to));
 }
@@ -35,7 +36,7 @@ bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t
 }
 
 /* Draws a range of whole pages of a piece. */
-static void draw_pages(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to)
+void draw_pages(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to)
 {
 	uint64_t a = draw_in(m, w, PAGE), len = PAGE * (1 + draw(m, 3 * m->block / PAGE));
 

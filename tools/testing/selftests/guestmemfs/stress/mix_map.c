@@ -85,7 +85,7 @@ struct mix_piece *piece_new(struct mix *m)
 	return NULL;
 }
 
-static bool has_room(const struct mix *m, int pieces)
+bool has_room(const struct mix *m, int pieces)
 {
 	int i;
 
@@ -95,7 +95,7 @@ static bool has_room(const struct mix *m, int pieces)
 }
 
 /* Makes the parts of a piece before @from and after @to pieces of their own. */
-static void split(struct mix *m, struct mix_piece *w, uint64_t from, uint64_t to)
+void piece_split(struct mix *m, struct mix_piece *w, uint64_t from, uint64_t to)
 {
 	struct mix_piece *other;
 
@@ -202,7 +202,7 @@ enum mix_result do_map(struct mix *m)
 }
 
 /* Draws a range of whole pages, in half of the cases all of them. */
-static void draw_part(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to)
+void draw_part(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to)
 {
 	uint64_t pages = w->len / PAGE;
 	uint64_t first = draw(m, 2) ? draw(m, pages) : 0;
@@ -223,7 +223,7 @@ enum mix_result do_unmap(struct mix *m)
 	draw_part(m, w, &from, &to);
 	note(m, "unmap file %u: %#lx-%#lx of %#lx-%#lx at %p", nr_of(m, w->file), from, to, w->off,
 	     w->off + w->len, w->addr);
-	split(m, w, from, to);
+	piece_split(m, w, from, to);
 	return piece_unmap(m, w);
 }
 
@@ -238,7 +238,7 @@ enum mix_result do_protect(struct mix *m)
 	draw_part(m, w, &from, &to);
 	note(m, "protect file %u: %#lx-%#lx of %#lx-%#lx, prot %d -> %d", nr_of(m, w->file), from,
 	     to, w->off, w->off + w->len, w->prot, prot);
-	split(m, w, from, to);
+	piece_split(m, w, from, to);
 	w->prot = prot;
 	return expect(m, ERR(mprotect(w->addr, w->len, prot)), 0);
 }
@@ -256,6 +256,8 @@ static enum mix_result remap_move(struct mix *m, struct mix_piece *w, uint64_t l
 		return wrong(m, "mremap: %m");
 	w->addr = at;
 	w->len = len;
+	/* A mapping that is moved is not registered any more. */
+	w->registered = false;
 	return reserve_again(m, old, old_len);
 }
 

@@ -84,6 +84,39 @@ void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 	m->budget -= nr * 16;
 }
 
+/* Does userfaultfd take the page for missing? */
+bool model_is_missing(const struct mix *m, const struct mix_file *f, uint64_t at)
+{
+	const struct mix_block *b = &f->blocks[at / m->block];
+
+	return !b->there || (b->nr_absent && b->absent[at % m->block / PAGE]);
+}
+
+static void make_absent(struct mix *m, struct mix_block *b, uint64_t page, uint64_t last)
+{
+	if (!b->absent)
+		b->absent = calloc(m->block / PAGE, sizeof(*b->absent));
+	if (!b->absent)
+		abort();
+	for (; page < last; page++) {
+		b->nr_absent += !b->absent[page];
+		b->absent[page] = true;
+	}
+}
+
+/* Fills a missing page. In a hole a block is allocated, whose other pages are missing. */
+void model_fill_page(struct mix *m, struct mix_file *f, uint64_t at)
+{
+	struct mix_block *b = &f->blocks[at / m->block];
+
+	if (!b->there) {
+		model_fill(m, f, at, at + 1);
+		make_absent(m, b, 0, m->block / PAGE);
+	}
+	b->absent[at % m->block / PAGE] = false;
+	b->nr_absent--;
+}
+
 static void forget_page(struct mix *m, struct mix_block *b, uint64_t page)
 {
 	if (!b->nr_pages || !b->pages[page])
@@ -149,7 +182,7 @@ static bool wants_small(const struct mix *m, const struct mix_file *f, uint64_t 
 	for (i = 0; i < NR_PIECES; i++) {
 		const struct mix_piece *w = &m->pieces[i];
 
-		if (w->file == f && w->small && w->off < to && from < w->off + w->len)
+		if (w->file == f && (w->small || w->registered) && w->off < to && from < w->off + w->len)
 			return true;
 	}
 	return false;
@@ -160,18 +193,12 @@ static void lose_pages(struct mix *m, struct mix_file *f, uint64_t from, uint64_
 {
 	uint64_t i = from / m->block, page = (from + PAGE - 1) / PAGE, last = to / PAGE;
 	struct mix_block *b = &f->blocks[i];
+	uint64_t start = i * m->block / PAGE;
 
 	if (m->standin || i >= f->max || !b->there || page >= last ||
 	    (!b->nr_absent && !wants_small(m, f, page * PAGE, last * PAGE)))
 		return;
-	if (!b->absent)
-		b->absent = calloc(m->block / PAGE, sizeof(*b->absent));
-	if (!b->absent)
-		abort();
-	for (; page < last; page++) {
-		b->nr_absent += !b->absent[page % (m->block / PAGE)];
-		b->absent[page % (m->block / PAGE)] = true;
-	}
+	make_absent(m, b, page - start, last - start);
 }
 
 /* Frees a block that has no page left. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on a pool in random order, each compared with a model: mappings, accesses, space,
- * sizes, names, limits, mounts. The same seed gives the same operations, so that a failure can be
- * repeated:
+ * Operations on a pool in random order, each compared with a model: mappings, accesses,
+ * userfaultfd, space, sizes, names, limits, mounts. The same seed gives the same operations, so
+ * that a failure can be repeated:
  *
  *   mix_test [-s SEED] [-n OPERATIONS] [-k] [-w OPERATION] [-t DIR]
  *
@@ -45,6 +45,9 @@ static const struct {
 	{ "populate",		25,	do_populate },
 	{ "remove",		25,	do_remove },
 	{ "gigabyte",		10,	do_gigabyte,	true },
+	{ "register",		20,	do_register,	true },
+	{ "unregister",		10,	do_unregister,	true },
+	{ "copy",		60,	do_copy,	true },
 	{ "truncate",		50,	do_truncate },
 	{ "allocate",		100,	do_allocate },
 	{ "move",		60,	do_move,	true },
@@ -79,6 +82,8 @@ static const char * const events[NR_EVENTS] = {
 	[SEEN_GIGABYTE]	= "a gigabyte by one fault",
 	[SEEN_MOVED]	= "moved to another file",
 	[SEEN_ABSENT]	= "freed page by page",
+	[SEEN_MISSING]	= "SIGBUS of a missing page",
+	[SEEN_FILLED]	= "filled in a block",
 };
 
 static struct mix mix;
@@ -305,6 +310,8 @@ static bool init(struct mix *m, const char *standin)
 			return false;
 	}
 	touch_init(m);
+	if (!standin && !uffd_open(&m->uffd, UFFD_FEATURE_SIGBUS))
+		return false;
 	return mount_init(m) && names_init(m) && maps_init(m);
 }
 

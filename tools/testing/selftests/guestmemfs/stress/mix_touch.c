@@ -83,8 +83,8 @@ bool takes_gigabyte(const struct mix *m, const struct mix_piece *w, uint64_t at)
 {
 	const uint64_t group = BIG_GROUP * m->block;
 
-	return w->huge && at < group && w->file->size >= group && model_left(m) >= BIG_GROUP &&
-	       model_holes(m, w->file, 0, group) == BIG_GROUP;
+	return w->huge && !w->registered && at < group && w->file->size >= group &&
+	       model_left(m) >= BIG_GROUP && model_holes(m, w->file, 0, group) == BIG_GROUP;
 }
 
 /* Returns the signal that an access to a page must get, 0 for none. */
@@ -96,6 +96,10 @@ static int foresee(struct mix *m, const struct mix_piece *w, uint64_t at, bool w
 	}
 	if (at >= end_of_pages(w->file)) {
 		m->seen[SEEN_END]++;
+		return SIGBUS;
+	}
+	if (w->registered && model_is_missing(m, w->file, at)) {
+		m->seen[SEEN_MISSING]++;
 		return SIGBUS;
 	}
 	if (model_is_hole(m, w->file, at) && !model_left(m)) {
