@@ -5,11 +5,13 @@
  */
 #include <fcntl.h>
 #include <linux/iommufd.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -302,6 +304,42 @@ TEST_F(ioas, failures)
 	TH_LOG("%d calls failed", failed);
 	EXPECT_TRUE(left);
 	EXPECT_GE(failed, 3);
+}
+
+#define ENDS	60
+
+static void *unmap_iova(void *arg)
+{
+	FIXTURE_DATA(ioas) *self = arg;
+
+	return (void *)(long)ioas_unmap(self->iommufd, self->ioas, IOVA, 4 * BLOCK);
+}
+
+/*
+ * The mapping is the last user of the memory of a file that is gone, and ends while the filesystem
+ * is unmounted.
+ */
+TEST_F(ioas, ends_beside_an_unmount)
+{
+	void *unmapped;
+	pthread_t thread;
+	int fd, i;
+
+	for (i = 0; i < ENDS; i++) {
+		fd = file_make(&self->p, "ram", 4 * BLOCK);
+		ASSERT_EQ(0, ioas_map_file(self->iommufd, self->ioas, fd, 0, 4 * BLOCK, IOVA));
+		ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
+		close(fd);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, unmap_iova, self));
+		if (i % 3)
+			usleep(i * 20);
+		EXPECT_EQ(0, ERR(umount(self->p.mnt)));
+		pthread_join(thread, &unmapped);
+		EXPECT_EQ(0, (long)unmapped);
+		EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
+		ASSERT_EQ(0, pool_mount_at(self->nodes[0], self->p.mnt, 0));
+		ASSERT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+	}
 }
 
 TEST_HARNESS_MAIN

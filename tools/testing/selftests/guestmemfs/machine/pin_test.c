@@ -5,6 +5,8 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -192,6 +194,91 @@ TEST_F(in_pool, read_only_mount)
 	ASSERT_EQ(0, mount("guestmemfs", self->p.mnt, NULL, MS_REMOUNT, NULL));
 	fd = open(pool_path(&self->p, "ram"), O_RDWR);
 	EXPECT_EQ(0, unpin_all(fd));
+}
+
+#define RACE_BLOCKS	8UL
+#define RACE_ROUNDS	3000
+
+/**
+ * struct pinner - a thread that pins parts of a file, and one that unpins or loses them
+ * @fd: the file
+ * @pinned: how often pages could be pinned
+ * @stop: set when the first one is done
+ * @wrong: an errno that none of the calls may return, 0 if there was none
+ */
+struct pinner {
+	int fd;
+	int pinned;
+	int stop;
+	int wrong;
+};
+
+static void *pin_parts(void *arg)
+{
+	const size_t pages = RACE_BLOCKS * BLOCK / PAGE;
+	struct pinner *r = arg;
+	unsigned int seed = 1;
+	int i, err;
+
+	for (i = 0; i < RACE_ROUNDS; i++) {
+		size_t first = rand_r(&seed) % pages, nr = 1 + rand_r(&seed) % (pages - first);
+
+		err = pin(r->fd, first * PAGE, nr * PAGE);
+		r->pinned += !err;
+		/* The other thread makes the file shorter for a moment. */
+		if (err && err != EINVAL)
+			r->wrong = err;
+	}
+	__atomic_store_n(&r->stop, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void *unpin_all_parts(void *arg)
+{
+	struct pinner *r = arg;
+	unsigned int seed = 2;
+	int err;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
+		size_t at = rand_r(&seed) % RACE_BLOCKS * BLOCK;
+
+		switch (rand_r(&seed) % 4) {
+		case 0:
+			err = ERR(fallocate(r->fd, PUNCH, at, BLOCK));
+			break;
+		case 1:
+			err = ERR(ftruncate(r->fd, at)) ?:
+			      ERR(ftruncate(r->fd, RACE_BLOCKS * BLOCK));
+			break;
+		default:
+			err = unpin_all(r->fd);
+		}
+		if (err)
+			r->wrong = err;
+	}
+	return NULL;
+}
+
+/* No pin is left by, and none lost to, pins that come while all are given up. */
+TEST_F(in_pool, pinned_while_unpinned)
+{
+	struct pinner r = { .fd = file_make(&self->p, "ram", RACE_BLOCKS * BLOCK) };
+	uint64_t free = pool_free_blocks(&self->p);
+	pthread_t pins, unpins;
+
+	ASSERT_EQ(0, pthread_create(&pins, NULL, pin_parts, &r));
+	ASSERT_EQ(0, pthread_create(&unpins, NULL, unpin_all_parts, &r));
+	pthread_join(pins, NULL);
+	pthread_join(unpins, NULL);
+	EXPECT_EQ(0, r.wrong);
+	EXPECT_LT(RACE_ROUNDS / 10, r.pinned);
+	EXPECT_EQ(pool_sysfs(&self->p, "persistent"), pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(0, unpin_all(r.fd));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "persistent"));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
+	ASSERT_EQ(0, ftruncate(r.fd, 0));
+	EXPECT_EQ(free, pool_free_blocks(&self->p));
 }
 
 TEST_HARNESS_MAIN
