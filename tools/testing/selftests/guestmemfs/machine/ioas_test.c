@@ -336,8 +336,8 @@ TEST_F(ioas, ends_beside_an_unmount)
 		EXPECT_EQ(0, ERR(umount(self->p.mnt)));
 		pthread_join(thread, &unmapped);
 		EXPECT_EQ(0, (long)unmapped);
-		EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
 		ASSERT_EQ(0, pool_mount_at(self->nodes[0], self->p.mnt, 0));
+		EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
 		ASSERT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 	}
 }
