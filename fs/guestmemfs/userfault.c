@@ -13,7 +13,6 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
-#include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/sched/mm.h>
@@ -39,18 +38,8 @@ struct gmfs_installed {
 	unsigned long pfn;
 };
 
-/*
- * guestmemfs.userfaultfd: allow to register mappings. Off by default: the kernel's memory was
- * corrupted once in a test of post-copy, and the cause is not known.
- */
-static bool gmfs_userfaultfd;
-module_param_cb(userfaultfd, &param_ops_bool, &gmfs_userfaultfd, 0644);
-
 static bool gmfs_can_userfault(struct vm_area_struct *vma, vm_flags_t modes)
 {
-	/* What is registered can be unregistered. */
-	if (modes && !READ_ONCE(gmfs_userfaultfd) && !userfaultfd_armed(vma))
-		return false;
 	if (modes & ~(VM_UFFD_MISSING | VM_UFFD_MINOR))
 		return false;
 	/* There may be markers in page tables from now on. */

@@ -31,9 +31,6 @@ struct uffd {
 	pthread_t thread;
 };
 
-/* Allows userfaultfd for guestmemfs, where it is off by default, or does not. */
-bool uffd_allow(bool on);
-/* Allows it, and opens one. */
 bool uffd_open(struct uffd *u, uint64_t features);
 void uffd_close(struct uffd *u);
 /* These return an errno, 0 on success. */

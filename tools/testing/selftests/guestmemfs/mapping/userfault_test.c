@@ -196,27 +196,6 @@ TEST_F(in_pool, fills_that_fail)
 	uffd_close(&u);
 }
 
-/* Nothing can be registered while it is not allowed. What is registered already stays so. */
-TEST_F(in_pool, not_allowed)
-{
-	int fd = file_make(&self->p, "file", 2 * BLOCK);
-	unsigned char *src = source(BLOCK), *p = map_file(fd, 0, 2 * BLOCK);
-	struct uffd u;
-
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_TRUE(uffd_open(&u, 0));
-	ASSERT_EQ(0, uffd_register(&u, p, BLOCK, MISSING));
-	ASSERT_TRUE(uffd_allow(false));
-	EXPECT_EQ(EINVAL, uffd_register(&u, p + BLOCK, BLOCK, MISSING));
-	EXPECT_EQ(EINVAL, uffd_register(&u, p + BLOCK, BLOCK, MINOR));
-	EXPECT_EQ(0, uffd_copy(&u, p, src, PAGE, NULL));
-	EXPECT_EQ(0, uffd_unregister(&u, p, BLOCK));
-	EXPECT_EQ(EINVAL, uffd_register(&u, p, BLOCK, MISSING));
-	ASSERT_TRUE(uffd_allow(true));
-	EXPECT_EQ(0, uffd_register(&u, p, 2 * BLOCK, MISSING));
-	uffd_close(&u);
-}
-
 /* No write protection, in no form. */
 TEST_F(in_pool, modes)
 {
