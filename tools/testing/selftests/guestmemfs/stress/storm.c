@@ -95,8 +95,9 @@ static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
 
 	op->first = draw(w, units) * unit;
 	op->last = op->first + (1 + draw(w, units - op->first / unit)) * unit;
-	if (op->kind == OP_STORE)
-		return op->b < NR_BLOCKS && op->b * BLOCK_PAGES < m->slots[op->a].pages;
+	if (op_writes_bytes(op))
+		return op->b < NR_BLOCKS && op->b * BLOCK_PAGES < m->slots[op->a].pages &&
+		       (op->kind == OP_STORE || op_changes_tables(m, op));
 	return op->kind != OP_TRUNCATE || op->last != m->slots[op->a].pages;
 }
 

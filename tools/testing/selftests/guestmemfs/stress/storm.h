@@ -53,6 +53,7 @@ enum op_kind {
 	OP_ALLOC_KEEP,
 	OP_PUNCH,
 	OP_STORE,
+	OP_COPY, /* as OP_STORE, by userfaultfd, into a hole */
 	NR_OPS
 };
 
@@ -61,7 +62,7 @@ extern const char * const op_names[NR_OPS];
 struct op {
 	uint32_t kind;
 	uint32_t a; /* the slot */
-	uint32_t b; /* another slot; OP_STORE: the block */
+	uint32_t b; /* another slot; OP_STORE, OP_COPY: the block */
 	uint32_t mode;
 	uint32_t parent;
 	uint32_t name;
@@ -114,6 +115,7 @@ struct place {
 /* storm_model.c */
 bool is_dir(const struct slot *s);
 bool has_children(const struct model *m, unsigned int slot);
+bool op_writes_bytes(const struct op *op);
 bool op_changes_tables(const struct model *m, const struct op *op);
 void op_apply(struct model *m, const struct op *op);
 int op_perform(struct place *place, const struct model *m, const struct op *op);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "storm.h"
+#include "userfault.h"
 
 const char * const op_names[NR_OPS] = {
 	[OP_CREATE]	= "create",
@@ -29,6 +30,7 @@ const char * const op_names[NR_OPS] = {
 	[OP_ALLOC_KEEP]	= "allocate-keep-size",
 	[OP_PUNCH]	= "punch",
 	[OP_STORE]	= "store",
+	[OP_COPY]	= "copy",
 };
 
 bool is_dir(const struct slot *s)
@@ -44,10 +46,16 @@ bool has_children(const struct model *m, unsigned int slot)
 	return false;
 }
 
+/* May be done in part when a kexec comes. */
+bool op_writes_bytes(const struct op *op)
+{
+	return op->kind == OP_STORE || op->kind == OP_COPY;
+}
+
 /* A store changes the tables if it allocates a block. */
 bool op_changes_tables(const struct model *m, const struct op *op)
 {
-	return op->kind != OP_STORE || m->slots[op->a].blocks[op->b].seed == SEED_HOLE;
+	return !op_writes_bytes(op) || m->slots[op->a].blocks[op->b].seed == SEED_HOLE;
 }
 
 /* Punches pages out of a file: whole blocks become holes, parts of blocks are zeroed. */
@@ -138,6 +146,7 @@ void op_apply(struct model *m, const struct op *op)
 		cut_blocks(a, op->first, op->last);
 		break;
 	case OP_STORE:
+	case OP_COPY:
 		store_block(a, op->b, op->seed);
 		break;
 	default:
@@ -219,6 +228,50 @@ static int perform_store(const char *path, const struct model *m, const struct o
 	return 0;
 }
 
+/* Fills the pages with a stamp. The others of the block stay missing. */
+static int copy_stamps(struct uffd *u, char *p, const struct block *b)
+{
+	uint64_t page[PAGE_BYTES / 8] = {};
+	int err = 0;
+
+	for (int k = 0; k < NR_STAMPS && !err; k++) {
+		if (!(b->stamps & 1U << k))
+			continue;
+		for (int i = 0; i < STAMP_WORDS; i++)
+			page[i] = stamp_word(b, STAMP_PAGE(k), i);
+		err = -uffd_copy(u, p + STAMP_PAGE(k) * PAGE_BYTES, page, PAGE_BYTES, NULL);
+	}
+	return err;
+}
+
+static int perform_copy(const char *path, const struct model *m, const struct op *op)
+{
+	struct slot s = m->slots[op->a];
+	struct uffd u;
+	int fd, err;
+	char *p;
+
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return -errno;
+	p = mmap(NULL, BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+		 op->b * BLOCK_BYTES);
+	err = p == MAP_FAILED ? -errno : 0;
+	close(fd);
+	if (err)
+		return err;
+	store_block(&s, op->b, op->seed);
+	if (!uffd_open(&u, 0))
+		err = -errno;
+	else
+		err = -uffd_register(&u, p, BLOCK_BYTES, UFFDIO_REGISTER_MODE_MISSING);
+	if (!err)
+		err = copy_stamps(&u, p, &s.blocks[op->b]);
+	uffd_close(&u);
+	munmap(p, BLOCK_BYTES);
+	return err;
+}
+
 static int perform_space(const char *path, const struct op *op)
 {
 	int mode = 0, fd, err;
@@ -293,6 +346,8 @@ int op_perform(struct place *place, const struct model *m, const struct op *op)
 		return truncate(path, op->last * PAGE_BYTES) ? -errno : 0;
 	case OP_STORE:
 		return perform_store(path, m, op);
+	case OP_COPY:
+		return perform_copy(path, m, op);
 	default:
 		return perform_space(path, op);
 	}

@@ -146,9 +146,12 @@ static bool matches(const struct place *place, const struct model *m, const stru
 static void adopt(struct journal *j, struct place *place, const struct model *before,
 		  const struct model *now)
 {
-	/* Some of the stores of the call in flight may be missing, so repeat it. */
-	if (now != before && j->op.kind == OP_STORE && op_perform(place, before, &j->op))
-		err(1, "store");
+	/* Some of the stores of the call in flight may be missing, so do them all. */
+	if (now != before && op_writes_bytes(&j->op)) {
+		j->op.kind = OP_STORE;
+		if (op_perform(place, before, &j->op))
+			err(1, "store");
+	}
 	j->models[0] = *now;
 	j->frozen = 0;
 	j->status = 0;
@@ -185,7 +188,7 @@ bool verify_worker(struct journal *j, struct place *place)
 	       in_flight ? "in flight" : "after", op_names[j->op.kind], why);
 	if (!in_flight || (j->frozen && changes))
 		return false;
-	if (matches(place, after, j->op.kind == OP_STORE ? before : after)) {
+	if (matches(place, after, op_writes_bytes(&j->op) ? before : after)) {
 		printf("worker %u: so it was done\n", place->worker);
 		adopt(j, place, before, after);
 		return true;
