@@ -276,7 +276,7 @@ void gmfs_absent_put(struct inode *inode, pgoff_t first, pgoff_t last, unsigned 
 
 /*
  * Would the block of @from have no present page any more if @from to @to were punched? A page that
- * a device may write to stays present.
+ * a device may write to stays present, and so does a private one.
  */
 static bool gmfs_absent_completes(struct inode *inode, loff_t from, loff_t to)
 {
@@ -288,6 +288,7 @@ static bool gmfs_absent_completes(struct inode *inode, loff_t from, loff_t to)
 	struct gmfs_pinned pinned;
 
 	if (!absent || first > last ||
+	    !gmfs_file_is(inode, start, start + GUESTMEMFS_BLOCK_PAGES, false) ||
 	    gmfs_file_pinned(inode, start, start + GUESTMEMFS_BLOCK_PAGES, &pinned))
 		return false;
 	return find_first_zero_bit(absent->pages, first) >= first &&

@@ -28,10 +28,11 @@
 /* All pages of the file are initially shared; without this flag they are private. */
 #define GUESTMEMFS_GMEM_INIT_SHARED	(1U << 1)
 /*
- * A guest's access to a missing page, in a hole or punched out of a block, ends
- * KVM_RUN with KVM_EXIT_MEMORY_FAULT, and does not allocate memory. The VMM fills
- * the page through a mapping, and runs the vCPU again: post-copy. Not a flag of KVM.
- * A session of the Live Update Orchestrator does not preserve it.
+ * A guest's access to a missing page, in a hole or absent from its block as for
+ * userfaultfd, ends KVM_RUN with KVM_EXIT_MEMORY_FAULT, and does not allocate
+ * memory. The VMM fills the page through a mapping, and runs the vCPU again:
+ * post-copy. Not a flag of KVM. A session of the Live Update Orchestrator does
+ * not preserve it.
  */
 #define GUESTMEMFS_GMEM_EXIT_MISSING	(1U << 16)
 
@@ -290,12 +291,12 @@ struct guestmemfs_move {
  *   EFAULT      the argument cannot be read, or the error cannot be written
  *   EINTR       a fatal signal
  *   EINVAL      bytes that are not whole blocks, a part that does not end in its file,
- *               parts that overlap, or @from_fd is not a regular file
+ *               parts that overlap, or @from_fd is not a regular file of the pool
  *   ENOSPC      the pool has no free memory for a reserved part, or the tables have no
  *               room to record which pages of the holes are converted
  *   EPERM       without GUESTMEMFS_MOVE_ZERO: a page of one of the parts is private
  *   EROFS       the filesystem is mounted read-only
- *   EXDEV       @from_fd is a file of another pool, or of another filesystem
+ *   EXDEV       @from_fd is of another pool, or of another filesystem
  */
 #define GUESTMEMFS_IOC_MOVE		_IOWR(GUESTMEMFS_IOC_MAGIC, 6, struct guestmemfs_move)
 

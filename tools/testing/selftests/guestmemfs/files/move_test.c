@@ -5,9 +5,13 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -253,6 +257,98 @@ TEST_F(in_pool, full)
 	ASSERT_EQ(0, pool_remount(&self->p));
 	b = open(pool_path(&self->p, "b"), O_RDWR);
 	EXPECT_EQ(all * BLOCK_SECTORS, file_sectors(b));
+}
+
+TEST_F(in_pool, another_pool)
+{
+	int b = file_make(&self->p, "b", BLOCK), other;
+	char dir[4096], path[4200];
+
+	if (self->nr < 2)
+		SKIP(return, "only one pool on this machine");
+	ASSERT_EQ(0, pool_place(&self->p, dir, sizeof(dir)));
+	ASSERT_EQ(0, pool_mount_at(self->nodes[1], dir, 0));
+	snprintf(path, sizeof(path), "%s/move_test", dir);
+	other = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	EXPECT_EQ(0, ftruncate(other, BLOCK));
+	EXPECT_EQ(EXDEV, move(other, 0, b, 0, BLOCK, 0));
+	EXPECT_EQ(EXDEV, move(b, 0, other, 0, BLOCK, EXCHANGE));
+	EXPECT_EQ(0, unlink(path));
+	close(other);
+	EXPECT_EQ(0, umount(dir));
+}
+
+/* An error that cannot be written is found before anything is moved. */
+TEST_F(in_pool, error_cannot_be_written)
+{
+	int a = file_make(&self->p, "a", BLOCK), b = file_make(&self->p, "b", BLOCK);
+	struct guestmemfs_move *arg;
+
+	arg = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, arg);
+	*arg = (struct guestmemfs_move){ .size = sizeof(*arg), .from_fd = a, .length = BLOCK };
+	ASSERT_EQ(0, fallocate(a, 0, 0, BLOCK));
+	ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ));
+	EXPECT_EQ(EFAULT, ERR(ioctl(b, GUESTMEMFS_IOC_MOVE, arg)));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(a));
+	EXPECT_EQ(0, file_sectors(b));
+}
+
+/* More extents than are moved at once while a lock is held. */
+#define PIECES	100
+#define KILLS	50
+
+/**
+ * struct watcher - a thread that looks at a file while its memory is exchanged
+ * @fd: the file, which has either no memory or a block at its start
+ * @stop: set to end it
+ * @torn: it has found the first memory behind the start
+ */
+struct watcher {
+	int fd;
+	int stop;
+	int torn;
+};
+
+static void *watch(void *arg)
+{
+	struct watcher *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED))
+		w->torn |= lseek(w->fd, 0, SEEK_DATA) > 0;
+	return NULL;
+}
+
+/* All of it or nothing, for a task that is killed and for those that look. */
+TEST_F(in_pool, all_or_nothing)
+{
+	const size_t len = 2 * PIECES * BLOCK;
+	int a = file_make(&self->p, "a", len), b = file_make(&self->p, "b", len), status, i;
+	struct watcher w = { .fd = a };
+	pthread_t thread;
+	uint64_t has;
+	pid_t pid;
+
+	for (i = 0; i < PIECES; i++)
+		ASSERT_EQ(0, fallocate(a, 0, 2 * i * BLOCK, BLOCK));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, watch, &w));
+	for (i = 0; i < KILLS; i++) {
+		pid = fork();
+		if (!pid)
+			while (!move(a, 0, b, 0, len, EXCHANGE))
+				;
+		ASSERT_LT(0, pid);
+		usleep(i * 100);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+		has = file_sectors(a);
+		EXPECT_TRUE(!has || has == PIECES * BLOCK_SECTORS);
+		EXPECT_EQ(PIECES * BLOCK_SECTORS, has + file_sectors(b));
+	}
+	__atomic_store_n(&w.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, w.torn);
 }
 
 TEST_HARNESS_MAIN

@@ -511,8 +511,43 @@ TEST_F(gmem, exits_at_what_is_missing)
 		/* A page that is punched is missing again. */
 		ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
 		EXPECT_EQ(VCPU_FAULT, guest_store(&self->cpu, FILE_GPA + 2 * PAGE, 1));
+		/* Filled, the same access goes on. */
+		ASSERT_EQ(0, uffd_zero(&u, p + 2 * PAGE, PAGE, NULL));
+		EXPECT_EQ(VCPU_DONE, vcpu_go(&self->cpu));
+		EXPECT_EQ(1, *(uint64_t *)(p + 2 * PAGE));
 	}
 	uffd_close(&u);
+}
+
+/* A private page that is punched stays present, also as the last one of its block. */
+TEST_F(gmem, private_pages_stay)
+{
+	uint32_t flags = variant->flags | GUESTMEMFS_GMEM_EXIT_MISSING;
+	int fd, gmem;
+	char *p;
+
+	fd = ram_make(&self->p, &self->vmm, flags, BLOCK, &gmem);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, gmem_convert(gmem, 0, BLOCK, GMEM_SHARED));
+	p = map_file(fd, 0, BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p, BLOCK, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, PAGE, PAGE));
+	ASSERT_EQ(0, gmem_convert(gmem, 2 * PAGE, PAGE, GMEM_PRIVATE));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
+	ASSERT_EQ(0, gmem_convert(gmem, 2 * PAGE, PAGE, GMEM_SHARED));
+	EXPECT_EQ(VCPU_FAULT, guest_store(&self->cpu, FILE_GPA + PAGE, 1));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + 2 * PAGE, 1));
+	ASSERT_EQ(0, gmem_convert(gmem, 2 * PAGE, PAGE, GMEM_PRIVATE));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, PAGE));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 3 * PAGE, BLOCK - 3 * PAGE));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	/* Shared, it goes, and the block with it. */
+	ASSERT_EQ(0, gmem_convert(gmem, 2 * PAGE, PAGE, GMEM_SHARED));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
+	EXPECT_EQ(0, file_sectors(fd));
 }
 
 TEST_HARNESS_MAIN

@@ -114,6 +114,18 @@ TEST_F(luo, nothing_is_taken_out)
 }
 
 /* A file with blocks after its end, and a hole before them, cannot be preserved either. */
+/* Also where the preserved file has a hole, an exchange could take it away. */
+TEST_F(luo, holes_are_not_exchanged)
+{
+	int fd = make_filled(&self->p, "file"), other = make_filled(&self->p, "other");
+
+	ASSERT_EQ(0, ftruncate(fd, 8 * BLOCK));
+	ASSERT_EQ(0, luo_preserve_fd(self->session, 1, fd));
+	EXPECT_EQ(EBUSY, move(other, 0, fd, 4 * BLOCK, BLOCK, EXCHANGE));
+	EXPECT_EQ(EBUSY, move(fd, 4 * BLOCK, other, 0, BLOCK, EXCHANGE));
+	EXPECT_EQ(0, move(other, 0, fd, 4 * BLOCK, BLOCK, 0));
+}
+
 TEST_F(luo, nothing_behind_the_end)
 {
 	int fd = make_filled(&self->p, "file");

@@ -308,11 +308,24 @@ TEST_F(ioas, failures)
 
 #define ENDS	60
 
+/**
+ * struct unmapper - a thread that unmaps memory from an IO address space
+ * @iommufd: descriptor of iommufd
+ * @ioas: the IO address space
+ * @err: the errno that it got
+ */
+struct unmapper {
+	int iommufd;
+	uint32_t ioas;
+	int err;
+};
+
 static void *unmap_iova(void *arg)
 {
-	FIXTURE_DATA(ioas) *self = arg;
+	struct unmapper *u = arg;
 
-	return (void *)(long)ioas_unmap(self->iommufd, self->ioas, IOVA, 4 * BLOCK);
+	u->err = ioas_unmap(u->iommufd, u->ioas, IOVA, 4 * BLOCK);
+	return NULL;
 }
 
 /*
@@ -321,7 +334,7 @@ static void *unmap_iova(void *arg)
  */
 TEST_F(ioas, ends_beside_an_unmount)
 {
-	void *unmapped;
+	struct unmapper u = { .iommufd = self->iommufd, .ioas = self->ioas };
 	pthread_t thread;
 	int fd, i;
 
@@ -330,12 +343,12 @@ TEST_F(ioas, ends_beside_an_unmount)
 		ASSERT_EQ(0, ioas_map_file(self->iommufd, self->ioas, fd, 0, 4 * BLOCK, IOVA));
 		ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
 		close(fd);
-		ASSERT_EQ(0, pthread_create(&thread, NULL, unmap_iova, self));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, unmap_iova, &u));
 		if (i % 3)
 			usleep(i * 20);
 		EXPECT_EQ(0, ERR(umount(self->p.mnt)));
-		pthread_join(thread, &unmapped);
-		EXPECT_EQ(0, (long)unmapped);
+		pthread_join(thread, NULL);
+		EXPECT_EQ(0, u.err);
 		ASSERT_EQ(0, pool_mount_at(self->nodes[0], self->p.mnt, 0));
 		EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
 		ASSERT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));

@@ -166,6 +166,8 @@ TEST_F(in_pool, fills)
 	EXPECT_EQ(2 * PAGE, done);
 	EXPECT_EQ(EFAULT, uffd_copy(&u, p + 3 * BLOCK + 6 * PAGE, src + 2 * PAGE, PAGE, &done));
 	EXPECT_EQ(-EFAULT, done);
+	/* What could not be filled is still missing. */
+	EXPECT_EQ(0, uffd_copy(&u, p + 3 * BLOCK + 6 * PAGE, src, PAGE, &done));
 	/* The end of the file. */
 	ASSERT_EQ(0, ftruncate(fd, 4 * BLOCK + PAGE));
 	EXPECT_EQ(EFAULT, uffd_copy(&u, p + size - PAGE, src, PAGE, &done));
@@ -291,6 +293,10 @@ TEST_F(in_pool, poison)
 
 	p = registered(&self->p, &u, 2 * BLOCK, MISSING, &fd);
 	ASSERT_NE(MAP_FAILED, p);
+	/* Memory that is punched is not poisoned any more. */
+	EXPECT_EQ(0, uffd_poison(&u, p + BLOCK, PAGE, &done));
+	EXPECT_EQ(FAULT(SIGBUS), peek(p + BLOCK));
+	ASSERT_TRUE(punch(fd, BLOCK, BLOCK));
 	EXPECT_EQ(0, uffd_poison(&u, p + PAGE, PAGE, &done));
 	EXPECT_EQ(PAGE, done);
 	EXPECT_EQ(FAULT(SIGBUS), peek(p + PAGE));
@@ -413,10 +419,10 @@ static void *race_copy(void *arg)
 	return NULL;
 }
 
-/* Of two that fill the same page one loses, and changes nothing. */
+/* Of two that fill the same page, in two mappings, one loses and changes nothing. */
 TEST_F(in_pool, one_winner)
 {
-	unsigned char *src = source(2 * BLOCK), *p;
+	unsigned char *src = source(2 * BLOCK), *p, *other;
 	struct racer r[2] = {};
 	pthread_t threads[2];
 	struct uffd u;
@@ -424,9 +430,12 @@ TEST_F(in_pool, one_winner)
 
 	p = registered(&self->p, &u, 2 * BLOCK, MISSING, &fd);
 	ASSERT_NE(MAP_FAILED, p);
+	other = map_file(fd, 0, 2 * BLOCK);
+	ASSERT_NE(MAP_FAILED, other);
+	ASSERT_EQ(0, uffd_register(&u, other, 2 * BLOCK, MISSING));
 	for (i = 0; i < 2; i++) {
 		r[i].u = &u;
-		r[i].p = p;
+		r[i].p = i ? other : p;
 		r[i].src = src + i * BLOCK;
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, race_copy, &r[i]));
 	}
@@ -469,6 +478,108 @@ TEST_F(in_pool, resolved_once)
 	EXPECT_EQ(2 * BLOCK / PAGE, uffd_events(&u));
 	EXPECT_EQ(0, uffd_errors(&u));
 	uffd_close(&u);
+}
+
+/* Registered for both, a missing page is an event as well, and cannot be continued. */
+TEST_F(in_pool, missing_and_minor)
+{
+	unsigned char *src = source(BLOCK), *p, *other;
+	struct uffd u;
+	int fd;
+
+	p = registered(&self->p, &u, BLOCK, MISSING | MINOR, &fd);
+	ASSERT_NE(MAP_FAILED, p);
+	other = map_file(fd, 0, BLOCK);
+	ASSERT_NE(MAP_FAILED, other);
+	ASSERT_TRUE(uffd_serve(&u, p, src, PAGE));
+	EXPECT_EQ(src[2 * PAGE], peek(p + 2 * PAGE));
+	EXPECT_EQ(1, uffd_events(&u));
+	uffd_stop(&u);
+	EXPECT_EQ(0, poke(other + PAGE, 5));
+	/* Absent from its block. */
+	EXPECT_EQ(EFAULT, uffd_continue(&u, p + 3 * PAGE, PAGE, NULL));
+	EXPECT_EQ(0, uffd_continue(&u, p + PAGE, PAGE, NULL));
+	EXPECT_EQ(5, peek(p + PAGE));
+	uffd_close(&u);
+}
+
+/* All mappings of a block with an absent page have small entries, until none is absent. */
+TEST_F(in_pool, small_for_all)
+{
+	int fd = file_make(&self->p, "file", BLOCK);
+	unsigned char *p = map_file(fd, 0, BLOCK), *other = map_file(fd, 0, BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, other);
+	look(other, BLOCK, BLOCK);
+	EXPECT_LEAVES(other, BLOCK, 0, 1, 0, "before");
+	ASSERT_EQ(0, madvise(p, BLOCK, MADV_NOHUGEPAGE));
+	ASSERT_TRUE(punch(fd, 7 * PAGE, PAGE));
+	look(other, 7 * PAGE, PAGE);
+	EXPECT_LEAVES(other, BLOCK, 0, 0, 7, "a page is absent");
+	look(other + 7 * PAGE, 2 * PAGE, PAGE);
+	EXPECT_LEAVES(other, BLOCK, 0, 1, 0, "none is");
+}
+
+/* Once the file has no user any more, its pages are present. */
+TEST_F(in_pool, present_after_a_mount)
+{
+	unsigned char *src = source(BLOCK), *p;
+	struct uffd u;
+	int fd;
+
+	p = registered(&self->p, &u, BLOCK, MISSING, &fd);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, uffd_copy(&u, p, src, PAGE, NULL));
+	uffd_close(&u);
+	munmap(p, BLOCK);
+	close(fd);
+	ASSERT_EQ(0, pool_remount(&self->p));
+	fd = open(pool_path(&self->p, "file"), O_RDWR);
+	p = map_file(fd, 0, BLOCK);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, BLOCK, MISSING));
+	EXPECT_EQ(EEXIST, uffd_copy(&u, p + PAGE, src, PAGE, NULL));
+	EXPECT_TRUE(is_zero(p + PAGE, BLOCK - PAGE));
+	EXPECT_EQ(0, memcmp(p, src, PAGE));
+	uffd_close(&u);
+}
+
+/* A part of a punch that has a pinned page is zeroed, and stays present as a whole. */
+TEST_F(in_pool, beside_a_pinned_page)
+{
+	struct guestmemfs_part part = { sizeof(part), 0, 4 * PAGE, PAGE };
+	unsigned char *src = source(BLOCK), *p;
+	struct uffd u;
+	int fd;
+
+	p = registered(&self->p, &u, BLOCK, MISSING, &fd);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, BLOCK));
+	ASSERT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_PIN, &part)));
+	fill(p, BLOCK, 1);
+	ASSERT_TRUE(punch(fd, 4 * PAGE, 2 * PAGE));
+	EXPECT_EQ(EEXIST, uffd_copy(&u, p + 5 * PAGE, src, PAGE, NULL));
+	EXPECT_TRUE(is_zero(p + 4 * PAGE, 2 * PAGE));
+	EXPECT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_UNPIN, &part)));
+	uffd_close(&u);
+}
+
+/* A file that is open for reading only cannot be registered, as with other files. */
+TEST_F(in_pool, read_only)
+{
+	int fd = file_make(&self->p, "file", BLOCK), ro;
+	unsigned char *p;
+	struct uffd u;
+
+	ro = open(pool_path(&self->p, "file"), O_RDONLY);
+	p = mmap(NULL, BLOCK, PROT_READ, MAP_SHARED, ro, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(uffd_open(&u, 0));
+	EXPECT_EQ(EPERM, uffd_register(&u, p, BLOCK, MISSING));
+	uffd_close(&u);
+	close(fd);
 }
 
 static uint32_t state_order(int fd, uint64_t offset)

@@ -182,7 +182,8 @@ static bool wants_small(const struct mix *m, const struct mix_file *f, uint64_t 
 	for (i = 0; i < NR_PIECES; i++) {
 		const struct mix_piece *w = &m->pieces[i];
 
-		if (w->file == f && (w->small || w->registered) && w->off < to && from < w->off + w->len)
+		if (w->file == f && (w->small || w->registered) &&
+		    w->off < to && from < w->off + w->len)
 			return true;
 	}
 	return false;

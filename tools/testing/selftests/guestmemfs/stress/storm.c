@@ -121,6 +121,8 @@ static bool choose_op(struct worker *w, const struct model *m, struct op *op)
 		return a->mode;
 	case OP_UNLINK:
 		return S_ISREG(a->mode);
+	case OP_SWAP:
+		return S_ISREG(a->mode) && a->pages == NR_BLOCKS * BLOCK_PAGES;
 	default:
 		return S_ISREG(a->mode) && choose_pages(w, m, op);
 	}

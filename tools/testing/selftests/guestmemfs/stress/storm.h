@@ -54,6 +54,7 @@ enum op_kind {
 	OP_PUNCH,
 	OP_STORE,
 	OP_COPY, /* as OP_STORE, by userfaultfd, into a hole */
+	OP_SWAP, /* exchanges the two halves of a file */
 	NR_OPS
 };
 

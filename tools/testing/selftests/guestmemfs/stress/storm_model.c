@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "move.h"
 #include "storm.h"
 #include "userfault.h"
 
@@ -31,6 +32,7 @@ const char * const op_names[NR_OPS] = {
 	[OP_PUNCH]	= "punch",
 	[OP_STORE]	= "store",
 	[OP_COPY]	= "copy",
+	[OP_SWAP]	= "swap",
 };
 
 bool is_dir(const struct slot *s)
@@ -120,6 +122,16 @@ static void op_apply_name(struct model *m, const struct op *op)
 	}
 }
 
+static void swap_halves(struct slot *s)
+{
+	for (int i = 0; i < NR_BLOCKS / 2; i++) {
+		struct block b = s->blocks[i];
+
+		s->blocks[i] = s->blocks[i + NR_BLOCKS / 2];
+		s->blocks[i + NR_BLOCKS / 2] = b;
+	}
+}
+
 /* Changes the model as the call does if it succeeds. */
 void op_apply(struct model *m, const struct op *op)
 {
@@ -148,6 +160,9 @@ void op_apply(struct model *m, const struct op *op)
 	case OP_STORE:
 	case OP_COPY:
 		store_block(a, op->b, op->seed);
+		break;
+	case OP_SWAP:
+		swap_halves(a);
 		break;
 	default:
 		op_apply_name(m, op);
@@ -272,6 +287,18 @@ static int perform_copy(const char *path, const struct model *m, const struct op
 	return err;
 }
 
+static int perform_swap(const char *path)
+{
+	const uint64_t half = NR_BLOCKS / 2 * BLOCK_BYTES;
+	int fd = open(path, O_RDWR), err;
+
+	if (fd < 0)
+		return -errno;
+	err = -move(fd, 0, fd, half, half, EXCHANGE);
+	close(fd);
+	return err;
+}
+
 static int perform_space(const char *path, const struct op *op)
 {
 	int mode = 0, fd, err;
@@ -348,6 +375,8 @@ int op_perform(struct place *place, const struct model *m, const struct op *op)
 		return perform_store(path, m, op);
 	case OP_COPY:
 		return perform_copy(path, m, op);
+	case OP_SWAP:
+		return perform_swap(path);
 	default:
 		return perform_space(path, op);
 	}
