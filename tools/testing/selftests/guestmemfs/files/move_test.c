@@ -334,14 +334,16 @@ TEST_F(in_pool, all_or_nothing)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, watch, &w));
 	for (i = 0; i < KILLS; i++) {
 		pid = fork();
-		if (!pid)
+		if (!pid) {
 			while (!move(a, 0, b, 0, len, EXCHANGE))
 				;
+			_exit(1);
+		}
 		ASSERT_LT(0, pid);
 		usleep(i * 100);
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
-		EXPECT_TRUE(WIFSIGNALED(status));
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 		has = file_sectors(a);
 		EXPECT_TRUE(!has || has == PIECES * BLOCK_SECTORS);
 		EXPECT_EQ(PIECES * BLOCK_SECTORS, has + file_sectors(b));

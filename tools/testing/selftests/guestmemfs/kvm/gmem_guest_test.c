@@ -544,7 +544,7 @@ TEST_F(gmem, private_pages_stay)
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 3 * PAGE, BLOCK - 3 * PAGE));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
-	/* Shared, it goes, and the block with it. */
+	/* A page that is shared again goes, and the block with it. */
 	ASSERT_EQ(0, gmem_convert(gmem, 2 * PAGE, PAGE, GMEM_SHARED));
 	ASSERT_EQ(0, fallocate(fd, PUNCH, 2 * PAGE, PAGE));
 	EXPECT_EQ(0, file_sectors(fd));

@@ -113,7 +113,6 @@ TEST_F(luo, nothing_is_taken_out)
 	EXPECT_TRUE(still_filled(fd));
 }
 
-/* A file with blocks after its end, and a hole before them, cannot be preserved either. */
 /* Also where the preserved file has a hole, an exchange could take it away. */
 TEST_F(luo, holes_are_not_exchanged)
 {
@@ -126,6 +125,7 @@ TEST_F(luo, holes_are_not_exchanged)
 	EXPECT_EQ(0, move(other, 0, fd, 4 * BLOCK, BLOCK, 0));
 }
 
+/* A file with blocks after its end, and a hole before them, cannot be preserved either. */
 TEST_F(luo, nothing_behind_the_end)
 {
 	int fd = make_filled(&self->p, "file");

@@ -243,12 +243,12 @@ static void *unpin_all_parts(void *arg)
 		size_t at = rand_r(&seed) % RACE_BLOCKS * BLOCK;
 
 		switch (rand_r(&seed) % 16) {
-		case 1 ... 4:
-			err = ERR(fallocate(r->fd, PUNCH, at, BLOCK));
-			break;
 		case 0:
 			err = ERR(ftruncate(r->fd, at)) ?:
 			      ERR(ftruncate(r->fd, RACE_BLOCKS * BLOCK));
+			break;
+		case 1 ... 4:
+			err = ERR(fallocate(r->fd, PUNCH, at, BLOCK));
 			break;
 		default:
 			err = unpin_all(r->fd);

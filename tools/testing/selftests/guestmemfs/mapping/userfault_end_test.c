@@ -103,7 +103,7 @@ TEST_F(in_pool, unmounted_at_once)
 		if (!pid)
 			end_at_once(&self->p, i % 3);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
-		ASSERT_EQ(0, WEXITSTATUS(status));
+		ASSERT_EQ(0, status);
 		ASSERT_EQ(0, ERR(umount(self->p.mnt)));
 		ASSERT_EQ(0, pool_mount_at(self->nodes[0], self->p.mnt, 0));
 	}
@@ -143,7 +143,7 @@ TEST_F(in_pool, signals)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_fault, &s));
 	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u));
 	pthread_kill(thread, SIGUSR1);
-	/* It comes again. */
+	/* The fault comes again. */
 	ASSERT_EQ((char *)p + PAGE, uffd_fault(&u));
 	ASSERT_EQ(0, uffd_copy(&u, p + PAGE, src, PAGE, NULL));
 	pthread_join(thread, NULL);
