@@ -5,10 +5,12 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fixture.h"
+#include "move.h"
 #include "user.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -256,6 +258,17 @@ TEST_F(in_pool, utimensat)
 	leave(_metadata);
 }
 
+/* The other file of a move. */
+static int spare;
+
+/* Gives a file its block, by a store through a mapping, which clears no bits. */
+static bool touched(int fd)
+{
+	char *p = map_file(fd, 0, BLOCK);
+
+	return p != MAP_FAILED && !poke(p, 1) && !munmap(p, BLOCK);
+}
+
 static int op_resize(int fd)	{ return ftruncate(fd, BLOCK + 1); }
 static int op_keep_size(int fd)	{ return ftruncate(fd, BLOCK); }
 static int op_shrink(int fd)	{ return truncate("f", 1); }
@@ -267,6 +280,16 @@ static int op_chown(int fd)	{ return fchown(fd, USER, GROUP); }
 static int op_chown_none(int fd) { return fchown(fd, -1, -1); }
 static int op_utimes(int fd)	{ return futimens(fd, NULL); }
 static int op_sync(int fd)	{ return fsync(fd); }
+
+static int op_move_to(int fd)
+{
+	return touched(spare) ? move(spare, 0, fd, 0, BLOCK, 0) : -1;
+}
+
+static int op_move_from(int fd)
+{
+	return fallocate(spare, PUNCH, 0, BLOCK) ?: move(fd, 0, spare, 0, BLOCK, 0);
+}
 
 struct set_id {
 	const char *name;
@@ -285,6 +308,8 @@ static const struct set_id set_ids[] = {
 	OP(fallocate,	false,	true,	true),
 	OP(punch,	false,	true,	true),
 	OP(zero,	false,	true,	true),
+	OP(move_to,	false,	true,	true),
+	OP(move_from,	false,	true,	true),
 	OP(chown,	true,	true),
 	OP(chown_none,	true,	true),
 	OP(utimes,	false,	false,	false),
@@ -320,6 +345,8 @@ TEST_F(in_pool, set_id_bits)
 	enter(_metadata, &self->p);
 	fd = open("f", O_RDWR);
 	ASSERT_GE(fd, 0);
+	spare = file_make(&self->p, "spare", BLOCK);
+	ASSERT_GE(spare, 0);
 	for (i = 0; i < ARRAY_SIZE(set_ids); i++) {
 		const struct set_id *c = &set_ids[i];
 
@@ -331,7 +358,11 @@ TEST_F(in_pool, set_id_bits)
 			if (who == WRITER && (c->run == op_chown || c->run == op_chown_none))
 				continue;
 			ASSERT_TRUE(as_root());
+			ASSERT_EQ(0, ftruncate(fd, 0));
 			ASSERT_EQ(0, ftruncate(fd, BLOCK));
+			/* Memory is moved to a hole. */
+			if (c->run != op_move_to)
+				ASSERT_TRUE(touched(fd));
 			ASSERT_EQ(0, fchown(fd, USER, s->gid));
 			ASSERT_EQ(0, fchmod(fd, s->mode));
 			ASSERT_TRUE(is_now(who));
@@ -348,6 +379,7 @@ TEST_F(in_pool, set_id_bits)
 	ASSERT_EQ(0, chown("d", USER, GROUP));
 	ASSERT_EQ(0, stat("d", &st));
 	EXPECT_EQ(06777, st.st_mode & 07777);
+	close(spare);
 	close(fd);
 	leave(_metadata);
 }
