@@ -138,6 +138,40 @@ TEST_F(gmem, gigabyte)
 	EXPECT_EQ(ORDER_1G, gmem_order(o.gmem, 5 * PAGE));
 }
 
+/* Not if its new place has pages of both kinds, until they are of one kind. */
+TEST_F(gmem, gigabyte_of_two_kinds)
+{
+	const uint64_t last = GIB - BLOCK;
+	long blocks = GIB / BLOCK;
+	struct other o;
+	int gmem, fd;
+
+	if (self->p.free_blocks < GIB / BLOCK)
+		SKIP(return, "needs 1 GiB free");
+	fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, other_make(&o, &self->p, variant->type, variant->flags, GIB));
+	ASSERT_EQ(0, gmem_convert(o.gmem, last, BLOCK, variant->other));
+	EXPECT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, 1, 0));
+	EXPECT_ENTRIES(1, 0, 0, "before");
+	ASSERT_EQ(0, move(fd, 0, o.fd, 0, GIB, MOVE_ZERO));
+	EXPECT_EQ(ORDER_2M, gmem_order(o.gmem, 5 * PAGE));
+	EXPECT_EQ(ORDER_2M, gmem_order(o.gmem, last));
+	/* The last block is private memory, which an ordinary guest cannot access. */
+	if (!variant->protected) {
+		EXPECT_EQ(VCPU_FAULT, guest_touch(&o.cpu, OTHER_GPA + last, 1, 0));
+		blocks--;
+	}
+	EXPECT_EQ(VCPU_DONE, guest_touch(&o.cpu, OTHER_GPA, blocks, BLOCK));
+	EXPECT_EQ(0, vmm_entries(&o.vmm, "1g"));
+	EXPECT_EQ(blocks, vmm_entries(&o.vmm, "2m"));
+	/* It is the same gigabyte, so that nothing else was in the way. */
+	ASSERT_EQ(0, gmem_convert(o.gmem, last, BLOCK, variant->first));
+	EXPECT_EQ(ORDER_1G, gmem_order(o.gmem, 5 * PAGE));
+	EXPECT_EQ(VCPU_DONE, guest_touch(&o.cpu, OTHER_GPA + last, 1, 0));
+	EXPECT_EQ(1, vmm_entries(&o.vmm, "1g"));
+}
+
 #define BY_ADDRESS_GPA	(16 * GIB)
 
 /**
