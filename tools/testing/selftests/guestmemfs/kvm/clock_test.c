@@ -2,7 +2,8 @@
 /*
  * The page of a guest's paravirtual clock. KVM writes to it through a kernel mapping of its own,
  * which must be removed when the page leaves the file: otherwise the kernel would keep a mapping of
- * memory that another guest may get.
+ * memory that another guest may get. And the page of its wall clock, which KVM writes in
+ * KVM_SET_MSRS, and waits for if it is missing.
  */
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #include "ram_fixture.h"
+#include "userfault.h"
 
 #define RACE_SECONDS	6
 
@@ -271,6 +273,114 @@ TEST_F(ram, raced)
 	EXPECT_EQ(0, left);
 	EXPECT_GT(found, 0);
 	EXPECT_GT(ticks, 10);
+}
+
+/* See struct pvclock_wall_clock. */
+struct wall_clock {
+	uint32_t version;
+	uint32_t sec;
+	uint32_t nsec;
+};
+
+/**
+ * struct waiter - a thread that sets the wall clock, the page of which is missing
+ * @cpu: a CPU of the guest
+ * @done: KVM_SET_MSRS has returned
+ * @err: its errno, 0 if it has set the MSR
+ */
+struct waiter {
+	const struct vcpu *cpu;
+	bool done;
+	int err;
+};
+
+static void *set_wall_clock(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->err = ERR(vcpu_set_msr(w->cpu, MSR_KVM_WALL_CLOCK_NEW, RAM_GPA + CLOCK_OFFSET));
+	__atomic_store_n(&w->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Has the thread returned, or does it within a short time? */
+static bool returns(const struct waiter *w)
+{
+	usleep(100000);
+	return __atomic_load_n(&w->done, __ATOMIC_ACQUIRE);
+}
+
+static bool register_missing(struct uffd *u, char *ram)
+{
+	return uffd_open(u, 0) && !uffd_register(u, ram, RAM_SIZE, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+/* KVM_SET_MSRS waits for a page, whatever signals arrive, and writes to the page then. */
+TEST_F(ram, waits_for_a_page)
+{
+	struct waiter w = { .cpu = &self->cpu };
+	struct wall_clock clock;
+	pthread_t thread;
+	struct uffd u;
+
+	ASSERT_TRUE(register_missing(&u, self->ram));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, set_wall_clock, &w));
+	ASSERT_EQ(self->ram + CLOCK_OFFSET, uffd_fault(&u));
+	EXPECT_FALSE(returns(&w));
+	/* A signal with a handler, see vmm_make(). */
+	ASSERT_EQ(0, pthread_kill(thread, SIGUSR1));
+	EXPECT_FALSE(returns(&w));
+	ASSERT_EQ(0, uffd_zero(&u, self->ram + CLOCK_OFFSET, PAGE, NULL));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, w.err);
+	memcpy(&clock, self->ram + CLOCK_OFFSET, sizeof(clock));
+	EXPECT_EQ(2, clock.version);
+	EXPECT_NE(0, clock.sec);
+	uffd_close(&u);
+}
+
+/* A process with a guest of its own, which nobody gives the page. */
+static void wait_for_ever(int fd, int told)
+{
+	char *ram = map_file(fd, 0, RAM_SIZE);
+	struct vcpu cpu;
+	struct waiter w = { .cpu = &cpu };
+	pthread_t thread;
+	struct vmm vmm;
+	struct uffd u;
+
+	if (ram == MAP_FAILED || vmm_make(&vmm, KVM_X86_DEFAULT_VM) || vcpu_make(&vmm, &cpu, 0) ||
+	    ram_add(&vmm, ram, -1) || !register_missing(&u, ram) ||
+	    pthread_create(&thread, NULL, set_wall_clock, &w) ||
+	    uffd_fault(&u) != ram + CLOCK_OFFSET || write(told, "", 1) != 1)
+		_exit(1);
+	pthread_join(thread, NULL);
+	_exit(2);
+}
+
+/* A process that waits for a page in KVM_SET_MSRS can be killed. */
+TEST_F(ram, killed_in_a_wait)
+{
+	int status, told[2];
+	char byte;
+	pid_t pid;
+
+	/* As for orphaned. */
+	if (variant->descriptor)
+		return;
+	ASSERT_EQ(0, pipe(told));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid)
+		wait_for_ever(self->fd, told[1]);
+	/* A child that has failed has told nothing. */
+	close(told[1]);
+	ASSERT_EQ(1, read(told[0], &byte, 1));
+	usleep(100000);
+	ASSERT_EQ(0, waitpid(pid, &status, WNOHANG));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 TEST_HARNESS_MAIN
