@@ -71,6 +71,49 @@ TEST_F(in_pool, huge_again_in_parts)
 	uffd_close(&u);
 }
 
+/* Returns how many VMAs begin in a range. */
+static int vmas(const void *p, size_t len)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	uintptr_t start;
+	char line[256];
+	int nr = 0;
+
+	if (!maps)
+		return -1;
+	while (fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-", &start) == 1)
+			nr += start - (uintptr_t)p < len;
+	fclose(maps);
+	return nr;
+}
+
+/* A VMA that was split for a registration is not merged again. That of other memory is. */
+TEST_F(in_pool, split_for_good)
+{
+	int fd = file_make(&self->p, "file", 3 * BLOCK), other = memfd_create("other", 0);
+	char *p = map_file(fd, 0, 3 * BLOCK), *q;
+	struct uffd u;
+
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	ASSERT_EQ(0, ftruncate(other, 3 * BLOCK));
+	q = map_file(other, 0, 3 * BLOCK);
+	ASSERT_NE(MAP_FAILED, (void *)q);
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, 3 * BLOCK, MISSING));
+	ASSERT_EQ(0, uffd_unregister(&u, p, 3 * BLOCK));
+	EXPECT_EQ(1, vmas(p, 3 * BLOCK));
+	ASSERT_EQ(0, uffd_register(&u, p + BLOCK, BLOCK, MISSING));
+	EXPECT_EQ(3, vmas(p, 3 * BLOCK));
+	ASSERT_EQ(0, uffd_unregister(&u, p + BLOCK, BLOCK));
+	EXPECT_EQ(3, vmas(p, 3 * BLOCK));
+	ASSERT_EQ(0, uffd_register(&u, q + BLOCK, BLOCK, MISSING));
+	EXPECT_EQ(3, vmas(q, 3 * BLOCK));
+	ASSERT_EQ(0, uffd_unregister(&u, q + BLOCK, BLOCK));
+	EXPECT_EQ(1, vmas(q, 3 * BLOCK));
+	uffd_close(&u);
+}
+
 #define ENDS	24
 
 /* A process whose registration ends by an ioctl, by closing the descriptor, or with itself. */
