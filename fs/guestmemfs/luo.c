@@ -31,7 +31,8 @@
  *   The access mode as it was at preserve, the position as it was at freeze.
  *
  * A descriptor for a hypervisor
- *   (``GUESTMEMFS_IOC_CREATE_GMEM``) with its flags. Its virtual machine does not
+ *   (``GUESTMEMFS_IOC_CREATE_GMEM``) with the flag ``GUESTMEMFS_GMEM_MMAP``, and without
+ *   ``GUESTMEMFS_GMEM_EXIT_MISSING``. Its virtual machine does not
  *   survive the kexec, and the retrieved descriptor belongs to no virtual machine
  *   until one has bound it successfully. After that no other virtual machine can
  *   bind it. A process that has the descriptor chooses the virtual machine, as it

@@ -69,8 +69,9 @@ static uint64_t kind_of(const char *word)
 }
 
 /*
- * gmem NAME FILE VM private|shared map|nomap: makes a descriptor of the file's memory, with the
- * initial state of the file. VM may be a descriptor, which is not a virtual machine.
+ * gmem NAME FILE VM private|shared map|nomap|missing: makes a descriptor of the file's memory, with
+ * the initial state of the file. VM may be a descriptor, which is not a virtual machine. "missing"
+ * is "map", and an access of the guest to a missing page fails.
  */
 static int make_gmem(char **w)
 {
@@ -79,8 +80,10 @@ static int make_gmem(char **w)
 
 	if (!strcmp(w[5], "map"))
 		flags |= GUESTMEMFS_GMEM_MMAP;
+	else if (!strcmp(w[5], "missing"))
+		flags |= GUESTMEMFS_GMEM_MMAP | GUESTMEMFS_GMEM_EXIT_MISSING;
 	else if (strcmp(w[5], "nomap"))
-		errx(2, "line %u: %s is neither map nor nomap", line_nr, w[5]);
+		errx(2, "line %u: %s is neither map, nomap nor missing", line_nr, w[5]);
 	return named(w[1], gmem_create(fd_of(w[2]), vm, flags));
 }
 
