@@ -16,6 +16,7 @@
  * struct gmfs_part - bytes of a block that are to be zeroed, mapped into the kernel
  * @va: address of the mapping, NULL if there is nothing to zero
  * @len: number of bytes
+ * @pos: for gmfs_zero_mapped(): where the bytes are in the pool
  * @first: first page that has some of the bytes
  * @last: page after the last one
  * @private: some of these pages are private
@@ -26,6 +27,7 @@
 struct gmfs_part {
 	void *va;
 	size_t len;
+	u64 pos;
 	pgoff_t first;
 	pgoff_t last;
 	bool private;
@@ -63,6 +65,7 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, bool punch
 		return err;
 	part->private = !gmfs_file_is(inode, part->first, part->last, false);
 	part->len = to - from;
+	part->pos = ((u64)run.block << GUESTMEMFS_BLOCK_SHIFT) + (from & (GMFS_BLOCK_SIZE - 1));
 	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
 			     part->len);
 	return part->va ? 0 : -ENOMEM;
@@ -75,7 +78,7 @@ static void gmfs_part_zero(struct inode *inode, const struct gmfs_part *part)
 		return;
 	if (part->private)
 		gmfs_reclaim_private(inode, part->first, part->last);
-	memset(part->va, 0, part->len);
+	gmfs_zero_mapped(GUESTMEMFS_SB(inode->i_sb), part->va, part->pos, part->len);
 }
 
 static void gmfs_part_unmap(struct inode *inode, struct gmfs_part *part, bool done)

@@ -55,9 +55,10 @@ static unsigned long gmfs_dma_lookup(const struct frame_pin *p, unsigned long in
 
 static int gmfs_dma_rw(const struct frame_pin *pin, u64 offset, void *data, size_t len, bool write)
 {
+	const struct gmfs_pool *pool = gmfs_pin_of(pin)->pool;
 	unsigned long pfn, nr;
 	size_t part;
-	u64 phys;
+	u64 phys, frame;
 	void *va;
 
 	for (; len; len -= part, data += part, offset += part) {
@@ -66,6 +67,11 @@ static int gmfs_dma_rw(const struct frame_pin *pin, u64 offset, void *data, size
 		/* Map at most up to the end of the block. */
 		part = min3(len, ((u64)nr << PAGE_SHIFT) - offset_in_page(offset),
 			    GMFS_BLOCK_SIZE - (phys & (GMFS_BLOCK_SIZE - 1)));
+		/* An error may have come since the frame was pinned. */
+		frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, phys);
+		nr = DIV_ROUND_UP(offset_in_page(phys) + part, PAGE_SIZE);
+		if (gmfs_poisoned_next(&pool->poisoned, frame, frame + nr) < frame + nr)
+			return -EHWPOISON;
 		va = gmfs_vmap(phys, part);
 		if (!va)
 			return -ENOMEM;

@@ -38,6 +38,7 @@
  * @GMFS_FAULT_MISSING: userfaultfd resolves the fault: the page is missing
  * @GMFS_FAULT_MINOR: userfaultfd resolves the fault: the page is there, and not mapped
  * @GMFS_FAULT_FROZEN: the fault needs blocks, and the pool is frozen for a kexec
+ * @GMFS_FAULT_POISONED: the frame has a memory error
  * @GMFS_FAULT_KILLED: a fatal signal is pending
  * @GMFS_FAULT_NO_MEMORY: the kernel has no memory for its own structures
  */
@@ -49,6 +50,7 @@ enum gmfs_fault_end {
 	GMFS_FAULT_MISSING,
 	GMFS_FAULT_MINOR,
 	GMFS_FAULT_FROZEN,
+	GMFS_FAULT_POISONED,
 	GMFS_FAULT_KILLED,
 	GMFS_FAULT_NO_MEMORY,
 };
@@ -167,6 +169,8 @@ static enum gmfs_fault_end gmfs_fault_error(int err)
 		return GMFS_FAULT_AGAIN;
 	case -EBUSY:
 		return GMFS_FAULT_FROZEN;
+	case -EHWPOISON:
+		return GMFS_FAULT_POISONED;
 	case -EINTR:
 		return GMFS_FAULT_KILLED;
 	case -ENOMEM:
@@ -478,6 +482,8 @@ static vm_fault_t gmfs_fault_of_order(struct vm_fault *vmf, struct inode *inode,
 		return handle_userfault(vmf, VM_UFFD_MINOR);
 	case GMFS_FAULT_FROZEN:
 		return gmfs_fault_frozen(vmf, GUESTMEMFS_SB(inode->i_sb));
+	case GMFS_FAULT_POISONED:
+		return VM_FAULT_HWPOISON;
 	case GMFS_FAULT_KILLED:
 		return gmfs_fault_killed(vmf);
 	case GMFS_FAULT_NO_MEMORY:

@@ -218,6 +218,7 @@
  * @hops: kexecs that it has been through, 0 if made by this boot
  * @fresh: made by this boot, not handed over
  * @lost: a kernel could not keep all of its memory
+ * @meta_error: the metadata has a memory error
  * @refused: why nobody may mount it, NULL if all is well
  * @changes: held for reading by changes that hold @lock more than once, for writing by a freeze
  * @lock: serialises all changes of @tables; held for a bounded piece of work only
@@ -227,6 +228,8 @@
  * @loaded: the tables are loaded, i.e. the pool is mounted; under @lock
  * @pins: DMA pins, mounted or not; under @lock
  * @persist: which of them are persistent; under @lock
+ * @poisoned: frames with a memory error, mounted or not; changed under @lock
+ * @sb: the superblock, valid while @loaded
  * @tables: the tables, valid while mounted; the volatile parts under @lock
  * @zero_locks: by block, held while it is zeroed
  */
@@ -243,6 +246,7 @@ struct gmfs_pool {
 	u32 hops;
 	bool fresh;
 	bool lost;
+	bool meta_error;
 	const char *refused;
 	struct rw_semaphore changes; /* against a kexec */
 	struct mutex lock; /* tables */
@@ -252,6 +256,8 @@ struct gmfs_pool {
 	bool loaded;
 	struct gmfs_pins pins;
 	struct gmfs_persist persist;
+	struct gmfs_poisoned poisoned;
+	struct super_block *sb;
 	struct gmfs_tables tables;
 	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
 };
@@ -344,6 +350,17 @@ static inline bool gmfs_private_by_default(const struct inode *inode)
 	return le32_to_cpu(READ_ONCE(t->inodes[inode->i_ino].flags)) & GUESTMEMFS_INODE_PRIVATE;
 }
 
+/**
+ * gmfs_entry_frame - the number of the first frame that an entry maps
+ * @entry: the entry, which has blocks
+ *
+ * Return: the number, as in gmfs_pool.poisoned and gmfs_pool.pins.
+ */
+static inline u64 gmfs_entry_frame(const struct gmfs_entry *entry)
+{
+	return (u64)entry->block * GUESTMEMFS_BLOCK_PAGES + entry->first % GUESTMEMFS_BLOCK_PAGES;
+}
+
 /* The sizes of page table entries, as log2 of pages: a bit for each. */
 #define GMFS_ALL_ORDERS	(BIT(PUD_ORDER) | BIT(PMD_ORDER) | BIT(0))
 
@@ -430,6 +447,11 @@ void gmfs_map_free(struct gmfs_extmap *map);
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
 void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way);
 
+/* poison.c */
+void __init gmfs_poison_save(struct gmfs_pool *pool);
+void __init gmfs_poison_restore(struct gmfs_pool *pool);
+bool gmfs_meta_poisoned(struct gmfs_pool *pool);
+
 /* kho.c */
 extern void *gmfs_outgoing_blob;
 
@@ -442,6 +464,7 @@ void gmfs_handover_warn(const struct gmfs_pool *pool);
 /* zero.c */
 void *gmfs_vmap(u64 phys, size_t len);
 void gmfs_vunmap(void *va, size_t len);
+void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t len);
 int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
 
 /* store.c */

@@ -93,6 +93,42 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 	return err;
 }
 
+/* Can an entry not be mapped as one, for absent pages or poisoned frames? */
+static bool gmfs_state_broken(struct inode *inode, const struct gmfs_entry *entry)
+{
+	const struct gmfs_poisoned *p = &GUESTMEMFS_SB(inode->i_sb)->poisoned;
+	u64 frame = gmfs_entry_frame(entry), end = frame + BIT(entry->order);
+
+	return gmfs_absent_any(inode, entry->first, entry->first + BIT(entry->order)) ||
+	       (entry->block != GMFS_NO_BLOCK && gmfs_poisoned_next(p, frame, end) < end);
+}
+
+/*
+ * Is the frame of a page poisoned? Lowers @last, the end of the pages that have the same state, at
+ * most to the end of the block.
+ */
+static bool gmfs_state_poisoned(struct inode *inode, pgoff_t page, pgoff_t *last)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_entry entry;
+	u64 frame, end, at;
+
+	if (!READ_ONCE(pool->poisoned.nr))
+		return false;
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_entry(&pool->tables, gi->map, page, BIT(0), &entry);
+	if (entry.block == GMFS_NO_BLOCK)
+		return false;
+	/* The pages of one block are contiguous. */
+	*last = min(*last, round_down(page, GUESTMEMFS_BLOCK_PAGES) + GUESTMEMFS_BLOCK_PAGES);
+	frame = gmfs_entry_frame(&entry);
+	end = frame + (*last - page);
+	at = gmfs_poisoned_next(&pool->poisoned, frame, end);
+	*last = page + (at == frame ? 1 : at - frame);
+	return at == frame;
+}
+
 /* The order of the largest entry that can map the page, 0 if the page has no frame. */
 static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
 {
@@ -107,8 +143,7 @@ static u32 gmfs_state_order(struct inode *inode, pgoff_t page)
 	do {
 		gmfs_map_entry(t, gi->map, page, orders, &entry);
 		orders &= BIT(entry.order) - 1;
-	} while (entry.order && gmfs_absent_any(inode, entry.first,
-						entry.first + BIT(entry.order)));
+	} while (entry.order && gmfs_state_broken(inode, &entry));
 	return entry.block == GMFS_NO_BLOCK ? 0 : entry.order;
 }
 
@@ -119,7 +154,7 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	pgoff_t last = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
 	struct gmfs_pinned pinned, persistent;
 	struct gmfs_state state;
-	bool held, lasts = false;
+	bool held, lasts = false, poisoned;
 
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_state(t, gi->map, page, &state);
@@ -135,9 +170,11 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 		lasts = persistent.first == page;
 		last = lasts ? persistent.last : persistent.first;
 	}
+	poisoned = gmfs_state_poisoned(inode, page, &last);
 	arg->state = (state.allocated ? GUESTMEMFS_STATE_ALLOCATED : 0) |
 		     (held ? GUESTMEMFS_STATE_PINNED : 0) |
-		     (lasts ? GUESTMEMFS_STATE_PERSISTENT : 0);
+		     (lasts ? GUESTMEMFS_STATE_PERSISTENT : 0) |
+		     (poisoned ? GUESTMEMFS_STATE_POISONED : 0);
 	if (gmfs_file_is_private(inode, page))
 		arg->state |= GUESTMEMFS_STATE_PRIVATE;
 	arg->length = (u64)(last - page) << PAGE_SHIFT;

@@ -18,6 +18,12 @@
 /* The blob that the next kernel gets, NULL if the pools are not handed over. */
 void *gmfs_outgoing_blob;
 
+static u32 gmfs_pool_flags(const struct gmfs_pool *pool)
+{
+	return (pool->lost ? GUESTMEMFS_POOL_LOST : 0) |
+	       (pool->meta_error ? GUESTMEMFS_POOL_ERROR : 0);
+}
+
 static void *__init gmfs_blob_make(size_t *size)
 {
 	u32 nr_pools = 0, nr_ranges = 0;
@@ -38,7 +44,7 @@ static void *__init gmfs_blob_make(size_t *size)
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		gmfs_handover_pool(blob, nr_pools++, pool->node, pool->uuid.b, pool->meta_base,
 				   pool->meta_size, pool->ranges, pool->nr_ranges, nr_ranges,
-				   pool->lost ? GUESTMEMFS_POOL_LOST : 0, pool->hops);
+				   gmfs_pool_flags(pool), pool->hops);
 		nr_ranges += pool->nr_ranges;
 	}
 	gmfs_handover_end(blob);
@@ -67,9 +73,15 @@ static void *__init gmfs_blob_forward(size_t *size)
 static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *data)
 {
 	struct gmfs_pool *pool;
+	u32 index = 0;
 
-	list_for_each_entry(pool, &gmfs_pools, list)
+	list_for_each_entry(pool, &gmfs_pools, list) {
 		gmfs_pool_freeze(pool);
+		/* The next kernel must not read metadata with an error. */
+		if (gmfs_outgoing_blob && !gmfs_unread_blob && gmfs_meta_poisoned(pool))
+			gmfs_handover_mark(gmfs_outgoing_blob, index, gmfs_pool_flags(pool));
+		index++;
+	}
 	return NOTIFY_DONE;
 }
 

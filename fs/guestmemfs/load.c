@@ -111,6 +111,24 @@ static void gmfs_load_unpin(const struct gmfs_loader *l, u32 ino, const struct g
 		cond_resched();
 }
 
+/* Takes over the poisoned frames of all earlier kernels. */
+static void gmfs_load_poison(const struct gmfs_loader *l)
+{
+	u32 at = 0;
+
+	while (gmfs_poison_load(l->t, &at))
+		cond_resched();
+}
+
+/* Keeps the blocks of frames that were poisoned while the pool was frozen or not mounted. */
+static void gmfs_load_keep_poison(const struct gmfs_loader *l)
+{
+	u64 frame = 0;
+
+	while (gmfs_poison_settle(l->t, &frame))
+		cond_resched();
+}
+
 /* Takes over the persistent pins of the previous kernel. */
 static int gmfs_load_pins(const struct gmfs_loader *l)
 {
@@ -295,11 +313,15 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 	l->below = gmfs_calloc(used, sizeof(*l->below));
 	if (l->dentries && l->below)
 		err = gmfs_alloc_init(l->t);
-	/* Nothing is free before the pins of the previous kernel are known. */
+	/* Nothing is free before the poisoned frames and the pins of earlier kernels are known. */
+	if (!err)
+		gmfs_load_poison(l);
 	if (!err)
 		err = gmfs_load_pins(l);
 	if (!err)
 		err = gmfs_load_detached(l);
+	if (!err && !l->t->read_only)
+		gmfs_load_keep_poison(l);
 	if (!err && !l->t->read_only)
 		err = gmfs_load_free_orphans(l);
 	if (!err && !l->t->read_only)
@@ -345,6 +367,7 @@ static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 	gmfs_map_init(&pool->tables.detached);
 	pool->tables.pins = &pool->pins;
 	pool->tables.persist = &pool->persist;
+	pool->tables.poisoned = &pool->poisoned;
 	if (!err)
 		err = gmfs_load_check_identity(pool, &c);
 	if (!err)
@@ -383,6 +406,7 @@ int gmfs_load(struct super_block *sb, struct fs_context *fc)
 		l.t->super->live.hops = cpu_to_le32(pool->hops);
 		gmfs_persist_unwrite(l.t);
 	}
+	pool->sb = sb;
 	pool->loaded = !err;
 	gmfs_pool_end(pool);
 	return err;

@@ -339,6 +339,26 @@ void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
 	up_read(&pool->changes);
 }
 
+/* Keeps the blocks of frames that were poisoned while the pool was frozen. */
+static void gmfs_pool_keep_poison(struct gmfs_pool *pool)
+{
+	struct gmfs_tables *t = &pool->tables;
+	bool more = true;
+	u64 frame = 0;
+	u32 free;
+
+	while (more) {
+		scoped_guard(mutex, &pool->lock) {
+			if (!pool->loaded || pool->frozen || t->read_only)
+				return;
+			free = t->free_blocks;
+			more = gmfs_poison_settle(t, &frame);
+			gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
+		}
+		cond_resched();
+	}
+}
+
 /**
  * gmfs_pool_thaw - undo one gmfs_pool_freeze()
  * @pool: the pool
@@ -352,6 +372,7 @@ void gmfs_pool_thaw(struct gmfs_pool *pool)
 		if (!pool->frozen && pool->loaded && !pool->tables.read_only)
 			gmfs_persist_unwrite(&pool->tables);
 	}
+	gmfs_pool_keep_poison(pool);
 	gmfs_pool_drop_leftovers(pool, true);
 	gmfs_pool_settle(pool, 0, U32_MAX);
 }
@@ -397,6 +418,8 @@ static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
 /* Formats a pool that is new, or whose contents are discarded. */
 static const char * __init gmfs_make_meta(struct gmfs_pool *pool)
 {
+	if (pool->hops)
+		gmfs_poison_save(pool);
 	/* The memory may contain a guest's bytes, and stays in the direct map. */
 	memset(pool->meta, 0, pool->meta_size);
 	/* The previous kernel may have had larger tables. */
@@ -406,6 +429,7 @@ static const char * __init gmfs_make_meta(struct gmfs_pool *pool)
 	if (gmfs_format_make(pool->meta, pool->meta_base, pool->meta_size, pool->node,
 			     pool->uuid.b, pool->ranges, pool->nr_ranges))
 		return "its metadata cannot be made";
+	gmfs_poison_restore(pool);
 	if (pool->hops)
 		pr_warn("node %d: contents discarded, as the command line says\n", pool->node);
 	pool->lost = false;

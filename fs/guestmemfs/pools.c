@@ -35,6 +35,7 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 	INIT_LIST_HEAD(&pool->leftovers);
 	gmfs_pins_init(&pool->pins);
 	gmfs_persist_init(&pool->persist);
+	gmfs_poisoned_init(&pool->poisoned);
 	gmfs_map_init(&pool->tables.detached);
 	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);

@@ -155,6 +155,7 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 		return;
 	pool->refused = refused;
 	pool->lost = le32_to_cpu(p.flags) & GUESTMEMFS_POOL_LOST;
+	pool->meta_error = le32_to_cpu(p.flags) & GUESTMEMFS_POOL_ERROR;
 	pool->hops = gmfs_next_hop(le32_to_cpu(p.hops));
 	import_uuid(&pool->uuid, p.uuid);
 	gmfs_revive_ranges(pool, blob, &p);
@@ -162,7 +163,10 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 		pool->refused = "some of its memory could not be kept, its contents are lost";
 	if (pool->lost && gmfs_unread_blob)
 		gmfs_unread_lost = true;
-	if (gmfs_wants_discard(pool->node) && !gmfs_unread_blob)
+	if (pool->meta_error)
+		pool->refused = "its metadata has a memory error";
+	/* New metadata would be in the same place. */
+	if (gmfs_wants_discard(pool->node) && !gmfs_unread_blob && !pool->meta_error)
 		gmfs_discard(pool);
 	if (!gmfs_pool_reserve_e820(pool) && !pool->refused)
 		pool->refused = "the firmware's memory map has no room for it";

@@ -336,6 +336,25 @@ static __always_inline int gmfs_entry_zero(struct inode *inode, const struct gmf
 	return 0;
 }
 
+/*
+ * May an entry be mapped? Returns -EHWPOISON if its frame is poisoned, -EAGAIN if one of several
+ * frames is. A memory error that comes after this is unmapped by gmfs_poison_unmap(), which waits
+ * for invalidate_lock.
+ */
+static __always_inline int gmfs_entry_poisoned(struct inode *inode, const struct gmfs_entry *entry)
+{
+	const struct gmfs_poisoned *p = &GUESTMEMFS_SB(inode->i_sb)->poisoned;
+	u64 frame, end;
+
+	if (likely(!READ_ONCE(p->nr)))
+		return 0;
+	frame = gmfs_entry_frame(entry);
+	end = frame + BIT(entry->order);
+	if (gmfs_poisoned_next(p, frame, end) == end)
+		return 0;
+	return entry->order ? -EAGAIN : -EHWPOISON;
+}
+
 /**
  * gmfs_file_entry - prepare the largest entry of a page table that can map a page
  * @inode: the file; its invalidate_lock is held
@@ -344,17 +363,17 @@ static __always_inline int gmfs_entry_zero(struct inode *inode, const struct gmf
  * @shared: whether the entry is for the host, so that its pages must be shared
  * @entry: the answer, with blocks that are allocated and zeroed
  *
- * One lookup in the extents finds the largest entry. It has one page if its block has absent
- * pages, and an absent page becomes present. If it is a hole, its blocks are allocated:
- * for 1 GiB only a whole free group will do, since separate blocks could not be mapped by one
- * entry. After an allocation the lookup is repeated, since the new blocks may have completed a
- * larger entry. Then unzeroed blocks are zeroed. If the entry turns out not to be possible, a
+ * One lookup in the extents finds the largest entry. It has one page if its block has absent pages
+ * or poisoned frames, and an absent page becomes present. If it is a hole, its blocks are
+ * allocated: for 1 GiB only a whole free group will do, since separate blocks could not be mapped
+ * by one entry. After an allocation the lookup is repeated, since the new blocks may have completed
+ * a larger entry. Then unzeroed blocks are zeroed. If the entry turns out not to be possible, a
  * smaller one is tried.
  *
  * Return: 0; -EAGAIN if no entry of these orders is possible (never if %BIT(0) is in @orders);
- * -EFAULT if the page is private and @shared is set; -EINPROGRESS if the caller must release
- * invalidate_lock and call again (never for entries up to a block); or an error of
- * gmfs_file_allocate() or gmfs_zero_blocks().
+ * -EFAULT if the page is private and @shared is set; -EHWPOISON if its frame is poisoned;
+ * -EINPROGRESS if the caller must release invalidate_lock and call again (never for entries up to a
+ * block); or an error of gmfs_file_allocate() or gmfs_zero_blocks().
  */
 int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
 		    struct gmfs_entry *entry)
@@ -380,6 +399,8 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 			err = -EAGAIN;
 		else
 			err = gmfs_entry_prepare(inode, entry, GMFS_PRESENT);
+		if (!err)
+			err = gmfs_entry_poisoned(inode, entry);
 		if (!err)
 			err = gmfs_entry_zero(inode, entry);
 		if (!err && absent)
@@ -433,8 +454,8 @@ enum gmfs_page gmfs_file_page(struct inode *inode, pgoff_t page)
  *
  * If the page is in a hole, a block is allocated, of which all pages are absent.
  *
- * Return: 0, -EFAULT if the page is private, or an error of gmfs_file_allocate() or
- * gmfs_zero_blocks().
+ * Return: 0, -EFAULT if the page is private, -EHWPOISON if its frame is poisoned, or an error of
+ * gmfs_file_allocate() or gmfs_zero_blocks().
  */
 int gmfs_file_frame(struct inode *inode, pgoff_t page, struct gmfs_entry *entry)
 {
@@ -450,5 +471,7 @@ int gmfs_file_frame(struct inode *inode, pgoff_t page, struct gmfs_entry *entry)
 			return -EFAULT;
 		err = gmfs_entry_prepare(inode, entry, GMFS_ABSENT);
 	} while (err > 0);
+	if (!err)
+		err = gmfs_entry_poisoned(inode, entry);
 	return err ?: gmfs_entry_zero(inode, entry);
 }

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/kobject.h>
+#include <linux/sched/signal.h>
 #include <linux/sysfs.h>
 
 #include "internal.h"
@@ -97,6 +98,38 @@ static ssize_t inherited_show(struct kobject *kobj, struct kobj_attribute *attr,
 
 static struct kobj_attribute gmfs_attr_inherited = __ATTR_RO(inherited);
 
+/* Also without a mount: an error may come at any time. Before the first one, of this boot alone. */
+static ssize_t poisoned_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	u64 frames = READ_ONCE(gmfs_pool_of(kobj)->poisoned.nr);
+
+	return sysfs_emit(buf, "%llu\n", frames << PAGE_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_poisoned = __ATTR_RO(poisoned);
+
+/* As many addresses as fit, and a line with dots if there are more. */
+static ssize_t poisoned_frames_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	const struct gmfs_pool *pool = gmfs_pool_of(kobj);
+	const int room = sizeof("0x1234567890123456\n...\n");
+	u64 frame;
+	int len = 0;
+
+	for (frame = 0;; frame++) {
+		frame = gmfs_poisoned_next(&pool->poisoned, frame, U64_MAX);
+		if (frame == U64_MAX)
+			return len;
+		if (len > PAGE_SIZE - room)
+			return len + sysfs_emit_at(buf, len, "...\n");
+		len += sysfs_emit_at(buf, len, "%#llx\n",
+				     gmfs_ranges_phys(pool->ranges, pool->nr_ranges, frame));
+	}
+}
+
+/* Physical addresses are for root alone. */
+static struct kobj_attribute gmfs_attr_poisoned_frames = __ATTR_RO_MODE(poisoned_frames, 0400);
+
 static const struct attribute * const gmfs_pool_attrs[] = {
 	&gmfs_attr_size.attr,
 	&gmfs_attr_metadata_size.attr,
@@ -106,6 +139,8 @@ static const struct attribute * const gmfs_pool_attrs[] = {
 	&gmfs_attr_pinned.attr,
 	&gmfs_attr_persistent.attr,
 	&gmfs_attr_inherited.attr,
+	&gmfs_attr_poisoned.attr,
+	&gmfs_attr_poisoned_frames.attr,
 	NULL
 };
 
@@ -139,6 +174,25 @@ static ssize_t detached_show(struct kobject *kobj, struct kobj_attribute *attr, 
 }
 
 static struct kobj_attribute gmfs_attr_detached = __ATTR_RO(detached);
+
+static ssize_t lost_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+	bool more = true;
+	u64 frame = 0;
+	u32 lost = 0;
+
+	while (more) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		scoped_guard(mutex, &pool->lock)
+			more = gmfs_poison_lost(&pool->tables, &frame, &lost);
+		cond_resched();
+	}
+	return sysfs_emit(buf, "%llu\n", (u64)lost << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_lost = __ATTR_RO(lost);
 
 static ssize_t largest_free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -184,6 +238,7 @@ static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free.attr,
 	&gmfs_attr_reserved.attr,
 	&gmfs_attr_detached.attr,
+	&gmfs_attr_lost.attr,
 	&gmfs_attr_largest_free.attr,
 	&gmfs_attr_free_gigabytes.attr,
 	&gmfs_attr_inodes.attr,

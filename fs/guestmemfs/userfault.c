@@ -65,8 +65,8 @@ static ssize_t gmfs_fill(struct vm_area_struct *vma, unsigned long addr, const v
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_entry entry;
 	struct gmfs_state state;
+	u64 phys, frame;
 	long ret;
-	u64 phys;
 
 	ret = gmfs_file_frame(inode, page, &entry);
 	if (ret)
@@ -75,6 +75,10 @@ static ssize_t gmfs_fill(struct vm_area_struct *vma, unsigned long addr, const v
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_state(t, gi->map, page, &state);
 	count = min_t(u64, count, state.end - page);
+	/* The frame of @page is not poisoned. */
+	frame = gmfs_entry_frame(&entry);
+	count = gmfs_poisoned_next(&GUESTMEMFS_SB(inode->i_sb)->poisoned, frame, frame + count) -
+		frame;
 	phys = gmfs_block_phys(t, entry.block) + (page % GUESTMEMFS_BLOCK_PAGES) * PAGE_SIZE;
 	at.pfn = PHYS_PFN(phys);
 	ret = gmfs_absent_fill(inode, page, count, phys, src, gmfs_fill_install, &at);
@@ -153,7 +157,8 @@ static ssize_t gmfs_fill_frames(struct vm_area_struct *vma, unsigned long addr, 
 	}
 out:
 	up_read(lock);
-	return ret;
+	/* The errno that other filesystems use for UFFDIO_*. */
+	return ret == -EHWPOISON ? -EIO : ret;
 }
 
 /**

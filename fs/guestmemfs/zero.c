@@ -63,6 +63,33 @@ void gmfs_vunmap(void *va, size_t len)
 	vunmap((void *)start);
 }
 
+/**
+ * gmfs_zero_mapped - zero bytes of a block that gmfs_vmap() has mapped
+ * @pool: the pool
+ * @va: address of the first byte
+ * @pos: number of its frame in the pool, times the size of a frame, plus the offset in the frame
+ * @len: number of bytes, not beyond the end of the block
+ *
+ * Does not touch poisoned frames: writing to one may be fatal.
+ */
+void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t len)
+{
+	u64 end = pos + len, part;
+
+	while (pos < end) {
+		part = gmfs_poisoned_next(&pool->poisoned, pos >> PAGE_SHIFT,
+					  DIV_ROUND_UP(end, PAGE_SIZE)) << PAGE_SHIFT;
+		if (part > pos) {
+			part = min(part, end) - pos;
+			memset(va, 0, part);
+		} else {
+			part = min(round_up(pos + 1, PAGE_SIZE), end) - pos;
+		}
+		va += part;
+		pos += part;
+	}
+}
+
 static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
 {
 	struct mutex *lock = &pool->zero_locks[block % GMFS_ZERO_LOCKS];
@@ -79,7 +106,7 @@ static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
 		mutex_unlock(lock);
 		return -ENOMEM;
 	}
-	memset(va, 0, GMFS_BLOCK_SIZE);
+	gmfs_zero_mapped(pool, va, (u64)block << GUESTMEMFS_BLOCK_SHIFT, GMFS_BLOCK_SIZE);
 	gmfs_vunmap(va, GMFS_BLOCK_SIZE);
 	/* Write the zeroes before the bit: a task that finds the bit clear maps the block. */
 	smp_mb__before_atomic();

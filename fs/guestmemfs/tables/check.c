@@ -36,9 +36,11 @@ static int gmfs_check_live(struct gmfs_checker *k)
 	if (k->used_extents > k->t->nr_extents)
 		return gmfs_fail(k, "superblock", 0, "more extents in use than there are");
 	k->used_maps = le32_to_cpu(live->used_maps);
-	/* Maps need the feature STATES, poison records one that this kernel does not know. */
-	if ((k->used_maps && !k->t->has_states) || live->used_poison)
+	k->used_poison = le32_to_cpu(live->used_poison);
+	if ((k->used_maps && !k->t->has_states) || (k->used_poison && !k->t->has_poison))
 		return gmfs_fail(k, "superblock", 0, "tables in use that no feature announces");
+	if (k->used_poison > k->t->nr_poison)
+		return gmfs_fail(k, "superblock", 0, "more poison records in use than there are");
 	if (k->used_maps > k->t->nr_maps)
 		return gmfs_fail(k, "superblock", 0, "more maps in use than there are");
 	k->used_pins = le32_to_cpu(live->used_pins);

@@ -14,6 +14,7 @@
  * @used_extents: number of entries of the extent table to check
  * @used_maps: number of entries of the map table to check
  * @used_pins: number of entries of the pin table to check
+ * @used_poison: number of entries of the poison table to check
  */
 struct gmfs_checker {
 	const struct gmfs_tables *t;
@@ -22,6 +23,7 @@ struct gmfs_checker {
 	u32 used_extents;
 	u32 used_maps;
 	u32 used_pins;
+	u32 used_poison;
 };
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Check the extents of a pool, and that the bitmap, the map table and the pin table agree with
- * them. As in check.c, nothing in the tables is trusted.
+ * Check the extents of a pool and the poison table, and that the bitmap, the map table and the pin
+ * table agree with the extents. As in check.c, nothing in the tables is trusted.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -286,8 +286,26 @@ static int gmfs_check_pin_owners(struct gmfs_checker *k, const struct gmfs_index
 	return err;
 }
 
+/* The frames must exist. The same frame may have more than one record. */
+static int gmfs_check_poison(struct gmfs_checker *k)
+{
+	u64 frames = (u64)k->t->nr_blocks * GUESTMEMFS_BLOCK_PAGES;
+	u32 i;
+
+	for (i = 0; i < k->used_poison; i++) {
+		const struct guestmemfs_poison *p = &k->t->poison[i];
+		u64 frame = le64_to_cpu(p->page);
+
+		if (frame >= frames || !gmfs_blocks_exist(k->t, frame / GUESTMEMFS_BLOCK_PAGES, 1))
+			return gmfs_fail(k, "poison table", i, "has a frame that does not exist");
+		if (p->flags || p->reserved)
+			return gmfs_fail(k, "poison table", i, "with unknown fields");
+	}
+	return 0;
+}
+
 /**
- * gmfs_check_extents - check extents, pins, bitmap and maps
+ * gmfs_check_extents - check extents, pins, poison, bitmap and maps
  * @k: a check that has accepted the inodes and the superblock's counts
  * @index: filled in; its slots have room for all used extents
  *
@@ -317,6 +335,8 @@ int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 		err = gmfs_check_pins(k, blocks);
 	if (!err)
 		err = gmfs_check_pin_owners(k, index);
+	if (!err)
+		err = gmfs_check_poison(k);
 	if (!err)
 		err = gmfs_check_bitmap(k, blocks);
 	return err ? err : gmfs_check_offsets(k, index);

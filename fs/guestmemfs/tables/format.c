@@ -83,6 +83,53 @@ int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks)
 	return 0;
 }
 
+/**
+ * gmfs_ranges_frame - find the number of a frame
+ * @ranges: the pool's ranges, ascending by address
+ * @nr: number of ranges
+ * @phys: an address in the frame
+ *
+ * Return: the number, %U64_MAX if the frame is in none of the ranges.
+ */
+u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys)
+{
+	u64 next = 0;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		u64 first = gmfs_first_block(ranges[i].base, next);
+
+		if (phys >= ranges[i].base && phys - ranges[i].base < ranges[i].size)
+			return first * GUESTMEMFS_BLOCK_PAGES +
+			       (phys - ranges[i].base) / GMFS_FRAME_SIZE;
+		next = first + (ranges[i].size >> GUESTMEMFS_BLOCK_SHIFT);
+	}
+	return U64_MAX;
+}
+
+/**
+ * gmfs_ranges_phys - find the address of a frame
+ * @ranges: the pool's ranges, ascending by address
+ * @nr: number of ranges
+ * @frame: the number of the frame
+ *
+ * Return: its physical address, %U64_MAX if no range has the frame.
+ */
+u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame)
+{
+	u64 next = 0;
+	u32 i;
+
+	for (i = 0; i < nr; i++) {
+		u64 first = gmfs_first_block(ranges[i].base, next) * GUESTMEMFS_BLOCK_PAGES;
+
+		if (frame >= first && frame - first < ranges[i].size / GMFS_FRAME_SIZE)
+			return ranges[i].base + (frame - first) * GMFS_FRAME_SIZE;
+		next = first / GUESTMEMFS_BLOCK_PAGES + (ranges[i].size >> GUESTMEMFS_BLOCK_SHIFT);
+	}
+	return U64_MAX;
+}
+
 static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
 {
 	/* Bitmaps are read in whole words. */
@@ -266,6 +313,7 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 	t->read_only = s->feature_ro_compat;
 	t->has_states = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	t->has_pins = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_PINS);
+	t->has_poison = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_POISON);
 	t->nr_blocks = le32_to_cpu(s->nr_blocks);
 	t->nr_ranges = le32_to_cpu(s->nr_ranges);
 	if (!t->nr_ranges || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
@@ -438,4 +486,17 @@ void gmfs_feature_pins(struct gmfs_tables *t)
 	if (!t->has_pins)
 		gmfs_feature_add(t, GUESTMEMFS_FEATURE_INCOMPAT_PINS);
 	t->has_pins = true;
+}
+
+/**
+ * gmfs_feature_poison - set %GUESTMEMFS_FEATURE_INCOMPAT_POISON
+ * @t: the pool's tables, which may be written
+ *
+ * As gmfs_feature_states().
+ */
+void gmfs_feature_poison(struct gmfs_tables *t)
+{
+	if (!t->has_poison)
+		gmfs_feature_add(t, GUESTMEMFS_FEATURE_INCOMPAT_POISON);
+	t->has_poison = true;
 }

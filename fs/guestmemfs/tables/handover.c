@@ -114,6 +114,21 @@ void gmfs_handover_end(void *blob)
 }
 
 /**
+ * gmfs_handover_mark - change the flags of a pool record
+ * @blob: a blob of this kernel, with its checksum
+ * @index: index of the pool record
+ * @flags: GUESTMEMFS_POOL_*
+ */
+void gmfs_handover_mark(void *blob, u32 index, u32 flags)
+{
+	const struct guestmemfs_handover *h = blob;
+	struct guestmemfs_handover_pool *p = blob + le32_to_cpu(h->header_size);
+
+	p[index].flags = cpu_to_le32(flags);
+	gmfs_handover_end(blob);
+}
+
+/**
  * gmfs_handover_intact - check the size and the checksum of a blob
  * @blob: the blob, of any version
  * @size: its size as KHO reports it, at least that of struct guestmemfs_handover

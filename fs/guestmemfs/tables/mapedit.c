@@ -180,8 +180,8 @@ static bool gmfs_edit_frees(const struct gmfs_edit *ed, u64 at, const struct gue
  * @at: first block to look at, that of the part at the first call; set to the next one
  *
  * A punch leaves holes in the reserved parts of the file, for which blocks stay reserved. A
- * pinned block does not become free: another one must be reserved instead, be it one that the
- * punch frees. No pins may be added in the part from here to the end of the edit.
+ * block that is pinned or poisoned does not become free: another one must be reserved instead, be
+ * it one that the punch frees. No pins may be added in the part from here to the end of the edit.
  *
  * Context: gmfs_pool.lock is held; the caller may release it between two calls.
  * Return: true if the caller must call again.
@@ -191,9 +191,9 @@ bool gmfs_edit_count_pinned(struct gmfs_edit *ed, u64 *at)
 	u64 to = gmfs_edit_to(ed), end, covered;
 	struct gmfs_spot spot;
 	u32 i, count;
-	bool pinned;
+	bool kept;
 
-	if (!ed->t->pins || !ed->t->pins->frames || mtree_empty(&ed->map->cover))
+	if (!gmfs_any_kept(ed->t) || mtree_empty(&ed->map->cover))
 		return false;
 	for (i = 0; *at < to && i < GMFS_STEP_EXTENTS; i++, *at = end) {
 		gmfs_map_spot(ed->t, ed->map, *at, &spot);
@@ -201,10 +201,10 @@ bool gmfs_edit_count_pinned(struct gmfs_edit *ed, u64 *at)
 		if (!gmfs_edit_frees(ed, *at, spot.e))
 			continue;
 		count = end - *at;
-		pinned = gmfs_blocks_pinned(ed->t, gmfs_spot_block(&spot, *at), &count);
+		kept = gmfs_blocks_kept(ed->t, gmfs_spot_block(&spot, *at), &count);
 		end = *at + count;
 		covered = gmfs_covered(ed->map, *at, &end);
-		if (pinned)
+		if (kept)
 			ed->replaced += covered;
 		else
 			ed->freed += end - *at - covered;
@@ -274,7 +274,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 		return -ENOSPC;
 	if (ed->maps > (s64)t->free_maps - t->promised_maps)
 		return -ENOSPC;
-	if (ed->replaced > gmfs_blocks_left(t) + ed->freed)
+	if (ed->replaced > (s64)(gmfs_blocks_left(t) + ed->freed))
 		return -ENOSPC;
 	nr = gmfs_edit_cuts(ed, cuts);
 	cut = gmfs_edit_find_cuts(ed, cuts, nr);
@@ -329,14 +329,17 @@ static void gmfs_edit_mix(const struct gmfs_edit *ed, u64 at, struct guestmemfs_
 
 /*
  * Takes the blocks away from an extent. Freed blocks of a covered part stay reserved for the
- * file, and for pinned ones gmfs_edit_count_pinned() has reserved others. Limits the extent to
- * what may be freed in one step, and to blocks that are all pinned or all not pinned.
+ * file, and for those that are kept gmfs_edit_count_pinned() has reserved others. Limits the extent
+ * to what may be freed in one step, and to blocks that are all kept or all not.
+ *
+ * A block that has been poisoned since then has no replacement: gmfs_edit.replaced may go below
+ * zero, by as much as gmfs_edit_end() has to add to gmfs_tables.promised_blocks.
  */
 static void gmfs_edit_free(struct gmfs_edit *ed, struct gmfs_spot *spot)
 {
 	u32 block = le32_to_cpu(spot->e->block), ino = le32_to_cpu(spot->e->ino);
 	u32 count = min(spot->end - spot->start, GMFS_STEP_BLOCKS);
-	bool pinned = gmfs_blocks_pinned(ed->t, block, &count);
+	bool kept = gmfs_blocks_kept(ed->t, block, &count);
 	u64 end = spot->start + count, covered = gmfs_covered(ed->map, spot->start, &end);
 
 	if (end < spot->end) {
@@ -344,7 +347,7 @@ static void gmfs_edit_free(struct gmfs_edit *ed, struct gmfs_spot *spot)
 		gmfs_map_cut(ed->t, ed->map, end);
 	}
 	count = spot->end - spot->start;
-	if (pinned) {
+	if (kept) {
 		gmfs_detach(ed->t, block, count, ino, spot->start);
 		ed->replaced -= covered;
 	} else {

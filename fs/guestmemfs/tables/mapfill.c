@@ -185,6 +185,9 @@ static int gmfs_fill_once(struct gmfs_fill *fill, struct gmfs_run *run)
 	u32 block, got;
 	int err;
 
+	/* The last free blocks may have been lost to memory errors, although they are reserved. */
+	if (!t->free_blocks)
+		return -ENOSPC;
 	want.count = min_t(u64, min(t->nr_blocks, GMFS_STEP_BLOCKS),
 			   max(run->count, min_t(u64, fill->together - run->logical,
 						 GUESTMEMFS_GROUP_BLOCKS)));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * DMA pins: how many users each frame of a pool has that no page table shows. And detached
- * blocks: blocks with pins that have left their file, and are not free yet.
+ * blocks: blocks with pins that have left their file, and are not free yet. Blocks with poisoned
+ * frames (poison.c) are detached likewise, and never become free.
  *
  * A frame, a page of 4 KiB, has the number that it would have if all blocks of the pool were
  * contiguous: GUESTMEMFS_BLOCK_PAGES frames a block. Pins know nothing of files: they stay
@@ -112,9 +113,33 @@ bool gmfs_blocks_pinned(const struct gmfs_tables *t, u32 block, u32 *count)
 }
 
 /**
- * gmfs_detach - make blocks that leave their file wait for their pins
+ * gmfs_any_kept - may there be blocks that gmfs_blocks_kept() is true for
+ * @t: the pool's tables
+ *
+ * Return: false if there is none.
+ */
+bool gmfs_any_kept(const struct gmfs_tables *t)
+{
+	return (t->pins && t->pins->frames) || (t->poisoned && t->poisoned->nr);
+}
+
+/**
+ * gmfs_blocks_kept - must a block that its file loses not become free
+ * @t: the pool's tables
+ * @block: the block
+ * @count: number of blocks; lowered so that the answer is the same for all of them
+ *
+ * Return: true if each block has a pinned or a poisoned frame, false if none of them has.
+ */
+bool gmfs_blocks_kept(const struct gmfs_tables *t, u32 block, u32 *count)
+{
+	return gmfs_blocks_pinned(t, block, count) || gmfs_blocks_poisoned(t, block, count);
+}
+
+/**
+ * gmfs_detach - keep blocks that leave their file from becoming free
  * @t: the pool's tables, which have a free entry for an extent
- * @block: the first block; all of the blocks are allocated and pinned
+ * @block: the first block; all of the blocks are allocated, and gmfs_blocks_kept()
  * @count: number of blocks
  * @ino: the file that had the blocks
  * @logical: offset of the first block in the file, in blocks
@@ -174,7 +199,7 @@ static void gmfs_detached_release(struct gmfs_tables *t, u32 block, u32 count)
 }
 
 /**
- * gmfs_detached_free - free detached blocks that have no pin
+ * gmfs_detached_free - free detached blocks that have neither pins nor poisoned frames
  * @t: the pool's tables
  * @at: the first block to look at; set to the first one that has not been looked at
  * @end: block after the last one
@@ -189,7 +214,7 @@ bool gmfs_detached_free(struct gmfs_tables *t, u64 *at, u64 end)
 	for (i = 0; *at < end && i < GMFS_STEP_EXTENTS; i++, *at += count) {
 		gmfs_map_spot(t, &t->detached, *at, &spot);
 		count = min(min(spot.end, end), *at + GMFS_STEP_BLOCKS) - *at;
-		if (spot.e && !gmfs_blocks_pinned(t, *at, &count))
+		if (spot.e && !gmfs_blocks_kept(t, *at, &count))
 			gmfs_detached_release(t, *at, count);
 	}
 	return *at < end;

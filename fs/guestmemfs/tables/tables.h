@@ -14,6 +14,7 @@
  */
 
 #define GMFS_BLOCK_SIZE		BIT_ULL(GUESTMEMFS_BLOCK_SHIFT)
+#define GMFS_FRAME_SIZE		(GMFS_BLOCK_SIZE / GUESTMEMFS_BLOCK_PAGES)
 #define GMFS_GROUP_SIZE		(GMFS_BLOCK_SIZE * GUESTMEMFS_GROUP_BLOCKS)
 /* The largest file has 2^32 blocks, i.e. 2^53 bytes, far less than MAX_LFS_FILESIZE. */
 #define GMFS_MAX_LOGICAL	BIT_ULL(32)
@@ -114,6 +115,20 @@ struct gmfs_persist {
 };
 
 /**
+ * struct gmfs_poisoned - frames of a pool that have a memory error
+ * @frames: from poisoned frames to whether the poison table has them. Changed under
+ *	gmfs_pool.lock, read under RCU
+ * @nr: number of poisoned frames; also read without gmfs_pool.lock
+ *
+ * Exists while the pool is not mounted, and must not move, as struct gmfs_pins. A frame is never
+ * removed.
+ */
+struct gmfs_poisoned {
+	struct maple_tree frames;
+	u64 nr;
+};
+
+/**
  * struct gmfs_tables - the tables of one pool, after all checks
  * @super: the superblock; all tables follow it in memory
  * @ranges: range table
@@ -127,6 +142,7 @@ struct gmfs_persist {
  * @read_only: an unknown feature forbids writing
  * @has_states: %GUESTMEMFS_FEATURE_INCOMPAT_STATES is set
  * @has_pins: %GUESTMEMFS_FEATURE_INCOMPAT_PINS is set
+ * @has_poison: %GUESTMEMFS_FEATURE_INCOMPAT_POISON is set
  * @nr_ranges: entries of @ranges
  * @nr_blocks: bits of the bitmaps
  * @nr_inodes: entries of @inodes
@@ -156,6 +172,7 @@ struct gmfs_persist {
  * @detached: the extents of detached blocks, by block, see pins.c
  * @pins: the pins of the pool, NULL for none; set by the caller of gmfs_alloc_init()
  * @persist: the persistent pins of the pool; likewise
+ * @poisoned: the poisoned frames of the pool; likewise
  *
  * @nr_ranges to @nr_pins are copies made when the superblock is checked. All code uses
  * the copies, so that a change of the superblock cannot change a bound. The caller
@@ -174,6 +191,7 @@ struct gmfs_tables {
 	bool read_only;
 	bool has_states;
 	bool has_pins;
+	bool has_poison;
 	u32 nr_ranges;
 	u32 nr_blocks;
 	u32 nr_inodes;
@@ -203,6 +221,7 @@ struct gmfs_tables {
 	struct gmfs_extmap detached;
 	struct gmfs_pins *pins;
 	struct gmfs_persist *persist;
+	struct gmfs_poisoned *poisoned;
 };
 
 /**
@@ -306,7 +325,8 @@ struct gmfs_promise {
  * @hole: all that has been changed so far is a hole now, and cannot be merged with anything
  * @states: net number of states that the edit adds, may be negative
  * @maps: net number of map entries that the edit adds, may be negative
- * @replaced: number of blocks to reserve in place of those that will be detached
+ * @replaced: number of blocks to reserve in place of those that will be detached. Blocks that
+ *	are poisoned after they were counted may make it negative
  * @freed: number of blocks that will be free, and not reserved
  * @promise: states and map entries reserved for the edit
  *
@@ -328,7 +348,7 @@ struct gmfs_edit {
 	bool hole;
 	s64 states;
 	s64 maps;
-	u64 replaced;
+	s64 replaced;
 	u64 freed;
 	struct gmfs_promise promise;
 };
@@ -533,12 +553,22 @@ u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
 u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end);
 int gmfs_promise_blocks(struct gmfs_tables *t, u64 blocks);
 
+/* poisoned.c */
+void gmfs_poisoned_init(struct gmfs_poisoned *p);
+u64 gmfs_poisoned_next(const struct gmfs_poisoned *p, u64 from, u64 end);
+bool gmfs_poisoned_add(struct gmfs_poisoned *p, u64 frame);
+void gmfs_poisoned_recorded(struct gmfs_poisoned *p, u64 frame);
+u64 gmfs_poisoned_first(const struct gmfs_poisoned *p, u64 from, u64 end, bool *recorded);
+bool gmfs_blocks_poisoned(const struct gmfs_tables *t, u32 block, u32 *count);
+
 /* pins.c */
 void gmfs_pins_init(struct gmfs_pins *pins);
 int gmfs_pins_add(struct gmfs_pins *pins, u64 *at, u64 end);
 bool gmfs_pins_remove(struct gmfs_pins *pins, u64 *at, u64 end);
 bool gmfs_pins_find(const struct gmfs_pins *pins, u64 from, u64 end, u64 *first, u64 *last);
 bool gmfs_blocks_pinned(const struct gmfs_tables *t, u32 block, u32 *count);
+bool gmfs_any_kept(const struct gmfs_tables *t);
+bool gmfs_blocks_kept(const struct gmfs_tables *t, u32 block, u32 *count);
 void gmfs_detach(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 int gmfs_detached_load(struct gmfs_tables *t, u32 slot);
 bool gmfs_detached_free(struct gmfs_tables *t, u64 *at, u64 end);
@@ -553,6 +583,14 @@ bool gmfs_persist_find(const struct gmfs_persist *p, u64 from, u64 end, u64 *fir
 bool gmfs_persist_write(struct gmfs_tables *t, u64 *at, u32 *nr);
 void gmfs_persist_unwrite(struct gmfs_tables *t);
 int gmfs_persist_load(struct gmfs_tables *t, u32 *at);
+
+/* poison.c */
+int gmfs_poison_record(struct gmfs_tables *t, u64 frame);
+void gmfs_poison_keep(struct gmfs_tables *t, u64 frame);
+bool gmfs_poison_load(struct gmfs_tables *t, u32 *at);
+bool gmfs_poison_settle(struct gmfs_tables *t, u64 *frame);
+bool gmfs_poison_lost(const struct gmfs_tables *t, u64 *frame, u32 *lost);
+const struct guestmemfs_extent *gmfs_extent_of(const struct gmfs_tables *t, u32 block, u32 *at);
 
 /* mapfill.c */
 int gmfs_fill_cover(struct gmfs_fill *fill);
@@ -592,6 +630,9 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 		     struct gmfs_complaint *c);
 void gmfs_feature_states(struct gmfs_tables *t);
 void gmfs_feature_pins(struct gmfs_tables *t);
+void gmfs_feature_poison(struct gmfs_tables *t);
+u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys);
+u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame);
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
 
 /* check.c */
@@ -627,6 +668,7 @@ void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 
 			u64 meta_size, const struct gmfs_range *ranges, u32 nr, u32 first_range,
 			u32 flags, u32 hops);
 void gmfs_handover_end(void *blob);
+void gmfs_handover_mark(void *blob, u32 index, u32 flags);
 bool gmfs_handover_intact(const void *blob, size_t size);
 int gmfs_handover_check(const void *blob, size_t size, const char **why);
 int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handover_pool *p);

@@ -59,6 +59,7 @@ static void gmfs_test_file_end(void *data)
 		fput(t->file);
 	flush_delayed_fput();
 	kern_unmount(t->mnt);
+	__mt_destroy(&t->pool.poisoned.frames);
 }
 
 struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
@@ -76,6 +77,8 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	t->pool.tables.pins = &t->pool.pins;
 	gmfs_persist_init(&t->pool.persist);
 	t->pool.tables.persist = &t->pool.persist;
+	gmfs_poisoned_init(&t->pool.poisoned);
+	t->pool.tables.poisoned = &t->pool.poisoned;
 	t->pool.loaded = true;
 	t->mnt = kern_mount(&gmfs_test_fs_type);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, t->mnt);

@@ -68,6 +68,26 @@ TRACE_EVENT(guestmemfs_fault,
 		      __print_flags(__entry->result, "|", VM_FAULT_RESULT_TRACE))
 );
 
+/* A memory error in a page of a file. @frame is the number of the frame in the pool. */
+TRACE_EVENT(guestmemfs_memory_failure,
+	    TP_PROTO(int node, u32 ino, pgoff_t page, u64 frame),
+
+	    TP_ARGS(node, ino, page, frame),
+
+	    TP_STRUCT__entry(__field(int, node)
+			     __field(u32, ino)
+			     __field(pgoff_t, page)
+			     __field(u64, frame)),
+
+	    TP_fast_assign(__entry->node = node;
+			   __entry->ino = ino;
+			   __entry->page = page;
+			   __entry->frame = frame;),
+
+	    TP_printk("node=%d ino=%u page=%lu frame=%llu", __entry->node, __entry->ino,
+		      __entry->page, __entry->frame)
+);
+
 /* Punching a hole, zeroing a range or shrinking a file, and whether that has failed. */
 TRACE_EVENT(guestmemfs_truncate,
 	    TP_PROTO(int node, u32 ino, loff_t start, loff_t end, int err),

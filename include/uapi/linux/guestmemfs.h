@@ -120,6 +120,8 @@ struct guestmemfs_set_attributes {
 #define GUESTMEMFS_STATE_PINNED		(1ULL << 2)
 /* The page has a persistent pin, see GUESTMEMFS_IOC_PIN. It is PINNED, too. */
 #define GUESTMEMFS_STATE_PERSISTENT	(1ULL << 3)
+/* The memory of the page has an error that cannot be corrected: an access is SIGBUS. */
+#define GUESTMEMFS_STATE_POISONED	(1ULL << 4)
 
 /**
  * struct guestmemfs_get_state - argument of %GUESTMEMFS_IOC_GET_STATE

@@ -142,6 +142,7 @@ static void document_has_every_complaint(const void *arg)
 	check_complaints(expect_complaint);
 	check_states_complaints(expect_complaint);
 	persist_complaints(expect_complaint);
+	poison_complaints(expect_complaint);
 	format_complaints(expect_complaint);
 	handover_complaints(expect_complaint);
 	/* The complaints of load.c, which is not compiled for user space. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <linux/errno.h>
+#include <linux/limits.h>
 #include <linux/stat.h>
 #include <linux/string.h>
 
@@ -314,6 +315,26 @@ static void dump_pins(FILE *out, const struct gmfs_tables *t)
 	}
 }
 
+/* Prints the frames with memory errors, if there are any. */
+static void dump_poison(FILE *out, const struct gmfs_tables *t)
+{
+	u32 used = min(le32_to_cpu(t->super->live.used_poison), t->nr_poison), i;
+
+	if (!used)
+		return;
+	fprintf(out, "poison table\n");
+	for (i = 0; i < used; i++) {
+		u64 frame = le64_to_cpu(t->poison[i].page), block = frame / GUESTMEMFS_BLOCK_PAGES;
+		u64 in_block = frame % GUESTMEMFS_BLOCK_PAGES, phys;
+
+		fprintf(out, "  %-3u frame %llu of block %llu, ", i, in_block, block);
+		if (block <= U32_MAX && dump_phys(t, block, &phys))
+			fprintf(out, "at %#llx\n", phys + in_block * GMFS_FRAME_SIZE);
+		else
+			fprintf(out, "nowhere\n");
+	}
+}
+
 static bool dump_verdict(FILE *out, int err, const struct gmfs_complaint *c)
 {
 	if (err == -EUCLEAN)
@@ -352,6 +373,7 @@ bool dump_tables(FILE *out, const void *meta, u64 size, bool brief)
 		dump_extents(out, &t);
 		dump_maps(out, &t);
 		dump_pins(out, &t);
+		dump_poison(out, &t);
 	}
 	if (!err)
 		err = gmfs_check(&t, &index, &c);

@@ -131,7 +131,7 @@ static const struct state corruptions[] = {
 	  SUPER_BAD("another version of the format") },
 	{ "version 2", { SUPER(version, 2) },
 	  SUPER_BAD("another version of the format") },
-	{ "incompatible feature", { SUPER(feature_incompat, 4) },
+	{ "incompatible feature", { SUPER(feature_incompat, 8) },
 	  SUPER_BAD("an incompatible feature") },
 	{ "last incompatible feature", { SUPER(feature_incompat, 1U << 31) },
 	  SUPER_BAD("an incompatible feature") },

@@ -59,6 +59,8 @@ enum what {
 	 * 4096: @a % 4096 + 1 frames, from frame @b on.
 	 */
 	CHANGE_MAKE_PIN,
+	/* Makes record @index of the poison table, and sets the feature: frame @b, flags @a. */
+	CHANGE_MAKE_POISON,
 	NR_CHANGES,
 };
 
@@ -235,6 +237,22 @@ static void fuzz_make_pin(u8 index, u16 a, u32 b)
 	live->used_pins = cpu_to_le32(max(le32_to_cpu(live->used_pins), index % 16U + 1));
 }
 
+static void fuzz_make_poison(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_super_live *live = &image->t.super->live;
+	struct guestmemfs_poison *poison = &image->t.poison[index % 16];
+
+	image_touch(image, image->t.super, sizeof(struct guestmemfs_super));
+	image_touch(image, image->t.poison, 16 * sizeof(*poison));
+	image->t.super->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_POISON);
+	/* The records before this one have frame 0, unless they are made, too. */
+	if (!live->used_poison)
+		memset(image->t.poison, 0, 16 * sizeof(*poison));
+	poison->page = cpu_to_le64(b % ((u64)image->t.nr_blocks * GUESTMEMFS_BLOCK_PAGES + 1));
+	poison->flags = cpu_to_le32(a);
+	live->used_poison = cpu_to_le32(max(le32_to_cpu(live->used_poison), index % 16U + 1));
+}
+
 static void fuzz_change(const struct change *c)
 {
 	struct guestmemfs_super *s = image->t.super;
@@ -275,6 +293,9 @@ static void fuzz_change(const struct change *c)
 	case CHANGE_MAKE_PIN:
 		fuzz_make_pin(c->index, a, b);
 		break;
+	case CHANGE_MAKE_POISON:
+		fuzz_make_poison(c->index, a, b);
+		break;
 	default:
 		fuzz_make_state(c->index, a, b);
 	}
@@ -285,7 +306,8 @@ static void fuzz_dump(void)
 {
 	const struct guestmemfs_super_live *live = &image->t.super->live;
 	bool brief = le32_to_cpu(live->used_inodes) > 32 || le32_to_cpu(live->used_extents) > 32 ||
-		     le32_to_cpu(live->used_maps) > 32 || le32_to_cpu(live->used_pins) > 32;
+		     le32_to_cpu(live->used_maps) > 32 || le32_to_cpu(live->used_pins) > 32 ||
+		     le32_to_cpu(live->used_poison) > 32;
 
 	dump_tables(nowhere, image->shown, image->size, brief);
 }

@@ -96,6 +96,8 @@ static void image_touch_tables(struct image *m, const struct gmfs_tables *t)
 	image_touch(m, t->extents, le32_to_cpu(live->used_extents) * sizeof(*t->extents));
 	image_touch(m, t->pin_records, min(le32_to_cpu(live->used_pins) + USE_MORE_PINS,
 					   t->nr_pins) * sizeof(*t->pin_records));
+	image_touch(m, t->poison, min(le32_to_cpu(live->used_poison) + USE_MORE_POISON,
+				      t->nr_poison) * sizeof(*t->poison));
 }
 
 bool image_try(struct image *m, const u8 *ops, size_t nr, u32 fail_from)

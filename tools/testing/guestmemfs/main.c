@@ -164,6 +164,7 @@ int main(int argc, char **argv)
 	pins_tests();
 	pins_reserve_tests();
 	persist_tests();
+	poison_tests();
 	persist_random_tests();
 	pins_random_tests();
 	handover_tests();

@@ -156,6 +156,26 @@ static void pool_check_persistent(const struct pool *p)
 	CHECK_EQ(files, nr);
 }
 
+/* Checks that each poisoned frame has a record, and that its block is not free. */
+static void pool_check_poison(const struct pool *p)
+{
+	MA_STATE(mas, (struct maple_tree *)&p->poisoned.frames, 0, 0);
+	u32 used = le32_to_cpu(p->t.super->live.used_poison), i;
+	u64 nr = 0;
+	void *entry;
+
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		CHECK_EQ(mas.index, mas.last);
+		CHECK(test_bit(mas.index / GUESTMEMFS_BLOCK_PAGES, p->t.bitmap));
+		for (i = 0; i < used && le64_to_cpu(p->t.poison[i].page) != mas.index; i++)
+			;
+		CHECK(i < used || used == p->t.nr_poison);
+		nr++;
+	}
+	CHECK_EQ(p->poisoned.nr, nr);
+	CHECK(!used || p->t.has_poison);
+}
+
 /* Returns how many blocks of the reserved (covered) parts of a file are not allocated. */
 static u64 pool_check_covers(const struct pool *p, u32 file)
 {
@@ -229,6 +249,7 @@ void pool_check(struct pool *p)
 	pool_check_detached(p);
 	pool_check_pins(p);
 	pool_check_persistent(p);
+	pool_check_poison(p);
 	pool_check_counts(&p->t);
 	recount(&p->t);
 	pool_check_states(p);

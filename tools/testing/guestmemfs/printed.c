@@ -180,7 +180,7 @@ static const struct damage damages[] = {
 	  BAD "superblock, entry 0: no magic number" },
 	{ "version", SUPER(version, 2), INODE_TABLE, "\n  version   2\n",
 	  BAD "superblock, entry 0: another version of the format" },
-	{ "feature", SUPER(feature_incompat, 4), INODE_TABLE, "incompat 0x4\n",
+	{ "feature", SUPER(feature_incompat, 8), INODE_TABLE, "incompat 0x8\n",
 	  BAD "superblock, entry 0: an incompatible feature" },
 	{ "checksum", SUPER(node, 7), NULL, INODE_TABLE,
 	  BAD "superblock, entry 0: checksum does not fit", .keep_crc = true },

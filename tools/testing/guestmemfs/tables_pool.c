@@ -22,6 +22,7 @@ static void pool_open(struct pool *p)
 		FAIL("open: %d: %s %llu %s", err, c.table, c.entry, c.what);
 	p->t.pins = &p->pins;
 	p->t.persist = &p->persist;
+	p->t.poisoned = &p->poisoned;
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 }
 
@@ -30,6 +31,7 @@ static void pool_allocate(struct pool *p, const struct gmfs_range *ranges, u32 n
 	memset(p, 0, sizeof(*p));
 	gmfs_pins_init(&p->pins);
 	gmfs_persist_init(&p->persist);
+	gmfs_poisoned_init(&p->poisoned);
 	CHECK_EQ(gmfs_format_size(ranges, nr, &p->meta_size), 0);
 	p->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, p->meta_size);
 	CHECK(p->meta);
@@ -241,6 +243,44 @@ void pool_end_pins(struct pool *p)
 	__mt_destroy(&p->persist.owners);
 	__mt_destroy(&p->persist.files);
 	gmfs_persist_init(&p->persist);
+	__mt_destroy(&p->poisoned.frames);
+	gmfs_poisoned_init(&p->poisoned);
+	rcu_barrier();
+}
+
+void pool_poison_frozen(struct pool *p, u64 frame)
+{
+	if (!gmfs_poisoned_add(&p->poisoned, frame))
+		return;
+	if (!gmfs_poison_record(&p->t, frame))
+		gmfs_poisoned_recorded(&p->poisoned, frame);
+}
+
+void pool_poison(struct pool *p, u64 frame)
+{
+	pool_poison_frozen(p, frame);
+	gmfs_poison_keep(&p->t, frame);
+}
+
+void pool_load_poison(struct gmfs_tables *t)
+{
+	u64 frame = 0;
+	u32 at = 0;
+
+	while (gmfs_poison_load(t, &at))
+		;
+	while (!t->read_only && gmfs_poison_settle(t, &frame))
+		;
+}
+
+u32 pool_lost(const struct pool *p)
+{
+	u64 frame = 0;
+	u32 lost = 0;
+
+	while (gmfs_poison_lost(&p->t, &frame, &lost))
+		;
+	return lost;
 }
 
 int pool_load_pins(struct gmfs_tables *t)
@@ -432,11 +472,12 @@ void pool_kexec(struct pool *p)
 {
 	pool_reopen(p);
 	pool_end_pins(p);
+	pool_load_poison(&p->t);
 	CHECK_EQ(pool_load_pins(&p->t), 0);
 	pool_settle(p);
 	if (!p->persist.frames) {
-		CHECK_EQ(p->t.detached.blocks, 0);
-		CHECK(mtree_empty(&p->t.detached.tree));
+		CHECK_EQ(p->t.detached.blocks, pool_lost(p));
+		CHECK(p->poisoned.nr || mtree_empty(&p->t.detached.tree));
 	}
 }
 

@@ -27,6 +27,7 @@ struct pool {
 	struct gmfs_tables t;
 	struct gmfs_pins pins;
 	struct gmfs_persist persist;
+	struct gmfs_poisoned poisoned;
 	u32 ino[POOL_FILES];
 	struct gmfs_extmap map[POOL_FILES];
 	u32 nr_files;
@@ -63,7 +64,10 @@ void pool_unpin_frames(struct pool *p, u64 first, u64 last);
 /* The same for pages of a file, from @first to before @last; pages without memory are left out. */
 int pool_pin(struct pool *p, u32 file, u64 first, u64 last);
 void pool_unpin(struct pool *p, u32 file, u64 first, u64 last);
-/* Ends all pins, as a kexec does. Detached blocks stay so until pool_settle(). */
+/*
+ * Ends all pins and forgets poisoned frames, as a kexec does. Detached blocks stay so until
+ * pool_settle().
+ */
 void pool_end_pins(struct pool *p);
 /* Takes over the pins of the pin table, as the first mount. Returns an error. */
 int pool_load_pins(struct gmfs_tables *t);
@@ -71,6 +75,14 @@ int pool_load_pins(struct gmfs_tables *t);
 void pool_drop_pins(struct pool *p, u32 ino);
 /* Writes the pin table, as at the end of a mount. */
 void pool_write_pins(struct pool *p);
+/* Records that a frame is poisoned, and keeps its block, as after a memory error. */
+void pool_poison(struct pool *p, u64 frame);
+/* The same while the pool is frozen: the block is kept by the next kernel. */
+void pool_poison_frozen(struct pool *p, u64 frame);
+/* Takes over the poison table, and keeps the blocks of poisoned frames, as a mount. */
+void pool_load_poison(struct gmfs_tables *t);
+/* Returns the number of blocks that are lost to memory errors. */
+u32 pool_lost(const struct pool *p);
 /* Frees all detached blocks without pins. */
 void pool_settle(struct pool *p);
 /* The number of extents of a file, and the table entry of one of them. */

@@ -56,6 +56,7 @@ void pins_random_tests(void);
 void persist_tests(void);
 void persist_random_tests(void);
 void pins_reserve_tests(void);
+void poison_tests(void);
 void printed_tests(void);
 void random_tests(void);
 void replay_tests(void);
@@ -74,5 +75,6 @@ void check_states_complaints(void (*fn)(const char *what));
 void format_complaints(void (*fn)(const char *what));
 void handover_complaints(void (*fn)(const char *what));
 void persist_complaints(void (*fn)(const char *what));
+void poison_complaints(void (*fn)(const char *what));
 
 #endif /* _GUESTMEMFS_TEST_H */

@@ -17,7 +17,7 @@ enum op {
 	OP_PUNCH,	/* or pin, and perhaps punch then */
 	OP_CLEAR,	/* or unpin */
 	OP_CREATE,
-	OP_NAME,	/* or free detached blocks */
+	OP_NAME,	/* or free detached blocks, or poison a frame */
 	OP_UNLINK,	/* or pin persistently */
 	OP_EVICT,	/* or remove persistent pins */
 	NR_OPS,
@@ -282,6 +282,19 @@ static void use_unpin(struct use *u, u32 index)
 	pool_unpin_frames(&u->p, pin.first, pin.last);
 }
 
+/* Poisons a frame of a block, if the block exists. */
+static void use_poison(struct pool *p, const u8 op[USE_OP])
+{
+	u64 frame = (u64)p->t.nr_blocks * GUESTMEMFS_BLOCK_PAGES * op[2] / 256 + op[3];
+	u32 block = frame / GUESTMEMFS_BLOCK_PAGES;
+	const struct guestmemfs_range *r = gmfs_block_range(&p->t, block);
+
+	if (block < le32_to_cpu(r->first_block) || block >= gmfs_block_range_end(&p->t, block))
+		return;
+	pool_poison(p, frame);
+	CHECK(test_bit(block, p->t.bitmap));
+}
+
 static void use_other(struct use *u, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
 {
 	u64 pages = GUESTMEMFS_BLOCK_PAGES;
@@ -302,7 +315,10 @@ static void use_other(struct use *u, u32 file, const u8 op[USE_OP], u64 logical,
 			use_unpin(u, op[2] % u->nr_pins);
 		break;
 	case OP_NAME:
-		pool_settle(p);
+		if (op[1] & 2)
+			use_poison(p, op);
+		else
+			pool_settle(p);
 		break;
 	case OP_UNLINK:
 		err = use_persist(p, file, op, logical, count);
@@ -447,7 +463,8 @@ static void use_unpin_all(struct use *u, const unsigned long *bitmap, const unsi
 	CHECK(!u->p.persist.nr && !u->p.persist.frames && !u->p.persist.inherited);
 	CHECK(mtree_empty(&u->p.pins.counts) && !u->p.pins.frames);
 	pool_settle(&u->p);
-	CHECK(mtree_empty(&u->p.t.detached.tree) && !u->p.t.detached.blocks);
+	CHECK_EQ(u->p.t.detached.blocks, pool_lost(&u->p));
+	CHECK(u->p.poisoned.nr || mtree_empty(&u->p.t.detached.tree));
 	use_verify(&u->p, bitmap, unzeroed);
 }
 
@@ -467,12 +484,15 @@ void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, con
 	p->t.pins = &p->pins;
 	gmfs_persist_init(&p->persist);
 	p->t.persist = &p->persist;
+	gmfs_poisoned_init(&p->poisoned);
+	p->t.poisoned = &p->poisoned;
 	memcpy(bitmap, t->bitmap, bytes);
 	memcpy(unzeroed, t->unzeroed, bytes);
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 	CHECK_EQ(pool_load_pins(&p->t), 0);
 	use_find_files(p, index);
 	pool_load_detached(p, index);
+	pool_load_poison(&p->t);
 	for (; nr >= USE_OP; nr -= USE_OP, ops += USE_OP)
 		use_once(u, ops);
 	use_verify(p, bitmap, unzeroed);

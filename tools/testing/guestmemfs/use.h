@@ -7,6 +7,8 @@
 #define USE_OP	4	/* bytes of an operation */
 /* How many records more than before use_tables() writes to the pin table, at most. */
 #define USE_MORE_PINS	64U
+/* Likewise for the poison table. */
+#define USE_MORE_POISON	16U
 
 /*
  * Does the operations @ops on tables that gmfs_check() has accepted, as a kernel does after a

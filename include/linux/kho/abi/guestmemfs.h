@@ -111,6 +111,8 @@ static_assert(offsetof(struct guestmemfs_handover, nr_ranges) == 28);
 
 /* A kernel could not keep all of the pool's memory, and has used some of it. */
 #define GUESTMEMFS_POOL_LOST		0x1U
+/* The metadata has a memory error: reading it may be fatal. */
+#define GUESTMEMFS_POOL_ERROR		0x2U
 
 /**
  * struct guestmemfs_handover_pool - one pool of the handover blob
@@ -169,8 +171,7 @@ static_assert(offsetof(struct guestmemfs_handover_range, size) == 8);
  * @GUESTMEMFS_TABLE_INODES: struct guestmemfs_inode, indexed by inode number
  * @GUESTMEMFS_TABLE_EXTENTS: struct guestmemfs_extent, in no order
  * @GUESTMEMFS_TABLE_MAPS: struct guestmemfs_map, for mixed extents
- * @GUESTMEMFS_TABLE_POISON: struct guestmemfs_poison, in no order; not in use
- *	yet
+ * @GUESTMEMFS_TABLE_POISON: struct guestmemfs_poison, in no order
  * @GUESTMEMFS_TABLE_PINS: struct guestmemfs_pin, ascending. A pool may lack this
  *	table: all fields of its entry in the list of tables are zero then
  * @GUESTMEMFS_NR_TABLES: number of tables in this version
@@ -191,8 +192,11 @@ enum guestmemfs_table {
 #define GUESTMEMFS_FEATURE_INCOMPAT_STATES	0x1U
 /* The pin table and the inode flag PINS may be in use. */
 #define GUESTMEMFS_FEATURE_INCOMPAT_PINS	0x2U
+/* The poison table may be in use. */
+#define GUESTMEMFS_FEATURE_INCOMPAT_POISON	0x4U
 #define GUESTMEMFS_FEATURE_INCOMPAT_KNOWN \
-	(GUESTMEMFS_FEATURE_INCOMPAT_STATES | GUESTMEMFS_FEATURE_INCOMPAT_PINS)
+	(GUESTMEMFS_FEATURE_INCOMPAT_STATES | GUESTMEMFS_FEATURE_INCOMPAT_PINS | \
+	 GUESTMEMFS_FEATURE_INCOMPAT_POISON)
 
 #define GUESTMEMFS_TABLE_SLOTS		12	/* room for later tables */
 #define GUESTMEMFS_TABLE_ALIGN		4096
@@ -216,7 +220,8 @@ static_assert(sizeof(struct guestmemfs_table_desc) == 16);
  * @used_inodes: inodes from this number on are not in use and have never been
  * @used_extents: likewise for extents
  * @used_maps: likewise for maps
- * @used_poison: likewise for poison records; 0 in this version
+ * @used_poison: number of poison records. They are never removed, and may be
+ *	added while everything else is frozen for a kexec
  * @hops: number of kexecs that the pool had been through when last mounted
  * @used_pins: number of records in the pin table. Table and number are written
  *	at the end of a mount and before a kexec; the number is 0 while the pool
@@ -401,9 +406,9 @@ static_assert(offsetof(struct guestmemfs_inode, name) == 128);
 /* One block with converted and other pages, as @map says. Excludes CONVERTED. */
 #define GUESTMEMFS_EXTENT_MIXED		0x4U
 /*
- * The blocks have left their file while they were pinned. @logical is @block, and @ino is
- * GUESTMEMFS_DETACHED_INO. The last unpin frees them, or the next kernel those that have no
- * persistent pin.
+ * The blocks have left their file while they were pinned, or have a frame with a memory error.
+ * @logical is @block, and @ino is GUESTMEMFS_DETACHED_INO. The last unpin frees them, or the next
+ * kernel those that have no persistent pin, but never one with a memory error.
  */
 #define GUESTMEMFS_EXTENT_DETACHED	0x8U
 #define GUESTMEMFS_EXTENT_FLAGS		0xfU
@@ -452,6 +457,9 @@ static_assert(sizeof(struct guestmemfs_map) == 64);
  *	block
  * @flags: zero
  * @reserved: zero
+ *
+ * The block may be in a file, detached or free. It is free if the error came while the tables
+ * were frozen for a kexec; the next mount makes it a detached one.
  */
 struct guestmemfs_poison {
 	__le64 page;

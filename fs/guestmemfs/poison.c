@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory errors: a frame that the hardware reports is unmapped from everything that maps it, its
+ * users are told, and neither the kernel nor anything else gets it again.
+ *
+ * mm/memory-failure.c calls gmfs_memory_failure(), since there is no struct page to mark. Page
+ * faults, guests' faults, pins and UFFDIO_COPY ask gmfs_poisoned_next() before they use a frame,
+ * and so does all code of the kernel that writes to guest memory.
+ */
+#define pr_fmt(fmt) "guestmemfs: " fmt
+
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/irqflags.h>
+#include <linux/memory-failure.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+
+#include <trace/events/guestmemfs.h>
+
+#include "internal.h"
+
+/* How often to look for the file of a block that others keep on moving. */
+#define GMFS_POISON_TRIES	16
+
+/**
+ * struct gmfs_failure_range - a range of a pool, for mm/memory-failure.c
+ * @space: the frames of the range
+ * @pool: the pool
+ *
+ * Registered at boot, and never freed.
+ */
+struct gmfs_failure_range {
+	struct pfn_address_space space;
+	struct gmfs_pool *pool;
+};
+
+/*
+ * Writes a frame to the poison table, also while the pool is frozen. A kexec may stop this CPU
+ * then, but not while interrupts are disabled: not between the superblock's features and their
+ * checksum.
+ */
+static void gmfs_poison_write(struct gmfs_pool *pool, struct gmfs_tables *t, u64 frame)
+{
+	unsigned long flags;
+	int err;
+
+	if (t->read_only)
+		return;
+	local_irq_save(flags);
+	err = gmfs_poison_record(t, frame);
+	local_irq_restore(flags);
+	if (err)
+		pr_warn("node %d: no room to record the memory error, the next kernel will not know of it\n",
+			pool->node);
+	else
+		gmfs_poisoned_recorded(&pool->poisoned, frame);
+}
+
+/* The same for a pool that is not mounted. Tables that cannot be opened stay as they are. */
+static void gmfs_poison_write_unmounted(struct gmfs_pool *pool, u64 frame)
+{
+	struct gmfs_complaint c;
+	struct gmfs_tables t;
+
+	if (pool->refused || !pool->meta ||
+	    gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
+		return;
+	gmfs_poison_write(pool, &t, frame);
+}
+
+/* Returns false if the frame is poisoned already. */
+static bool gmfs_poison_add(struct gmfs_pool *pool, u64 frame)
+{
+	u32 free = pool->tables.free_blocks;
+
+	guard(mutex)(&pool->lock);
+	if (!gmfs_poisoned_add(&pool->poisoned, frame))
+		return false;
+	if (!pool->loaded) {
+		gmfs_poison_write_unmounted(pool, frame);
+		return true;
+	}
+	gmfs_poison_write(pool, &pool->tables, frame);
+	/* If the pool is frozen, gmfs_pool_thaw() does this, or the next kernel. */
+	if (!pool->frozen && !pool->tables.read_only) {
+		free = pool->tables.free_blocks;
+		gmfs_poison_keep(&pool->tables, frame);
+		gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
+	}
+	return true;
+}
+
+/*
+ * Looks for the extent that has a block. Returns 1 with a copy of the extent, 0 if there is none,
+ * or -EAGAIN if it has not been found, since other tasks change the extents meanwhile.
+ */
+static int gmfs_poison_find(struct gmfs_pool *pool, u32 block, struct guestmemfs_extent *found)
+{
+	const struct gmfs_tables *t = &pool->tables;
+	const struct guestmemfs_extent *e;
+	u32 at = 0, used;
+
+	do {
+		scoped_guard(mutex, &pool->lock) {
+			if (!pool->loaded || !test_bit(block, t->bitmap))
+				return 0;
+			e = gmfs_extent_of(t, block, &at);
+			if (e) {
+				*found = *e;
+				return 1;
+			}
+			used = le32_to_cpu(t->super->live.used_extents);
+		}
+		cond_resched();
+	} while (at < used);
+	return -EAGAIN;
+}
+
+/*
+ * Unmaps a page from all processes and guests. A fault that has found the frame before it was
+ * poisoned holds invalidate_lock until the frame is mapped; a later one finds it poisoned. Returns
+ * false if the file does not have the block at this place any more.
+ */
+static bool gmfs_poison_unmap(struct inode *inode, u64 logical, u64 frame, pgoff_t *page)
+{
+	const struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct address_space *mapping = inode->i_mapping;
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_run run;
+
+	*page = logical * GUESTMEMFS_BLOCK_PAGES + frame % GUESTMEMFS_BLOCK_PAGES;
+	filemap_invalidate_lock(mapping);
+	scoped_guard(rwsem_read, &gi->map_lock)
+		gmfs_map_lookup(t, gi->map, logical, &run);
+	if (run.block == frame / GUESTMEMFS_BLOCK_PAGES) {
+		unmap_mapping_pages(mapping, *page, 1, true);
+		gmfs_gmem_invalidate_begin(inode, *page, *page + 1);
+		gmfs_gmem_invalidate_end(inode, *page, *page + 1);
+	}
+	filemap_invalidate_unlock(mapping);
+	return run.block == frame / GUESTMEMFS_BLOCK_PAGES;
+}
+
+/* Returns false if the caller must look for the file again. */
+static bool gmfs_poison_take_away(struct super_block *sb, u64 frame, struct pfn_failure *failure)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
+	u32 block = frame / GUESTMEMFS_BLOCK_PAGES;
+	struct guestmemfs_extent e;
+	struct inode *inode;
+	pgoff_t page;
+	bool found;
+	int ret;
+
+	ret = gmfs_poison_find(pool, block, &e);
+	if (ret <= 0)
+		return !ret;
+	/* A detached block has pins alone: a pin is never taken away. */
+	if (le32_to_cpu(e.flags) & GUESTMEMFS_EXTENT_DETACHED)
+		return true;
+	/* A file without an inode in memory is not mapped, and neither is one that is evicted. */
+	inode = ilookup(sb, le32_to_cpu(e.ino));
+	if (!inode)
+		return true;
+	found = gmfs_poison_unmap(inode, le64_to_cpu(e.logical) + (block - le32_to_cpu(e.block)),
+				  frame, &page);
+	if (found) {
+		pr_err("node %d: it is page %lu of inode %llu\n", pool->node, page,
+		       (u64)inode->i_ino);
+		trace_guestmemfs_memory_failure(pool->node, inode->i_ino, page, frame);
+		pfn_failure_collect(failure, inode->i_mapping, page);
+	}
+	iput(inode);
+	return found;
+}
+
+/* The superblock of a pool with a reference, or NULL if the pool is not mounted. */
+static struct super_block *gmfs_poison_get_sb(struct gmfs_pool *pool)
+{
+	guard(mutex)(&pool->lock);
+	if (!pool->loaded || !atomic_inc_not_zero(&pool->sb->s_active))
+		return NULL;
+	return pool->sb;
+}
+
+/*
+ * struct pfn_address_space.failure. The record comes first: whatever looks for the frame after it
+ * does not use the frame, and what was earlier is undone by the unmapping.
+ */
+static int gmfs_memory_failure(struct pfn_address_space *space, unsigned long pfn,
+			       struct pfn_failure *failure)
+{
+	struct gmfs_pool *pool = container_of(space, struct gmfs_failure_range, space)->pool;
+	u64 frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, PFN_PHYS(pfn));
+	struct super_block *sb;
+	int tries;
+
+	if (!gmfs_poison_add(pool, frame))
+		return -EHWPOISON;
+	pr_err("node %d: memory error at %#llx\n", pool->node, PFN_PHYS(pfn));
+	sb = gmfs_poison_get_sb(pool);
+	if (!sb)
+		return 0;
+	for (tries = 0; tries < GMFS_POISON_TRIES; tries++)
+		if (gmfs_poison_take_away(sb, frame, failure))
+			break;
+	if (tries == GMFS_POISON_TRIES)
+		pr_err("node %d: its file has not been found, and it may still be mapped\n",
+		       pool->node);
+	deactivate_super(sb);
+	return tries == GMFS_POISON_TRIES ? -EBUSY : 0;
+}
+
+/* struct pfn_address_space.failure of metadata without struct pages. */
+static int gmfs_meta_failure(struct pfn_address_space *space, unsigned long pfn,
+			     struct pfn_failure *failure)
+{
+	struct gmfs_pool *pool = container_of(space, struct gmfs_failure_range, space)->pool;
+
+	pr_err("node %d: memory error in the metadata, at %#llx\n", pool->node, PFN_PHYS(pfn));
+	WRITE_ONCE(pool->meta_error, true);
+	return -EBUSY;
+}
+
+/**
+ * gmfs_meta_poisoned - has the metadata of a pool a memory error
+ * @pool: the pool
+ *
+ * The metadata is in the direct map and in use all the time, so that nothing can be done about an
+ * error. But nothing should read it needlessly, and no other kernel should.
+ *
+ * Context: process context.
+ * Return: true if it has.
+ */
+bool gmfs_meta_poisoned(struct gmfs_pool *pool)
+{
+	unsigned long pfn = PHYS_PFN(pool->meta_base), end = pfn + PHYS_PFN(pool->meta_size);
+
+	/* Whole sections of metadata have no struct pages. */
+	for (; pfn < end && !READ_ONCE(pool->meta_error); pfn++) {
+		if (pfn_valid(pfn) && PageHWPoison(pfn_to_page(pfn)))
+			WRITE_ONCE(pool->meta_error, true);
+		cond_resched();
+	}
+	return pool->meta_error;
+}
+
+/**
+ * gmfs_poison_save - take over the poison table of a pool whose contents will be discarded
+ * @pool: the pool, with the tables of another kernel; nothing in them is trusted
+ */
+void __init gmfs_poison_save(struct gmfs_pool *pool)
+{
+	struct gmfs_complaint c;
+	struct gmfs_tables t;
+	u64 frame, phys;
+	u32 used, i;
+
+	if (gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
+		return;
+	used = min(le32_to_cpu(t.super->live.used_poison), t.nr_poison);
+	for (i = 0; t.has_poison && i < used; i++) {
+		frame = le64_to_cpu(t.poison[i].page);
+		if (frame >= (u64)t.nr_blocks * GUESTMEMFS_BLOCK_PAGES)
+			continue;
+		/* The pool may have lost ranges, so that its frames have other numbers now. */
+		phys = gmfs_block_phys(&t, frame / GUESTMEMFS_BLOCK_PAGES) +
+		       frame % GUESTMEMFS_BLOCK_PAGES * PAGE_SIZE;
+		frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, phys);
+		if (frame != U64_MAX)
+			gmfs_poisoned_add(&pool->poisoned, frame);
+	}
+}
+
+/**
+ * gmfs_poison_restore - write what gmfs_poison_save() has found to the new tables
+ * @pool: the pool
+ */
+void __init gmfs_poison_restore(struct gmfs_pool *pool)
+{
+	bool recorded;
+	u64 frame = 0;
+
+	for (;; frame++) {
+		frame = gmfs_poisoned_first(&pool->poisoned, frame, U64_MAX, &recorded);
+		if (frame == U64_MAX)
+			return;
+		if (!recorded)
+			gmfs_poison_write_unmounted(pool, frame);
+	}
+}
+
+static int __init gmfs_poison_register(struct gmfs_pool *pool, u64 base, u64 size,
+				       int (*failure)(struct pfn_address_space *space,
+						      unsigned long pfn,
+						      struct pfn_failure *failure))
+{
+	struct gmfs_failure_range *r = kzalloc_obj(*r);
+
+	if (!r)
+		return -ENOMEM;
+	r->pool = pool;
+	r->space.node.start = PHYS_PFN(base);
+	r->space.node.last = PHYS_PFN(base + size) - 1;
+	r->space.failure = failure;
+	return register_pfn_address_space(&r->space);
+}
+
+static int __init gmfs_poison_register_pool(struct gmfs_pool *pool)
+{
+	int err = 0;
+	u32 i;
+
+	if (pool->meta_size)
+		err = gmfs_poison_register(pool, pool->meta_base, pool->meta_size,
+					   gmfs_meta_failure);
+	for (i = 0; i < pool->nr_ranges && !err; i++)
+		err = gmfs_poison_register(pool, pool->ranges[i].base, pool->ranges[i].size,
+					   gmfs_memory_failure);
+	return err;
+}
+
+/* Refused pools, too: a kernel that can read them must not get a frame with an error. */
+static int __init gmfs_poison_init(void)
+{
+	struct gmfs_pool *pool;
+	int err;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return 0;
+	list_for_each_entry(pool, &gmfs_pools, list) {
+		err = gmfs_poison_register_pool(pool);
+		if (err)
+			pr_err("node %d: memory errors will not be handled: %d\n", pool->node, err);
+	}
+	return 0;
+}
+fs_initcall(gmfs_poison_init);
