@@ -23,6 +23,8 @@ static ssize_t gmfs_tables_read(struct file *file, char __user *to, size_t count
 	size_t left;
 	void *buf;
 
+	if (READ_ONCE(pool->meta_error))
+		return -EIO;
 	if (*pos < 0 || *pos >= pool->meta_size || !count)
 		return 0;
 	count = min3(count, (size_t)GMFS_TABLES_CHUNK, (size_t)(pool->meta_size - *pos));

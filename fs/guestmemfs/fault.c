@@ -186,6 +186,9 @@ static enum gmfs_fault_end gmfs_fault_error(int err)
  */
 static noinline enum gmfs_fault_end gmfs_fault_user(const struct vm_fault *vmf, struct inode *inode)
 {
+	/* Nobody can fill the page. */
+	if (gmfs_file_poisoned(inode, vmf->pgoff))
+		return GMFS_FAULT_POISONED;
 	switch (gmfs_file_page(inode, vmf->pgoff)) {
 	case GMFS_PAGE_MISSING:
 		return userfaultfd_missing(vmf->vma) ? GMFS_FAULT_MISSING : GMFS_FAULT_INSERTED;

@@ -117,6 +117,8 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn,
 
 	if (!orders)
 		return -EFAULT;
+	if (gmfs_file_poisoned(inode, index))
+		return -EHWPOISON;
 	/* KVM_EXIT_MEMORY_FAULT. */
 	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
 	    gmfs_file_missing(inode, index))

@@ -53,13 +53,14 @@
  *
  * A freeze raises gmfs_pool.frozen under gmfs_pool.changes and gmfs_pool.lock. After that
  * gmfs_pool_begin() and gmfs_change_begin() return -EBUSY, and only these change the metadata: bits
- * of the unzeroed table, and guestmemfs_inode.preserved_pos, which gmfs_luo_freeze() writes for
- * each descriptor of a session. A page fault that needs blocks releases mmap_lock or the VMA's lock
- * and waits for the thaw or for a signal. A page fault that may not release its lock returns with
- * nothing mapped and is repeated; at a fatal signal it is SIGBUS. A guest's fault on memory bound
- * by descriptor sleeps for a moment and is repeated. The reboot notifier freezes every pool and
- * never thaws it. Before that the Live Update Orchestrator may freeze a pool once for each
- * descriptor that it preserves, and thaws it if the kexec is called off.
+ * of the unzeroed table, the poison table, and guestmemfs_inode.preserved_pos, which
+ * gmfs_luo_freeze() writes for each descriptor of a session. A page fault that needs blocks
+ * releases mmap_lock or the VMA's lock and waits for the thaw or for a signal. A page fault that
+ * may not release its lock returns with nothing mapped and is repeated; at a fatal signal it is
+ * SIGBUS. A guest's fault on memory bound by descriptor sleeps for a moment and is repeated. The
+ * reboot notifier freezes every pool and never thaws it. Before that the Live Update Orchestrator
+ * may freeze a pool once for each descriptor that it preserves, and thaws it if the kexec is called
+ * off.
  */
 
 /**
@@ -77,12 +78,15 @@
  *   allocated --> free    GMFS_PUNCH: punch or truncate; GMFS_CLEAR: the inode has no name and is
  *                         evicted; both for blocks without a DMA pin
  *   allocated --> detached
- *                         the same for blocks with a DMA pin, by gmfs_detach(). The block has left
- *                         the file: its place is a hole
+ *                         the same for blocks with a DMA pin or a poisoned frame, by
+ *                         gmfs_detach(). The block has left the file: its place is a hole
  *   allocated --> allocated, by another file or at another offset
  *                         gmfs_move_step(), for blocks without a DMA pin
+ *   free --> detached     gmfs_poison_keep(): a frame has a memory error
  *   detached --> free     gmfs_detached_free(): at the last unpin; at the thaw, if the pool was
  *                         frozen then; at the next mount, if it was not mounted
+ *
+ * A detached block with a poisoned frame (gmfs_pool.poisoned) is lost: it is never free again.
  *
  * A page of an allocated block may be absent (gmfs_inode.absent): it is zeroed, and in no page
  * table. gmfs_absent_put() makes it so, at the end of a punch with invalidate_lock exclusive, or
@@ -554,6 +558,7 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 		    struct gmfs_entry *entry);
 bool gmfs_file_missing(struct inode *inode, pgoff_t page);
 enum gmfs_page gmfs_file_page(struct inode *inode, pgoff_t page);
+bool gmfs_file_poisoned(struct inode *inode, pgoff_t page);
 int gmfs_file_frame(struct inode *inode, pgoff_t page, struct gmfs_entry *entry);
 
 /* alter.c */

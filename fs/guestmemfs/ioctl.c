@@ -104,25 +104,26 @@ static bool gmfs_state_broken(struct inode *inode, const struct gmfs_entry *entr
 }
 
 /*
- * Is the frame of a page poisoned? Lowers @last, the end of the pages that have the same state, at
- * most to the end of the block.
+ * Is the frame of a page poisoned? Lowers @last, the end of the pages that have the same state as
+ * @page.
  */
 static bool gmfs_state_poisoned(struct inode *inode, pgoff_t page, pgoff_t *last)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	struct gmfs_entry entry;
+	struct gmfs_run run;
 	u64 frame, end, at;
 
 	if (!READ_ONCE(pool->poisoned.nr))
 		return false;
 	scoped_guard(rwsem_read, &gi->map_lock)
-		gmfs_map_entry(&pool->tables, gi->map, page, BIT(0), &entry);
-	if (entry.block == GMFS_NO_BLOCK)
+		gmfs_map_lookup(&pool->tables, gi->map, page / GUESTMEMFS_BLOCK_PAGES, &run);
+	if (run.block == GMFS_NO_BLOCK)
 		return false;
-	/* The pages of one block are contiguous. */
-	*last = min(*last, round_down(page, GUESTMEMFS_BLOCK_PAGES) + GUESTMEMFS_BLOCK_PAGES);
-	frame = gmfs_entry_frame(&entry);
+	/* The frames of a run are contiguous. */
+	*last = min_t(u64, *last, (run.logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
+	frame = (u64)run.block * GUESTMEMFS_BLOCK_PAGES +
+		(page - run.logical * GUESTMEMFS_BLOCK_PAGES);
 	end = frame + (*last - page);
 	at = gmfs_poisoned_next(&pool->poisoned, frame, end);
 	*last = page + (at == frame ? 1 : at - frame);

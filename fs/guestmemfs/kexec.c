@@ -105,6 +105,9 @@ static bool gmfs_pool_has_files(struct gmfs_pool *pool)
 	/* Another kernel may be able to read a refused pool, unless some of it was lost. */
 	if (pool->refused)
 		return !pool->lost;
+	/* Do not read metadata with a memory error. */
+	if (gmfs_meta_poisoned(pool))
+		return true;
 	scoped_guard(mutex, &pool->lock) {
 		/* The pool may not be mounted. Tables that cannot be opened may have files. */
 		if (gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))

@@ -68,7 +68,8 @@ static void *__init gmfs_blob_forward(size_t *size)
 
 /*
  * Freezes all pools, so that the next kernel finds consistent tables. After this only bits of
- * the unzeroed tables change.
+ * the unzeroed tables and the poison tables change. A memory error in metadata that comes after
+ * this is not handed over.
  */
 static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *data)
 {

@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include <trace/events/guestmemfs.h>
 
@@ -36,55 +37,107 @@ struct gmfs_failure_range {
 	struct gmfs_pool *pool;
 };
 
+/**
+ * gmfs_meta_poisoned - has the metadata of a pool a memory error
+ * @pool: the pool
+ *
+ * The metadata is in the direct map and in use all the time, so that nothing can be done about an
+ * error. But nothing should read it needlessly, and no other kernel should.
+ *
+ * Context: process context.
+ * Return: true if it has.
+ */
+bool gmfs_meta_poisoned(struct gmfs_pool *pool)
+{
+	unsigned long pfn = PHYS_PFN(pool->meta_base), end = pfn + PHYS_PFN(pool->meta_size);
+
+	/* Whole sections of metadata have no struct pages. */
+	for (; pfn < end && !READ_ONCE(pool->meta_error); pfn++) {
+		if (pfn_valid(pfn) && PageHWPoison(pfn_to_page(pfn)))
+			WRITE_ONCE(pool->meta_error, true);
+		cond_resched();
+	}
+	return pool->meta_error;
+}
+
 /*
  * Writes a frame to the poison table, also while the pool is frozen. A kexec may stop this CPU
  * then, but not while interrupts are disabled: not between the superblock's features and their
  * checksum.
  */
-static void gmfs_poison_write(struct gmfs_pool *pool, struct gmfs_tables *t, u64 frame)
+static bool gmfs_poison_write(struct gmfs_pool *pool, struct gmfs_tables *t, u64 frame)
 {
 	unsigned long flags;
 	int err;
 
 	if (t->read_only)
-		return;
+		return false;
 	local_irq_save(flags);
 	err = gmfs_poison_record(t, frame);
 	local_irq_restore(flags);
-	if (err)
-		pr_warn("node %d: no room to record the memory error, the next kernel will not know of it\n",
-			pool->node);
-	else
+	if (!err)
 		gmfs_poisoned_recorded(&pool->poisoned, frame);
+	return !err;
 }
 
-/* The same for a pool that is not mounted. Tables that cannot be opened stay as they are. */
-static void gmfs_poison_write_unmounted(struct gmfs_pool *pool, u64 frame)
+/* Are the tables those of the pool? The next mount refuses other ones. */
+static bool gmfs_poison_tables_fit(const struct gmfs_pool *pool, const struct gmfs_tables *t)
+{
+	u32 i;
+
+	if (memcmp(t->super->uuid, pool->uuid.b, sizeof(pool->uuid)) ||
+	    t->nr_ranges != pool->nr_ranges)
+		return false;
+	for (i = 0; i < t->nr_ranges; i++)
+		if (le64_to_cpu(t->ranges[i].base) != pool->ranges[i].base ||
+		    le64_to_cpu(t->ranges[i].size) != pool->ranges[i].size)
+			return false;
+	return true;
+}
+
+/* Before the first mount, the records of earlier kernels are not in gmfs_pool.poisoned. */
+static bool gmfs_poison_has_record(const struct gmfs_tables *t, u64 frame)
+{
+	u32 used = min(le32_to_cpu(t->super->live.used_poison), t->nr_poison), i;
+
+	for (i = 0; i < used; i++)
+		if (le64_to_cpu(t->poison[i].page) == frame)
+			return true;
+	return false;
+}
+
+/* As gmfs_poison_write(), for a pool that is not mounted. Leaves tables that do not fit alone. */
+static bool gmfs_poison_write_unmounted(struct gmfs_pool *pool, u64 frame)
 {
 	struct gmfs_complaint c;
 	struct gmfs_tables t;
 
-	if (pool->refused || !pool->meta ||
-	    gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
-		return;
-	gmfs_poison_write(pool, &t, frame);
+	if (pool->refused || !pool->meta || gmfs_meta_poisoned(pool) ||
+	    gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c) ||
+	    !gmfs_poison_tables_fit(pool, &t))
+		return false;
+	if (!gmfs_poison_has_record(&t, frame))
+		return gmfs_poison_write(pool, &t, frame);
+	gmfs_poisoned_recorded(&pool->poisoned, frame);
+	return true;
 }
 
 /* Returns false if the frame is poisoned already. */
 static bool gmfs_poison_add(struct gmfs_pool *pool, u64 frame)
 {
-	u32 free = pool->tables.free_blocks;
+	bool recorded;
+	u32 free;
 
 	guard(mutex)(&pool->lock);
 	if (!gmfs_poisoned_add(&pool->poisoned, frame))
 		return false;
-	if (!pool->loaded) {
-		gmfs_poison_write_unmounted(pool, frame);
-		return true;
-	}
-	gmfs_poison_write(pool, &pool->tables, frame);
+	recorded = pool->loaded ? gmfs_poison_write(pool, &pool->tables, frame) :
+				  gmfs_poison_write_unmounted(pool, frame);
+	if (!recorded)
+		pr_warn("node %d: the memory error is not recorded, the next kernel will not know of it\n",
+			pool->node);
 	/* If the pool is frozen, gmfs_pool_thaw() does this, or the next kernel. */
-	if (!pool->frozen && !pool->tables.read_only) {
+	if (pool->loaded && !pool->frozen && !pool->tables.read_only) {
 		free = pool->tables.free_blocks;
 		gmfs_poison_keep(&pool->tables, frame);
 		gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
@@ -143,7 +196,7 @@ static bool gmfs_poison_unmap(struct inode *inode, u64 logical, u64 frame, pgoff
 	return run.block == frame / GUESTMEMFS_BLOCK_PAGES;
 }
 
-/* Returns false if the caller must look for the file again. */
+/* Returns false if the caller must look for the file again. Without @failure nobody is told. */
 static bool gmfs_poison_take_away(struct super_block *sb, u64 frame, struct pfn_failure *failure)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(sb);
@@ -166,10 +219,11 @@ static bool gmfs_poison_take_away(struct super_block *sb, u64 frame, struct pfn_
 		return true;
 	found = gmfs_poison_unmap(inode, le64_to_cpu(e.logical) + (block - le32_to_cpu(e.block)),
 				  frame, &page);
-	if (found) {
+	if (found)
+		trace_guestmemfs_memory_failure(pool->node, inode->i_ino, page, frame);
+	if (found && failure) {
 		pr_err("node %d: it is page %lu of inode %llu\n", pool->node, page,
 		       (u64)inode->i_ino);
-		trace_guestmemfs_memory_failure(pool->node, inode->i_ino, page, frame);
 		pfn_failure_collect(failure, inode->i_mapping, page);
 	}
 	iput(inode);
@@ -187,30 +241,31 @@ static struct super_block *gmfs_poison_get_sb(struct gmfs_pool *pool)
 
 /*
  * struct pfn_address_space.failure. The record comes first: whatever looks for the frame after it
- * does not use the frame, and what was earlier is undone by the unmapping.
+ * does not use the frame, and what was earlier is undone by the unmapping. An error that is known
+ * is not told again, but the frame is unmapped again, in case that this has failed before.
  */
 static int gmfs_memory_failure(struct pfn_address_space *space, unsigned long pfn,
 			       struct pfn_failure *failure)
 {
 	struct gmfs_pool *pool = container_of(space, struct gmfs_failure_range, space)->pool;
 	u64 frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, PFN_PHYS(pfn));
+	bool fresh = gmfs_poison_add(pool, frame), done = false;
 	struct super_block *sb;
 	int tries;
 
-	if (!gmfs_poison_add(pool, frame))
-		return -EHWPOISON;
-	pr_err("node %d: memory error at %#llx\n", pool->node, PFN_PHYS(pfn));
+	if (fresh)
+		pr_err("node %d: memory error at %#llx\n", pool->node, PFN_PHYS(pfn));
 	sb = gmfs_poison_get_sb(pool);
 	if (!sb)
-		return 0;
-	for (tries = 0; tries < GMFS_POISON_TRIES; tries++)
-		if (gmfs_poison_take_away(sb, frame, failure))
-			break;
-	if (tries == GMFS_POISON_TRIES)
-		pr_err("node %d: its file has not been found, and it may still be mapped\n",
-		       pool->node);
+		return fresh ? 0 : -EHWPOISON;
+	for (tries = 0; tries < GMFS_POISON_TRIES && !done; tries++)
+		done = gmfs_poison_take_away(sb, frame, fresh ? failure : NULL);
 	deactivate_super(sb);
-	return tries == GMFS_POISON_TRIES ? -EBUSY : 0;
+	if (done)
+		return fresh ? 0 : -EHWPOISON;
+	pr_err("node %d: the file of %#llx has not been found, and the page may still be mapped\n",
+	       pool->node, PFN_PHYS(pfn));
+	return -EBUSY;
 }
 
 /* struct pfn_address_space.failure of metadata without struct pages. */
@@ -222,29 +277,6 @@ static int gmfs_meta_failure(struct pfn_address_space *space, unsigned long pfn,
 	pr_err("node %d: memory error in the metadata, at %#llx\n", pool->node, PFN_PHYS(pfn));
 	WRITE_ONCE(pool->meta_error, true);
 	return -EBUSY;
-}
-
-/**
- * gmfs_meta_poisoned - has the metadata of a pool a memory error
- * @pool: the pool
- *
- * The metadata is in the direct map and in use all the time, so that nothing can be done about an
- * error. But nothing should read it needlessly, and no other kernel should.
- *
- * Context: process context.
- * Return: true if it has.
- */
-bool gmfs_meta_poisoned(struct gmfs_pool *pool)
-{
-	unsigned long pfn = PHYS_PFN(pool->meta_base), end = pfn + PHYS_PFN(pool->meta_size);
-
-	/* Whole sections of metadata have no struct pages. */
-	for (; pfn < end && !READ_ONCE(pool->meta_error); pfn++) {
-		if (pfn_valid(pfn) && PageHWPoison(pfn_to_page(pfn)))
-			WRITE_ONCE(pool->meta_error, true);
-		cond_resched();
-	}
-	return pool->meta_error;
 }
 
 /**
@@ -322,7 +354,7 @@ static int __init gmfs_poison_register_pool(struct gmfs_pool *pool)
 	return err;
 }
 
-/* Refused pools, too: a kernel that can read them must not get a frame with an error. */
+/* Refused pools, too: the pages are not mapped, so that it is only said that they are bad. */
 static int __init gmfs_poison_init(void)
 {
 	struct gmfs_pool *pool;

@@ -147,9 +147,10 @@ void gmfs_pool_write_pins(struct gmfs_pool *pool)
  * gmfs_pool_freeze - freeze a pool's tables
  * @pool: the pool
  *
- * Waits for changes that are in progress, and writes the pin table. After that only bits of the
- * unzeroed table and the preserved_pos of files in a session change. A pool can be frozen more than
- * once: each freeze needs a gmfs_pool_thaw() of its own.
+ * Waits for changes that are in progress, and writes the pin table. After that only these change:
+ * bits of the unzeroed table, the preserved_pos of files in a session, and the poison table, with
+ * the number of its records, its feature and the superblock's checksum. A pool can be frozen more
+ * than once: each freeze needs a gmfs_pool_thaw() of its own.
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
@@ -339,24 +340,37 @@ void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
 	up_read(&pool->changes);
 }
 
-/* Keeps the blocks of frames that were poisoned while the pool was frozen. */
-static void gmfs_pool_keep_poison(struct gmfs_pool *pool)
+/*
+ * Keeps the blocks of frames that were poisoned while the pool was frozen, before anybody can
+ * allocate them. Then undoes one freeze. Returns true if the caller must call again.
+ */
+static bool gmfs_thaw_step(struct gmfs_pool *pool, u64 *frame, u64 *nr)
 {
 	struct gmfs_tables *t = &pool->tables;
-	bool more = true;
-	u64 frame = 0;
+	bool last, more = false;
 	u32 free;
 
-	while (more) {
-		scoped_guard(mutex, &pool->lock) {
-			if (!pool->loaded || pool->frozen || t->read_only)
-				return;
-			free = t->free_blocks;
-			more = gmfs_poison_settle(t, &frame);
-			gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
-		}
-		cond_resched();
+	guard(mutex)(&pool->lock);
+	if (WARN_ON_ONCE(!pool->frozen))
+		return false;
+	last = pool->frozen == 1 && pool->loaded && !t->read_only;
+	if (last) {
+		free = t->free_blocks;
+		more = gmfs_poison_settle(t, frame);
+		gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
 	}
+	/* Frames may have been poisoned behind @frame. */
+	if (!more && last && *nr != pool->poisoned.nr) {
+		*nr = pool->poisoned.nr;
+		*frame = 0;
+		more = true;
+	}
+	if (more)
+		return true;
+	WRITE_ONCE(pool->frozen, pool->frozen - 1);
+	if (last)
+		gmfs_persist_unwrite(t);
+	return false;
 }
 
 /**
@@ -365,14 +379,13 @@ static void gmfs_pool_keep_poison(struct gmfs_pool *pool)
  */
 void gmfs_pool_thaw(struct gmfs_pool *pool)
 {
-	scoped_guard(mutex, &pool->lock) {
-		if (WARN_ON_ONCE(!pool->frozen))
-			return;
-		WRITE_ONCE(pool->frozen, pool->frozen - 1);
-		if (!pool->frozen && pool->loaded && !pool->tables.read_only)
-			gmfs_persist_unwrite(&pool->tables);
-	}
-	gmfs_pool_keep_poison(pool);
+	u64 frame = 0, nr = U64_MAX;
+
+	/* No other freeze begins meanwhile. */
+	down_read(&pool->changes);
+	while (gmfs_thaw_step(pool, &frame, &nr))
+		cond_resched();
+	up_read(&pool->changes);
 	gmfs_pool_drop_leftovers(pool, true);
 	gmfs_pool_settle(pool, 0, U32_MAX);
 }

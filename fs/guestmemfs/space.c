@@ -447,6 +447,27 @@ enum gmfs_page gmfs_file_page(struct inode *inode, pgoff_t page)
 }
 
 /**
+ * gmfs_file_poisoned - is the frame of a page poisoned
+ * @inode: the file; its invalidate_lock is held
+ * @page: the page, present or absent
+ *
+ * Return: true if it has a frame that is poisoned.
+ */
+bool gmfs_file_poisoned(struct inode *inode, pgoff_t page)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	struct gmfs_entry entry;
+
+	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
+	if (likely(!READ_ONCE(pool->poisoned.nr)))
+		return false;
+	guard(rwsem_read)(&gi->map_lock);
+	gmfs_map_entry(&pool->tables, gi->map, page, BIT(0), &entry);
+	return entry.block != GMFS_NO_BLOCK && gmfs_entry_poisoned(inode, &entry);
+}
+
+/**
  * gmfs_file_frame - find the frame of a page that is going to be filled
  * @inode: the file; its invalidate_lock is held
  * @page: the page

@@ -243,8 +243,9 @@ static int guestmemfs_get_tree(struct fs_context *fc)
 	if (!pool)
 		return gmfs_no_such_pool(fc, node);
 	/* A pool that is mounted already stays as usable as it is. */
-	if (!pool->refused && !READ_ONCE(pool->loaded) && gmfs_meta_poisoned(pool))
-		pool->refused = "its metadata has a memory error";
+	scoped_guard(mutex, &pool->lock)
+		if (!pool->refused && !pool->loaded && gmfs_meta_poisoned(pool))
+			pool->refused = "its metadata has a memory error";
 	if (pool->refused) {
 		errorfc(fc, "pool of node %d refused: %s", pool->node, pool->refused);
 		return -EUCLEAN;

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
@@ -23,6 +24,7 @@
 #include "move.h"
 #include "pins.h"
 #include "poison.h"
+#include "userfault.h"
 #include "vmm.h"
 
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -329,6 +331,48 @@ TEST_F(poison, moved)
 	EXPECT_TRUE(is_bad(q + PAGE));
 	EXPECT_TRUE(is_zero(q, PAGE));
 	EXPECT_FALSE(poison_touch(p + BLOCK + PAGE));
+}
+
+/* A bad page is bad for userfaultfd, too, and not missing: nobody could fill it. */
+TEST_F(poison, userfault)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK);
+	char *p = map_file(fd, 0, 2 * BLOCK), page[PAGE] = {};
+	struct uffd u;
+
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	fill(p, 2 * BLOCK, 1);
+	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, poison_frame(poison_phys(fd, PAGE)));
+	/* Absent pages: a bad one and a good one. */
+	ASSERT_EQ(0, fallocate(fd, PUNCH, PAGE, 2 * PAGE));
+	ASSERT_TRUE(uffd_open(&u, 0));
+	ASSERT_EQ(0, uffd_register(&u, p, 2 * BLOCK, UFFDIO_REGISTER_MODE_MISSING));
+	EXPECT_TRUE(is_bad(p + PAGE));
+	EXPECT_EQ(NULL, uffd_pending(&u));
+	EXPECT_EQ(EIO, uffd_copy(&u, p + PAGE, page, PAGE, NULL));
+	EXPECT_EQ(EIO, uffd_zero(&u, p + PAGE, PAGE, NULL));
+	EXPECT_EQ(0, uffd_copy(&u, p + 2 * PAGE, page, PAGE, NULL));
+	EXPECT_FALSE(poison_touch(p + 2 * PAGE));
+	EXPECT_EQ(0, uffd_unregister(&u, p, 2 * BLOCK));
+	uffd_close(&u);
+	EXPECT_TRUE(is_bad(p + PAGE));
+}
+
+/* Soft offlining is refused: the page still works. */
+TEST_F(poison, soft_offline)
+{
+	int fd = file_make(&self->p, "ram", BLOCK), file;
+	char *p = map_file(fd, 0, BLOCK), text[32];
+
+	ASSERT_EQ(0, poke(p, 1));
+	file = open("/sys/devices/system/memory/soft_offline_page", O_WRONLY);
+	ASSERT_GE(file, 0);
+	snprintf(text, sizeof(text), "%#lx", (unsigned long)poison_phys(fd, 0));
+	EXPECT_EQ(ENXIO, ERR(write(file, text, strlen(text))));
+	close(file);
+	EXPECT_FALSE(poison_touch(p));
+	EXPECT_EQ(self->poisoned, pool_sysfs(&self->p, "poisoned"));
 }
 
 #define RACE_BLOCKS	64
