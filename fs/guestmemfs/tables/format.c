@@ -45,14 +45,6 @@ static bool gmfs_range_valid(u64 base, u64 size, u64 prev_end)
 	return base >= prev_end && base <= S64_MAX && size <= S64_MAX - base;
 }
 
-/* The first block number of a range at @base, if numbers below @next are in use. */
-static u64 gmfs_first_block(u64 base, u64 next)
-{
-	u64 in_group = (base >> GUESTMEMFS_BLOCK_SHIFT) % GUESTMEMFS_GROUP_BLOCKS;
-
-	return round_up(next, (u64)GUESTMEMFS_GROUP_BLOCKS) + in_group;
-}
-
 /**
  * gmfs_count_blocks - count the block numbers of a pool
  * @ranges: the pool's ranges, ascending by address
@@ -81,53 +73,6 @@ int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks)
 	}
 	*nr_blocks = next;
 	return 0;
-}
-
-/**
- * gmfs_ranges_frame - find the number of a frame
- * @ranges: the pool's ranges, ascending by address
- * @nr: number of ranges
- * @phys: an address in the frame
- *
- * Return: the number, %U64_MAX if the frame is in none of the ranges.
- */
-u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys)
-{
-	u64 next = 0;
-	u32 i;
-
-	for (i = 0; i < nr; i++) {
-		u64 first = gmfs_first_block(ranges[i].base, next);
-
-		if (phys >= ranges[i].base && phys - ranges[i].base < ranges[i].size)
-			return first * GUESTMEMFS_BLOCK_PAGES +
-			       (phys - ranges[i].base) / GMFS_FRAME_SIZE;
-		next = first + (ranges[i].size >> GUESTMEMFS_BLOCK_SHIFT);
-	}
-	return U64_MAX;
-}
-
-/**
- * gmfs_ranges_phys - find the address of a frame
- * @ranges: the pool's ranges, ascending by address
- * @nr: number of ranges
- * @frame: the number of the frame
- *
- * Return: its physical address, %U64_MAX if no range has the frame.
- */
-u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame)
-{
-	u64 next = 0;
-	u32 i;
-
-	for (i = 0; i < nr; i++) {
-		u64 first = gmfs_first_block(ranges[i].base, next) * GUESTMEMFS_BLOCK_PAGES;
-
-		if (frame >= first && frame - first < ranges[i].size / GMFS_FRAME_SIZE)
-			return ranges[i].base + (frame - first) * GMFS_FRAME_SIZE;
-		next = first / GUESTMEMFS_BLOCK_PAGES + (ranges[i].size >> GUESTMEMFS_BLOCK_SHIFT);
-	}
-	return U64_MAX;
 }
 
 static u64 gmfs_table_bytes(u64 entries, u32 entry_size)

@@ -492,6 +492,9 @@ u64 gmfs_range_blocks(const struct guestmemfs_range *r);
 const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block);
 u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block);
 u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
+u64 gmfs_first_block(u64 base, u64 next);
+u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys);
+u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame);
 
 /* blocks.c */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
@@ -631,8 +634,6 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 void gmfs_feature_states(struct gmfs_tables *t);
 void gmfs_feature_pins(struct gmfs_tables *t);
 void gmfs_feature_poison(struct gmfs_tables *t);
-u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys);
-u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame);
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
 
 /* check.c */

@@ -56,11 +56,10 @@ enum what {
 	CHANGE_MAKE_STATE,
 	/*
 	 * Makes record @index of the pin table, and sets the feature and the flag of inode @a /
-	 * 4096: @a % 4096 + 1 frames, from frame @b on.
+	 * 4096: @a % 4096 + 1 frames, from frame @b on. With @index & 0x10, makes record @index %
+	 * 16 of the poison table, and sets the feature: frame @b, flags @a.
 	 */
 	CHANGE_MAKE_PIN,
-	/* Makes record @index of the poison table, and sets the feature: frame @b, flags @a. */
-	CHANGE_MAKE_POISON,
 	NR_CHANGES,
 };
 
@@ -291,10 +290,10 @@ static void fuzz_change(const struct change *c)
 		fuzz_make_extent(c->index, a, b);
 		break;
 	case CHANGE_MAKE_PIN:
-		fuzz_make_pin(c->index, a, b);
-		break;
-	case CHANGE_MAKE_POISON:
-		fuzz_make_poison(c->index, a, b);
+		if (c->index & 0x10)
+			fuzz_make_poison(c->index, a, b);
+		else
+			fuzz_make_pin(c->index, a, b);
 		break;
 	default:
 		fuzz_make_state(c->index, a, b);

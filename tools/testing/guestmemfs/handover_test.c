@@ -300,6 +300,25 @@ static void bad_pool(const void *arg)
 	free(h);
 }
 
+/* Flags of a pool that change after the blob was made. */
+static void handover_marked(const void *arg)
+{
+	struct guestmemfs_handover_pool pool;
+	struct guestmemfs_handover *h;
+	const char *why;
+	size_t size;
+
+	(void)arg;
+	h = blob_make(&size);
+	gmfs_handover_mark(h, 1, GUESTMEMFS_POOL_ERROR);
+	CHECK_EQ(gmfs_handover_check(h, size, &why), 0);
+	CHECK_EQ(gmfs_handover_get_pool(h, 1, &pool), 0);
+	CHECK_EQ(le32_to_cpu(pool.flags), GUESTMEMFS_POOL_ERROR);
+	CHECK_EQ(gmfs_handover_get_pool(h, 0, &pool), 0);
+	CHECK(!(le32_to_cpu(pool.flags) & GUESTMEMFS_POOL_ERROR));
+	free(h);
+}
+
 static void handover_most_ranges(const void *arg)
 {
 	const u32 nr = GUESTMEMFS_MAX_RANGES + 1;
@@ -361,6 +380,7 @@ void handover_tests(void)
 	TEST(handover_larger_records);
 	for (i = 0; i < ARRAY_SIZE(bad_pools); i++)
 		test_add(bad_pool, &bad_pools[i], "handover, ranges: %s", bad_pools[i].name);
+	TEST(handover_marked);
 	TEST(handover_most_ranges);
 	for (i = 0; i < ARRAY_SIZE(blob_sizes); i++)
 		test_add(blob_of_size, &blob_sizes[i], "handover of %u pools, %u ranges",
