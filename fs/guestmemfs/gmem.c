@@ -117,11 +117,9 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn,
 
 	if (!orders)
 		return -EFAULT;
-	if (gmfs_file_poisoned(inode, index))
-		return -EHWPOISON;
-	/* KVM_EXIT_MEMORY_FAULT. */
+	/* KVM_EXIT_MEMORY_FAULT. Nobody can fill a poisoned page: gmfs_file_entry() refuses it. */
 	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
-	    gmfs_file_missing(inode, index))
+	    gmfs_file_missing(inode, index) && !gmfs_file_poisoned(inode, index))
 		return -ENODATA;
 	err = gmfs_file_entry(inode, index, orders, false, &entry);
 	if (err)

@@ -312,15 +312,18 @@ void __init gmfs_poison_save(struct gmfs_pool *pool)
  */
 void __init gmfs_poison_restore(struct gmfs_pool *pool)
 {
-	bool recorded;
+	struct gmfs_complaint c;
+	struct gmfs_tables t;
 	u64 frame = 0;
 
+	if (!pool->poisoned.nr ||
+	    gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c))
+		return;
+	/* The new tables have no records. */
 	for (;; frame++) {
-		frame = gmfs_poisoned_first(&pool->poisoned, frame, U64_MAX, &recorded);
-		if (frame == U64_MAX)
+		frame = gmfs_poisoned_next(&pool->poisoned, frame, U64_MAX);
+		if (frame == U64_MAX || !gmfs_poison_write(pool, &t, frame))
 			return;
-		if (!recorded)
-			gmfs_poison_write_unmounted(pool, frame);
 	}
 }
 

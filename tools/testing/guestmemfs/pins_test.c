@@ -14,14 +14,6 @@ static void limit_blocks(struct pool *p, u32 blocks)
 	CHECK_EQ(gmfs_limits_set(&p->t, &limits, false, &why), 0);
 }
 
-static bool is_detached(const struct pool *p, u32 block)
-{
-	struct gmfs_spot spot;
-
-	gmfs_map_spot(&p->t, &p->t.detached, block, &spot);
-	return spot.e;
-}
-
 static void unpin_blocks(struct pool *p, u32 block, u32 count)
 {
 	pool_unpin_frames(p, block * PAGES, (block + count) * PAGES);
@@ -44,7 +36,7 @@ static void detach_one(const void *arg)
 	CHECK_EQ(pool_extents(&p, a), at % 9 ? 2 : 1);
 	CHECK_EQ(p.map[a].blocks, 9);
 	CHECK_EQ(map_extents(&p.t.detached), 1);
-	CHECK(is_detached(&p, block) && test_bit(block, p.t.bitmap));
+	CHECK(pool_is_detached(&p, block) && test_bit(block, p.t.bitmap));
 	CHECK_EQ(p.t.free_blocks, GROUP - 10);
 	pool_check(&p);
 	CHECK_EQ(pool_fill(&p, a, at, 1), 0);
@@ -56,7 +48,7 @@ static void detach_one(const void *arg)
 	clear_bit(block, p.t.unzeroed);
 	clear_bit(again, p.t.unzeroed);
 	pool_unpin_frames(&p, block * PAGES + 77, block * PAGES + 78);
-	CHECK(!is_detached(&p, block) && !test_bit(block, p.t.bitmap));
+	CHECK(!pool_is_detached(&p, block) && !test_bit(block, p.t.bitmap));
 	CHECK(test_bit(block, p.t.unzeroed) && !test_bit(again, p.t.unzeroed));
 	CHECK_EQ(p.t.free_blocks, GROUP - 10);
 	CHECK_EQ(p.pins.frames, 0);
@@ -91,7 +83,7 @@ static void detach_many(const void *arg)
 	CHECK_EQ(p.t.free_blocks, GROUP - nr);
 	for (i = 0; i < ARRAY_SIZE(pinned); i++)
 		for (n = pinned[i][0]; n < pinned[i][0] + pinned[i][1]; n++)
-			CHECK(is_detached(&p, block + n));
+			CHECK(pool_is_detached(&p, block + n));
 	CHECK_EQ(map_extents(&p.t.detached), ARRAY_SIZE(pinned));
 	CHECK_EQ(pool_extents(&p, a), 2);
 	states_run_is(&p, a, 5, 1, CONVERTED);
@@ -266,11 +258,11 @@ static void pins_end_at_pages(const void *arg)
 	CHECK_EQ(pool_pin(&p, a, 5 * PAGES, 6 * PAGES), 0);
 	CHECK_EQ(pool_punch(&p, a, 0, 8), 0);
 	CHECK_EQ(p.t.detached.blocks, 3);
-	CHECK(is_detached(&p, block + 2) && is_detached(&p, block + 3) &&
-	      is_detached(&p, block + 5));
+	CHECK(pool_is_detached(&p, block + 2) && pool_is_detached(&p, block + 3) &&
+	      pool_is_detached(&p, block + 5));
 	/* Unpin one of the two pages, without the other. */
 	pool_unpin_frames(&p, (block + 2) * PAGES + 511, (block + 3) * PAGES);
-	CHECK(!is_detached(&p, block + 2) && is_detached(&p, block + 3));
+	CHECK(!pool_is_detached(&p, block + 2) && pool_is_detached(&p, block + 3));
 	pool_check(&p);
 	pool_free(&p);
 }

@@ -6,14 +6,6 @@
 #include "../../../fs/guestmemfs/tables/extmap.h"
 #include "states.h"
 
-static bool is_detached(const struct pool *p, u32 block)
-{
-	struct gmfs_spot spot;
-
-	gmfs_map_spot(&p->t, &p->t.detached, block, &spot);
-	return spot.e;
-}
-
 /* Fills the rest of the pool with a file, and checks that the file has not got the block. */
 static void never_allocated(struct pool *p, u32 file, u32 block)
 {
@@ -42,7 +34,7 @@ static void free_block(const void *arg)
 	CHECK(!p.t.super->feature_incompat);
 	for (i = 0; i < ARRAY_SIZE(blocks); i++) {
 		pool_poison(&p, blocks[i] * PAGES + i);
-		CHECK(is_detached(&p, blocks[i]) && test_bit(blocks[i], p.t.bitmap));
+		CHECK(pool_is_detached(&p, blocks[i]) && test_bit(blocks[i], p.t.bitmap));
 		CHECK_EQ(pool_lost(&p), i + 1);
 		CHECK_EQ(p.t.free_blocks, 2 * GROUP - i - 1);
 		pool_check(&p);
@@ -85,13 +77,13 @@ static void block_of_a_file(const void *arg)
 	CHECK_EQ(pool_punch(&p, a, 0, 10), 0);
 	CHECK_EQ(pool_lost(&p), 1);
 	CHECK_EQ(p.t.detached.blocks, 1);
-	CHECK(is_detached(&p, block));
+	CHECK(pool_is_detached(&p, block));
 	CHECK_EQ(p.t.free_blocks, GROUP - 1);
 	pool_settle(&p);
-	CHECK(is_detached(&p, block));
+	CHECK(pool_is_detached(&p, block));
 	pool_check(&p);
 	pool_kexec(&p);
-	CHECK(is_detached(&p, block));
+	CHECK(pool_is_detached(&p, block));
 	never_allocated(&p, a, block);
 	pool_check(&p);
 	pool_free(&p);
@@ -115,7 +107,9 @@ static void pinned_block(const void *arg)
 	CHECK_EQ(pool_lost(&p), 1);
 	pool_check(&p);
 	pool_unpin_frames(&p, block * PAGES, (block + 3) * PAGES);
-	CHECK(!is_detached(&p, block) && is_detached(&p, block + 1) && !is_detached(&p, block + 2));
+	CHECK(!pool_is_detached(&p, block));
+	CHECK(pool_is_detached(&p, block + 1));
+	CHECK(!pool_is_detached(&p, block + 2));
 	CHECK_EQ(p.t.free_blocks, GROUP - 1);
 	pool_check(&p);
 	pool_free(&p);
@@ -155,7 +149,7 @@ static void frozen_pool(const void *arg)
 	CHECK_EQ(p.t.free_blocks, GROUP);
 	pool_kexec(&p);
 	CHECK_EQ(p.t.free_blocks, GROUP - 1);
-	CHECK(is_detached(&p, 17));
+	CHECK(pool_is_detached(&p, 17));
 	never_allocated(&p, a, 17);
 	pool_check(&p);
 	pool_free(&p);
@@ -172,7 +166,7 @@ static void unmounted_pool(const void *arg)
 	CHECK(!gmfs_poisoned_add(&p.poisoned, 17 * PAGES + 3));
 	pool_reopen(&p);
 	pool_load_poison(&p.t);
-	CHECK(is_detached(&p, 17));
+	CHECK(pool_is_detached(&p, 17));
 	CHECK_EQ(le32_to_cpu(p.t.super->live.used_poison), 1);
 	/* Once. */
 	pool_reopen(&p);
@@ -180,7 +174,7 @@ static void unmounted_pool(const void *arg)
 	CHECK_EQ(le32_to_cpu(p.t.super->live.used_poison), 1);
 	pool_check(&p);
 	pool_kexec(&p);
-	CHECK(is_detached(&p, 17));
+	CHECK(pool_is_detached(&p, 17));
 	pool_free(&p);
 }
 
@@ -294,10 +288,10 @@ static void full_table(const void *arg)
 	CHECK_EQ(gmfs_poison_record(&p.t, nr), -ENOSPC);
 	pool_poison(&p, 100 * PAGES);
 	CHECK_EQ(le32_to_cpu(p.t.super->live.used_poison), nr);
-	CHECK(is_detached(&p, 100));
+	CHECK(pool_is_detached(&p, 100));
 	pool_check(&p);
 	pool_kexec(&p);
-	CHECK(!is_detached(&p, 100));
+	CHECK(!pool_is_detached(&p, 100));
 	CHECK_EQ(p.poisoned.nr, nr);
 	pool_free(&p);
 }

@@ -182,6 +182,14 @@ int pool_pin_frames(struct pool *p, u64 first, u64 last)
 	return err;
 }
 
+bool pool_is_detached(const struct pool *p, u32 block)
+{
+	struct gmfs_spot spot;
+
+	gmfs_map_spot(&p->t, &p->t.detached, block, &spot);
+	return spot.e;
+}
+
 static void pool_detached_free(struct pool *p, u64 at, u64 end)
 {
 	while (gmfs_detached_free(&p->t, &at, end))

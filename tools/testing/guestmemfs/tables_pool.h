@@ -83,6 +83,8 @@ void pool_poison_frozen(struct pool *p, u64 frame);
 void pool_load_poison(struct gmfs_tables *t);
 /* Returns the number of blocks that are lost to memory errors. */
 u32 pool_lost(const struct pool *p);
+/* Is a block detached? */
+bool pool_is_detached(const struct pool *p, u32 block);
 /* Frees all detached blocks without pins. */
 void pool_settle(struct pool *p);
 /* The number of extents of a file, and the table entry of one of them. */

@@ -221,7 +221,7 @@ static_assert(sizeof(struct guestmemfs_table_desc) == 16);
  * @used_extents: likewise for extents
  * @used_maps: likewise for maps
  * @used_poison: number of poison records. They are never removed, and may be
- *	added while everything else is frozen for a kexec
+ *	added while the tables are frozen for a kexec
  * @hops: number of kexecs that the pool had been through when last mounted
  * @used_pins: number of records in the pin table. Table and number are written
  *	at the end of a mount and before a kexec; the number is 0 while the pool
