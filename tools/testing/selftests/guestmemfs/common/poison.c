@@ -10,8 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "cost.h"
 #include "poison.h"
 
 struct poison_signal poison_signal;
@@ -31,6 +35,38 @@ static void poison_handler(int sig, siginfo_t *info, void *context)
 		return;
 	/* Not expected: the repeated access ends the process. */
 	signal(SIGBUS, SIG_DFL);
+}
+
+/*
+ * Sets up the first pool, catches signals, and notes what errors there are. Returns 1, 0 if this
+ * machine has no pool, or -1.
+ */
+int poison_begin(struct pool *p, struct poison_before *before)
+{
+	int nodes[MAX_POOLS];
+
+	if (!pool_nodes(nodes))
+		return 0;
+	if (!pool_setup(p, nodes[0]))
+		return -1;
+	before->lost = pool_sysfs(p, "lost");
+	before->poisoned = pool_sysfs(p, "poisoned");
+	poison_catch();
+	return 1;
+}
+
+/*
+ * As pool_teardown(), but blocks that the test has lost are not missing. The test's files are named
+ * "ram" or "other".
+ */
+const char *poison_end(struct pool *p, const struct poison_before *before)
+{
+	if (!*p->dir)
+		return NULL;
+	unlink(pool_path(p, "ram"));
+	unlink(pool_path(p, "other"));
+	p->free_blocks -= (pool_sysfs(p, "lost") - before->lost) / BLOCK;
+	return pool_teardown(p);
 }
 
 /* Notes each SIGBUS of this process from now on. */
@@ -57,6 +93,42 @@ bool poison_touch(const void *p)
 	}
 	poison_touching = false;
 	return sig;
+}
+
+/* Does the page answer by SIGBUS, with the address and the size of what is lost? */
+bool is_bad(const char *p)
+{
+	int nr = poison_signal.nr;
+
+	return poison_touch(p) && poison_signal.nr == nr + 1 &&
+	       poison_signal.code == BUS_MCEERR_AR && poison_signal.addr == p &&
+	       poison_signal.lsb == 12;
+}
+
+/*
+ * Reads a byte again and again, until that is answered by SIGBUS. Returns the nanoseconds from the
+ * last time that it has read the byte, or -1 if there was no signal in that many seconds.
+ */
+long poison_wait(const void *p, unsigned int seconds)
+{
+	/* Changed after sigsetjmp(). */
+	static long last;
+	const long end = now() + seconds * 1000000000L;
+
+	if (sigsetjmp(poison_jump, 0)) {
+		poison_touching = false;
+		return now() - last;
+	}
+	poison_touching = true;
+	do {
+		__atomic_store_n(&last, now(), __ATOMIC_RELAXED);
+		/* The handler reads what was stored. */
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		__atomic_load_n((const unsigned char *)p, __ATOMIC_RELAXED);
+	} while (last < end);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	poison_touching = false;
+	return -1;
 }
 
 /* Returns the physical address of a page of a file, UINT64_MAX if it has no memory. */
@@ -86,4 +158,70 @@ int poison_frame(uint64_t phys)
 	err = ERR(write(fd, text, strlen(text)));
 	close(fd);
 	return err;
+}
+
+/* Has the pool of the node this frame in its list of errors? */
+bool is_listed(int node, uint64_t phys)
+{
+	unsigned long one;
+	bool found = false;
+	char path[64];
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/sys/fs/guestmemfs/node%d/poisoned_frames", node);
+	in = fopen(path, "r");
+	while (in && fscanf(in, "%lx", &one) == 1)
+		found |= one == phys / PAGE * PAGE;
+	if (in)
+		fclose(in);
+	return found;
+}
+
+/* Waits for a byte of the other process. */
+static bool wait_byte(int fd)
+{
+	char c;
+
+	return read(fd, &c, 1) == 1;
+}
+
+/*
+ * Starts a process that maps a part of the file. It ends with the number of signals of the kind
+ * action optional that it gets, plus 100 if the page at @bad is answered by action required.
+ */
+bool watch(struct watcher *w, int fd, uint64_t offset, size_t len, int policy, uint64_t bad)
+{
+	char *p;
+	int nr;
+
+	if (pipe(w->ready) || pipe(w->go))
+		return false;
+	w->pid = fork();
+	if (w->pid)
+		return w->pid > 0 && wait_byte(w->ready[0]);
+	poison_signal.nr = 0;
+	poison_catch();
+	p = map_file(fd, offset, len);
+	if (p == MAP_FAILED || madvise(p, len, MADV_POPULATE_READ) ||
+	    prctl(PR_MCE_KILL, PR_MCE_KILL_SET, policy, 0, 0))
+		_exit(255);
+	if (write(w->ready[1], "r", 1) != 1 || !wait_byte(w->go[0]))
+		_exit(254);
+	nr = poison_signal.nr;
+	if (nr && (poison_signal.code != BUS_MCEERR_AO || poison_signal.lsb != 12 ||
+		   poison_signal.addr != p + (bad - offset)))
+		_exit(253);
+	if (bad >= offset && bad < offset + len && is_bad(p + (bad - offset)))
+		nr += 100;
+	_exit(nr);
+}
+
+/* Lets the process go on. Returns its result. */
+int watched(const struct watcher *w)
+{
+	int status;
+
+	if (write(w->go[1], "g", 1) != 1 || waitpid(w->pid, &status, 0) != w->pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }

@@ -81,20 +81,6 @@ static void make(struct __test_metadata *_metadata)
 	EXPECT_EQ(BLOCK, pool_sysfs(&pool, "lost"));
 }
 
-/* Is the address a line of poisoned_frames? */
-static bool is_listed(uint64_t phys)
-{
-	FILE *in = fopen("/sys/fs/guestmemfs/node0/poisoned_frames", "r");
-	unsigned long one;
-	bool found = false;
-
-	while (in && fscanf(in, "%lx", &one) == 1)
-		found |= one == phys / PAGE * PAGE;
-	if (in)
-		fclose(in);
-	return found;
-}
-
 /* All memory that is free goes to a file. None of it is bad. */
 static void use_the_rest(struct __test_metadata *_metadata, const uint64_t *frames)
 {
@@ -129,7 +115,7 @@ static void is_known(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(3 * PAGE, pool_sysfs(&pool, "poisoned"));
 	EXPECT_EQ(2 * BLOCK, pool_sysfs(&pool, "lost"));
 	for (i = 0; i < FRAMES; i++) {
-		EXPECT_TRUE(is_listed(frames[i]));
+		EXPECT_TRUE(is_listed(pool.node, frames[i]));
 		EXPECT_EQ(EHWPOISON, poison_frame(frames[i]));
 	}
 	EXPECT_EQ(frames[0], poison_phys(fd, BAD));

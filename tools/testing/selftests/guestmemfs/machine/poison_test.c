@@ -35,43 +35,22 @@
 
 FIXTURE(poison)
 {
-	int nr;
 	struct pool p;
-	uint64_t lost;
-	uint64_t poisoned;
+	struct poison_before before;
 };
 
 FIXTURE_SETUP(poison)
 {
-	int nodes[MAX_POOLS];
+	int pools = poison_begin(&self->p, &self->before);
 
-	self->nr = pool_nodes(nodes);
-	if (!self->nr)
+	if (!pools)
 		SKIP(return, "no pool on this machine");
-	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
-	self->lost = pool_sysfs(&self->p, "lost");
-	self->poisoned = pool_sysfs(&self->p, "poisoned");
-	poison_catch();
+	ASSERT_EQ(1, pools);
 }
 
-/* All files of a test are named "ram" or "other". What is lost is all that is missing. */
 FIXTURE_TEARDOWN_PARENT(poison)
 {
-	if (!self->nr)
-		return;
-	unlink(pool_path(&self->p, "ram"));
-	unlink(pool_path(&self->p, "other"));
-	self->p.free_blocks -= (pool_sysfs(&self->p, "lost") - self->lost) / BLOCK;
-	EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
-}
-
-static bool is_bad(const char *p)
-{
-	int nr = poison_signal.nr;
-
-	return poison_touch(p) && poison_signal.nr == nr + 1 &&
-	       poison_signal.code == BUS_MCEERR_AR && poison_signal.addr == p &&
-	       poison_signal.lsb == 12;
+	EXPECT_STREQ("", poison_end(&self->p, &self->before) ?: "");
 }
 
 /* A process that has not asked for more is told when it touches the page, with the address. */
@@ -86,7 +65,7 @@ TEST_F(poison, touched)
 	phys = poison_phys(fd, BAD);
 	ASSERT_EQ(0, poison_frame(phys));
 	EXPECT_EQ(0, poison_signal.nr);
-	EXPECT_EQ(self->poisoned + PAGE, pool_sysfs(&self->p, "poisoned"));
+	EXPECT_EQ(self->before.poisoned + PAGE, pool_sysfs(&self->p, "poisoned"));
 	EXPECT_TRUE(is_bad(p + BAD));
 	EXPECT_TRUE(is_bad(p + BAD));
 	/* All other bytes are there. */
@@ -101,7 +80,7 @@ TEST_F(poison, touched)
 	EXPECT_EQ(9, gmem_order(fd, BAD + BLOCK));
 	/* Reported again: known already. */
 	EXPECT_EQ(EHWPOISON, poison_frame(phys));
-	EXPECT_EQ(self->poisoned + PAGE, pool_sysfs(&self->p, "poisoned"));
+	EXPECT_EQ(self->before.poisoned + PAGE, pool_sysfs(&self->p, "poisoned"));
 	EXPECT_EQ(2, poison_signal.nr);
 }
 
@@ -129,66 +108,6 @@ TEST_F(poison, rest_of_a_gigabyte)
 	EXPECT_TRUE(is_bad(p + BAD));
 	EXPECT_LEAVES(p, GIB, 0, 511, 511, "touched again");
 	EXPECT_EQ(9, gmem_order(fd, 0));
-}
-
-/* Waits for a byte of the other process. */
-static bool wait_byte(int fd)
-{
-	char c;
-
-	return read(fd, &c, 1) == 1;
-}
-
-/**
- * struct watcher - a process that has mapped a file
- * @pid: the process
- * @ready: it has mapped the file
- * @go: it may touch the page
- */
-struct watcher {
-	pid_t pid;
-	int ready[2];
-	int go[2];
-};
-
-/*
- * Starts a process that maps a part of the file. It ends with the number of signals of the kind
- * action optional that it gets, plus 100 if the page at @bad is answered by action required.
- */
-static bool watch(struct watcher *w, int fd, uint64_t offset, size_t len, int policy, uint64_t bad)
-{
-	char *p;
-	int nr;
-
-	if (pipe(w->ready) || pipe(w->go))
-		return false;
-	w->pid = fork();
-	if (w->pid)
-		return w->pid > 0 && wait_byte(w->ready[0]);
-	poison_signal.nr = 0;
-	poison_catch();
-	p = map_file(fd, offset, len);
-	if (p == MAP_FAILED || touch(p, len, BLOCK) ||
-	    prctl(PR_MCE_KILL, PR_MCE_KILL_SET, policy, 0, 0))
-		_exit(255);
-	if (write(w->ready[1], "r", 1) != 1 || !wait_byte(w->go[0]))
-		_exit(254);
-	nr = poison_signal.nr;
-	if (nr && (poison_signal.code != BUS_MCEERR_AO || poison_signal.lsb != 12 ||
-		   poison_signal.addr != p + (bad - offset)))
-		_exit(253);
-	if (bad >= offset && bad < offset + len && is_bad(p + (bad - offset)))
-		nr += 100;
-	_exit(nr);
-}
-
-static int watched(const struct watcher *w)
-{
-	int status;
-
-	if (write(w->go[1], "g", 1) != 1 || waitpid(w->pid, &status, 0) != w->pid)
-		return -1;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 /* Only those that map the page and have asked for it are told at once, and nobody is killed. */
@@ -257,7 +176,7 @@ TEST_F(poison, free_memory)
 	EXPECT_EQ(free, pool_free_blocks(&self->p));
 	ASSERT_EQ(0, poison_frame(phys));
 	EXPECT_EQ(free - 1, pool_free_blocks(&self->p));
-	EXPECT_EQ(self->lost + BLOCK, pool_sysfs(&self->p, "lost"));
+	EXPECT_EQ(self->before.lost + BLOCK, pool_sysfs(&self->p, "lost"));
 	EXPECT_FALSE(is_free(&self->p, phys));
 	EXPECT_EQ(0, poison_signal.nr);
 }
@@ -285,10 +204,10 @@ TEST_F(poison, punched)
 	EXPECT_EQ(0, fallocate(fd, ZERO, 4 * BLOCK, 3 * BLOCK));
 	EXPECT_TRUE(is_bad(p + BAD));
 	EXPECT_TRUE(is_zero(p + 5 * BLOCK, BAD - 5 * BLOCK));
-	EXPECT_EQ(self->lost, pool_sysfs(&self->p, "lost"));
+	EXPECT_EQ(self->before.lost, pool_sysfs(&self->p, "lost"));
 	EXPECT_EQ(0, fallocate(fd, PUNCH, 4 * BLOCK, 3 * BLOCK));
 	EXPECT_EQ(free + 2, pool_free_blocks(&self->p));
-	EXPECT_EQ(self->lost + BLOCK, pool_sysfs(&self->p, "lost"));
+	EXPECT_EQ(self->before.lost + BLOCK, pool_sysfs(&self->p, "lost"));
 	EXPECT_FALSE(is_free(&self->p, phys));
 	/* The page has other memory now. */
 	EXPECT_FALSE(poison_touch(p + BAD));
@@ -372,7 +291,7 @@ TEST_F(poison, soft_offline)
 	EXPECT_EQ(ENXIO, ERR(write(file, text, strlen(text))));
 	close(file);
 	EXPECT_FALSE(poison_touch(p));
-	EXPECT_EQ(self->poisoned, pool_sysfs(&self->p, "poisoned"));
+	EXPECT_EQ(self->before.poisoned, pool_sysfs(&self->p, "poisoned"));
 }
 
 #define RACE_BLOCKS	64
@@ -491,16 +410,15 @@ TEST_F(poison, race)
 	TH_LOG("%d errors", errors);
 	EXPECT_EQ(0, r.wrong);
 	EXPECT_LT(RACE_ERRORS / 4, errors);
-	EXPECT_EQ(self->poisoned + errors * PAGE, pool_sysfs(&self->p, "poisoned"));
+	EXPECT_EQ(self->before.poisoned + errors * PAGE, pool_sysfs(&self->p, "poisoned"));
 	EXPECT_TRUE(race_agrees(r.fd, r.p));
 	EXPECT_TRUE(race_agrees(r.other, r.q));
 }
 
 FIXTURE(guest)
 {
-	int nr;
 	struct pool p;
-	uint64_t lost;
+	struct poison_before before;
 	struct vmm vmm;
 	struct vcpu cpu;
 };
@@ -521,25 +439,18 @@ FIXTURE_VARIANT_ADD(guest, by_descriptor)
 
 FIXTURE_SETUP(guest)
 {
-	int nodes[MAX_POOLS];
+	int pools = poison_begin(&self->p, &self->before);
 
-	self->nr = pool_nodes(nodes);
-	if (!self->nr)
+	if (!pools)
 		SKIP(return, "no pool on this machine");
-	ASSERT_TRUE(pool_setup(&self->p, nodes[0]));
-	self->lost = pool_sysfs(&self->p, "lost");
-	poison_catch();
+	ASSERT_EQ(1, pools);
 	ASSERT_EQ(0, vmm_make(&self->vmm, KVM_X86_DEFAULT_VM));
 	ASSERT_EQ(0, vcpu_make(&self->vmm, &self->cpu, 0));
 }
 
 FIXTURE_TEARDOWN_PARENT(guest)
 {
-	if (!self->nr)
-		return;
-	unlink(pool_path(&self->p, "ram"));
-	self->p.free_blocks -= (pool_sysfs(&self->p, "lost") - self->lost) / BLOCK;
-	EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
+	EXPECT_STREQ("", poison_end(&self->p, &self->before) ?: "");
 }
 
 /* Lets the guest read a word of the bad page. Returns the errno of KVM_RUN. */
