@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * guestmemfs_test/refuse in debugfs: a file that a live update session can preserve, but whose
- * freeze() fails. It is for tests of the state after an aborted live update.
+ * freeze() fails. It is for tests of the state after an aborted live update. A frame whose physical
+ * address is in guestmemfs_test/poison gets a memory error before that.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/liveupdate.h>
+#include <linux/mm.h>
+#include <linux/pfn.h>
 
 #define REFUSE_COMPATIBLE	"guestmemfs-test-refuse"
 
@@ -28,8 +31,14 @@ static void refuse_unpreserve(struct liveupdate_file_op_args *args)
 {
 }
 
+static u64 refuse_poison;
+
 static int refuse_freeze(struct liveupdate_file_op_args *args)
 {
+	u64 phys = xchg(&refuse_poison, 0);
+
+	if (IS_ENABLED(CONFIG_MEMORY_FAILURE) && phys)
+		memory_failure(PHYS_PFN(phys), MF_SW_SIMULATED);
 	return -EIO;
 }
 
@@ -70,6 +79,7 @@ static int __init refuse_init(void)
 	 * protects from removal, and this file is never removed.
 	 */
 	debugfs_create_file_unsafe("refuse", 0400, dir, NULL, &refuse_fops);
+	debugfs_create_x64("poison", 0200, dir, &refuse_poison);
 	return 0;
 }
 late_initcall(refuse_init);
