@@ -83,3 +83,14 @@ int access_rw(int iommufd, int access, uint64_t iova, void *p, size_t len, uint3
 
 	return ERR(ioctl(iommufd, IOMMU_TEST_CMD, &cmd));
 }
+
+/* Does the domain map @iova to the frames that the process has at @p? */
+int mock_maps(int iommufd, uint32_t hwpt, uint64_t iova, void *p, size_t len)
+{
+	struct iommu_test_cmd cmd = {
+		.size = sizeof(cmd), .op = IOMMU_TEST_OP_MD_CHECK_MAP, .id = hwpt,
+		.check_map = { .iova = iova, .length = len, .uptr = (uintptr_t)p },
+	};
+
+	return ERR(ioctl(iommufd, IOMMU_TEST_CMD, &cmd));
+}

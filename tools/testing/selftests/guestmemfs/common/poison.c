@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,6 +159,26 @@ int poison_frame(uint64_t phys)
 	err = ERR(write(fd, text, strlen(text)));
 	close(fd);
 	return err;
+}
+
+/* Returns whether a file of all the free memory has got the frame. */
+bool frame_is_free(const struct pool *p, uint64_t phys)
+{
+	int fd = file_make(p, "other", 0);
+	struct statfs st;
+	uint64_t at, len;
+	bool got = false;
+
+	if (fstatfs(fd, &st))
+		return true;
+	len = st.f_bavail * BLOCK;
+	if (ftruncate(fd, len) || fallocate(fd, 0, 0, len))
+		return true;
+	for (at = 0; at < len; at += BLOCK)
+		got |= phys / BLOCK == poison_phys(fd, at) / BLOCK;
+	close(fd);
+	unlink(pool_path(p, "other"));
+	return got;
 }
 
 /* Has the pool of the node this frame in its list of errors? */

@@ -53,6 +53,7 @@ bool is_bad(const char *p);
 long poison_wait(const void *p, unsigned int seconds);
 uint64_t poison_phys(int fd, uint64_t offset);
 int poison_frame(uint64_t phys);
+bool frame_is_free(const struct pool *p, uint64_t phys);
 bool is_listed(int node, uint64_t phys);
 bool watch(struct watcher *w, int fd, uint64_t offset, size_t len, int policy, uint64_t bad);
 int watched(const struct watcher *w);

@@ -21,17 +21,6 @@
 
 #define IOVA	(MOCK_APERTURE_START + 16 * MIB)
 
-/* Does the domain map @iova to the frames that the process has at @p? */
-static int mock_maps(int iommufd, uint32_t hwpt, uint64_t iova, void *p, size_t len)
-{
-	struct iommu_test_cmd cmd = {
-		.size = sizeof(cmd), .op = IOMMU_TEST_OP_MD_CHECK_MAP, .id = hwpt,
-		.check_map = { .iova = iova, .length = len, .uptr = (uintptr_t)p },
-	};
-
-	return ERR(ioctl(iommufd, IOMMU_TEST_CMD, &cmd));
-}
-
 static int access_pages(int iommufd, int access, uint64_t iova, void *p, size_t len)
 {
 	struct iommu_test_cmd cmd = {

@@ -144,26 +144,6 @@ TEST_F(poison, closed_file)
 	EXPECT_TRUE(is_bad(p + BLOCK + PAGE));
 }
 
-/* Returns whether a file of all the free memory has got the frame. */
-static bool is_free(const struct pool *p, uint64_t phys)
-{
-	int fd = file_make(p, "other", 0);
-	struct statfs st;
-	uint64_t at, len;
-	bool got = false;
-
-	if (fstatfs(fd, &st))
-		return true;
-	len = st.f_bavail * BLOCK;
-	if (ftruncate(fd, len) || fallocate(fd, 0, 0, len))
-		return true;
-	for (at = 0; at < len; at += BLOCK)
-		got |= phys / BLOCK == poison_phys(fd, at) / BLOCK;
-	close(fd);
-	unlink(pool_path(p, "other"));
-	return got;
-}
-
 /* A free block is lost at once. */
 TEST_F(poison, free_memory)
 {
@@ -177,7 +157,7 @@ TEST_F(poison, free_memory)
 	ASSERT_EQ(0, poison_frame(phys));
 	EXPECT_EQ(free - 1, pool_free_blocks(&self->p));
 	EXPECT_EQ(self->before.lost + BLOCK, pool_sysfs(&self->p, "lost"));
-	EXPECT_FALSE(is_free(&self->p, phys));
+	EXPECT_FALSE(frame_is_free(&self->p, phys));
 	EXPECT_EQ(0, poison_signal.nr);
 }
 
@@ -208,7 +188,7 @@ TEST_F(poison, punched)
 	EXPECT_EQ(0, fallocate(fd, PUNCH, 4 * BLOCK, 3 * BLOCK));
 	EXPECT_EQ(free + 2, pool_free_blocks(&self->p));
 	EXPECT_EQ(self->before.lost + BLOCK, pool_sysfs(&self->p, "lost"));
-	EXPECT_FALSE(is_free(&self->p, phys));
+	EXPECT_FALSE(frame_is_free(&self->p, phys));
 	/* The page has other memory now. */
 	EXPECT_FALSE(poison_touch(p + BAD));
 	EXPECT_TRUE(is_zero(p + 5 * BLOCK, BLOCK));
@@ -236,6 +216,45 @@ TEST_F(poison, refused)
 	EXPECT_EQ(0, ERR(madvise(p + BLOCK, 7 * BLOCK, MADV_POPULATE_WRITE)));
 	EXPECT_EQ(0, fallocate(fd, 0, 0, 8 * BLOCK));
 	EXPECT_EQ(0, poison_signal.nr);
+}
+
+#define MANY	409	/* four of five pages of a block */
+
+/*
+ * More errors than a file of sysfs has room for. Fails if the list is cut inside a line, or if it
+ * does not say that it is cut.
+ */
+TEST_F(poison, many)
+{
+	int fd = file_make(&self->p, "ram", 2 * BLOCK), page, bad = 0, list;
+	char *p = map_file(fd, 0, 2 * BLOCK), text[2 * PAGE + 1] = "", *line;
+	const uint64_t *word = (uint64_t *)p;
+	uint64_t phys, last = 0;
+	ssize_t len;
+
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	fill(p, 2 * BLOCK, 1);
+	phys = poison_phys(fd, 0);
+	for (page = 0; bad < MANY; page += 1 + (page % 5 == 3), bad++)
+		ASSERT_EQ(0, poison_frame(phys + page * PAGE));
+	EXPECT_EQ(self->before.poisoned + MANY * PAGE, pool_sysfs(&self->p, "poisoned"));
+	for (page = 0; page < 511; page++) {
+		EXPECT_EQ(page % 5 != 4, poison_touch(p + page * PAGE));
+		if (page % 5 == 4)
+			EXPECT_EQ((1UL << 40) + page * 512 + 1, word[page * 512]);
+	}
+	list = open("/sys/fs/guestmemfs/node0/poisoned_frames", O_RDONLY);
+	len = read(list, text, 2 * PAGE);
+	ASSERT_LT(PAGE - 64, len);
+	ASSERT_GE(PAGE, len);
+	EXPECT_EQ(0, strcmp(text + len - 5, "\n...\n"));
+	for (line = text; strcmp(line, "...\n"); line = strchr(line, '\n') + 1) {
+		EXPECT_LT(last, strtoul(line, NULL, 16));
+		last = strtoul(line, NULL, 16);
+		EXPECT_EQ(0, last % PAGE);
+	}
+	EXPECT_EQ(0, fallocate(fd, PUNCH, 0, 2 * BLOCK));
+	EXPECT_EQ(self->before.lost + BLOCK, pool_sysfs(&self->p, "lost"));
 }
 
 /* A bad page moves with its block. */
