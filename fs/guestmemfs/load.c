@@ -337,26 +337,6 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 }
 
 /* The metadata must describe this pool, and exactly the ranges that were carved out for it. */
-static int gmfs_load_check_identity(const struct gmfs_pool *pool, struct gmfs_complaint *c)
-{
-	const struct gmfs_tables *t = &pool->tables;
-	u32 i;
-
-	*c = (struct gmfs_complaint){ "superblock", 0, "another pool's uuid" };
-	if (memcmp(t->super->uuid, pool->uuid.b, sizeof(pool->uuid)))
-		return -EUCLEAN;
-	*c = (struct gmfs_complaint){ "range table", 0, "not the ranges that were handed over" };
-	if (t->nr_ranges != pool->nr_ranges)
-		return -EUCLEAN;
-	for (i = 0; i < t->nr_ranges; i++) {
-		c->entry = i;
-		if (le64_to_cpu(t->ranges[i].base) != pool->ranges[i].base ||
-		    le64_to_cpu(t->ranges[i].size) != pool->ranges[i].size)
-			return -EUCLEAN;
-	}
-	return 0;
-}
-
 static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 {
 	struct gmfs_complaint c = {};
@@ -369,7 +349,8 @@ static int gmfs_load_check(struct gmfs_pool *pool, struct gmfs_index *index)
 	pool->tables.persist = &pool->persist;
 	pool->tables.poisoned = &pool->poisoned;
 	if (!err)
-		err = gmfs_load_check_identity(pool, &c);
+		err = gmfs_format_is(&pool->tables, pool->uuid.b, pool->ranges, pool->nr_ranges,
+				     &c);
 	if (!err)
 		err = gmfs_check(&pool->tables, index, &c);
 	if (err == -EUCLEAN)

@@ -80,21 +80,6 @@ static bool gmfs_poison_write(struct gmfs_pool *pool, struct gmfs_tables *t, u64
 	return !err;
 }
 
-/* Are the tables those of the pool? The next mount refuses other ones. */
-static bool gmfs_poison_tables_fit(const struct gmfs_pool *pool, const struct gmfs_tables *t)
-{
-	u32 i;
-
-	if (memcmp(t->super->uuid, pool->uuid.b, sizeof(pool->uuid)) ||
-	    t->nr_ranges != pool->nr_ranges)
-		return false;
-	for (i = 0; i < t->nr_ranges; i++)
-		if (le64_to_cpu(t->ranges[i].base) != pool->ranges[i].base ||
-		    le64_to_cpu(t->ranges[i].size) != pool->ranges[i].size)
-			return false;
-	return true;
-}
-
 /* Before the first mount, the records of earlier kernels are not in gmfs_pool.poisoned. */
 static bool gmfs_poison_has_record(const struct gmfs_tables *t, u64 frame)
 {
@@ -106,7 +91,10 @@ static bool gmfs_poison_has_record(const struct gmfs_tables *t, u64 frame)
 	return false;
 }
 
-/* As gmfs_poison_write(), for a pool that is not mounted. Leaves tables that do not fit alone. */
+/*
+ * As gmfs_poison_write(), for a pool that is not mounted. Leaves tables alone that the next mount
+ * refuses.
+ */
 static bool gmfs_poison_write_unmounted(struct gmfs_pool *pool, u64 frame)
 {
 	struct gmfs_complaint c;
@@ -114,7 +102,7 @@ static bool gmfs_poison_write_unmounted(struct gmfs_pool *pool, u64 frame)
 
 	if (pool->refused || !pool->meta || gmfs_meta_poisoned(pool) ||
 	    gmfs_format_open(&t, pool->meta, pool->meta_base, pool->meta_size, &c) ||
-	    !gmfs_poison_tables_fit(pool, &t))
+	    gmfs_format_is(&t, pool->uuid.b, pool->ranges, pool->nr_ranges, &c))
 		return false;
 	if (!gmfs_poison_has_record(&t, frame))
 		return gmfs_poison_write(pool, &t, frame);

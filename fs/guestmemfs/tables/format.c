@@ -397,6 +397,33 @@ int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_
 	return gmfs_open_ranges(t, c);
 }
 
+/**
+ * gmfs_format_is - are these the tables of a pool that was handed over
+ * @t: tables that gmfs_format_open() has accepted
+ * @uuid: identity of the pool
+ * @ranges: physical ranges of the pool
+ * @nr: their number
+ * @c: filled in on -EUCLEAN
+ *
+ * Return: 0 or -EUCLEAN.
+ */
+int gmfs_format_is(const struct gmfs_tables *t, const u8 uuid[16], const struct gmfs_range *ranges,
+		   u32 nr, struct gmfs_complaint *c)
+{
+	static const char what[] = "not the ranges that were handed over";
+	u32 i;
+
+	if (memcmp(t->super->uuid, uuid, sizeof(t->super->uuid)))
+		return gmfs_complain(c, "superblock", 0, "another pool's uuid");
+	if (t->nr_ranges != nr)
+		return gmfs_complain(c, "range table", 0, what);
+	for (i = 0; i < nr; i++)
+		if (le64_to_cpu(t->ranges[i].base) != ranges[i].base ||
+		    le64_to_cpu(t->ranges[i].size) != ranges[i].size)
+			return gmfs_complain(c, "range table", i, what);
+	return 0;
+}
+
 static void gmfs_feature_add(struct gmfs_tables *t, u32 feature)
 {
 	struct guestmemfs_super *s = t->super;

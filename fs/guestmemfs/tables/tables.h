@@ -631,6 +631,8 @@ int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u
 		     const struct gmfs_range *ranges, u32 nr);
 int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
 		     struct gmfs_complaint *c);
+int gmfs_format_is(const struct gmfs_tables *t, const u8 uuid[16], const struct gmfs_range *ranges,
+		   u32 nr, struct gmfs_complaint *c);
 void gmfs_feature_states(struct gmfs_tables *t);
 void gmfs_feature_pins(struct gmfs_tables *t);
 void gmfs_feature_poison(struct gmfs_tables *t);

@@ -269,6 +269,39 @@ static void broken_checksum(const void *arg)
 	pool_free(&p);
 }
 
+/* Well formed tables, of another pool than the one that was handed over. */
+static void another_pool(const void *arg)
+{
+	struct gmfs_range ranges[3];
+	struct gmfs_complaint c = {};
+	struct pool p;
+	u8 uuid[16];
+	u32 i;
+
+	(void)arg;
+	format_pool(&p);
+	memcpy(uuid, p.t.super->uuid, sizeof(uuid));
+	CHECK_EQ(p.t.nr_ranges, 3);
+	for (i = 0; i < 3; i++)
+		ranges[i] = (struct gmfs_range){ le64_to_cpu(p.t.ranges[i].base),
+						 le64_to_cpu(p.t.ranges[i].size) };
+	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 3, &c), 0);
+	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 2, &c), -EUCLEAN);
+	CHECK_STR(c.table, "range table");
+	ranges[2].size += GMFS_BLOCK_SIZE;
+	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 3, &c), -EUCLEAN);
+	CHECK_EQ(c.entry, 2);
+	ranges[1].base += GMFS_BLOCK_SIZE;
+	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 3, &c), -EUCLEAN);
+	CHECK_STR(c.what, "not the ranges that were handed over");
+	CHECK_EQ(c.entry, 1);
+	uuid[15] ^= 1;
+	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 3, &c), -EUCLEAN);
+	CHECK_STR(c.table, "superblock");
+	CHECK_STR(c.what, "another pool's uuid");
+	pool_free(&p);
+}
+
 /* Tables without entries at the very end of the metadata: nothing behind the end may be read. */
 static void tables_at_the_end(const void *arg)
 {
@@ -429,6 +462,7 @@ void format_tests(void)
 	for (i = 0; i < ARRAY_SIZE(corruptions); i++)
 		test_add(corruption, &corruptions[i], "static: %s", corruptions[i].name);
 	TEST(broken_checksum);
+	TEST(another_pool);
 	TEST(tables_at_the_end);
 	TEST(most_entries);
 	TEST(another_version_first);
