@@ -3,13 +3,10 @@
  * Memory errors, injected by the kernel's own interface for that, and the signals that follow.
  */
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
@@ -132,21 +129,6 @@ long poison_wait(const void *p, unsigned int seconds)
 	return -1;
 }
 
-/* Returns the physical address of a page of a file, UINT64_MAX if it has no memory. */
-uint64_t poison_phys(int fd, uint64_t offset)
-{
-	struct {
-		struct fiemap map;
-		struct fiemap_extent extent;
-	} f = {
-		.map = { .fm_start = offset, .fm_length = PAGE, .fm_extent_count = 1 },
-	};
-
-	if (ioctl(fd, FS_IOC_FIEMAP, &f) || f.map.fm_mapped_extents != 1)
-		return UINT64_MAX;
-	return f.extent.fe_physical + (offset - f.extent.fe_logical);
-}
-
 /* Reports a memory error in a frame to the kernel. Returns an errno. */
 int poison_frame(uint64_t phys)
 {
@@ -175,7 +157,7 @@ bool frame_is_free(const struct pool *p, uint64_t phys)
 	if (ftruncate(fd, len) || fallocate(fd, 0, 0, len))
 		return true;
 	for (at = 0; at < len; at += BLOCK)
-		got |= phys / BLOCK == poison_phys(fd, at) / BLOCK;
+		got |= phys / BLOCK == file_phys(fd, at) / BLOCK;
 	close(fd);
 	unlink(pool_path(p, "other"));
 	return got;

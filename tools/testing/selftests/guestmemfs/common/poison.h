@@ -51,7 +51,6 @@ void poison_catch(void);
 bool poison_touch(const void *p);
 bool is_bad(const char *p);
 long poison_wait(const void *p, unsigned int seconds);
-uint64_t poison_phys(int fd, uint64_t offset);
 int poison_frame(uint64_t phys);
 bool frame_is_free(const struct pool *p, uint64_t phys);
 bool is_listed(int node, uint64_t phys);

@@ -4,11 +4,14 @@
  */
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -186,6 +189,21 @@ uint64_t file_sectors(int fd)
 	struct stat st;
 
 	return fstat(fd, &st) ? UINT64_MAX : st.st_blocks;
+}
+
+/* Returns the physical address of a page of a file, UINT64_MAX if it has no memory. */
+uint64_t file_phys(int fd, uint64_t offset)
+{
+	struct {
+		struct fiemap map;
+		struct fiemap_extent extent;
+	} f = {
+		.map = { .fm_start = offset, .fm_length = PAGE, .fm_extent_count = 1 },
+	};
+
+	if (ioctl(fd, FS_IOC_FIEMAP, &f) || f.map.fm_mapped_extents != 1)
+		return UINT64_MAX;
+	return f.extent.fe_physical + (offset - f.extent.fe_logical);
 }
 
 /* Maps without a reservation: a fault takes free blocks, and a file may be larger than its pool. */

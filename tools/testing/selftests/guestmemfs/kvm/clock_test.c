@@ -5,8 +5,6 @@
  * memory that another guest may get. And the page of its wall clock, which KVM writes in
  * KVM_SET_MSRS, and waits for if it is missing.
  */
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <linux/kvm_para.h>
 #include <sched.h>
 #include <signal.h>
@@ -60,21 +58,6 @@ static bool is_clock(const char *p)
 	return false;
 }
 
-/* Returns the physical address of the file's first block, or 0. */
-static uint64_t frame(int fd)
-{
-	struct {
-		struct fiemap map;
-		struct fiemap_extent extent;
-	} f = {
-		.map = { .fm_length = BLOCK, .fm_extent_count = 1 },
-	};
-
-	if (ioctl(fd, FS_IOC_FIEMAP, &f) || f.map.fm_mapped_extents != 1)
-		return 0;
-	return f.extent.fe_physical;
-}
-
 /*
  * Returns how many pages of a block the kernel has mapped, without its first page, or -1 if
  * /proc/vmallocinfo cannot be read.
@@ -104,8 +87,8 @@ static int mapped(uint64_t block)
 										\
 	ASSERT_TRUE(tick(&self->cpu));						\
 	EXPECT_TRUE(is_clock(self->ram + CLOCK_OFFSET));			\
-	_frame = frame(self->fd);						\
-	ASSERT_NE(0, _frame);							\
+	_frame = file_phys(self->fd, 0);						\
+	ASSERT_NE(UINT64_MAX, _frame);						\
 	/* The removal of the mapping is checked later. */			\
 	ASSERT_EQ(1, mapped(_frame));						\
 	_frame;									\
@@ -123,7 +106,7 @@ TEST_F(ram, punched)
 	for (int i = 0; i < 3; i++) {
 		ASSERT_TRUE(tick(&self->cpu));
 		EXPECT_TRUE(is_clock(self->ram + CLOCK_OFFSET));
-		block = frame(self->fd);
+		block = file_phys(self->fd, 0);
 		EXPECT_EQ(1, mapped(block));
 		ASSERT_EQ(0, fallocate(self->fd, PUNCH, 0, BLOCK));
 		EXPECT_EQ(0, mapped(block));
@@ -156,7 +139,7 @@ TEST_F(ram, unmapped)
 	EXPECT_EQ(1, mapped(block));
 	ASSERT_EQ(0, munmap(self->ram, BLOCK));
 	EXPECT_EQ(0, mapped(block));
-	EXPECT_NE(0, frame(self->fd));
+	EXPECT_NE(UINT64_MAX, file_phys(self->fd, 0));
 }
 
 /* KVM cannot access a private page. */
@@ -215,7 +198,7 @@ TEST_F(ram, orphaned)
 		ram = map_file(shared->fd, 0, RAM_SIZE);
 		if (ram != MAP_FAILED && !vmm_make(&vmm, KVM_X86_DEFAULT_VM) &&
 		    !vcpu_make(&vmm, &cpu, 0) && !ram_add(&vmm, ram, -1) && tick(&cpu)) {
-			shared->block = frame(shared->fd);
+			shared->block = file_phys(shared->fd, 0);
 			shared->good = mapped(shared->block) == 1;
 		}
 		syscall(SYS_exit_group, 0);
@@ -258,9 +241,9 @@ TEST_F(ram, raced)
 		ASSERT_EQ(0, ftruncate(self->fd, RAM_SIZE));
 		for (int i = 0; i < 1 << (rounds % 8); i++)
 			sched_yield();
-		block = frame(self->fd);
-		if (!block)
-			block = poke(self->ram, 1) ? 0 : frame(self->fd);
+		block = file_phys(self->fd, 0);
+		if (block == UINT64_MAX)
+			block = poke(self->ram, 1) ? 0 : file_phys(self->fd, 0);
 		found += mapped(block) == 1;
 		/* The clock has no page until the file grows again. */
 		ASSERT_EQ(0, ftruncate(self->fd, 0));

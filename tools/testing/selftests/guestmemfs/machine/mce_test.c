@@ -123,7 +123,7 @@ static bool others_are_kept(const char *p)
  */
 TEST_F(mce, action_required)
 {
-	uint64_t phys = poison_phys(self->fd, BAD);
+	uint64_t phys = file_phys(self->fd, BAD);
 	struct watcher early, late;
 	long took;
 
@@ -163,7 +163,7 @@ static int reported(const struct pool *p, uint64_t poisoned, uint64_t phys)
  */
 TEST_F(mce, action_optional)
 {
-	uint64_t phys = poison_phys(self->fd, BAD);
+	uint64_t phys = file_phys(self->fd, BAD);
 	struct watcher early, late;
 
 	ASSERT_TRUE(watch(&early, self->fd, 0, 8 * BLOCK, PR_MCE_KILL_EARLY, BAD));

@@ -66,7 +66,7 @@ TEST_F(device, gets_no_bad_page)
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 4 * BLOCK, 1);
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, BAD)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, BAD)));
 	EXPECT_EQ(EHWPOISON, ioas_map_file(self->iommufd, self->ioas, fd, 0, 4 * BLOCK, IOVA));
 	EXPECT_EQ(EHWPOISON, ioas_map_file(self->iommufd, self->ioas, fd, BAD, PAGE, IOVA));
 	EXPECT_EQ(0, pool_sysfs(&self->p, "pinned"));
@@ -96,7 +96,7 @@ TEST_F(device, keeps_the_page)
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 4 * BLOCK, 1);
-	phys = poison_phys(fd, BAD);
+	phys = file_phys(fd, BAD);
 	ASSERT_EQ(0, ioas_map_file(self->iommufd, self->ioas, fd, 0, 4 * BLOCK, IOVA));
 	access = access_open(self->iommufd, self->ioas);
 	ASSERT_GE(access, 0);
@@ -198,7 +198,7 @@ TEST_F(frozen, free_memory)
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 4 * BLOCK));
 	other = file_make(&self->p, "other", BLOCK);
 	ASSERT_EQ(0, fallocate(other, 0, 0, BLOCK));
-	phys = poison_phys(other, 5 * PAGE);
+	phys = file_phys(other, 5 * PAGE);
 	close(other);
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "other")));
 	free = pool_free_blocks(&self->p);
@@ -220,7 +220,7 @@ TEST_F(frozen, page)
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 4 * BLOCK, 1);
-	phys = poison_phys(fd, BAD);
+	phys = file_phys(fd, BAD);
 	ASSERT_EQ(EIO, freeze_and_poison(self->session, fd, phys));
 	EXPECT_EQ(0, poison_signal.nr);
 	EXPECT_TRUE(is_bad(p + BAD));

@@ -57,8 +57,8 @@ static bool free_frames(uint64_t *first, uint64_t *second)
 	int fd = open(MNT, O_RDWR | O_TMPFILE, 0600);
 	bool done = !ftruncate(fd, 2 * BLOCK) && !fallocate(fd, 0, 0, 2 * BLOCK);
 
-	*first = poison_phys(fd, 3 * PAGE);
-	*second = poison_phys(fd, BLOCK + 4 * PAGE);
+	*first = file_phys(fd, 3 * PAGE);
+	*second = file_phys(fd, BLOCK + 4 * PAGE);
 	return !close(fd) && done;
 }
 
@@ -72,7 +72,7 @@ static void make(struct __test_metadata *_metadata)
 	p = map_file(fd, 0, 8 * BLOCK);
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 8 * BLOCK, 1);
-	frames[0] = poison_phys(fd, BAD);
+	frames[0] = file_phys(fd, BAD);
 	ASSERT_TRUE(free_frames(&frames[1], &frames[2]));
 	ASSERT_TRUE(frames_keep(frames));
 	EXPECT_EQ(0, poison_frame(frames[0]));
@@ -95,7 +95,7 @@ static void use_the_rest(struct __test_metadata *_metadata, const uint64_t *fram
 	p = map_file(fd, 0, st.f_bavail * BLOCK);
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	for (at = 0; at < st.f_bavail * BLOCK; at += BLOCK) {
-		phys = poison_phys(fd, at) / BLOCK;
+		phys = file_phys(fd, at) / BLOCK;
 		EXPECT_NE(frames[0] / BLOCK, phys);
 		EXPECT_NE(frames[1] / BLOCK, phys);
 		EXPECT_NE(frames[2] / BLOCK, phys);
@@ -118,7 +118,7 @@ static void is_known(struct __test_metadata *_metadata, int fd)
 		EXPECT_TRUE(is_listed(pool.node, frames[i]));
 		EXPECT_EQ(EHWPOISON, poison_frame(frames[i]));
 	}
-	EXPECT_EQ(frames[0], poison_phys(fd, BAD));
+	EXPECT_EQ(frames[0], file_phys(fd, BAD));
 	EXPECT_TRUE(pages_have(fd, BAD, BAD + PAGE, POISONED));
 	EXPECT_TRUE(poison_touch(p + BAD));
 	EXPECT_EQ(BUS_MCEERR_AR, poison_signal.code);

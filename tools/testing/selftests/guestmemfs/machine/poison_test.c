@@ -62,7 +62,7 @@ TEST_F(poison, touched)
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 8 * BLOCK, 1);
-	phys = poison_phys(fd, BAD);
+	phys = file_phys(fd, BAD);
 	ASSERT_EQ(0, poison_frame(phys));
 	EXPECT_EQ(0, poison_signal.nr);
 	EXPECT_EQ(self->before.poisoned + PAGE, pool_sysfs(&self->p, "poisoned"));
@@ -98,7 +98,7 @@ TEST_F(poison, rest_of_a_gigabyte)
 	for (at = 0; at < GIB; at += BLOCK)
 		*(uint64_t *)(p + at) = at + 1;
 	EXPECT_LEAVES(p, GIB, 1, 0, 0, "before");
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, BAD)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, BAD)));
 	EXPECT_LEAVES(p, GIB, 0, 0, 0, "after the error");
 	for (at = 0; at < GIB; at += BLOCK)
 		EXPECT_EQ(at + 1, *(uint64_t *)(p + at));
@@ -120,7 +120,7 @@ TEST_F(poison, others)
 	ASSERT_TRUE(watch(&late, fd, 0, 8 * BLOCK, PR_MCE_KILL_LATE, BAD));
 	ASSERT_TRUE(watch(&beside, fd, 6 * BLOCK, 2 * BLOCK, PR_MCE_KILL_EARLY, BAD));
 	ASSERT_TRUE(watch(&part, fd, BAD, PAGE, PR_MCE_KILL_EARLY, BAD));
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, BAD)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, BAD)));
 	EXPECT_EQ(101, watched(&early));
 	EXPECT_EQ(100, watched(&late));
 	EXPECT_EQ(0, watched(&beside));
@@ -135,7 +135,7 @@ TEST_F(poison, closed_file)
 	char *p;
 
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 2 * BLOCK));
-	phys = poison_phys(fd, BLOCK + PAGE);
+	phys = file_phys(fd, BLOCK + PAGE);
 	close(fd);
 	ASSERT_EQ(0, poison_frame(phys));
 	fd = open(pool_path(&self->p, "ram"), O_RDWR);
@@ -151,7 +151,7 @@ TEST_F(poison, free_memory)
 	uint64_t phys, free = pool_free_blocks(&self->p);
 
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 2 * BLOCK));
-	phys = poison_phys(fd, PAGE);
+	phys = file_phys(fd, PAGE);
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	EXPECT_EQ(free, pool_free_blocks(&self->p));
 	ASSERT_EQ(0, poison_frame(phys));
@@ -171,7 +171,7 @@ TEST_F(poison, punched)
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 8 * BLOCK, 1);
 	free = pool_free_blocks(&self->p);
-	phys = poison_phys(fd, BAD);
+	phys = file_phys(fd, BAD);
 	ASSERT_EQ(0, poison_frame(phys));
 	/* The page alone, and a part of it: it stays bad. */
 	EXPECT_EQ(0, fallocate(fd, PUNCH, BAD, PAGE));
@@ -192,7 +192,7 @@ TEST_F(poison, punched)
 	/* The page has other memory now. */
 	EXPECT_FALSE(poison_touch(p + BAD));
 	EXPECT_TRUE(is_zero(p + 5 * BLOCK, BLOCK));
-	EXPECT_NE(phys, poison_phys(fd, BAD));
+	EXPECT_NE(phys, file_phys(fd, BAD));
 }
 
 /* Nothing else gets the page: no pin, and nothing that is to fill page tables. */
@@ -205,7 +205,7 @@ TEST_F(poison, refused)
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 8 * BLOCK));
 	/* A page that is pinned when the error comes stays pinned. */
 	ASSERT_EQ(0, pin(fd, 0, BLOCK));
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, PAGE)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, PAGE)));
 	EXPECT_EQ(0, unpin(fd, 0, BLOCK));
 	EXPECT_EQ(EHWPOISON, pin(fd, 0, BLOCK));
 	EXPECT_EQ(0, pin(fd, 2 * PAGE, BLOCK));
@@ -234,7 +234,7 @@ TEST_F(poison, many)
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 2 * BLOCK, 1);
-	phys = poison_phys(fd, 0);
+	phys = file_phys(fd, 0);
 	for (page = 0; bad < MANY; page += 1 + (page % 5 == 3), bad++)
 		ASSERT_EQ(0, poison_frame(phys + page * PAGE));
 	EXPECT_EQ(self->before.poisoned + MANY * PAGE, pool_sysfs(&self->p, "poisoned"));
@@ -264,7 +264,7 @@ TEST_F(poison, moved)
 	char *p = map_file(fd, 0, 2 * BLOCK), *q = map_file(other, 0, BLOCK);
 
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 2 * BLOCK));
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, BLOCK + PAGE)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, BLOCK + PAGE)));
 	ASSERT_EQ(0, move(fd, BLOCK, other, 0, BLOCK, MOVE_ZERO));
 	EXPECT_TRUE(is_bad(q + PAGE));
 	EXPECT_TRUE(is_zero(q, PAGE));
@@ -281,7 +281,7 @@ TEST_F(poison, userfault)
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 2 * BLOCK, 1);
 	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, PAGE)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, PAGE)));
 	/* Absent pages: a bad one and a good one. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, PAGE, 2 * PAGE));
 	ASSERT_TRUE(uffd_open(&u, 0));
@@ -306,7 +306,7 @@ TEST_F(poison, soft_offline)
 	ASSERT_EQ(0, poke(p, 1));
 	file = open("/sys/devices/system/memory/soft_offline_page", O_WRONLY);
 	ASSERT_GE(file, 0);
-	snprintf(text, sizeof(text), "%#lx", (unsigned long)poison_phys(fd, 0));
+	snprintf(text, sizeof(text), "%#lx", (unsigned long)file_phys(fd, 0));
 	EXPECT_EQ(ENXIO, ERR(write(file, text, strlen(text))));
 	close(file);
 	EXPECT_FALSE(poison_touch(p));
@@ -415,7 +415,7 @@ TEST_F(poison, race)
 	ASSERT_EQ(0, pthread_create(&change, NULL, race_change, &r));
 	for (i = 0; i < RACE_ERRORS; i++) {
 		usleep(RACE_SECONDS * 1000000 / RACE_ERRORS);
-		phys = poison_phys(r.fd, rand_r(&seed) % (RACE_BLOCKS * 512) * PAGE);
+		phys = file_phys(r.fd, rand_r(&seed) % (RACE_BLOCKS * 512) * PAGE);
 		if (phys == UINT64_MAX)
 			continue;
 		err = poison_frame(phys);
@@ -501,7 +501,7 @@ TEST_F(guest, access)
 		ASSERT_EQ(0, vmm_add_memory(&self->vmm, 1, GPA, p, 8 * BLOCK));
 	}
 	ASSERT_EQ(VCPU_DONE, guest_fill(&self->cpu, GPA, 8 * BLOCK, 7));
-	ASSERT_EQ(0, poison_frame(poison_phys(fd, BAD)));
+	ASSERT_EQ(0, poison_frame(file_phys(fd, BAD)));
 	EXPECT_EQ(0, poison_signal.nr);
 	err = run_into(&self->cpu, GPA + BAD);
 	if (variant->descriptor) {
