@@ -16,6 +16,7 @@
 #define NEAR		24U	/* blocks that most operations use, so that they overlap */
 #define NR_PIECES	20
 #define NR_DIRS		2
+#define MAX_BAD		8U
 #define NR_NAMES	8
 
 /**
@@ -24,6 +25,8 @@
  * @phys: physical address, 0 if not known since the allocation
  * @nr_absent: pages that were punched out of it
  * @absent: which they are, NULL if there were none
+ * @nr_bad: pages with a memory error
+ * @bad: which they are, NULL if there are none
  * @nr_pages: entries of @pages that are used
  * @pages: contents of pages that are not zero, NULL for other pages; NULL if there are none
  */
@@ -32,6 +35,8 @@ struct mix_block {
 	uint64_t phys;
 	unsigned int nr_absent;
 	bool *absent;
+	unsigned int nr_bad;
+	bool *bad;
 	unsigned int nr_pages;
 	unsigned char **pages;
 };
@@ -107,6 +112,9 @@ enum mix_event {
 	SEEN_ABSENT,	/* a block that was freed page by page */
 	SEEN_MISSING,	/* SIGBUS of a missing page, in a hole or not */
 	SEEN_FILLED,	/* a page that was filled, in a block with others that are missing */
+	SEEN_BAD,	/* SIGBUS of a page with a memory error */
+	SEEN_LOST,	/* a block that the pool has lost */
+	SEEN_BAD_MOVED,	/* a page with a memory error that is another file's */
 	NR_EVENTS
 };
 
@@ -135,8 +143,11 @@ enum mix_event {
  * @other_inodes: inodes in use when the run began
  * @used_blocks: blocks of the files
  * @used_inodes: inodes of files and directories
+ * @lost_blocks: blocks that the pool has lost in this run; they count in @other_blocks
  * @max_blocks: limit of the mount, 0 for none
  * @max_inodes: limit of the mount, 0 for none
+ * @nr_bad: memory errors so far, of MAX_BAD
+ * @bad_every: operations from one to the next at least, 0 for no errors
  * @nr_shadow: number of pages with contents in the model
  * @done: number of operations of each kind
  * @seen: number of events of each kind
@@ -164,10 +175,13 @@ struct mix {
 	uint64_t other_inodes;
 	uint64_t used_blocks;
 	uint64_t used_inodes;
+	uint64_t lost_blocks;
 	uint64_t max_blocks;
 	uint64_t max_inodes;
+	unsigned long nr_bad;
+	unsigned long bad_every;
 	unsigned long nr_shadow;
-	unsigned long done[32];
+	unsigned long done[40];
 	unsigned long seen[NR_EVENTS];
 	char log[LOG_LINES][LINE_BYTES];
 	char why[2 * LINE_BYTES];
@@ -198,6 +212,8 @@ bool model_is_hole(const struct mix *m, const struct mix_file *f, uint64_t at);
 void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 bool model_is_missing(const struct mix *m, const struct mix_file *f, uint64_t at);
 void model_fill_page(struct mix *m, struct mix_file *f, uint64_t at);
+bool model_is_bad(const struct mix *m, const struct mix_file *f, uint64_t at);
+void model_poison(struct mix *m, struct mix_file *f, uint64_t at);
 void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last);
@@ -255,7 +271,7 @@ enum mix_result do_load_block(struct mix *m);
 /* mix_fill.c */
 void draw_pages(struct mix *m, const struct mix_piece *w, uint64_t *from, uint64_t *to);
 bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
-bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
+int populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to);
 bool has_gigabyte(const struct mix *m);
 enum mix_result do_populate(struct mix *m);
 enum mix_result do_remove(struct mix *m);
@@ -265,6 +281,9 @@ enum mix_result do_gigabyte(struct mix *m);
 enum mix_result do_register(struct mix *m);
 enum mix_result do_unregister(struct mix *m);
 enum mix_result do_copy(struct mix *m);
+
+/* mix_poison.c */
+enum mix_result do_poison(struct mix *m);
 
 /* mix_name.c */
 const char *dir_path(const struct mix *m, int dir);

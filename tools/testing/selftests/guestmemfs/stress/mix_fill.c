@@ -16,10 +16,22 @@ bool may_populate(const struct mix *m, const struct mix_piece *w, uint64_t from,
 	return !model_left(m) || affordable(m, model_holes(m, w->file, from, to));
 }
 
-/* Updates the model for populating: all of the range, or up to where an access would get SIGBUS. */
-bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to)
+/* The first bad page from @at on, @to if there is none before it. */
+static uint64_t next_bad(const struct mix *m, const struct mix_file *f, uint64_t at, uint64_t to)
 {
-	uint64_t end = end_of_pages(w->file), at, next;
+	while (at < to && !model_is_bad(m, f, at))
+		at += PAGE;
+	return at;
+}
+
+/*
+ * Updates the model for populating: all of the range, or up to where an access would get SIGBUS.
+ * Returns the error.
+ */
+int populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t to)
+{
+	uint64_t end = end_of_pages(w->file), at, next, bad;
+	int err = EFAULT;
 
 	for (at = from; at < to && at < end; at = next) {
 		next = (at / m->block + 1) * m->block;
@@ -27,12 +39,20 @@ bool populated(struct mix *m, const struct mix_piece *w, uint64_t from, uint64_t
 			break;
 		if (next > to)
 			next = to;
-		model_fill(m, w->file, at, next < end ? next : end);
+		if (next > end)
+			next = end;
+		bad = next_bad(m, w->file, at, next);
+		if (at < bad)
+			model_fill(m, w->file, at, bad);
+		if (bad < next) {
+			err = EHWPOISON;
+			break;
+		}
 	}
 	if (at >= to && end >= to)
-		return true;
+		return 0;
 	m->seen[SEEN_HALF]++;
-	return false;
+	return err;
 }
 
 /* Draws a range of whole pages of a piece. */
@@ -63,7 +83,7 @@ enum mix_result do_populate(struct mix *m)
 	err = ERR(madvise(w->addr + (from - w->off), to - from,
 			  write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ));
 	if (w->prot & (write ? PROT_WRITE : PROT_READ))
-		want = populated(m, w, from, to) ? 0 : EFAULT;
+		want = populated(m, w, from, to);
 	if (expect(m, err, want) != MIX_DONE)
 		return MIX_WRONG;
 	return check_file(m, w->file);

@@ -130,6 +130,43 @@ static void forget_page(struct mix *m, struct mix_block *b, uint64_t page)
 	}
 }
 
+/* Has the page a memory error? */
+bool model_is_bad(const struct mix *m, const struct mix_file *f, uint64_t at)
+{
+	const struct mix_block *b = &f->blocks[at / m->block];
+
+	return b->nr_bad && b->bad[at % m->block / PAGE];
+}
+
+/* The page, in a block that is there, gets a memory error, and its contents are lost. */
+void model_poison(struct mix *m, struct mix_file *f, uint64_t at)
+{
+	struct mix_block *b = &f->blocks[at / m->block];
+	uint64_t page = at % m->block / PAGE;
+
+	if (!b->bad)
+		b->bad = calloc(m->block / PAGE, sizeof(*b->bad));
+	if (!b->bad)
+		abort();
+	b->bad[page] = true;
+	b->nr_bad++;
+	m->nr_bad++;
+	forget_page(m, b, page);
+}
+
+/* A block with a memory error is in use for ever. */
+static void lose_block(struct mix *m, struct mix_block *b)
+{
+	if (!b->nr_bad)
+		return;
+	free(b->bad);
+	b->bad = NULL;
+	b->nr_bad = 0;
+	m->other_blocks++;
+	m->lost_blocks++;
+	m->seen[SEEN_LOST]++;
+}
+
 /* @from and @to are offsets in the block. */
 static void zero_block(struct mix *m, struct mix_block *b, uint64_t from, uint64_t to)
 {
@@ -167,6 +204,7 @@ static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint6
 			continue;
 		zero_block(m, b, 0, m->block);
 		model_forget_absent(f, first, first + 1);
+		lose_block(m, b);
 		b->there = false;
 		b->phys = 0;
 		f->nr_blocks--;

@@ -29,6 +29,15 @@ static uint64_t model_blocks(const struct mix_file *f, uint64_t first, uint64_t 
 	return there;
 }
 
+static unsigned int model_bad(const struct mix_file *f, uint64_t first, uint64_t nr)
+{
+	unsigned int bad = 0;
+
+	while (nr--)
+		bad += f->blocks[first + nr].nr_bad;
+	return bad;
+}
+
 /* The blocks take their contents and their addresses with them. */
 static void model_exchange(struct mix_file *a, uint64_t a_first, struct mix_file *b,
 			   uint64_t b_first, uint64_t nr)
@@ -63,7 +72,7 @@ enum mix_result do_move(struct mix *m)
 	uint32_t flags = draw(m, 4);
 	int want = 0;
 
-	if (!from || !draw_blocks(m, to, 40, &b, &most) ||
+	if (m->standin || !from || !draw_blocks(m, to, 40, &b, &most) ||
 	    !draw_blocks(m, from, most, &a, &nr))
 		return MIX_SKIPPED;
 	cost = model_blocks(from, a, nr);
@@ -84,6 +93,7 @@ enum mix_result do_move(struct mix *m)
 	if (!want) {
 		model_exchange(from, a, to, b, nr);
 		m->seen[SEEN_MOVED] += cost > 0;
+		m->seen[SEEN_BAD_MOVED] += model_bad(to, b, nr) > 0;
 	}
 	if (!want && flags & MOVE_ZERO) {
 		model_zero(m, from, a * m->block, (a + nr) * m->block);

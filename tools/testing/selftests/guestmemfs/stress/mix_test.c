@@ -4,12 +4,13 @@
  * userfaultfd, space, sizes, names, limits, mounts. The same seed gives the same operations, so
  * that a failure can be repeated:
  *
- *   mix_test [-s SEED] [-n OPERATIONS] [-k] [-w OPERATION] [-t DIR]
+ *   mix_test [-s SEED] [-n OPERATIONS] [-k] [-p OPERATIONS] [-w OPERATION] [-t DIR]
  *
- * Seed 0 is replaced by one from the clock. -k leaves the files in the pool for inspection. -w
- * makes bytes of the model wrong from that operation on, so that the test must fail. -t uses a
- * directory of tmpfs with blocks of 4 KiB in place of a pool, which is similar enough to test the
- * mixer itself. No other process may use the pool during the test.
+ * Seed 0 is replaced by one from the clock. -k leaves the files in the pool for inspection. -p
+ * makes a memory error after each so many operations, up to MAX_BAD errors, each of which may cost
+ * the pool a block for good. -w makes bytes of the model wrong from that operation on, so that the
+ * test must fail. -t uses a directory of tmpfs with blocks of 4 KiB in place of a pool, which is
+ * similar enough to test the mixer itself. No other process may use the pool during the test.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -67,6 +68,8 @@ static const struct {
 	{ "limit",		10,	do_limit,	true },
 	{ "busy",		4,	do_busy,	true },
 	{ "mount",		1,	do_mount },
+	/* The last one: without -p the operations are the same as if it were not here. */
+	{ "memory error",	20,	do_poison,	true },
 };
 
 static const char * const events[NR_EVENTS] = {
@@ -84,6 +87,9 @@ static const char * const events[NR_EVENTS] = {
 	[SEEN_ABSENT]	= "freed page by page",
 	[SEEN_MISSING]	= "SIGBUS of a missing page",
 	[SEEN_FILLED]	= "filled in a block",
+	[SEEN_BAD]	= "SIGBUS of a bad page",
+	[SEEN_LOST]	= "lost with a bad page",
+	[SEEN_BAD_MOVED] = "moved with a bad page",
 };
 
 static struct mix mix;
@@ -230,8 +236,11 @@ void report(struct mix *m)
 		if (*m->log[(m->nr + 1 + i) % LOG_LINES])
 			ksft_print_msg("%s\n", m->log[(m->nr + 1 + i) % LOG_LINES]);
 	ksft_print_msg("wrong: %s\n", m->why);
-	ksft_print_msg("again: mix_test -s %lu -n %lu%s\n", m->seed, m->nr + 1,
+	ksft_print_msg("again: mix_test -s %lu -n %lu%s", m->seed, m->nr + 1,
 		       m->standin ? " -t DIR" : "");
+	if (m->bad_every)
+		printf(" -p %lu", m->bad_every);
+	printf("\n");
 	fflush(stdout);
 }
 
@@ -240,7 +249,8 @@ static bool run(struct mix *m, unsigned long nr_ops, unsigned long spoil)
 	unsigned int total = 0, pick, i;
 
 	for (i = 0; i < ARRAY_SIZE(ops); i++)
-		total += ops[i].weight;
+		if (m->bad_every || ops[i].run != do_poison)
+			total += ops[i].weight;
 	while (m->nr < nr_ops) {
 		enum mix_result result;
 
@@ -279,12 +289,14 @@ static bool met_all(const struct mix *m)
 	for (i = 0; i < ARRAY_SIZE(ops); i++) {
 		ksft_print_msg("%s: %lu\n", ops[i].name, m->done[i]);
 		all &= m->done[i] || (m->standin && ops[i].not_standin) ||
-		       (ops[i].run == do_gigabyte && !has_gigabyte(m));
+		       (ops[i].run == do_gigabyte && !has_gigabyte(m)) ||
+		       (ops[i].run == do_poison && !m->bad_every);
 	}
 	for (i = 0; i < NR_EVENTS; i++) {
 		ksft_print_msg("%s: %lu\n", events[i], m->seen[i]);
 		/* The pool may have no contiguous gigabyte, or the CPU no such entries. */
-		all &= m->seen[i] || m->standin || i == SEEN_GIGABYTE;
+		all &= m->seen[i] || m->standin || i == SEEN_GIGABYTE ||
+		       (i >= SEEN_BAD && !m->bad_every);
 	}
 	return all;
 }
@@ -324,6 +336,7 @@ static const char *finish(struct mix *m, bool keep)
 		what = "it cannot be released";
 	if (m->standin)
 		return what;
+	m->pool.free_blocks -= m->lost_blocks;
 	if (!keep)
 		return pool_teardown(&m->pool) ?: what;
 	if (umount(m->pool.mnt) || rmdir(m->pool.mnt) || rmdir(m->pool.base))
@@ -340,13 +353,15 @@ int main(int argc, char **argv)
 	int opt;
 
 	m->seed = 1;
-	while ((opt = getopt(argc, argv, "s:n:kw:t:")) != -1) {
+	while ((opt = getopt(argc, argv, "s:n:kp:w:t:")) != -1) {
 		if (opt == 's')
 			m->seed = strtoul(optarg, NULL, 0);
 		else if (opt == 'n')
 			nr_ops = strtoul(optarg, NULL, 0);
 		else if (opt == 'k')
 			keep = true;
+		else if (opt == 'p')
+			m->bad_every = strtoul(optarg, NULL, 0);
 		else if (opt == 'w')
 			spoil = strtoul(optarg, NULL, 0);
 		else if (opt == 't')

@@ -98,6 +98,10 @@ static int foresee(struct mix *m, const struct mix_piece *w, uint64_t at, bool w
 		m->seen[SEEN_END]++;
 		return SIGBUS;
 	}
+	if (model_is_bad(m, w->file, at)) {
+		m->seen[SEEN_BAD]++;
+		return SIGBUS;
+	}
 	if (w->registered && model_is_missing(m, w->file, at)) {
 		m->seen[SEEN_MISSING]++;
 		return SIGBUS;
@@ -150,7 +154,8 @@ static enum mix_result touch_page(struct mix *m, struct mix_piece *w, uint64_t a
 	if (sig != want)
 		return wrong(m, "%s at %#lx: signal %d instead of %d", bytes ? "store" : "load",
 			     at, sig, want);
-	*faulted = sig;
+	/* What follows a bad page is compared. */
+	*faulted = sig && !model_is_bad(m, w->file, at);
 	if (sig)
 		return MIX_DONE;
 	m->seen[SEEN_BYTES] += !bytes && model_has_bytes(m, w->file, at);

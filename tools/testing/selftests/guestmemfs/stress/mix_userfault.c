@@ -12,7 +12,7 @@ static enum mix_result set_registered(struct mix *m, bool on)
 	struct mix_piece *w = draw_piece(m);
 	uint64_t from, to;
 
-	if (!w || w->registered == on || !has_room(m, 2))
+	if (!w || m->standin || w->registered == on || !has_room(m, 2))
 		return MIX_SKIPPED;
 	draw_part(m, w, &from, &to);
 	note(m, "%s file %u: %#lx-%#lx of %#lx-%#lx", on ? "register" : "unregister",
@@ -42,6 +42,8 @@ static int copy_error(const struct mix *m, const struct mix_file *f, uint64_t at
 
 	if (at >= end_of_pages(f))
 		err = EFAULT;
+	else if (model_is_bad(m, f, at))
+		err = EIO;
 	else if (!model_is_missing(m, f, at))
 		err = EEXIST;
 	else if (model_is_hole(m, f, at) && !model_left(m))
