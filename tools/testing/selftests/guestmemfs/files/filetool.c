@@ -268,9 +268,13 @@ static void count_sectors(const char *path)
 	inodes++;
 }
 
-/* df DIR: checks that free blocks and the blocks of all files are the whole pool. */
+/*
+ * df DIR [LOST]: checks that free blocks, the blocks of all files, and the bytes that memory errors
+ * have cost, are the whole pool.
+ */
 static int df(char **argv)
 {
+	unsigned long lost = argv[3] ? parse(argv[3]) : 0;
 	struct statvfs s;
 
 	if (statvfs(argv[2], &s))
@@ -279,7 +283,7 @@ static int df(char **argv)
 	printf("blocks %lu free %lu in files %lu, inodes %lu free %lu with names %lu, id %lx\n",
 	       s.f_blocks, s.f_bfree, sectors * 512 / s.f_bsize, s.f_files, s.f_ffree, inodes,
 	       s.f_fsid);
-	return s.f_bfree + sectors * 512 / s.f_bsize != s.f_blocks ||
+	return s.f_bfree + (sectors * 512 + lost) / s.f_bsize != s.f_blocks ||
 	       s.f_ffree + inodes != s.f_files;
 }
 
@@ -414,6 +418,7 @@ static const struct {
 	{ "many",	2, many },
 	{ "list",	1, list },
 	{ "df",		1, df },
+	{ "df",		2, df },
 	{ "leaves",	1, leaves },
 	{ "core",	0, core },
 	{ "tsc",	0, tsc },

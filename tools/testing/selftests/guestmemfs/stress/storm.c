@@ -101,6 +101,20 @@ static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
 	return op->kind != OP_TRUNCATE || op->last != m->slots[op->a].pages;
 }
 
+/*
+ * A memory error in a page that no store is going to touch. Errors are rare, but for those after the
+ * freeze: that the pool is frozen must not matter.
+ */
+static bool choose_poison(struct worker *w, const struct model *m, struct op *op)
+{
+	const struct slot *a = &m->slots[op->a];
+
+	op->first = draw(w, NR_BAD);
+	return S_ISREG(a->mode) && op->b < NR_BLOCKS && w->journal->errors < MAX_ERRORS &&
+	       a->blocks[op->b].seed != SEED_HOLE && !(a->blocks[op->b].bad & 1U << op->first) &&
+	       (!draw(w, 8) || __atomic_load_n(&w->common->frozen, __ATOMIC_SEQ_CST));
+}
+
 static bool choose_op(struct worker *w, const struct model *m, struct op *op)
 {
 	const struct slot *a = &m->slots[op->a];
@@ -119,6 +133,8 @@ static bool choose_op(struct worker *w, const struct model *m, struct op *op)
 	case OP_CHMOD:
 		op->mode = (a->mode & S_IFMT) | 0600 | draw(w, 0200);
 		return a->mode;
+	case OP_POISON:
+		return choose_poison(w, m, op);
 	case OP_UNLINK:
 		return S_ISREG(a->mode);
 	case OP_SWAP:
@@ -168,7 +184,8 @@ static bool told(struct worker *w, int err, bool frozen, bool changes)
 	if (!err) {
 		set_status(j, !model);
 		j->done[j->op.kind]++;
-		j->late += frozen && !changes;
+		j->late += frozen && !changes && j->op.kind != OP_POISON;
+		j->errors += j->op.kind == OP_POISON;
 		return !frozen || !changes ||
 		       wrong(j, err, "after another call, or a fault, had met the freeze");
 	}

@@ -16,6 +16,9 @@
 #define NR_STAMPS	4	/* of a block, in its pages 0, 170, 340, 510 */
 #define STAMP_WORDS	8
 #define STAMP_PAGE(i)	(170U * (i))
+#define NR_BAD		3	/* pages of a block that may have memory errors: 100, 270, 440 */
+#define BAD_PAGE(i)	(170U * (i) + 100)
+#define MAX_ERRORS	1	/* of a worker in each kernel: each may cost the pool a block */
 
 /* The contents of a block: a hole, zeroes, or stamps with this seed and zeroes elsewhere. */
 #define SEED_HOLE	0U
@@ -24,6 +27,7 @@
 struct block {
 	uint32_t seed;
 	uint32_t stamps; /* a bit for each stamp */
+	uint32_t bad; /* a bit for each page with a memory error */
 };
 
 /* A file or directory of a worker. Its slot number stays the same when its name changes. */
@@ -55,6 +59,7 @@ enum op_kind {
 	OP_STORE,
 	OP_COPY, /* as OP_STORE, by userfaultfd, into a hole */
 	OP_SWAP, /* exchanges the two halves of a file */
+	OP_POISON, /* a memory error */
 	NR_OPS
 };
 
@@ -63,11 +68,11 @@ extern const char * const op_names[NR_OPS];
 struct op {
 	uint32_t kind;
 	uint32_t a; /* the slot */
-	uint32_t b; /* another slot; OP_STORE, OP_COPY: the block */
+	uint32_t b; /* another slot; OP_STORE, OP_COPY, OP_POISON: the block */
 	uint32_t mode;
 	uint32_t parent;
 	uint32_t name;
-	uint32_t first; /* first page */
+	uint32_t first; /* first page; OP_POISON: which of the pages of BAD_PAGE */
 	uint32_t last; /* page after the last one; OP_TRUNCATE: size in pages */
 	uint32_t seed;
 };
@@ -80,6 +85,7 @@ struct op {
  * @status: STATUS_*, changed by a single store
  * @frozen: the worker knew, or could have known, that a kexec had begun
  * @serial: counter for names and seeds
+ * @errors: memory errors in this kernel
  * @op: the call in flight, or the last call
  * @models: the files before and after @op
  * @wrong: description of a wrong result, an empty string if there was none
@@ -92,6 +98,7 @@ struct journal {
 	uint64_t status;
 	uint64_t frozen;
 	uint32_t serial;
+	uint32_t errors;
 	struct op op;
 	struct model models[2];
 	char wrong[200];

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "move.h"
+#include "poison.h"
 #include "storm.h"
 #include "userfault.h"
 
@@ -33,6 +34,7 @@ const char * const op_names[NR_OPS] = {
 	[OP_STORE]	= "store",
 	[OP_COPY]	= "copy",
 	[OP_SWAP]	= "swap",
+	[OP_POISON]	= "memory error",
 };
 
 bool is_dir(const struct slot *s)
@@ -54,9 +56,11 @@ bool op_writes_bytes(const struct op *op)
 	return op->kind == OP_STORE || op->kind == OP_COPY;
 }
 
-/* A store changes the tables if it allocates a block. */
+/* A store changes the tables if it allocates a block. A memory error is recorded at any time. */
 bool op_changes_tables(const struct model *m, const struct op *op)
 {
+	if (op->kind == OP_POISON)
+		return false;
 	return !op_writes_bytes(op) || m->slots[op->a].blocks[op->b].seed == SEED_HOLE;
 }
 
@@ -163,6 +167,9 @@ void op_apply(struct model *m, const struct op *op)
 		break;
 	case OP_SWAP:
 		swap_halves(a);
+		break;
+	case OP_POISON:
+		a->blocks[op->b].bad |= 1U << op->first;
 		break;
 	default:
 		op_apply_name(m, op);
@@ -299,6 +306,19 @@ static int perform_swap(const char *path)
 	return err;
 }
 
+static int perform_poison(const char *path, const struct op *op)
+{
+	int fd = open(path, O_RDWR), err;
+	uint64_t phys;
+
+	if (fd < 0)
+		return -errno;
+	phys = file_phys(fd, (op->b * BLOCK_PAGES + BAD_PAGE(op->first)) * PAGE_BYTES);
+	err = phys == UINT64_MAX ? -ENXIO : -poison_frame(phys);
+	close(fd);
+	return err;
+}
+
 static int perform_space(const char *path, const struct op *op)
 {
 	int mode = 0, fd, err;
@@ -377,6 +397,8 @@ int op_perform(struct place *place, const struct model *m, const struct op *op)
 		return perform_copy(path, m, op);
 	case OP_SWAP:
 		return perform_swap(path);
+	case OP_POISON:
+		return perform_poison(path, op);
 	default:
 		return perform_space(path, op);
 	}

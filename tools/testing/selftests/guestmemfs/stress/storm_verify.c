@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/guestmemfs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +21,34 @@
 static char why[PATH_BYTES + 300];
 
 #define differs(...) (snprintf(why, sizeof(why), __VA_ARGS__), false)
+
+static bool is_bad_page(const struct block *b, unsigned int page)
+{
+	for (unsigned int k = 0; k < NR_BAD; k++)
+		if (page == BAD_PAGE(k))
+			return b->bad & 1U << k;
+	return false;
+}
+
+/* Are the pages bad that should be, and no others? To read one would end this process. */
+static bool same_errors(const char *path, int fd, const struct slot *s, unsigned int i)
+{
+	for (unsigned int k = 0; k < NR_BAD; k++) {
+		unsigned int page = i * BLOCK_PAGES + BAD_PAGE(k);
+		struct guestmemfs_get_state state = {
+			.size = sizeof(state), .offset = page * PAGE_BYTES,
+		};
+		bool want = s->blocks[i].bad & 1U << k;
+
+		if (page >= s->pages)
+			break;
+		if (ioctl(fd, GUESTMEMFS_IOC_GET_STATE, &state))
+			return differs("state of %s: %s", path, strerror(errno));
+		if (!!(state.state & GUESTMEMFS_STATE_POISONED) != want)
+			return differs("%s: page %u is %s", path, page, want ? "good" : "bad");
+	}
+	return true;
+}
 
 /*
  * Compares each word of a block. If a store was changing the block, words of @old are allowed, too.
@@ -41,6 +71,8 @@ static bool same_bytes(const char *path, int fd, const struct slot *s, unsigned 
 	for (unsigned int n = 0; same && n < pages * words; n++) {
 		uint64_t want = stamp_word(b, n / words, n % words);
 
+		if (is_bad_page(b, n / words))
+			continue;
 		if (p[n] != want && p[n] != stamp_word(old, n / words, n % words))
 			same = differs("%s: block %u, page %u, word %u: %#lx instead of %#lx",
 				       path, i, n / words, n % words, p[n], want);
@@ -59,7 +91,8 @@ static bool same_blocks(const char *path, int fd, const struct slot *s, const st
 		if (hole != is_hole)
 			return differs("%s: block %u is %s", path, i, hole ? "a hole" : "there");
 		/* Do not read holes, which would allocate them. */
-		if (!hole && !same_bytes(path, fd, s, i, &old->blocks[i]))
+		if (!hole && (!same_errors(path, fd, s, i) ||
+			      !same_bytes(path, fd, s, i, &old->blocks[i])))
 			return false;
 	}
 	return true;
@@ -154,6 +187,7 @@ static void adopt(struct journal *j, struct place *place, const struct model *be
 	}
 	j->models[0] = *now;
 	j->frozen = 0;
+	j->errors = 0;
 	j->status = 0;
 }
 

@@ -31,6 +31,12 @@ no_complaint()
 		logged '.*(refused|lost|reserved|cannot|could not|entry).*' 0
 }
 
+# lost NODE: prints the bytes that memory errors have cost.
+lost()
+{
+	cat "/sys/fs/guestmemfs/node$1/lost"
+}
+
 # Compares both pools with the journals of their load, prints calls that were in flight, and checks
 # that space adds up.
 compare()
@@ -41,7 +47,7 @@ compare()
 	for node in 0 1; do
 		check "node $node: what the load was told is so, and nothing else is" \
 			storm verify $node
-		check "node $node: space and inodes add up" "$FT" df /mnt/node$node
+		check "node $node: space and inodes add up" "$FT" df /mnt/node$node "$(lost $node)"
 	done
 	check "the log has no complaint" no_complaint
 }
@@ -103,6 +109,7 @@ met()
 {
 	note "node 0: $(storm seen 0 | tail -n 1)"
 	note "node 1: $(storm seen 1 | tail -n 1)"
+	note "memory errors: $(cat /sys/fs/guestmemfs/node0/poisoned) bytes on node 0, $(lost 0) lost"
 	check "node 0: every call was met, EBUSY, and a fault that waited" storm seen 0
 	check "node 1: every call was met, EBUSY, and a fault that waited" storm seen 1
 }
