@@ -102,17 +102,19 @@ static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
 }
 
 /*
- * A memory error in a page that no store is going to touch. Errors are rare, but for those after the
- * freeze: that the pool is frozen must not matter.
+ * A memory error in a page that no store is going to touch. In each kernel a worker makes one
+ * before the freeze, and one after it, where it must not matter that the pool is frozen.
  */
 static bool choose_poison(struct worker *w, const struct model *m, struct op *op)
 {
+	bool frozen = __atomic_load_n(&w->common->frozen, __ATOMIC_SEQ_CST);
 	const struct slot *a = &m->slots[op->a];
 
 	op->first = draw(w, NR_BAD);
-	return S_ISREG(a->mode) && op->b < NR_BLOCKS && w->journal->errors < MAX_ERRORS &&
+	return S_ISREG(a->mode) && op->b < NR_BLOCKS && w->journal->errors < 1U + frozen &&
+	       w->journal->done[OP_POISON] < MAX_ERRORS &&
 	       a->blocks[op->b].seed != SEED_HOLE && !(a->blocks[op->b].bad & 1U << op->first) &&
-	       (!draw(w, 8) || __atomic_load_n(&w->common->frozen, __ATOMIC_SEQ_CST));
+	       (frozen || !draw(w, 8));
 }
 
 static bool choose_op(struct worker *w, const struct model *m, struct op *op)
@@ -185,6 +187,7 @@ static bool told(struct worker *w, int err, bool frozen, bool changes)
 		set_status(j, !model);
 		j->done[j->op.kind]++;
 		j->late += frozen && !changes && j->op.kind != OP_POISON;
+		j->late_errors += frozen && j->op.kind == OP_POISON;
 		j->errors += j->op.kind == OP_POISON;
 		return !frozen || !changes ||
 		       wrong(j, err, "after another call, or a fault, had met the freeze");
@@ -325,7 +328,7 @@ static int verify(void)
 /* A call that did not happen was not tested. */
 static int seen(void)
 {
-	uint64_t busy = 0, late = 0, waits = 0, missing = 0;
+	uint64_t busy = 0, late = 0, errors = 0, waits = 0, missing = 0;
 
 	for (int op = 0; op < NR_OPS; op++) {
 		uint64_t done = 0, refused = 0;
@@ -340,10 +343,11 @@ static int seen(void)
 	}
 	for (unsigned int i = 0; i < nr_workers; i++) {
 		late += journal_of[i]->late;
+		errors += journal_of[i]->late_errors;
 		waits += journal_of[i]->waits;
 	}
-	printf("after a freeze: %lu calls refused, %lu stores, %lu faults that waited\n", busy,
-	       late, waits);
+	printf("after a freeze: %lu calls refused, %lu stores, %lu errors, %lu faults waited\n",
+	       busy, late, errors, waits);
 	return !busy || !late || !waits || missing;
 }
 

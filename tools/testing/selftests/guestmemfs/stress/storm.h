@@ -18,7 +18,7 @@
 #define STAMP_PAGE(i)	(170U * (i))
 #define NR_BAD		3	/* pages of a block that may have memory errors: 100, 270, 440 */
 #define BAD_PAGE(i)	(170U * (i) + 100)
-#define MAX_ERRORS	1	/* of a worker in each kernel: each may cost the pool a block */
+#define MAX_ERRORS	20U	/* of a worker: each may cost the pool a block */
 
 /* The contents of a block: a hole, zeroes, or stamps with this seed and zeroes elsewhere. */
 #define SEED_HOLE	0U
@@ -92,6 +92,7 @@ struct op {
  * @done: successful calls, in all kexecs
  * @busy: calls with EBUSY, in all kexecs
  * @late: stores to allocated memory after the freeze, in all kexecs
+ * @late_errors: memory errors after the freeze, in all kexecs
  * @waits: faults that did not return after the freeze, in all kexecs
  */
 struct journal {
@@ -105,6 +106,7 @@ struct journal {
 	uint64_t done[NR_OPS];
 	uint64_t busy[NR_OPS];
 	uint64_t late;
+	uint64_t late_errors;
 	uint64_t waits;
 };
 
