@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <linux/elf.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/guestmemfs.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -375,6 +377,23 @@ static int leaves(char **argv)
 	return 0;
 }
 
+/* frame FILE OFFSET: prints the physical address of a page that has memory. */
+static int frame(char **argv)
+{
+	unsigned long offset = parse(argv[3]);
+	struct {
+		struct fiemap map;
+		struct fiemap_extent extent;
+	} f = {
+		.map = { .fm_start = offset, .fm_length = 4096, .fm_extent_count = 1 },
+	};
+
+	if (ioctl(open_file(argv[2]), FS_IOC_FIEMAP, &f) || f.map.fm_mapped_extents != 1)
+		errx(1, "%s: no memory at %lu", argv[2], offset);
+	printf("%#llx\n", f.extent.fe_physical + (offset - f.extent.fe_logical));
+	return 0;
+}
+
 /* core: prints the physical ranges that the crashed kernel has left in /proc/vmcore. */
 static int core(char **argv)
 {
@@ -420,6 +439,7 @@ static const struct {
 	{ "df",		1, df },
 	{ "df",		2, df },
 	{ "leaves",	1, leaves },
+	{ "frame",	2, frame },
 	{ "core",	0, core },
 	{ "tsc",	0, tsc },
 	{}
