@@ -200,8 +200,11 @@ bool watch(struct watcher *w, int fd, uint64_t offset, size_t len, int policy, u
 	if (pipe(w->ready) || pipe(w->go))
 		return false;
 	w->pid = fork();
-	if (w->pid)
+	if (w->pid) {
+		/* If the process ends, there is nothing to wait for. */
+		close(w->ready[1]);
 		return w->pid > 0 && wait_byte(w->ready[0]);
+	}
 	poison_signal.nr = 0;
 	poison_catch();
 	p = map_file(fd, offset, len);

@@ -247,7 +247,7 @@ TEST_F(poison, many)
 	len = read(list, text, 2 * PAGE);
 	ASSERT_LT(PAGE - 64, len);
 	ASSERT_GE(PAGE, len);
-	EXPECT_EQ(0, strcmp(text + len - 5, "\n...\n"));
+	ASSERT_EQ(0, strcmp(text + len - 5, "\n...\n"));
 	for (line = text; strcmp(line, "...\n"); line = strchr(line, '\n') + 1) {
 		EXPECT_LT(last, strtoul(line, NULL, 16));
 		last = strtoul(line, NULL, 16);
@@ -275,8 +275,9 @@ TEST_F(poison, moved)
 TEST_F(poison, userfault)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
-	char *p = map_file(fd, 0, 2 * BLOCK), page[PAGE] = {};
+	char *p = map_file(fd, 0, 2 * BLOCK), page[3 * PAGE] = {};
 	struct uffd u;
+	int64_t done;
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 2 * BLOCK, 1);
@@ -292,6 +293,12 @@ TEST_F(poison, userfault)
 	EXPECT_EQ(EIO, uffd_zero(&u, p + PAGE, PAGE, NULL));
 	EXPECT_EQ(0, uffd_copy(&u, p + 2 * PAGE, page, PAGE, NULL));
 	EXPECT_FALSE(poison_touch(p + 2 * PAGE));
+	/* A copy of three pages ends in front of the bad one. */
+	ASSERT_EQ(0, poison_frame(file_phys(fd, 6 * PAGE)));
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 5 * PAGE, 3 * PAGE));
+	EXPECT_EQ(EAGAIN, uffd_copy(&u, p + 5 * PAGE, page, 3 * PAGE, &done));
+	EXPECT_EQ((int64_t)PAGE, done);
+	EXPECT_TRUE(is_bad(p + 6 * PAGE));
 	EXPECT_EQ(0, uffd_unregister(&u, p, 2 * BLOCK));
 	uffd_close(&u);
 	EXPECT_TRUE(is_bad(p + PAGE));
