@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <linux/iommufd.h>
+#include <linux/vfio.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,106 @@ TEST_F(ioas, accesses)
 	close(access);
 	EXPECT_EQ(0, ioas_unmap(self->iommufd, self->ioas, IOVA, 3 * BLOCK));
 	free(buf);
+}
+
+/* The ioctls of VFIO's container, on the descriptor of iommufd. */
+static int container_map(int iommufd, void *p, size_t len, uint64_t iova)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)p, .iova = iova, .size = len,
+	};
+
+	return ERR(ioctl(iommufd, VFIO_IOMMU_MAP_DMA, &map));
+}
+
+/* Returns how many bytes were unmapped, or a negative errno. */
+static long container_unmap(int iommufd, size_t len, uint64_t iova, uint32_t flags)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap), .flags = flags, .iova = iova, .size = len,
+	};
+
+	return ioctl(iommufd, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : (long)unmap.size;
+}
+
+static bool make_container(int iommufd, uint32_t ioas, int type)
+{
+	struct iommu_vfio_ioas set = {
+		.size = sizeof(set), .ioas_id = ioas, .op = IOMMU_VFIO_IOAS_SET,
+	};
+
+	return !ioctl(iommufd, IOMMU_VFIO_IOAS, &set) && !ioctl(iommufd, VFIO_SET_IOMMU, type);
+}
+
+/*
+ * iommufd in the place of VFIO's container. Fails if VFIO_IOMMU_MAP_DMA does not find the file,
+ * maps other frames or does not pin, or if unmapping leaves pins.
+ */
+TEST_F(ioas, as_container)
+{
+	int fd = make_pieces(&self->p, 8);
+	unsigned char *p = map_file(fd, 0, 8 * BLOCK);
+	char *hole;
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 8 * BLOCK, 1);
+	ASSERT_TRUE(make_container(self->iommufd, self->ioas, VFIO_TYPE1v2_IOMMU));
+	EXPECT_EQ(1, ioctl(self->iommufd, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL));
+	ASSERT_EQ(0, container_map(self->iommufd, p + PAGE, 4 * BLOCK, IOVA));
+	ASSERT_EQ(0, container_map(self->iommufd, p + PAGE + 4 * BLOCK, 2 * BLOCK,
+				   IOVA + 4 * BLOCK));
+	EXPECT_EQ(0, mock_maps(self->iommufd, self->hwpt, IOVA, p + PAGE, 6 * BLOCK));
+	EXPECT_EQ(6 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(6 * BLOCK, vm_pinned());
+	EXPECT_EQ(EEXIST, container_map(self->iommufd, p, PAGE, IOVA + 2 * BLOCK));
+	/* Version 2 does not cut what was mapped by one call. */
+	EXPECT_EQ(-ENOENT, container_unmap(self->iommufd, BLOCK, IOVA, 0));
+	EXPECT_EQ(6 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(4 * BLOCK, container_unmap(self->iommufd, 4 * BLOCK, IOVA, 0));
+	EXPECT_EQ(2 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(2 * BLOCK, container_unmap(self->iommufd, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(0, vm_pinned());
+	EXPECT_TRUE(is_filled(p, 8 * BLOCK, 1));
+	/* A hole is filled, and a mapping that cannot be written to is refused. */
+	fd = file_make(&self->p, "hole", 2 * BLOCK);
+	hole = map_file(fd, 0, 2 * BLOCK);
+	ASSERT_EQ(0, mprotect(hole + BLOCK, BLOCK, PROT_READ));
+	EXPECT_EQ(0, container_map(self->iommufd, hole, BLOCK, IOVA));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(EFAULT, container_map(self->iommufd, hole + BLOCK, BLOCK, IOVA + BLOCK));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	EXPECT_EQ(BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(BLOCK, container_unmap(self->iommufd, BLOCK, IOVA, 0));
+}
+
+/*
+ * Version 1 of the container cuts what was mapped by one call. Fails if the cut frees pages that
+ * are still mapped, which a hole in the file would then give to another file.
+ */
+TEST_F(ioas, as_container_that_cuts)
+{
+	int fd = make_pieces(&self->p, 4);
+	unsigned char *p = map_file(fd, 0, 4 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	fill(p, 4 * BLOCK, 1);
+	ASSERT_TRUE(make_container(self->iommufd, self->ioas, VFIO_TYPE1_IOMMU));
+	ASSERT_EQ(0, container_map(self->iommufd, p, 4 * BLOCK, IOVA));
+	EXPECT_EQ(BLOCK, container_unmap(self->iommufd, BLOCK, IOVA + BLOCK, 0));
+	EXPECT_EQ(0, mock_maps(self->iommufd, self->hwpt, IOVA, p, BLOCK));
+	EXPECT_EQ(0, mock_maps(self->iommufd, self->hwpt, IOVA + 2 * BLOCK, p + 2 * BLOCK,
+			       2 * BLOCK));
+	EXPECT_EQ(EINVAL, mock_maps(self->iommufd, self->hwpt, IOVA + BLOCK, p + BLOCK, PAGE));
+	/* The areas keep all pages of the call. */
+	EXPECT_EQ(4 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(BLOCK, container_unmap(self->iommufd, BLOCK, IOVA, 0));
+	EXPECT_EQ(4 * BLOCK, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(2 * BLOCK, container_unmap(self->iommufd, 2 * BLOCK, IOVA + 2 * BLOCK, 0));
+	EXPECT_EQ(0, pool_sysfs(&self->p, "pinned"));
+	EXPECT_EQ(0, vm_pinned());
+	EXPECT_TRUE(is_filled(p, 4 * BLOCK, 1));
 }
 
 /* Gives up CAP_IPC_LOCK, so that a limit holds. */

@@ -3,9 +3,15 @@
  * Guest memory has no struct page, so no page of it can be pinned. These tests do what would make
  * the kernel pin a page, and check the errors.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/if_xdp.h>
 #include <linux/magic.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -216,6 +222,91 @@ TEST_F(in_pool, futex)
 	EXPECT_EQ(gettid(), *hole);
 	EXPECT_EQ(0, futex(hole, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL));
 	EXPECT_EQ(0, *hole);
+}
+
+static int register_umem(void *p, size_t len)
+{
+	struct xdp_umem_reg reg = { .addr = (uintptr_t)p, .len = len, .chunk_size = PAGE };
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int err = fd < 0 ? EAFNOSUPPORT :
+			   ERR(setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)));
+
+	close(fd);
+	return err;
+}
+
+/*
+ * A umem of AF_XDP is pinned until the socket is closed. Fails if guest memory is accepted, as a
+ * whole or after ordinary memory: packets would go to memory that the file may lose.
+ */
+TEST_F(in_pool, xdp)
+{
+	int fd = file_make(&self->p, "file", 2 * BLOCK);
+	char *both = reserve(3 * BLOCK, BLOCK), *guest = both + BLOCK;
+
+	ASSERT_EQ(both, mmap(both, BLOCK, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	ASSERT_EQ(guest, map_at(guest, fd, 0, 2 * BLOCK));
+	fill(guest, BLOCK, 1);
+	if (register_umem(both, BLOCK) == EAFNOSUPPORT)
+		SKIP(return, "no AF_XDP");
+	EXPECT_EQ(0, register_umem(both, BLOCK));
+	EXPECT_EQ(EFAULT, register_umem(guest, BLOCK));
+	/* A hole is not filled. */
+	EXPECT_EQ(EFAULT, register_umem(guest + BLOCK, BLOCK));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	/* Not all pages could be pinned. */
+	EXPECT_EQ(ENOMEM, register_umem(both, 2 * BLOCK));
+	EXPECT_TRUE(is_filled(guest, BLOCK, 1));
+	munmap(guest, 2 * BLOCK);
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
+}
+
+/* Two ends of a TCP connection over the loopback device. */
+static bool connect_loopback(int ends[2])
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	socklen_t len = sizeof(addr);
+
+	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (listener < 0 || ioctl(listener, SIOCSIFFLAGS, &lo) ||
+	    bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&addr, &len) ||
+	    connect(ends[0], (struct sockaddr *)&addr, sizeof(addr)) ||
+	    setsockopt(ends[0], SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
+		return false;
+	ends[1] = accept(listener, NULL, NULL);
+	close(listener);
+	return ends[1] >= 0;
+}
+
+/*
+ * MSG_ZEROCOPY refers to the pages of the buffer until they are sent. Fails if guest memory is
+ * accepted, or if copying it fails.
+ */
+TEST_F(in_pool, zero_copy)
+{
+	int fd = file_make(&self->p, "file", BLOCK), ends[2];
+	char *guest = map_file(fd, 0, BLOCK), *host = host_memory(IO);
+
+	ASSERT_NE(MAP_FAILED, guest);
+	ASSERT_NE(MAP_FAILED, host);
+	fill(guest, BLOCK, 1);
+	fill(host, IO, 2);
+	if (!connect_loopback(ends))
+		SKIP(return, "no TCP");
+	EXPECT_EQ(EFAULT, ERR(send(ends[0], guest, IO, MSG_ZEROCOPY)));
+	EXPECT_EQ(IO, send(ends[0], host, IO, MSG_ZEROCOPY));
+	EXPECT_EQ(IO, recv(ends[1], guest + BLOCK / 2, IO, MSG_WAITALL));
+	EXPECT_TRUE(is_filled(guest + BLOCK / 2, IO, 2));
+	EXPECT_EQ(IO, send(ends[0], guest, IO, 0));
+	EXPECT_EQ(IO, recv(ends[1], host, IO, MSG_WAITALL));
+	EXPECT_TRUE(is_filled(host, IO, 1));
 }
 
 TEST_HARNESS_MAIN
