@@ -39,8 +39,8 @@ module_param_cb(kexec_may_lose_pools, &param_ops_bool, &gmfs_kexec_may_lose, 064
  * it with /sys/fs/guestmemfs/format of the running kernel.
  */
 static const char gmfs_takes_over[] = "guestmemfs takes over: " GMFS_KHO_VERSION
-	" format " __stringify(GUESTMEMFS_FORMAT_VERSION) " features 0x7";
-static_assert(GUESTMEMFS_FEATURE_INCOMPAT_KNOWN == 0x7);
+	" format " __stringify(GUESTMEMFS_FORMAT_VERSION) " features 0xf";
+static_assert(GUESTMEMFS_FEATURE_INCOMPAT_KNOWN == 0xf);
 
 /**
  * gmfs_handover_format - the handover formats of this kernel

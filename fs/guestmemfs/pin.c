@@ -20,13 +20,12 @@
 /* Returns the last run if @frame continues it, else a new and empty one, or NULL. */
 static struct gmfs_pin_run *gmfs_pin_run(struct gmfs_pin *pin, u64 frame)
 {
-	const struct gmfs_tables *t = &pin->pool->tables;
 	struct gmfs_pin_run *run = pin->nr ? &pin->runs[pin->nr - 1] : NULL;
 	u32 block = frame / GUESTMEMFS_BLOCK_PAGES;
+	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pin->pool->tables, block)) +
+			    frame % GUESTMEMFS_BLOCK_PAGES;
 
-	if (run && run->end == frame &&
-	    (frame % GUESTMEMFS_BLOCK_PAGES ||
-	     gmfs_block_range(t, block - 1) == gmfs_block_range(t, block)))
+	if (run && run->end == frame && run->pfn + (run->end - run->first) == pfn)
 		return run;
 	if (pin->nr == pin->max) {
 		u32 max = max(2 * pin->max, 4U);
@@ -40,7 +39,7 @@ static struct gmfs_pin_run *gmfs_pin_run(struct gmfs_pin *pin, u64 frame)
 	run = &pin->runs[pin->nr++];
 	*run = (struct gmfs_pin_run){
 		.index	= pin->pin.npages,
-		.pfn	= PHYS_PFN(gmfs_block_phys(t, block)) + frame % GUESTMEMFS_BLOCK_PAGES,
+		.pfn	= pfn,
 		.first	= frame,
 		.end	= frame,
 	};

@@ -53,6 +53,18 @@ void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count)
 }
 
 /**
+ * gmfs_release_zeroed - free a block that need not be zeroed again
+ * @t: the pool's tables
+ * @block: the block, which is allocated and no file's
+ */
+void gmfs_release_zeroed(struct gmfs_tables *t, u32 block)
+{
+	bitmap_clear(t->bitmap, block, 1);
+	t->free_blocks++;
+	gmfs_groups_release(t, block, 1, 0, 0);
+}
+
+/**
  * gmfs_release - free blocks, and mark them to be zeroed before their next use
  * @t: the pool's tables
  * @block: first block; all of the blocks are allocated
@@ -71,8 +83,12 @@ void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logi
 /* Count free blocks in whole groups from @group on, within its range, up to @count. */
 static u32 gmfs_full_run(const struct gmfs_tables *t, u32 group, u32 count)
 {
-	u32 end = gmfs_block_range_end(t, group * GUESTMEMFS_GROUP_BLOCKS), run = 0;
+	u32 end, run = 0;
 
+	/* A number without a block is not free. */
+	if (t->groups[group].longest < GUESTMEMFS_GROUP_BLOCKS)
+		return 0;
+	end = gmfs_block_range_end(t, group * GUESTMEMFS_GROUP_BLOCKS);
 	/* A group that extends beyond its range is never all free: the bits beyond are set. */
 	for (; run + GUESTMEMFS_GROUP_BLOCKS <= count; group++) {
 		if (group * GUESTMEMFS_GROUP_BLOCKS >= end ||

@@ -144,6 +144,7 @@ static int gmfs_check_bitmap(struct gmfs_checker *k, unsigned long *owned)
 		bitmap_set(owned, next, first - next);
 		next = first + (le64_to_cpu(k->t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT);
 	}
+	bitmap_set(owned, next, k->t->nr_blocks - next);
 	if (bitmap_equal(owned, k->t->bitmap, k->t->nr_blocks))
 		return 0;
 	bitmap_xor(owned, owned, k->t->bitmap, k->t->nr_blocks);
@@ -314,7 +315,7 @@ static int gmfs_check_poison(struct gmfs_checker *k)
 int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 {
 	unsigned long *blocks __free(kvfree) =
-		gmfs_calloc(BITS_TO_LONGS(k->t->nr_blocks), sizeof(long));
+		gmfs_calloc(BITS_TO_LONGS(max(k->t->nr_blocks, 1U)), sizeof(long));
 	unsigned long *maps __free(kvfree) =
 		gmfs_calloc(BITS_TO_LONGS(max(k->used_maps, 1U)), sizeof(long));
 	struct gmfs_owned owned = { .blocks = blocks, .maps = maps };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Parse amounts of memory: the guestmemfs= parameter ("16G", "90%", "0:8G,1:50%"), and the
- * mount options size= and nr_inodes=.
+ * Parse amounts of memory: the guestmemfs= parameter ("16G", "90%", "0:8G,1:50%", "8G+90%"), the
+ * mount options size= and nr_inodes=, and sizes of pools.
  */
 #include <linux/ctype.h>
 #include <linux/errno.h>
@@ -83,9 +83,19 @@ int gmfs_amount_parse(const char *text, u64 *bytes, u32 *percent)
 	return !err && *text ? -EINVAL : err;
 }
 
+/* Parse what follows the number of an item: its unit, and how much the pool may grow. */
 static int gmfs_parse_amount(const char **p, u64 value, struct gmfs_request *req)
 {
-	return value ? gmfs_parse_unit(p, value, &req->bytes, &req->percent) : -EINVAL;
+	int err;
+
+	err = gmfs_parse_unit(p, value, &req->bytes, &req->percent);
+	if (err || **p != '+')
+		return err || value ? err : -EINVAL;
+	(*p)++;
+	err = gmfs_parse_number(p, &value);
+	if (err || !value)
+		return -EINVAL;
+	return gmfs_parse_unit(p, value, &req->more_bytes, &req->more_percent);
 }
 
 static bool gmfs_parse_discard(const char **p, struct gmfs_request *req)
@@ -151,8 +161,8 @@ static bool gmfs_request_is_duplicate(const struct gmfs_request *reqs, u32 nr,
  *	(amount or discard).
  *
  * Return: 0; -EINVAL if the syntax is wrong, if there are two items of one kind for a node,
- * or if an amount is zero, more than 100 % or does not fit in 64 bits; -E2BIG if there are
- * more than @max items.
+ * or if an amount is zero (unless the pool may grow), more than 100 % or does not fit in 64
+ * bits; -E2BIG if there are more than @max items.
  */
 int gmfs_cmdline_parse(const char *arg, struct gmfs_request *reqs, u32 max, u32 *nr)
 {

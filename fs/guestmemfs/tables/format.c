@@ -81,20 +81,26 @@ static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
 	return entry_size ? entries * entry_size : DIV_ROUND_UP(entries, 64) * 8;
 }
 
-/* Fills in @descs for a pool of @nr_blocks. Returns the size of all metadata. */
-static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
+/*
+ * Fills in @descs for a pool that has @nr_blocks and may get @room more. There are no inodes for
+ * the latter: two thirds of the metadata would be inodes that nobody needs. Returns the size of
+ * all metadata.
+ */
+static u64 gmfs_layout(u32 nr_blocks, u32 room, struct guestmemfs_table_desc *descs)
 {
 	const u32 nr_inodes = nr_blocks + GMFS_SPARE_INODES;
+	/* Memory that comes later gets groups of its own. */
+	const u32 capacity = room ? round_up(nr_blocks, GUESTMEMFS_GROUP_BLOCKS) + room : nr_blocks;
 	const u32 entries[GUESTMEMFS_NR_TABLES] = {
 		[GUESTMEMFS_TABLE_RANGES]	= GUESTMEMFS_MAX_RANGES,
-		[GUESTMEMFS_TABLE_BITMAP]	= nr_blocks,
-		[GUESTMEMFS_TABLE_UNZEROED]	= nr_blocks,
+		[GUESTMEMFS_TABLE_BITMAP]	= capacity,
+		[GUESTMEMFS_TABLE_UNZEROED]	= capacity,
 		[GUESTMEMFS_TABLE_INODES]	= max(GMFS_MIN_INODES, nr_inodes),
-		[GUESTMEMFS_TABLE_EXTENTS]	= nr_blocks * GMFS_EXTENTS_PER_BLOCK +
+		[GUESTMEMFS_TABLE_EXTENTS]	= capacity * GMFS_EXTENTS_PER_BLOCK +
 						  GMFS_SPARE_EXTENTS,
-		[GUESTMEMFS_TABLE_MAPS]		= nr_blocks,
-		[GUESTMEMFS_TABLE_POISON]	= max(GMFS_MIN_POISON, nr_blocks),
-		[GUESTMEMFS_TABLE_PINS]		= max(GMFS_MIN_PINS, nr_blocks),
+		[GUESTMEMFS_TABLE_MAPS]		= capacity,
+		[GUESTMEMFS_TABLE_POISON]	= max(GMFS_MIN_POISON, capacity),
+		[GUESTMEMFS_TABLE_PINS]		= max(GMFS_MIN_PINS, capacity),
 	};
 	u64 offset = sizeof(struct guestmemfs_super);
 	u32 i;
@@ -109,24 +115,63 @@ static u64 gmfs_layout(u32 nr_blocks, struct guestmemfs_table_desc *descs)
 	return round_up(offset, GMFS_META_ALIGN);
 }
 
+/* As gmfs_count_blocks(), for a new pool: it may have no ranges if it has room for some. */
+static int gmfs_format_blocks(const struct gmfs_range *ranges, u32 nr, u32 room, u32 *nr_blocks)
+{
+	int err = 0;
+
+	*nr_blocks = 0;
+	if (nr || !room)
+		err = gmfs_count_blocks(ranges, nr, nr_blocks);
+	if (!err && room > GUESTMEMFS_MAX_BLOCKS - round_up(*nr_blocks, GUESTMEMFS_GROUP_BLOCKS))
+		err = -EINVAL;
+	return err;
+}
+
 /**
  * gmfs_format_size - compute the size of a pool's metadata
  * @ranges: the pool's ranges, ascending by address
- * @nr: number of ranges
+ * @nr: number of ranges, may be 0 if @room is not
+ * @room: number of blocks that the pool may get later
  * @meta_size: result in bytes, a multiple of 2 MiB
  *
- * Return: 0 or the error of gmfs_count_blocks().
+ * Return: 0; the error of gmfs_count_blocks(), or -EINVAL if there is too much room for a pool.
  */
-int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size)
+int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u32 room, u64 *meta_size)
 {
 	struct guestmemfs_table_desc descs[GUESTMEMFS_NR_TABLES];
 	u32 nr_blocks;
 	int err;
 
-	err = gmfs_count_blocks(ranges, nr, &nr_blocks);
+	err = gmfs_format_blocks(ranges, nr, room, &nr_blocks);
 	if (!err)
-		*meta_size = gmfs_layout(nr_blocks, descs);
+		*meta_size = gmfs_layout(nr_blocks, room, descs);
 	return err;
+}
+
+/**
+ * gmfs_format_room - for how many more blocks metadata has room
+ * @ranges: the pool's ranges, ascending by address
+ * @nr: number of ranges
+ * @meta_size: bytes of metadata
+ *
+ * Return: number of blocks, a multiple of a group; 0 if the ranges or the size are wrong.
+ */
+u32 gmfs_format_room(const struct gmfs_range *ranges, u32 nr, u64 meta_size)
+{
+	u32 low = 0, high = GUESTMEMFS_MAX_BLOCKS / GUESTMEMFS_GROUP_BLOCKS;
+	u64 size;
+
+	while (low < high) {
+		u32 middle = (low + high + 1) / 2;
+
+		if (gmfs_format_size(ranges, nr, middle * GUESTMEMFS_GROUP_BLOCKS, &size) ||
+		    size > meta_size)
+			high = middle - 1;
+		else
+			low = middle;
+	}
+	return low * GUESTMEMFS_GROUP_BLOCKS;
 }
 
 static u32 gmfs_super_crc(const struct guestmemfs_super *s, const struct guestmemfs_range *ranges,
@@ -168,6 +213,7 @@ static void gmfs_make_ranges(struct guestmemfs_super *s, const struct gmfs_range
 	u32 nr_blocks = le32_to_cpu(s->nr_blocks);
 	u32 next = 0, i;
 
+	/* gmfs_resize_add() sets up the bits beyond nr_blocks. */
 	memset(table, 0, GUESTMEMFS_MAX_RANGES * sizeof(*table));
 	bitmap_fill(bitmap, nr_blocks);
 	bitmap_zero(unzeroed, nr_blocks);
@@ -194,6 +240,7 @@ static void gmfs_make_ranges(struct guestmemfs_super *s, const struct gmfs_range
  * @uuid: identity of the pool
  * @ranges: the pool's ranges, ascending by address
  * @nr: number of ranges
+ * @room: number of blocks that the pool may get later
  *
  * Writes only what is in use. All other entries are initialised when they are first used,
  * and not read before that.
@@ -201,22 +248,22 @@ static void gmfs_make_ranges(struct guestmemfs_super *s, const struct gmfs_range
  * Return: 0; -EINVAL if the ranges or the size are wrong.
  */
 int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u8 uuid[16],
-		     const struct gmfs_range *ranges, u32 nr)
+		     const struct gmfs_range *ranges, u32 nr, u32 room)
 {
 	struct guestmemfs_super *s = meta;
 	u32 nr_blocks;
 	u64 need;
 	int err;
 
-	err = gmfs_format_size(ranges, nr, &need);
+	err = gmfs_format_size(ranges, nr, room, &need);
 	if (!err && need != meta_size)
 		err = -EINVAL;
 	if (!err)
-		err = gmfs_count_blocks(ranges, nr, &nr_blocks);
+		err = gmfs_format_blocks(ranges, nr, room, &nr_blocks);
 	if (err)
 		return err;
 	memset(s, 0, sizeof(*s));
-	gmfs_layout(nr_blocks, s->tables);
+	gmfs_layout(nr_blocks, room, s->tables);
 	s->magic = cpu_to_le64(GUESTMEMFS_SUPER_MAGIC);
 	s->version = cpu_to_le32(GUESTMEMFS_FORMAT_VERSION);
 	s->node = cpu_to_le32(node);
@@ -226,6 +273,8 @@ int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u
 	s->block_shift = cpu_to_le32(GUESTMEMFS_BLOCK_SHIFT);
 	s->nr_blocks = cpu_to_le32(nr_blocks);
 	s->nr_ranges = cpu_to_le32(nr);
+	if (!nr)
+		s->feature_incompat = cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_RESIZED);
 	gmfs_make_ranges(s, ranges, nr);
 	gmfs_make_root(s);
 	s->crc = cpu_to_le32(gmfs_super_crc(s, gmfs_table(s, GUESTMEMFS_TABLE_RANGES), nr));
@@ -259,10 +308,11 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 	t->has_states = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_STATES);
 	t->has_pins = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_PINS);
 	t->has_poison = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_POISON);
+	t->resized = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_RESIZED);
 	t->nr_blocks = le32_to_cpu(s->nr_blocks);
 	t->nr_ranges = le32_to_cpu(s->nr_ranges);
-	if (!t->nr_ranges || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
-	    !t->nr_blocks || t->nr_blocks > GUESTMEMFS_MAX_BLOCKS)
+	if ((!t->nr_ranges && !t->resized) || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
+	    (!t->nr_blocks && !t->resized) || t->nr_blocks > GUESTMEMFS_MAX_BLOCKS)
 		return gmfs_complain(c, "superblock", 0, "impossible number of ranges or blocks");
 	return 0;
 }
@@ -300,6 +350,20 @@ static int gmfs_open_layout(const struct guestmemfs_super *s, u64 meta_size,
 	return 0;
 }
 
+/* How many blocks all tables have room for: at least as many as gmfs_open_entries() needs. */
+static u32 gmfs_open_capacity(const struct gmfs_tables *t)
+{
+	const struct guestmemfs_table_desc *tables = t->super->tables;
+	u32 nr = GUESTMEMFS_MAX_BLOCKS;
+
+	nr = min(nr, le32_to_cpu(tables[GUESTMEMFS_TABLE_BITMAP].entries));
+	nr = min(nr, le32_to_cpu(tables[GUESTMEMFS_TABLE_UNZEROED].entries));
+	nr = min(nr, (t->nr_extents - GMFS_SPARE_EXTENTS) / GMFS_EXTENTS_PER_BLOCK);
+	nr = min(nr, t->nr_maps);
+	nr = min(nr, t->nr_poison);
+	return t->nr_pins ? min(nr, t->nr_pins) : nr;
+}
+
 static void gmfs_open_tables(struct gmfs_tables *t)
 {
 	const struct guestmemfs_super *s = t->super;
@@ -317,23 +381,68 @@ static void gmfs_open_tables(struct gmfs_tables *t)
 	t->nr_maps = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_MAPS].entries);
 	t->nr_poison = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_POISON].entries);
 	t->nr_pins = le32_to_cpu(s->tables[GUESTMEMFS_TABLE_PINS].entries);
+	t->capacity = gmfs_open_capacity(t);
 }
 
-/* The code relies on tables that are at least as large as gmfs_layout() makes them. */
+/*
+ * The code relies on tables that are at least as large as gmfs_layout() makes them. A pool that has
+ * grown has no inodes for what it has got.
+ */
 static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint *c)
 {
+	u32 grown = t->resized ? t->nr_blocks : 0;
 	struct guestmemfs_table_desc need[GUESTMEMFS_NR_TABLES];
 	u32 i;
 
-	gmfs_layout(t->nr_blocks, need);
+	gmfs_layout(t->nr_blocks - grown, grown, need);
 	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
 		u32 entries = le32_to_cpu(t->super->tables[i].entries);
 
 		if (gmfs_table_absent(t->super, i))
 			continue;
-		if (entries < le32_to_cpu(need[i].entries) ||
+		/* A pool without blocks needs no bits and no maps, but the code needs some. */
+		if (!entries || entries < le32_to_cpu(need[i].entries) ||
 		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK + GMFS_SPARE_EXTENTS)
 			return gmfs_complain(c, "table list", i, "impossible number of entries");
+	}
+	return 0;
+}
+
+/* Do two ranges of a resized pool, of which @a has the lower numbers, have blocks in common? */
+static bool gmfs_ranges_collide(const struct guestmemfs_range *a, const struct guestmemfs_range *b)
+{
+	u64 a_base = le64_to_cpu(a->base), b_base = le64_to_cpu(b->base);
+	u32 a_last = le32_to_cpu(a->first_block) + gmfs_range_blocks(a) - 1;
+	u32 b_first = le32_to_cpu(b->first_block);
+
+	if (a_base < b_base + le64_to_cpu(b->size) && b_base < a_base + le64_to_cpu(a->size))
+		return true;
+	/* The blocks of a group are in one gigabyte. */
+	return a_last / GUESTMEMFS_GROUP_BLOCKS == b_first / GUESTMEMFS_GROUP_BLOCKS &&
+	       (a_base + le64_to_cpu(a->size) - 1) / GMFS_GROUP_SIZE != b_base / GMFS_GROUP_SIZE;
+}
+
+/* The ranges of a resized pool ascend by block number. */
+static int gmfs_open_resized(const struct gmfs_tables *t, struct gmfs_complaint *c)
+{
+	u64 next = 0;
+	u32 i, j;
+
+	for (i = 0; i < t->nr_ranges; i++) {
+		const struct guestmemfs_range *r = &t->ranges[i];
+		u64 base = le64_to_cpu(r->base), first = le32_to_cpu(r->first_block);
+
+		if (!gmfs_range_valid(base, le64_to_cpu(r->size), 0))
+			return gmfs_complain(c, "range table", i, "is no range");
+		if (first < next || gmfs_first_block(base, first) % GUESTMEMFS_GROUP_BLOCKS !=
+		    first % GUESTMEMFS_GROUP_BLOCKS || r->flags)
+			return gmfs_complain(c, "range table", i, "block number does not fit");
+		next = first + gmfs_range_blocks(r);
+		if (next > t->nr_blocks)
+			return gmfs_complain(c, "range table", i, "has too many blocks");
+		for (j = 0; j < i; j++)
+			if (gmfs_ranges_collide(&t->ranges[j], r))
+				return gmfs_complain(c, "range table", i, "overlaps another one");
 	}
 	return 0;
 }
@@ -343,6 +452,8 @@ static int gmfs_open_ranges(const struct gmfs_tables *t, struct gmfs_complaint *
 	u64 end = 0, next = 0;
 	u32 i;
 
+	if (t->resized)
+		return gmfs_open_resized(t, c);
 	for (i = 0; i < t->nr_ranges; i++) {
 		const struct guestmemfs_range *r = &t->ranges[i];
 		u64 base = le64_to_cpu(r->base), size = le64_to_cpu(r->size);
@@ -419,7 +530,8 @@ int gmfs_format_is(const struct gmfs_tables *t, const u8 uuid[16], const struct 
 		return gmfs_complain(c, "range table", 0, what);
 	for (i = 0; i < nr; i++)
 		if (le64_to_cpu(t->ranges[i].base) != ranges[i].base ||
-		    le64_to_cpu(t->ranges[i].size) != ranges[i].size)
+		    le64_to_cpu(t->ranges[i].size) != ranges[i].size ||
+		    le32_to_cpu(t->ranges[i].first_block) != ranges[i].first)
 			return gmfs_complain(c, "range table", i, what);
 	return 0;
 }
@@ -471,4 +583,16 @@ void gmfs_feature_poison(struct gmfs_tables *t)
 	if (!t->has_poison)
 		gmfs_feature_add(t, GUESTMEMFS_FEATURE_INCOMPAT_POISON);
 	t->has_poison = true;
+}
+
+/**
+ * gmfs_feature_resized - set %GUESTMEMFS_FEATURE_INCOMPAT_RESIZED, and write the checksum
+ * @t: the pool's tables, which may be written
+ *
+ * As gmfs_feature_states(), but call it after each change of the range table as well.
+ */
+void gmfs_feature_resized(struct gmfs_tables *t)
+{
+	gmfs_feature_add(t, GUESTMEMFS_FEATURE_INCOMPAT_RESIZED);
+	t->resized = true;
 }

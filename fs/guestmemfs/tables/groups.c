@@ -377,11 +377,14 @@ static u32 gmfs_free_edge(const struct gmfs_tables *t, u32 start, u32 end, bool 
 	return end - start;
 }
 
-/* The longest free run of a range, which may cross borders between groups. */
+/*
+ * The longest free run of a range, which may cross borders between groups. The range may change
+ * meanwhile, and the pool may lose its last one.
+ */
 static u32 gmfs_range_largest(const struct gmfs_tables *t, const struct guestmemfs_range *r)
 {
 	u32 start = le32_to_cpu(r->first_block), run = 0, best = 0, next, edge;
-	u32 end = min(gmfs_block_range_end(t, start), t->nr_blocks);
+	u32 end = min(start + gmfs_range_blocks(r), (u64)t->nr_blocks);
 
 	/* A range is a multiple of 128 MiB, i.e. of whole words of the bitmap. */
 	for (; start < end; start = next) {
@@ -417,6 +420,24 @@ u32 gmfs_largest_free(const struct gmfs_tables *t)
 }
 
 /**
+ * gmfs_groups_add - tell the groups of a range where they are
+ * @t: the pool's tables
+ * @base: physical address of the range
+ * @first: its first block
+ * @count: number of its blocks
+ */
+void gmfs_groups_add(struct gmfs_tables *t, u64 base, u32 first, u32 count)
+{
+	u32 group = first / GUESTMEMFS_GROUP_BLOCKS;
+	u32 last = (first + count - 1) / GUESTMEMFS_GROUP_BLOCKS;
+	u64 gigabyte = base / GMFS_GROUP_SIZE;
+
+	/* gmfs_block_phys() reads it without gmfs_pool.lock. */
+	for (; group <= last; group++)
+		WRITE_ONCE(t->groups[group].gigabyte, gigabyte++);
+}
+
+/**
  * gmfs_groups_init - set up the groups from the bitmap
  * @t: tables that gmfs_check() has accepted
  *
@@ -429,7 +450,8 @@ int gmfs_groups_init(struct gmfs_tables *t)
 	u32 i, list;
 
 	t->full_groups = 0;
-	t->nr_groups = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS);
+	/* Those beyond nr_blocks are for blocks that the pool gets later. */
+	t->nr_groups = DIV_ROUND_UP(t->capacity, GUESTMEMFS_GROUP_BLOCKS);
 	t->groups = gmfs_calloc(t->nr_groups, sizeof(*t->groups));
 	t->group_lists = gmfs_calloc(GMFS_NR_GROUP_LISTS, sizeof(*t->group_lists));
 	if (!t->groups || !t->group_lists)
@@ -438,12 +460,16 @@ int gmfs_groups_init(struct gmfs_tables *t)
 		for (i = 0; i < GMFS_GROUP_RUNS; i++)
 			t->group_lists[list].head[i] = GMFS_NO_GROUP;
 	/* Backwards, as gmfs_group_link() inserts at the head: low groups come first then. */
-	for (i = t->nr_groups; i-- > 0;) {
+	for (i = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS); i-- > 0;) {
 		u32 start = i * GUESTMEMFS_GROUP_BLOCKS, nr = gmfs_group_end(t, i) - start;
 
 		t->groups[i].nr_free = nr - bitmap_weight(t->bitmap + start / BITS_PER_LONG, nr);
 		gmfs_group_update(t, &t->groups[i]);
 	}
+	for (i = 0; i < t->nr_ranges; i++)
+		gmfs_groups_add(t, le64_to_cpu(t->ranges[i].base),
+				le32_to_cpu(t->ranges[i].first_block),
+				gmfs_range_blocks(&t->ranges[i]));
 	return 0;
 }
 

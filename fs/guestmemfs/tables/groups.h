@@ -20,6 +20,8 @@
  *	the same offset in the group and in the part
  * @nr_free: number of free blocks
  * @longest: length of the longest free run; 0: the group is in no list
+ * @gigabyte: physical address of the group, in gigabytes; also read without gmfs_pool.lock. Does
+ *	not change while a block of the group is in use
  * @claimed: the group is in the list of claimed groups
  *
  * An entirely free group gets an owner when blocks of it are allocated in the place that a
@@ -33,6 +35,7 @@ struct gmfs_group {
 	u32 next;
 	u32 ino;
 	u32 file_group;
+	u64 gigabyte;
 	u16 owned;
 	u16 nr_free;
 	u16 longest;
@@ -63,6 +66,7 @@ static inline bool gmfs_group_owned_by(const struct gmfs_group *g, u32 ino, u64 
 /* groups.c */
 int gmfs_groups_init(struct gmfs_tables *t);
 void gmfs_groups_exit(struct gmfs_tables *t);
+void gmfs_groups_add(struct gmfs_tables *t, u64 base, u32 first, u32 count);
 void gmfs_groups_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 void gmfs_groups_disown(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);

@@ -7,6 +7,7 @@
 #include <linux/crc32c.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
+#include <linux/minmax.h>
 #include <linux/string.h>
 
 #include "tables.h"
@@ -99,6 +100,7 @@ void gmfs_handover_pool(void *blob, u32 index, u32 node, const u8 uuid[16], u64 
 	for (i = 0; i < nr; i++) {
 		r[i].base = cpu_to_le64(ranges[i].base);
 		r[i].size = cpu_to_le64(ranges[i].size);
+		r[i].first_block = cpu_to_le32(ranges[i].first);
 	}
 }
 
@@ -162,7 +164,7 @@ int gmfs_handover_check(const void *blob, size_t size, const char **why)
 	*why = "has records that do not fit in it";
 	if (le32_to_cpu(h->header_size) < sizeof(*h) ||
 	    le32_to_cpu(h->pool_size) < sizeof(struct guestmemfs_handover_pool) ||
-	    le32_to_cpu(h->range_size) < sizeof(struct guestmemfs_handover_range) ||
+	    le32_to_cpu(h->range_size) < GUESTMEMFS_HANDOVER_RANGE_MIN ||
 	    le32_to_cpu(h->nr_pools) > GUESTMEMFS_MAX_POOLS ||
 	    le32_to_cpu(h->nr_ranges) > GUESTMEMFS_MAX_POOLS * GUESTMEMFS_MAX_RANGES ||
 	    gmfs_range_offset(h, le32_to_cpu(h->nr_ranges)) > size)
@@ -194,7 +196,7 @@ int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handov
 	       sizeof(*p));
 	first = le32_to_cpu(p->first_range);
 	nr = le32_to_cpu(p->nr_ranges);
-	if (!nr || nr > GUESTMEMFS_MAX_RANGES || first > le32_to_cpu(h->nr_ranges) ||
+	if (nr > GUESTMEMFS_MAX_RANGES || first > le32_to_cpu(h->nr_ranges) ||
 	    nr > le32_to_cpu(h->nr_ranges) - first)
 		return -EINVAL;
 	return 0;
@@ -208,9 +210,12 @@ int gmfs_handover_get_pool(const void *blob, u32 index, struct guestmemfs_handov
  */
 void gmfs_handover_get_range(const void *blob, u32 index, struct gmfs_range *r)
 {
-	struct guestmemfs_handover_range raw;
+	const struct guestmemfs_handover *h = blob;
+	struct guestmemfs_handover_range raw = { .first_block = cpu_to_le32(GMFS_NO_BLOCK) };
 
-	memcpy(&raw, blob + gmfs_range_offset(blob, index), sizeof(raw));
+	memcpy(&raw, blob + gmfs_range_offset(blob, index),
+	       min_t(size_t, sizeof(raw), le32_to_cpu(h->range_size)));
 	r->base = le64_to_cpu(raw.base);
 	r->size = le64_to_cpu(raw.size);
+	r->first = le32_to_cpu(raw.first_block);
 }

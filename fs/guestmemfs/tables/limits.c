@@ -54,16 +54,26 @@ u32 gmfs_inodes_left(const struct gmfs_tables *t)
 	return gmfs_left(t->nr_inodes - 1, t->free_inodes, t->max_inodes);
 }
 
+static u32 gmfs_percent_blocks(const struct gmfs_tables *t, u32 percent)
+{
+	return max(1U, (u32)((u64)t->total_blocks * percent / 100));
+}
+
 /* In blocks. A limit of less than a block is one block, because 0 means no limit. */
 static u32 gmfs_limit_blocks(const struct gmfs_tables *t, const struct gmfs_limits *limits)
 {
 	u64 blocks = limits->size >> GUESTMEMFS_BLOCK_SHIFT;
 
 	if (limits->percent)
-		return max(1U, (u32)((u64)t->total_blocks * limits->percent / 100));
+		return gmfs_percent_blocks(t, limits->percent);
 	if (limits->size % GMFS_BLOCK_SIZE)
 		blocks++;
 	return min_t(u64, blocks, U32_MAX);
+}
+
+static u32 gmfs_blocks_in_use(const struct gmfs_tables *t)
+{
+	return t->total_blocks - t->free_blocks + t->promised_blocks;
 }
 
 /**
@@ -83,17 +93,34 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 	u32 blocks = limits->has_size ? gmfs_limit_blocks(t, limits) : t->max_blocks;
 	u32 inodes = limits->has_inodes ? min_t(u64, limits->inodes, U32_MAX) : t->max_inodes;
 
+	/* The share of a pool that has become smaller may be less than what is in use. */
+	if (limits->has_size && limits->percent && limits->percent == t->max_percent)
+		blocks = t->max_blocks;
 	*why = "mounted with another limit already; remount to change it";
 	if (again && ((t->max_blocks && t->max_blocks != blocks) ||
 		      (t->max_inodes && t->max_inodes != inodes)))
 		return -EBUSY;
 	*why = "size= is less than what is in use or reserved";
-	if (blocks && blocks < (u64)t->total_blocks - t->free_blocks + t->promised_blocks)
+	if (blocks && blocks < gmfs_blocks_in_use(t))
 		return -EINVAL;
 	*why = "nr_inodes= is less than what is in use";
 	if (inodes && inodes < t->nr_inodes - 1 - t->free_inodes)
 		return -EINVAL;
+	if (limits->has_size)
+		t->max_percent = limits->percent;
 	t->max_blocks = blocks;
 	t->max_inodes = inodes;
 	return 0;
+}
+
+/**
+ * gmfs_limits_resized - adapt a limit that is a share of the pool to its new size
+ * @t: the pool's tables
+ *
+ * The limit does not become less than what is in use or reserved.
+ */
+void gmfs_limits_resized(struct gmfs_tables *t)
+{
+	if (t->max_percent)
+		t->max_blocks = max(gmfs_percent_blocks(t, t->max_percent), gmfs_blocks_in_use(t));
 }

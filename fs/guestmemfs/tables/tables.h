@@ -40,10 +40,13 @@
  * struct gmfs_range - a physical range, in the CPU's byte order
  * @base: physical address
  * @size: bytes
+ * @first: block number of its first block, see gmfs_ranges_number(). %GMFS_NO_BLOCK if it is not
+ *	known
  */
 struct gmfs_range {
 	u64 base;
 	u64 size;
+	u32 first;
 };
 
 /**
@@ -143,8 +146,10 @@ struct gmfs_poisoned {
  * @has_states: %GUESTMEMFS_FEATURE_INCOMPAT_STATES is set
  * @has_pins: %GUESTMEMFS_FEATURE_INCOMPAT_PINS is set
  * @has_poison: %GUESTMEMFS_FEATURE_INCOMPAT_POISON is set
+ * @resized: %GUESTMEMFS_FEATURE_INCOMPAT_RESIZED is set
  * @nr_ranges: entries of @ranges
- * @nr_blocks: bits of the bitmaps
+ * @nr_blocks: bits of the bitmaps that are in use
+ * @capacity: bits that the bitmaps have room for: what @nr_blocks can become
  * @nr_inodes: entries of @inodes
  * @nr_extents: entries of @extents
  * @nr_maps: entries of @maps
@@ -155,6 +160,7 @@ struct gmfs_poisoned {
  * @free_inodes: free entries of @inodes
  * @max_blocks: how many blocks may be allocated, 0 for all
  * @max_inodes: how many inodes may be in use, 0 for all
+ * @max_percent: @max_blocks is this share of @total_blocks, 0 if it is a number
  * @inode_ids: which entries of @inodes are free
  * @extent_ids: which entries of @extents are free
  * @map_ids: which entries of @maps are free; entry 0 is never used
@@ -175,8 +181,9 @@ struct gmfs_poisoned {
  * @poisoned: the poisoned frames of the pool; likewise
  *
  * @nr_ranges to @nr_pins are copies made when the superblock is checked. All code uses
- * the copies, so that a change of the superblock cannot change a bound. The caller
- * serialises all functions that change the tables (gmfs_pool.lock).
+ * the copies, so that a change of the superblock cannot change a bound. Only resize.c
+ * changes @nr_ranges and @nr_blocks. The caller serialises all functions that change the
+ * tables (gmfs_pool.lock).
  */
 struct gmfs_tables {
 	struct guestmemfs_super *super;
@@ -192,8 +199,10 @@ struct gmfs_tables {
 	bool has_states;
 	bool has_pins;
 	bool has_poison;
+	bool resized;
 	u32 nr_ranges;
 	u32 nr_blocks;
+	u32 capacity;
 	u32 nr_inodes;
 	u32 nr_extents;
 	u32 nr_maps;
@@ -205,6 +214,7 @@ struct gmfs_tables {
 	u32 free_inodes;
 	u32 max_blocks;
 	u32 max_inodes;
+	u32 max_percent;
 	u32 nr_blockless;
 	u32 promised_blockless;
 	u32 promised_maps;
@@ -493,12 +503,14 @@ const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32
 u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block);
 u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
 u64 gmfs_first_block(u64 base, u64 next);
+void gmfs_ranges_number(struct gmfs_range *ranges, u32 nr);
 u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys);
 u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame);
 
 /* blocks.c */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count);
+void gmfs_release_zeroed(struct gmfs_tables *t, u32 block);
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block);
 
@@ -517,6 +529,13 @@ void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logica
 bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group);
 u32 gmfs_full_groups(const struct gmfs_tables *t);
 u32 gmfs_largest_free(const struct gmfs_tables *t);
+
+/* resize.c */
+bool gmfs_resize_fits(const struct gmfs_tables *t, u64 base, u64 size);
+int gmfs_resize_add(struct gmfs_tables *t, u64 base, u64 size);
+bool gmfs_resize_find(const struct gmfs_tables *t, u32 count, bool whole, u32 *block);
+int gmfs_resize_cut(struct gmfs_tables *t, u32 block, u32 count);
+void gmfs_resize_ranges(const struct gmfs_tables *t, struct gmfs_range *ranges, u32 *nr);
 
 /* limits.c */
 
@@ -539,6 +558,7 @@ struct gmfs_limits {
 u32 gmfs_blocks_free(const struct gmfs_tables *t);
 u32 gmfs_blocks_left(const struct gmfs_tables *t);
 u32 gmfs_inodes_left(const struct gmfs_tables *t);
+void gmfs_limits_resized(struct gmfs_tables *t);
 int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
 		    const char **why);
 
@@ -626,9 +646,10 @@ void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, 
 		    struct gmfs_state *s);
 
 /* format.c */
-int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u64 *meta_size);
+int gmfs_format_size(const struct gmfs_range *ranges, u32 nr, u32 room, u64 *meta_size);
+u32 gmfs_format_room(const struct gmfs_range *ranges, u32 nr, u64 meta_size);
 int gmfs_format_make(void *meta, u64 meta_base, u64 meta_size, u32 node, const u8 uuid[16],
-		     const struct gmfs_range *ranges, u32 nr);
+		     const struct gmfs_range *ranges, u32 nr, u32 room);
 int gmfs_format_open(struct gmfs_tables *t, void *meta, u64 meta_base, u64 meta_size,
 		     struct gmfs_complaint *c);
 int gmfs_format_is(const struct gmfs_tables *t, const u8 uuid[16], const struct gmfs_range *ranges,
@@ -636,6 +657,7 @@ int gmfs_format_is(const struct gmfs_tables *t, const u8 uuid[16], const struct 
 void gmfs_feature_states(struct gmfs_tables *t);
 void gmfs_feature_pins(struct gmfs_tables *t);
 void gmfs_feature_poison(struct gmfs_tables *t);
+void gmfs_feature_resized(struct gmfs_tables *t);
 int gmfs_count_blocks(const struct gmfs_range *ranges, u32 nr, u32 *nr_blocks);
 
 /* check.c */
@@ -652,12 +674,16 @@ void gmfs_index_free(struct gmfs_index *index);
  * @node: NUMA node, or %GMFS_ALL_NODES
  * @percent: share of the node's memory, 1 to 100, 0 if @bytes is used
  * @bytes: amount of memory; for %GMFS_ALL_NODES the total of all nodes
- * @discard: discard pools that were handed over; both amounts are 0
+ * @more_percent: by which share of the node's memory the pool may grow, likewise
+ * @more_bytes: by how much the pool may grow; likewise
+ * @discard: discard pools that were handed over; all amounts are 0
  */
 struct gmfs_request {
 	u32 node;
 	u32 percent;
 	u64 bytes;
+	u32 more_percent;
+	u64 more_bytes;
 	bool discard;
 };
 

@@ -35,6 +35,14 @@
  * block starts at a 1 GiB boundary, and the blocks of a group are physically
  * contiguous. A number without a block is marked as allocated in the bitmap.
  *
+ * The ranges of a pool ascend by address, and their numbers follow from that,
+ * until the size of the pool changes for the first time. From then on
+ * (%GUESTMEMFS_FEATURE_INCOMPAT_RESIZED) they ascend by block number, and have
+ * any addresses: the number of a block never changes, and the numbers of blocks
+ * that have left the pool are used again for others. Two ranges may have numbers
+ * in the same group then, if their blocks are in the same gigabyte. Such a pool
+ * may have no ranges at all.
+ *
  * Feature words follow the rule of on-disk formats. A kernel ignores an unknown
  * bit in @feature_compat, mounts the pool read-only because of one in
  * @feature_ro_compat, and refuses the pool because of one in @feature_incompat.
@@ -152,18 +160,29 @@ static_assert(offsetof(struct guestmemfs_handover_pool, hops) == 48);
  * struct guestmemfs_handover_range - one physical range of the handover blob
  * @base: physical address, a multiple of %GUESTMEMFS_RANGE_ALIGN
  * @size: bytes, a multiple of %GUESTMEMFS_RANGE_ALIGN, not zero
+ * @first_block: block number of its first block. A blob may lack this field and
+ *	the next one: the ranges of each pool ascend by address then
+ * @reserved: zero
  */
 struct guestmemfs_handover_range {
 	__le64 base;
 	__le64 size;
+	__le32 first_block;
+	__le32 reserved;
 };
 
-static_assert(sizeof(struct guestmemfs_handover_range) == 16);
+/* The size of a range record without first_block. */
+#define GUESTMEMFS_HANDOVER_RANGE_MIN	16
+
+static_assert(sizeof(struct guestmemfs_handover_range) == 24);
 static_assert(offsetof(struct guestmemfs_handover_range, size) == 8);
+static_assert(offsetof(struct guestmemfs_handover_range, first_block) ==
+	      GUESTMEMFS_HANDOVER_RANGE_MIN);
 
 /**
  * enum guestmemfs_table - the tables that follow a superblock
- * @GUESTMEMFS_TABLE_RANGES: struct guestmemfs_range, ascending, checksummed
+ * @GUESTMEMFS_TABLE_RANGES: struct guestmemfs_range, ascending by block number,
+ *	checksummed
  * @GUESTMEMFS_TABLE_BITMAP: one bit per block number, bit 0 of byte 0 first;
  *	set: allocated, or there is no block of this number
  * @GUESTMEMFS_TABLE_UNZEROED: one bit per block number; set: the block may hold
@@ -194,9 +213,11 @@ enum guestmemfs_table {
 #define GUESTMEMFS_FEATURE_INCOMPAT_PINS	0x2U
 /* The poison table may be in use. */
 #define GUESTMEMFS_FEATURE_INCOMPAT_POISON	0x4U
+/* The size of the pool has changed, or the pool began without memory. */
+#define GUESTMEMFS_FEATURE_INCOMPAT_RESIZED	0x8U
 #define GUESTMEMFS_FEATURE_INCOMPAT_KNOWN \
 	(GUESTMEMFS_FEATURE_INCOMPAT_STATES | GUESTMEMFS_FEATURE_INCOMPAT_PINS | \
-	 GUESTMEMFS_FEATURE_INCOMPAT_POISON)
+	 GUESTMEMFS_FEATURE_INCOMPAT_POISON | GUESTMEMFS_FEATURE_INCOMPAT_RESIZED)
 
 #define GUESTMEMFS_TABLE_SLOTS		12	/* room for later tables */
 #define GUESTMEMFS_TABLE_ALIGN		4096
@@ -254,7 +275,8 @@ static_assert(sizeof(struct guestmemfs_super_live) == 64);
  * @meta_base: physical address of this superblock
  * @meta_size: bytes of superblock and tables
  * @block_shift: %GUESTMEMFS_BLOCK_SHIFT
- * @nr_blocks: the last block number of the pool, plus one
+ * @nr_blocks: the last block number of the pool, plus one; a resized pool may
+ *	have had that many
  * @nr_ranges: used entries of the range table
  * @pad: zero
  * @tables: location of the tables, by enum guestmemfs_table
