@@ -99,10 +99,10 @@ static void bench_make(struct pool *p, u32 gib, bool (*taken)(u32 block, u64 *se
 	u32 i;
 
 	memset(p, 0, sizeof(*p));
-	CHECK_EQ(gmfs_format_size(&range, 1, &p->meta_size), 0);
+	CHECK_EQ(gmfs_format_size(&range, 1, 0, &p->meta_size), 0);
 	p->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, p->meta_size);
 	CHECK(p->meta);
-	CHECK_EQ(gmfs_format_make(p->meta, META_BASE, p->meta_size, 0, uuid, &range, 1), 0);
+	CHECK_EQ(gmfs_format_make(p->meta, META_BASE, p->meta_size, 0, uuid, &range, 1, 0), 0);
 	CHECK_EQ(gmfs_format_open(&p->t, p->meta, META_BASE, p->meta_size, &c), 0);
 	for (i = 0; taken && i < p->t.nr_blocks; i++)
 		if (taken(i, &seed))

@@ -39,13 +39,19 @@ static const struct parameter parameters[] = {
 	{ "0016G", 0, 1, { { ALL, 0, 16 * GIB } } },
 	{ "18446744073709551615", 0, 1, { { ALL, 0, U64_MAX } } },
 	{ "16777215T", 0, 1, { { ALL, 0, 16777215ULL << 40 } } },
-	{ "discard", 0, 1, { { ALL, 0, 0, true } } },
-	{ "1:discard", 0, 1, { { 1, 0, 0, true } } },
-	{ "0:discard,1:discard", 0, 2, { { 0, 0, 0, true }, { 1, 0, 0, true } } },
-	{ "16G,discard", 0, 2, { { ALL, 0, 16 * GIB }, { ALL, 0, 0, true } } },
-	{ "discard,90%", 0, 2, { { ALL, 0, 0, true }, { ALL, 90, 0 } } },
+	{ "8G+8G", 0, 1, { { ALL, 0, 8 * GIB, 0, 8 * GIB } } },
+	{ "8G+90%", 0, 1, { { ALL, 0, 8 * GIB, 90, 0 } } },
+	{ "10%+1T", 0, 1, { { ALL, 10, 0, 0, 1024 * GIB } } },
+	{ "0+1G", 0, 1, { { ALL, 0, 0, 0, GIB } } },
+	{ "0G+1G", 0, 1, { { ALL, 0, 0, 0, GIB } } },
+	{ "0:0+1G,1:1G+50%", 0, 2, { { 0, 0, 0, 0, GIB }, { 1, 0, GIB, 50, 0 } } },
+	{ "discard", 0, 1, { { ALL, 0, 0, 0, 0, true } } },
+	{ "1:discard", 0, 1, { { 1, 0, 0, 0, 0, true } } },
+	{ "0:discard,1:discard", 0, 2, { { 0, 0, 0, 0, 0, true }, { 1, 0, 0, 0, 0, true } } },
+	{ "16G,discard", 0, 2, { { ALL, 0, 16 * GIB }, { ALL, 0, 0, 0, 0, true } } },
+	{ "discard,90%", 0, 2, { { ALL, 0, 0, 0, 0, true }, { ALL, 90, 0 } } },
 	{ "0:8G,1:4G,1:discard", 0, 3,
-	  { { 0, 0, 8 * GIB }, { 1, 0, 4 * GIB }, { 1, 0, 0, true } } },
+	  { { 0, 0, 8 * GIB }, { 1, 0, 4 * GIB }, { 1, 0, 0, 0, 0, true } } },
 
 	{ "0:1G,1:1G,2:1G,3:1G,4:1G", -E2BIG },
 	{ "0:1G,1:1G,2:1G,3:1G,discard", -E2BIG },
@@ -104,6 +110,13 @@ static const struct parameter parameters[] = {
 	{ "0:8G,90%", -EINVAL },
 	{ "4294967295:1G", -EINVAL },
 	{ "4294967296:1G", -EINVAL },
+	{ "1G+", -EINVAL },
+	{ "1G+0", -EINVAL },
+	{ "1G+1G+1G", -EINVAL },
+	{ "1G+101%", -EINVAL },
+	{ "0%+1G", -EINVAL },
+	{ "1G +1G", -EINVAL },
+	{ "discard+1G", -EINVAL },
 	{ "16\xff", -EINVAL },
 	{ "\xb2\xb3G", -EINVAL },
 };
@@ -125,6 +138,8 @@ static void parameter(const void *arg)
 		CHECK_EQ(reqs[i].node, p->reqs[i].node);
 		CHECK_EQ(reqs[i].percent, p->reqs[i].percent);
 		CHECK_EQ(reqs[i].bytes, p->reqs[i].bytes);
+		CHECK_EQ(reqs[i].more_percent, p->reqs[i].more_percent);
+		CHECK_EQ(reqs[i].more_bytes, p->reqs[i].more_bytes);
 		CHECK_EQ(reqs[i].discard, p->reqs[i].discard);
 	}
 	free(copy);

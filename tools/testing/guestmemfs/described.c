@@ -32,6 +32,8 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_handover_pool, flags), DESCRIBED(guestmemfs_handover_pool, hops),
 	DESCRIBED(guestmemfs_handover_pool, pad), DESCRIBED(guestmemfs_handover_pool, reserved),
 	DESCRIBED(guestmemfs_handover_range, base), DESCRIBED(guestmemfs_handover_range, size),
+	DESCRIBED(guestmemfs_handover_range, first_block),
+	DESCRIBED(guestmemfs_handover_range, reserved),
 	DESCRIBED(guestmemfs_super, magic), DESCRIBED(guestmemfs_super, version),
 	DESCRIBED(guestmemfs_super, crc), DESCRIBED(guestmemfs_super, feature_compat),
 	DESCRIBED(guestmemfs_super, feature_ro_compat),
@@ -144,6 +146,7 @@ static void document_has_every_complaint(const void *arg)
 	persist_complaints(expect_complaint);
 	poison_complaints(expect_complaint);
 	format_complaints(expect_complaint);
+	resize_complaints(expect_complaint);
 	handover_complaints(expect_complaint);
 	/* The complaints of load.c, which is not compiled for user space. */
 	expect_complaint("another pool's uuid");

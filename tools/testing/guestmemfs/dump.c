@@ -89,7 +89,7 @@ static void dump_ranges(FILE *out, const struct gmfs_tables *t)
 {
 	u32 i;
 
-	fprintf(out, "range table\n");
+	fprintf(out, "range table%s\n", t->resized ? ", of a pool that was resized" : "");
 	for (i = 0; i < t->nr_ranges; i++) {
 		const struct guestmemfs_range *r = &t->ranges[i];
 		u64 blocks = le64_to_cpu(r->size) >> GUESTMEMFS_BLOCK_SHIFT;
@@ -153,6 +153,9 @@ static void dump_bitmaps(FILE *out, const struct gmfs_tables *t)
 	fprintf(out, "  %llu exist, %llu taken, %llu free, at most %llu free in a row\n",
 		n.blocks, n.taken, n.blocks - n.taken, n.longest);
 	fprintf(out, "  %llu are to be zeroed before use\n", n.unzeroed);
+	if (t->resized || t->capacity > t->nr_blocks)
+		fprintf(out, "  numbers below %u have been used, the tables have room for %u\n",
+			t->nr_blocks, t->capacity);
 }
 
 static void dump_name(FILE *out, const struct guestmemfs_inode *di)
@@ -403,6 +406,9 @@ static void dump_handover_pool(FILE *out, const void *blob, u32 index)
 		gmfs_handover_get_range(blob, le32_to_cpu(pool.first_range) + i, &r);
 		fprintf(out, "  range     ");
 		dump_range(out, r.base, r.size);
+		/* Older kernels do not hand the number over. */
+		if (r.first != GMFS_NO_BLOCK)
+			fprintf(out, ", from block %u", r.first);
 		fputc('\n', out);
 	}
 }

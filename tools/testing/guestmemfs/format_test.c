@@ -80,11 +80,12 @@ static void make_refuses(const void *arg)
 	copy = malloc(p.meta_size);
 	CHECK(copy);
 	memcpy(copy, p.meta, p.meta_size);
-	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size, 0, uuid, &bad, 1), -EINVAL);
-	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size, 0, uuid, format_ranges, 0), -EINVAL);
-	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size - 1, 0, uuid, format_ranges, 3), -EINVAL);
+	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size, 0, uuid, &bad, 1, 0), -EINVAL);
+	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size, 0, uuid, format_ranges, 0, 0), -EINVAL);
+	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size - 1, 0, uuid, format_ranges, 3, 0),
+		 -EINVAL);
 	CHECK_EQ(gmfs_format_make(p.meta, 0, p.meta_size + GMFS_BLOCK_SIZE, 0, uuid,
-				  format_ranges, 3), -EINVAL);
+				  format_ranges, 3, 0), -EINVAL);
 	CHECK(!memcmp(copy, p.meta, p.meta_size));
 	free(copy);
 	pool_free(&p);
@@ -131,7 +132,7 @@ static const struct state corruptions[] = {
 	  SUPER_BAD("another version of the format") },
 	{ "version 2", { SUPER(version, 2) },
 	  SUPER_BAD("another version of the format") },
-	{ "incompatible feature", { SUPER(feature_incompat, 8) },
+	{ "incompatible feature", { SUPER(feature_incompat, 16) },
 	  SUPER_BAD("an incompatible feature") },
 	{ "last incompatible feature", { SUPER(feature_incompat, 1U << 31) },
 	  SUPER_BAD("an incompatible feature") },
@@ -276,16 +277,18 @@ static void another_pool(const void *arg)
 	struct gmfs_complaint c = {};
 	struct pool p;
 	u8 uuid[16];
-	u32 i;
+	u32 nr;
 
 	(void)arg;
 	format_pool(&p);
 	memcpy(uuid, p.t.super->uuid, sizeof(uuid));
-	CHECK_EQ(p.t.nr_ranges, 3);
-	for (i = 0; i < 3; i++)
-		ranges[i] = (struct gmfs_range){ le64_to_cpu(p.t.ranges[i].base),
-						 le64_to_cpu(p.t.ranges[i].size) };
+	gmfs_resize_ranges(&p.t, ranges, &nr);
+	CHECK_EQ(nr, 3);
 	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 3, &c), 0);
+	ranges[0].first += 512;
+	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 3, &c), -EUCLEAN);
+	CHECK_EQ(c.entry, 0);
+	ranges[0].first -= 512;
 	CHECK_EQ(gmfs_format_is(&p.t, uuid, ranges, 2, &c), -EUCLEAN);
 	CHECK_STR(c.table, "range table");
 	ranges[2].size += GMFS_BLOCK_SIZE;

@@ -18,6 +18,7 @@
 #include "dump.h"
 #include "fuzz.h"
 #include "image.h"
+#include "resize.h"
 #include "state.h"
 #include "use.h"
 
@@ -37,6 +38,11 @@ enum what {
 	CHANGE_SUPER,
 	CHANGE_TABLE,
 	CHANGE_LIVE,
+	/*
+	 * The same; or with @index & 0x80, makes range @index % 8 of a resized pool and frees its
+	 * numbers: with @a % 256 + 1 sections, numbers from @b / 65536 * 64 on, at section
+	 * @b % 65536.
+	 */
 	CHANGE_RANGE,
 	CHANGE_INODE,
 	CHANGE_EXTENT,
@@ -252,6 +258,24 @@ static void fuzz_make_poison(u8 index, u16 a, u32 b)
 	live->used_poison = cpu_to_le32(max(le32_to_cpu(live->used_poison), index % 16U + 1));
 }
 
+static void fuzz_make_range(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_range *r = &image->t.ranges[index % 8];
+	struct guestmemfs_super *s = image->t.super;
+	u32 first = (b >> 16) * SECTION;
+
+	image_touch(image, s, sizeof(*s));
+	image_touch(image, r, sizeof(*r));
+	s->feature_incompat |= cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_RESIZED);
+	s->nr_ranges = cpu_to_le32(max(le32_to_cpu(s->nr_ranges), index % 8U + 1));
+	memset(r, 0, sizeof(*r));
+	r->base = cpu_to_le64(b % 0x10000 * GUESTMEMFS_RANGE_ALIGN);
+	r->size = cpu_to_le64((a % 256 + 1) * GUESTMEMFS_RANGE_ALIGN);
+	r->first_block = cpu_to_le32(first);
+	if (first < image->t.nr_blocks)
+		fuzz_bits(0, first, (a % 256 + 1) * SECTION - 1);
+}
+
 static void fuzz_change(const struct change *c)
 {
 	struct guestmemfs_super *s = image->t.super;
@@ -269,7 +293,10 @@ static void fuzz_change(const struct change *c)
 		fuzz_write(&s->live, sizeof(s->live), a, b);
 		break;
 	case CHANGE_RANGE:
-		fuzz_write(&image->t.ranges[c->index % 8], sizeof(image->t.ranges[0]), a, b);
+		if (c->index & 0x80)
+			fuzz_make_range(c->index, a, b);
+		else
+			fuzz_write(&image->t.ranges[c->index % 8], sizeof(*image->t.ranges), a, b);
 		break;
 	case CHANGE_INODE:
 		fuzz_write(&image->t.inodes[c->index % 16], sizeof(image->t.inodes[0]), a, b);
@@ -346,20 +373,23 @@ static void fuzz_tables(const u8 *data, size_t size, enum kind kind)
 /* Whatever the ranges are, gmfs_format_size() refuses them, or the pool made is well formed. */
 static void fuzz_make(const struct gmfs_range *ranges, u32 nr, const u8 uuid[16])
 {
+	u32 room = uuid[0] / 64 * SECTION * 5;
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	struct gmfs_tables t;
 	u64 size;
 
-	if (gmfs_format_size(ranges, nr, &size))
+	if (gmfs_format_size(ranges, nr, room, &size))
 		return;
 	CHECK(size && size % GMFS_BLOCK_SIZE == 0);
+	CHECK(gmfs_format_room(ranges, nr, size) >= round_down(room, GROUP));
 	if (size > image->size)
 		return;
-	CHECK_EQ(gmfs_format_make(made, META_BASE, size, 0, uuid, ranges, nr), 0);
+	CHECK_EQ(gmfs_format_make(made, META_BASE, size, 0, uuid, ranges, nr, room), 0);
 	CHECK_EQ(gmfs_format_open(&t, made, META_BASE, size, &c), 0);
 	CHECK_EQ(gmfs_check(&t, &index, &c), 0);
 	CHECK_EQ(index.nr, 0);
+	CHECK(t.capacity >= t.nr_blocks + room);
 	gmfs_index_free(&index);
 }
 
@@ -374,7 +404,7 @@ static void fuzz_read_blob(const struct guestmemfs_handover *h)
 		if (gmfs_handover_get_pool(h, i, &pool))
 			continue;
 		nr = le32_to_cpu(pool.nr_ranges);
-		CHECK(nr && nr <= GUESTMEMFS_MAX_RANGES);
+		CHECK(nr <= GUESTMEMFS_MAX_RANGES);
 		for (n = 0; n < nr; n++)
 			gmfs_handover_get_range(h, le32_to_cpu(pool.first_range) + n, &ranges[n]);
 		fuzz_make(ranges, nr, pool.uuid);
@@ -413,8 +443,10 @@ static void fuzz_requests(const struct gmfs_request *reqs, u32 nr)
 	for (i = 0; i < nr; i++) {
 		const struct gmfs_request *r = &reqs[i];
 
-		CHECK(r->percent <= 100);
-		CHECK_EQ(!!r->percent + !!r->bytes, !r->discard);
+		CHECK(r->percent <= 100 && r->more_percent <= 100);
+		CHECK(!(r->percent && r->bytes) && !(r->more_percent && r->more_bytes));
+		/* A pool may begin with nothing if it may grow. */
+		CHECK_EQ(r->percent || r->bytes || r->more_percent || r->more_bytes, !r->discard);
 		for (n = 0; n < i; n++)
 			CHECK(reqs[n].discard != r->discard ||
 			      (reqs[n].node != r->node && reqs[n].node != GMFS_ALL_NODES &&

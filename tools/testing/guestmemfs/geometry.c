@@ -55,7 +55,7 @@ static void geometry_refused(const struct geometry *g)
 	u32 nr_blocks = 4711;
 
 	CHECK_EQ(gmfs_count_blocks(g->ranges, g->nr, &nr_blocks), g->err);
-	CHECK_EQ(gmfs_format_size(g->ranges, g->nr, &size), g->err);
+	CHECK_EQ(gmfs_format_size(g->ranges, g->nr, 0, &size), g->err);
 	CHECK_EQ(size, 4711);
 }
 
@@ -130,7 +130,7 @@ static void ranges_at_the_limit(const void *arg)
 		ranges[i].base = i * 256 * MIB;
 		ranges[i].size = 128 * MIB;
 	}
-	CHECK_EQ(gmfs_format_size(ranges, GUESTMEMFS_MAX_RANGES + 1, &size), -EINVAL);
+	CHECK_EQ(gmfs_format_size(ranges, GUESTMEMFS_MAX_RANGES + 1, 0, &size), -EINVAL);
 	pool_make(&p, ranges, GUESTMEMFS_MAX_RANGES);
 	CHECK_EQ(p.t.free_blocks, GUESTMEMFS_MAX_RANGES * 64);
 	for (i = 0; i < GUESTMEMFS_MAX_RANGES; i++)
@@ -147,7 +147,7 @@ static void metadata_is_small(const void *arg)
 	u64 size;
 
 	(void)arg;
-	CHECK_EQ(gmfs_format_size(&range, 1, &size), 0);
+	CHECK_EQ(gmfs_format_size(&range, 1, 0, &size), 0);
 	CHECK(size < GIB);
 }
 
@@ -161,7 +161,7 @@ static void largest_pool(const void *arg)
 	(void)arg;
 	CHECK_EQ(gmfs_count_blocks(&range, 1, &nr_blocks), 0);
 	CHECK_EQ(nr_blocks, GUESTMEMFS_MAX_BLOCKS);
-	CHECK_EQ(gmfs_format_size(&range, 1, &size), 0);
+	CHECK_EQ(gmfs_format_size(&range, 1, 0, &size), 0);
 	/* For each block there are an inode, two extents, a map and a poison record. */
 	CHECK(size > (u64)GUESTMEMFS_MAX_BLOCKS * (384 + 2 * 32 + 64 + 16));
 }

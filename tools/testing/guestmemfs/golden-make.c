@@ -288,14 +288,14 @@ static void golden_make_tables(struct golden *g, bool states)
 	u32 i, nr = 0;
 
 	CHECK(m);
-	CHECK_EQ(gmfs_format_size(golden_ranges, GOLDEN_RANGES, &size), 0);
+	CHECK_EQ(gmfs_format_size(golden_ranges, GOLDEN_RANGES, 0, &size), 0);
 	g->meta_size = size;
 	g->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, size);
 	CHECK(g->meta);
 	/* Clear all memory: rows of zeroes are left out of the text. */
 	memset(g->meta, 0, size);
 	CHECK_EQ(gmfs_format_make(g->meta, GOLDEN_META_BASE, size, GOLDEN_NODE, golden_uuid,
-				  golden_ranges, GOLDEN_RANGES), 0);
+				  golden_ranges, GOLDEN_RANGES, 0), 0);
 	CHECK_EQ(gmfs_format_open(&m->t, g->meta, GOLDEN_META_BASE, size, &c), 0);
 	gmfs_pins_init(&m->pins);
 	m->t.pins = &m->pins;
@@ -321,6 +321,24 @@ static void golden_make_tables(struct golden *g, bool states)
 	free(m);
 }
 
+/* Makes the blob one of kernels that wrote range records without the number of the first block. */
+static void golden_short_ranges(struct golden *g)
+{
+	const u32 nr = GOLDEN_RANGES + GOLDEN_OTHER_RANGES;
+	const u32 size = sizeof(struct guestmemfs_handover_range);
+	struct guestmemfs_handover *h = (void *)g->blob;
+	u8 *ranges = g->blob + g->blob_size - nr * size;
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		memmove(ranges + i * GUESTMEMFS_HANDOVER_RANGE_MIN, ranges + i * size,
+			GUESTMEMFS_HANDOVER_RANGE_MIN);
+	g->blob_size -= nr * (size - GUESTMEMFS_HANDOVER_RANGE_MIN);
+	h->range_size = cpu_to_le32(GUESTMEMFS_HANDOVER_RANGE_MIN);
+	h->total_size = cpu_to_le32(g->blob_size);
+	gmfs_handover_end(h);
+}
+
 static void golden_make_blob(struct golden *g)
 {
 	g->blob_size = gmfs_handover_size(2, GOLDEN_RANGES + GOLDEN_OTHER_RANGES);
@@ -334,6 +352,7 @@ static void golden_make_blob(struct golden *g)
 			   golden_other_ranges, GOLDEN_OTHER_RANGES, GOLDEN_RANGES,
 			   GUESTMEMFS_POOL_LOST, GOLDEN_OTHER_HOPS);
 	gmfs_handover_end(g->blob);
+	golden_short_ranges(g);
 }
 
 void golden_make(struct golden *g, bool states)

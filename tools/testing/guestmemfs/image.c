@@ -85,11 +85,12 @@ bool image_is_whole(const struct image *m)
 static void image_touch_tables(struct image *m, const struct gmfs_tables *t)
 {
 	const struct guestmemfs_super_live *live = &t->super->live;
-	u64 bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
+	u64 bytes = BITS_TO_LONGS(t->capacity) * sizeof(long);
 
 	/* The whole superblock: setting a feature bit changes the checksum, too. */
 	image_touch(m, t->super, sizeof(*t->super));
 	image_touch(m, t->maps, le32_to_cpu(live->used_maps) * sizeof(*t->maps));
+	image_touch(m, t->ranges, GUESTMEMFS_MAX_RANGES * sizeof(*t->ranges));
 	image_touch(m, t->bitmap, bytes);
 	image_touch(m, t->unzeroed, bytes);
 	image_touch(m, t->inodes, le32_to_cpu(live->used_inodes) * sizeof(*t->inodes));

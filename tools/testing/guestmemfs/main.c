@@ -167,6 +167,10 @@ int main(int argc, char **argv)
 	poison_tests();
 	persist_random_tests();
 	pins_random_tests();
+	resize_tests();
+	resize_bad_tests();
+	resize_files_tests();
+	resize_random_tests();
 	handover_tests();
 	golden_tests();
 	golden_states_tests();

@@ -299,7 +299,7 @@ static void full_table(const void *arg)
 /* The number of a frame and its address, in a pool of three ranges. */
 static void frames_and_addresses(const void *arg)
 {
-	static const struct gmfs_range ranges[] = {
+	struct gmfs_range ranges[] = {
 		{ 16 * GIB + 256 * MIB, 128 * MIB },
 		{ 20 * GIB, 2 * GIB },
 		{ 40 * GIB - 128 * MIB, 256 * MIB },
@@ -310,6 +310,7 @@ static void frames_and_addresses(const void *arg)
 
 	(void)arg;
 	pool_make(&p, ranges, ARRAY_SIZE(ranges));
+	gmfs_ranges_number(ranges, ARRAY_SIZE(ranges));
 	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
 		const u64 ends[] = { ranges[i].base, ranges[i].base + ranges[i].size - 1 };
 		u32 n;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "golden.h"
+#include "resize.h"
 #include "state.h"
 
 struct printed {
@@ -128,6 +129,50 @@ static void dump_of_golden_states(const void *arg)
 	printed_end(&t);
 }
 
+/* The ranges are not in the order of addresses, and the blob has their numbers. */
+static void dump_of_resized(const void *arg)
+{
+	const struct part start[] = { { 128, 8 }, { 144, 8 } };
+	struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
+	size_t size = gmfs_handover_size(1, 3);
+	void *blob = malloc(size);
+	struct printed t;
+	struct pool p;
+	char *text;
+	u32 nr;
+
+	(void)arg;
+	CHECK(blob);
+	resize_make(&p, start, 2, 16);
+	CHECK_EQ(resize_cut(&p, 129, 1), 0);
+	CHECK_EQ(resize_cut(&p, 144, 8), 0);
+	CHECK_EQ(resize_add(&p, 64, 8), 0);
+	gmfs_resize_ranges(&p.t, ranges, &nr);
+	CHECK_EQ(nr, 3);
+	gmfs_handover_begin(blob, 1, nr);
+	gmfs_handover_pool(blob, 0, 0, (const u8 *)"a pool's sixteen", META_BASE, p.meta_size,
+			   ranges, nr, 0, 0, 0);
+	gmfs_handover_end(blob);
+	printed_begin(&t);
+	printed_file(t.tables, p.meta, p.meta_size);
+	printed_file(t.blob, blob, size);
+	text = printed_by(0, "%s %s %s", t.program, t.tables, t.blob);
+	CHECK(strstr(text, "\nrange table, of a pool that was resized\n"
+		     "  0   0x400000000-0x407ffffff (128 MiB), blocks 0-63\n"
+		     "  1   0x410000000-0x43fffffff (768 MiB), blocks 128-511\n"
+		     "  2   0x200000000-0x23fffffff (1024 MiB), blocks 512-1023\n"
+		     "blocks\n"
+		     "  960 exist, 0 taken, 960 free, at most 512 free in a row\n"
+		     "  960 are to be zeroed before use\n"
+		     "  numbers below 1024 have been used, the tables have room for 2048\n"));
+	CHECK(strstr(text, "\n  range     0x410000000-0x43fffffff (768 MiB), from block 128\n"
+		     "  range     0x200000000-0x23fffffff (1024 MiB), from block 512\n"));
+	free(text);
+	printed_end(&t);
+	pool_free(&p);
+	free(blob);
+}
+
 static void dump_brief(const void *arg)
 {
 	struct printed t;
@@ -180,7 +225,7 @@ static const struct damage damages[] = {
 	  BAD "superblock, entry 0: no magic number" },
 	{ "version", SUPER(version, 2), INODE_TABLE, "\n  version   2\n",
 	  BAD "superblock, entry 0: another version of the format" },
-	{ "feature", SUPER(feature_incompat, 8), INODE_TABLE, "incompat 0x8\n",
+	{ "feature", SUPER(feature_incompat, 16), INODE_TABLE, "incompat 0x10\n",
 	  BAD "superblock, entry 0: an incompatible feature" },
 	{ "checksum", SUPER(node, 7), NULL, INODE_TABLE,
 	  BAD "superblock, entry 0: checksum does not fit", .keep_crc = true },
@@ -280,6 +325,7 @@ void printed_tests(void)
 
 	TEST(dump_of_golden);
 	TEST(dump_of_golden_states);
+	TEST(dump_of_resized);
 	TEST(dump_brief);
 	TEST(dump_unreadable);
 	for (i = 0; i < ARRAY_SIZE(damages); i++)

@@ -275,10 +275,10 @@ static void sim_open(struct sim *s)
 	struct gmfs_complaint c;
 	u64 size;
 
-	CHECK_EQ(gmfs_format_size(&range, 1, &size), 0);
+	CHECK_EQ(gmfs_format_size(&range, 1, 0, &size), 0);
 	s->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, size);
 	CHECK(s->meta);
-	CHECK_EQ(gmfs_format_make(s->meta, META_BASE, size, 0, uuid, &range, 1), 0);
+	CHECK_EQ(gmfs_format_make(s->meta, META_BASE, size, 0, uuid, &range, 1, 0), 0);
 	CHECK_EQ(gmfs_format_open(&s->t, s->meta, META_BASE, size, &c), 0);
 	CHECK_EQ(gmfs_alloc_init(&s->t), 0);
 }

@@ -26,35 +26,41 @@ static void pool_open(struct pool *p)
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 }
 
-static void pool_allocate(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+static void pool_allocate(struct pool *p, const struct gmfs_range *ranges, u32 nr, u32 room)
 {
 	memset(p, 0, sizeof(*p));
 	gmfs_pins_init(&p->pins);
 	gmfs_persist_init(&p->persist);
 	gmfs_poisoned_init(&p->poisoned);
-	CHECK_EQ(gmfs_format_size(ranges, nr, &p->meta_size), 0);
+	CHECK_EQ(gmfs_format_size(ranges, nr, room, &p->meta_size), 0);
 	p->meta = aligned_alloc(GUESTMEMFS_TABLE_ALIGN, p->meta_size);
 	CHECK(p->meta);
 }
 
-static void pool_format(struct pool *p, const struct gmfs_range *ranges, u32 nr)
+static void pool_format(struct pool *p, const struct gmfs_range *ranges, u32 nr, u32 room)
 {
-	CHECK_EQ(gmfs_format_make(p->meta, META_BASE, p->meta_size, 0, pool_uuid, ranges, nr), 0);
+	CHECK_EQ(gmfs_format_make(p->meta, META_BASE, p->meta_size, 0, pool_uuid, ranges, nr, room),
+		 0);
 	pool_open(p);
 }
 
 void pool_make_untouched(struct pool *p, const struct gmfs_range *ranges, u32 nr)
 {
-	pool_allocate(p, ranges, nr);
-	pool_format(p, ranges, nr);
+	pool_allocate(p, ranges, nr, 0);
+	pool_format(p, ranges, nr, 0);
+}
+
+void pool_make_room(struct pool *p, const struct gmfs_range *ranges, u32 nr, u32 room)
+{
+	pool_allocate(p, ranges, nr, room);
+	/* Making a pool must not depend on memory that is zero. */
+	memset(p->meta, 0xa5, p->meta_size);
+	pool_format(p, ranges, nr, room);
 }
 
 void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr)
 {
-	pool_allocate(p, ranges, nr);
-	/* Making a pool must not depend on memory that is zero. */
-	memset(p->meta, 0xa5, p->meta_size);
-	pool_format(p, ranges, nr);
+	pool_make_room(p, ranges, nr, 0);
 }
 
 void pool_make_gib(struct pool *p, u32 gib)

@@ -34,7 +34,9 @@ struct pool {
 };
 
 void pool_make(struct pool *p, const struct gmfs_range *ranges, u32 nr);
-/* The same, but entries that are not in use are not even written. */
+/* The same, with room for @room blocks more. */
+void pool_make_room(struct pool *p, const struct gmfs_range *ranges, u32 nr, u32 room);
+/* As pool_make(), but entries that are not in use are not even written. */
 void pool_make_untouched(struct pool *p, const struct gmfs_range *ranges, u32 nr);
 /* Makes a pool with one range of @gib GiB at 16 GiB. */
 void pool_make_gib(struct pool *p, u32 gib);

@@ -62,6 +62,10 @@ void random_tests(void);
 void replay_tests(void);
 void reserve_tests(void);
 void reserve_random_tests(void);
+void resize_tests(void);
+void resize_bad_tests(void);
+void resize_files_tests(void);
+void resize_random_tests(void);
 void states_tests(void);
 void states_blocks_tests(void);
 void states_limits_tests(void);
@@ -76,5 +80,6 @@ void format_complaints(void (*fn)(const char *what));
 void handover_complaints(void (*fn)(const char *what));
 void persist_complaints(void (*fn)(const char *what));
 void poison_complaints(void (*fn)(const char *what));
+void resize_complaints(void (*fn)(const char *what));
 
 #endif /* _GUESTMEMFS_TEST_H */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "resize.h"
 #include "use.h"
 
 /* A bit of an operation's second byte: selects the second meaning listed for the operation. */
@@ -16,7 +17,7 @@ enum op {
 	OP_FILL_AGAIN,	/* twice as likely; or move, or exchange */
 	OP_PUNCH,	/* or pin, and perhaps punch then */
 	OP_CLEAR,	/* or unpin */
-	OP_CREATE,
+	OP_CREATE,	/* or change the size of the pool */
 	OP_NAME,	/* or free detached blocks, or poison a frame */
 	OP_UNLINK,	/* or pin persistently */
 	OP_EVICT,	/* or remove persistent pins */
@@ -35,6 +36,10 @@ struct use {
 	struct pool p;
 	struct use_pin pins[USE_PINS];
 	u32 nr_pins;
+	/* What was in use and unzeroed at first, of the blocks that have not left since. */
+	unsigned long *bitmap;
+	unsigned long *unzeroed;
+	u32 nr_blocks;
 };
 
 static bool use_is_orphan(const struct pool *p, u32 ino)
@@ -287,12 +292,67 @@ static void use_poison(struct pool *p, const u8 op[USE_OP])
 {
 	u64 frame = (u64)p->t.nr_blocks * GUESTMEMFS_BLOCK_PAGES * op[2] / 256 + op[3];
 	u32 block = frame / GUESTMEMFS_BLOCK_PAGES;
-	const struct guestmemfs_range *r = gmfs_block_range(&p->t, block);
+	const struct guestmemfs_range *r;
 
+	if (!p->t.nr_ranges)
+		return;
+	r = gmfs_block_range(&p->t, block);
 	if (block < le32_to_cpu(r->first_block) || block >= gmfs_block_range_end(&p->t, block))
 		return;
 	pool_poison(p, frame);
 	CHECK(test_bit(block, p->t.bitmap));
+}
+
+/* Adds memory that the pool does not have. */
+static void use_grow(struct pool *p, const u8 op[USE_OP])
+{
+	u64 base = op[2] * GUESTMEMFS_RANGE_ALIGN, size = (op[3] % 32 + 1) * GUESTMEMFS_RANGE_ALIGN;
+	struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
+	u32 nr, i, nr_free = p->t.free_blocks;
+	u64 frame;
+
+	gmfs_resize_ranges(&p->t, ranges, &nr);
+	for (i = 0; i < nr; i++)
+		if (base < ranges[i].base + ranges[i].size && ranges[i].base < base + size)
+			return;
+	if (gmfs_resize_add(&p->t, base, size)) {
+		CHECK_EQ(p->t.free_blocks, nr_free);
+		return;
+	}
+	CHECK_EQ(p->t.free_blocks, nr_free + (size >> GUESTMEMFS_BLOCK_SHIFT));
+	gmfs_resize_ranges(&p->t, ranges, &nr);
+	frame = gmfs_ranges_frame(ranges, nr, base);
+	CHECK(frame != U64_MAX);
+	CHECK_EQ(gmfs_block_phys(&p->t, frame / GUESTMEMFS_BLOCK_PAGES), base);
+}
+
+/* Removes free blocks, or gives them back to the pool. */
+static void use_shrink(struct use *u, const u8 op[USE_OP])
+{
+	u32 count = SECTION << op[2] % 5, block;
+	struct gmfs_tables *t = &u->p.t;
+
+	if (!gmfs_resize_find(t, count, op[1] & 4, &block))
+		return;
+	gmfs_take(t, block, count, 0, 0);
+	if (op[1] & 8 || gmfs_resize_cut(t, block, count)) {
+		gmfs_release(t, block, count, 0, 0);
+		return;
+	}
+	for (; count--; block++) {
+		if (block >= u->nr_blocks)
+			break;
+		__clear_bit(block, u->bitmap);
+		__clear_bit(block, u->unzeroed);
+	}
+}
+
+static void use_resize(struct use *u, const u8 op[USE_OP])
+{
+	if (op[1] & 2)
+		use_grow(&u->p, op);
+	else
+		use_shrink(u, op);
 }
 
 static void use_other(struct use *u, u32 file, const u8 op[USE_OP], u64 logical, u64 count)
@@ -345,7 +405,10 @@ static void use_once(struct use *u, const u8 op[USE_OP])
 	u32 file;
 
 	if (op[0] % NR_OPS == OP_CREATE) {
-		use_create(p);
+		if (op[1] & OP_OTHER)
+			use_resize(u, op);
+		else
+			use_create(p);
 		return;
 	}
 	if (!p->nr_files)
@@ -420,20 +483,38 @@ static void use_compare_counts(const struct gmfs_tables *t)
 }
 
 /* Checks that all blocks that were in use and are free now are marked as unzeroed. */
-static void use_compare_unzeroed(const struct gmfs_tables *t, const unsigned long *bitmap,
-				 const unsigned long *unzeroed)
+static void use_compare_unzeroed(const struct use *u)
 {
+	const struct gmfs_tables *t = &u->p.t;
 	u32 i;
 
-	for (i = 0; i < BITS_TO_LONGS(t->nr_blocks); i++) {
-		CHECK(!(bitmap[i] & ~t->bitmap[i] & ~t->unzeroed[i]));
-		CHECK(!(unzeroed[i] & ~t->unzeroed[i]));
+	for (i = 0; i < BITS_TO_LONGS(u->nr_blocks); i++) {
+		CHECK(!(u->bitmap[i] & ~t->bitmap[i] & ~t->unzeroed[i]));
+		CHECK(!(u->unzeroed[i] & ~t->unzeroed[i]));
 	}
 }
 
-static void use_verify(struct pool *p, const unsigned long *bitmap,
-		       const unsigned long *unzeroed)
+/* The next mount must accept the ranges, and find what is free. */
+static void use_verify_ranges(const struct pool *p)
 {
+	struct gmfs_complaint c = {};
+	struct gmfs_tables t;
+	int err;
+
+	if (!p->t.resized)
+		return;
+	err = gmfs_format_open(&t, p->t.super, le64_to_cpu(p->t.super->meta_base),
+			       le64_to_cpu(p->t.super->meta_size), &c);
+	if (err)
+		FAIL("resized: %d: %s %llu %s", err, c.table, c.entry, c.what);
+	CHECK_EQ(t.nr_blocks, p->t.nr_blocks);
+	CHECK_EQ(t.nr_ranges, p->t.nr_ranges);
+	CHECK_EQ(t.capacity, p->t.capacity);
+}
+
+static void use_verify(struct use *u)
+{
+	struct pool *p = &u->p;
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
 	int err;
@@ -446,12 +527,13 @@ static void use_verify(struct pool *p, const unsigned long *bitmap,
 	use_compare_maps(p, &index);
 	use_compare_counts(&p->t);
 	recount(&p->t);
-	use_compare_unzeroed(&p->t, bitmap, unzeroed);
+	use_compare_unzeroed(u);
+	use_verify_ranges(p);
 	gmfs_index_free(&index);
 }
 
 /* No block is detached after the last unpin. Blocks that the tables had as detached need no pin. */
-static void use_unpin_all(struct use *u, const unsigned long *bitmap, const unsigned long *unzeroed)
+static void use_unpin_all(struct use *u)
 {
 	u64 at = 0, end = (u64)u->p.t.nr_blocks * GUESTMEMFS_BLOCK_PAGES;
 
@@ -465,29 +547,40 @@ static void use_unpin_all(struct use *u, const unsigned long *bitmap, const unsi
 	pool_settle(&u->p);
 	CHECK_EQ(u->p.t.detached.blocks, pool_lost(&u->p));
 	CHECK(u->p.poisoned.nr || mtree_empty(&u->p.t.detached.tree));
-	use_verify(&u->p, bitmap, unzeroed);
+	use_verify(u);
+}
+
+/* A copy of a bitmap, without what is in its last word behind @nr bits. */
+static unsigned long *use_copy_bits(const unsigned long *bits, u32 nr)
+{
+	unsigned long *copy = calloc(BITS_TO_LONGS(nr) + 1, sizeof(long));
+
+	CHECK(copy);
+	memcpy(copy, bits, BITS_TO_LONGS(nr) * sizeof(long));
+	if (nr % BITS_PER_LONG)
+		copy[nr / BITS_PER_LONG] &= BIT(nr % BITS_PER_LONG) - 1;
+	return copy;
 }
 
 void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops,
 		size_t nr)
 {
-	size_t bytes = BITS_TO_LONGS(t->nr_blocks) * sizeof(long);
-	unsigned long *bitmap = malloc(bytes), *unzeroed = malloc(bytes);
 	struct use *u = calloc(1, sizeof(*u));
 	struct pool *p;
 	u32 i;
 
-	CHECK(bitmap && unzeroed && u);
+	CHECK(u);
 	p = &u->p;
 	p->t = *t;
+	u->nr_blocks = t->nr_blocks;
+	u->bitmap = use_copy_bits(t->bitmap, t->nr_blocks);
+	u->unzeroed = use_copy_bits(t->unzeroed, t->nr_blocks);
 	gmfs_pins_init(&p->pins);
 	p->t.pins = &p->pins;
 	gmfs_persist_init(&p->persist);
 	p->t.persist = &p->persist;
 	gmfs_poisoned_init(&p->poisoned);
 	p->t.poisoned = &p->poisoned;
-	memcpy(bitmap, t->bitmap, bytes);
-	memcpy(unzeroed, t->unzeroed, bytes);
 	CHECK_EQ(gmfs_alloc_init(&p->t), 0);
 	CHECK_EQ(pool_load_pins(&p->t), 0);
 	use_find_files(p, index);
@@ -495,14 +588,14 @@ void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, con
 	pool_load_poison(&p->t);
 	for (; nr >= USE_OP; nr -= USE_OP, ops += USE_OP)
 		use_once(u, ops);
-	use_verify(p, bitmap, unzeroed);
+	use_verify(u);
 	if (!t->read_only)
-		use_unpin_all(u, bitmap, unzeroed);
+		use_unpin_all(u);
 	for (i = 0; i < p->nr_files; i++)
 		gmfs_map_destroy(&p->map[i]);
 	gmfs_alloc_exit(&p->t);
 	pool_end_pins(p);
+	free(u->bitmap);
+	free(u->unzeroed);
 	free(u);
-	free(bitmap);
-	free(unzeroed);
 }

@@ -31,11 +31,17 @@ typedef unsigned int __bitwise gfp_t;
 #define le32_to_cpu(x)		((u32)le32toh(x))
 #define le64_to_cpu(x)		((u64)le64toh(x))
 
+static inline void le64_add_cpu(__le64 *var, u64 val)
+{
+	*var = cpu_to_le64(le64_to_cpu(*var) + val);
+}
+
 #define DECLARE_BITMAP(name, bits) \
 	unsigned long name[((bits) + 8 * sizeof(long) - 1) / (8 * sizeof(long))]
 
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define sizeof_field(type, ...)	sizeof(((type *)0)->__VA_ARGS__)
-#define offsetofend(type, ...)	(offsetof(type, __VA_ARGS__) + sizeof_field(type, __VA_ARGS__))
+#define offsetofend(type, ...) \
+	(offsetof(type, __VA_ARGS__) + sizeof_field(type, __VA_ARGS__))
 
 #endif /* _SHIM_LINUX_TYPES_H */
