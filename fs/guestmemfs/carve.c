@@ -12,7 +12,6 @@
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
-#include <linux/sort.h>
 
 #include <asm/guestmemfs.h>
 
@@ -27,13 +26,6 @@
 #define GMFS_HOST_MIN		SZ_1G
 /* Upper bound of gmfs_low_limit(): low memory is left for 32-bit DMA and the like. */
 #define GMFS_HOST_LOW		SZ_1G
-
-static int __init gmfs_cmp_ranges(const void *a, const void *b)
-{
-	const struct gmfs_range *x = a, *y = b;
-
-	return x->base < y->base ? -1 : 1;
-}
 
 /*
  * Address below which pools take nothing. Computed at the first call, while memblock still has
@@ -115,7 +107,7 @@ static u64 __init gmfs_take_ranges(struct gmfs_pool *pool, u64 want)
 			left -= r->size;
 		}
 	}
-	sort(pool->ranges, pool->nr_ranges, sizeof(pool->ranges[0]), gmfs_cmp_ranges, NULL);
+	gmfs_ranges_sort(pool);
 	return want - left;
 }
 
@@ -131,7 +123,7 @@ static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 {
 	int err;
 
-	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &pool->meta_size))
+	if (gmfs_format_size(pool->ranges, pool->nr_ranges, pool->room, &pool->meta_size))
 		return false;
 	pool->meta_base = memblock_alloc_range_nid(pool->meta_size, GMFS_BLOCK_SIZE, 0,
 						   MEMBLOCK_ALLOC_ACCESSIBLE, pool->node, false);
@@ -143,13 +135,13 @@ static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 	return !err;
 }
 
-static void __init gmfs_carve_node(int node, u64 want)
+static void __init gmfs_carve_node(int node, u64 want, u64 more)
 {
 	struct gmfs_pool *pool;
 	u64 got;
 
 	want = round_down(want, GUESTMEMFS_RANGE_ALIGN);
-	if (!want) {
+	if (!want && !more) {
 		pr_err("node %d: less than one section of 128 MiB, no pool\n", node);
 		return;
 	}
@@ -157,11 +149,12 @@ static void __init gmfs_carve_node(int node, u64 want)
 	if (!pool)
 		return;
 	pool->fresh = true;
+	pool->room = round_up(more, GMFS_GROUP_SIZE) >> GUESTMEMFS_BLOCK_SHIFT;
 	got = gmfs_take_ranges(pool, want);
 	if (got < want)
 		pr_warn("node %d: %llu MiB wanted, %llu MiB free and aligned\n", node,
 			want >> 20, got >> 20);
-	if (!got || !gmfs_take_meta(pool)) {
+	if ((want && !got) || !gmfs_take_meta(pool)) {
 		pr_err("node %d: no memory for %llu MiB and its metadata, no pool\n", node,
 		       want >> 20);
 		gmfs_give_back(pool);
@@ -207,40 +200,52 @@ static bool __init gmfs_is_for(const struct gmfs_request *req, int node)
 }
 
 /*
- * Returns how many bytes a request asks for on the @nth node that has memory. One amount for
+ * Returns how much an amount of a request is on the @nth node that has memory. One amount for
  * all nodes is split evenly, and each of the first nodes gets one of the sections that are left
  * over.
  */
-static u64 __init gmfs_request_bytes(const struct gmfs_request *req, int node, u32 nth)
+static u64 __init gmfs_amount(const struct gmfs_request *req, u64 bytes, u32 percent, int node,
+			      u32 nth)
 {
-	u64 sections = req->bytes / GUESTMEMFS_RANGE_ALIGN;
+	u64 sections = bytes / GUESTMEMFS_RANGE_ALIGN;
 	u32 nr_nodes = gmfs_room_nodes();
 
-	if (req->percent)
-		return mult_frac(gmfs_room_size(node), (u64)req->percent, 100ULL);
+	if (percent)
+		return mult_frac(gmfs_room_size(node), (u64)percent, 100ULL);
 	if (req->node != GMFS_ALL_NODES)
-		return req->bytes;
+		return bytes;
 	return (sections / nr_nodes + (nth < sections % nr_nodes)) * GUESTMEMFS_RANGE_ALIGN;
 }
 
 /* Calls @fn for each node that a request applies to. */
-static void __init gmfs_each_node(const struct gmfs_request *req, void (*fn)(int node, u64 bytes))
+static void __init gmfs_each_node(const struct gmfs_request *req,
+				  void (*fn)(int node, u64 bytes, u64 more))
 {
 	u32 nth = 0;
 
-	for (int node = 0; node < MAX_NUMNODES; node++)
-		if (gmfs_is_for(req, node))
-			fn(node, gmfs_request_bytes(req, node, nth++));
+	for (int node = 0; node < MAX_NUMNODES; node++) {
+		if (!gmfs_is_for(req, node))
+			continue;
+		fn(node, gmfs_amount(req, req->bytes, req->percent, node, nth),
+		   gmfs_amount(req, req->more_bytes, req->more_percent, node, nth));
+		nth++;
+	}
 }
 
-static void __init gmfs_carve_request(int node, u64 bytes)
+static void __init gmfs_carve_request(int node, u64 bytes, u64 more)
 {
 	u64 have = gmfs_room_size(node);
 
-	gmfs_carve_node(node, gmfs_allowed(node, min(bytes, have)));
+	/* A pool can grow by memory of its node alone. */
+	gmfs_carve_node(node, gmfs_allowed(node, min(bytes, have)), min(more, have));
 	if (bytes > have)
 		pr_warn("node %d: %llu MiB wanted, the node has %llu MiB\n", node, bytes >> 20,
 			have >> 20);
+}
+
+static void __init gmfs_carve_want(int node, u64 bytes, u64 more)
+{
+	gmfs_room_want(node, bytes);
 }
 
 static void __init gmfs_carve_fresh(void)
@@ -249,7 +254,7 @@ static void __init gmfs_carve_fresh(void)
 
 	gmfs_room_init();
 	for (u32 i = 0; i < gmfs_nr_requests; i++) {
-		gmfs_each_node(&gmfs_requests[i], gmfs_room_want);
+		gmfs_each_node(&gmfs_requests[i], gmfs_carve_want);
 		any |= !gmfs_requests[i].discard;
 	}
 	if (any)

@@ -68,7 +68,7 @@ static int gmfs_dma_rw(const struct frame_pin *pin, u64 offset, void *data, size
 		part = min3(len, ((u64)nr << PAGE_SHIFT) - offset_in_page(offset),
 			    GMFS_BLOCK_SIZE - (phys & (GMFS_BLOCK_SIZE - 1)));
 		/* An error may have come since the frame was pinned. */
-		frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, phys);
+		frame = gmfs_pool_frame(pool, phys);
 		nr = DIV_ROUND_UP(offset_in_page(phys) + part, PAGE_SIZE);
 		if (gmfs_poisoned_next(&pool->poisoned, frame, frame + nr) < frame + nr)
 			return -EHWPOISON;

@@ -8,6 +8,8 @@
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
 #include <linux/rwsem.h>
+#include <linux/seqlock.h>
+#include <linux/sysfs.h>
 #include <linux/uuid.h>
 #include <linux/xarray.h>
 
@@ -18,14 +20,14 @@
  *
  * Order, outermost first; locks in one line have no order among each other::
  *
- *   inode->i_rwsem
+ *   gmfs_resize_lock; inode->i_rwsem
  *     gmfs_pool.changes; mmap_lock or VMA lock; KVM's slots_lock and srcu
  *       inode->i_mapping->invalidate_lock
  *         inode->i_mapping->i_mmap_rwsem
  *           KVM's mmu_lock
  *         gmfs_inode.map_lock
  *           gmfs_pool.lock; the registry's lock of gmem_provider.c
- *           gmfs_pool.zero_locks[]
+ *           gmfs_pool.zero_locks[]; gmfs_blob_lock of kho.c
  *
  * i_rwsem, exclusive, serialises fallocate(), truncate and moves. A conversion holds it shared,
  * so that it waits for these. A move locks two files: the i_rwsem, the invalidate_lock and the
@@ -50,6 +52,12 @@
  * between two steps; it holds gmfs_pool.changes shared, so that a freeze waits for its end.
  * gmfs_pool_free_inode() and gmfs_pool_drop_leftovers() take gmfs_pool.changes themselves, since
  * they must not fail.
+ *
+ * gmfs_resize_lock serialises changes of the size of pools. Inside of it a pool takes the locks of
+ * memory hotplug, to grow without a lock of guestmemfs, to shrink with gmfs_pool.changes held
+ * shared. The range table, gmfs_pool.ranges and the pool's part of the handover blob change
+ * together under gmfs_pool.lock. Readers of gmfs_pool.ranges without that lock use
+ * gmfs_pool.ranges_seq, and gmfs_block_phys() needs no lock.
  *
  * A freeze raises gmfs_pool.frozen under gmfs_pool.changes and gmfs_pool.lock. After that
  * gmfs_pool_begin() and gmfs_change_begin() return -EBUSY, and only these change the metadata: bits
@@ -83,6 +91,11 @@
  *   allocated --> allocated, by another file or at another offset
  *                         gmfs_move_step(), for blocks without a DMA pin
  *   free --> detached     gmfs_poison_keep(): a frame has a memory error
+ *   (not the pool's) --> free
+ *                         gmfs_resize_add(): the pool grows
+ *   free --> (not the pool's)
+ *                         gmfs_resize_cut(): the pool shrinks. Until then gmfs_shrink_begin() has
+ *                         the block allocated without a file, while it is zeroed
  *   detached --> free     gmfs_detached_free(): at the last unpin; at the thaw, if the pool was
  *                         frozen then; at the next mount, if it was not mounted
  *
@@ -209,12 +222,33 @@
 #define GMFS_ZERO_LOCKS		64
 
 /**
+ * struct gmfs_resized - how far a change of a pool's size has got
+ * @want: bytes asked for, negative if the pool was to shrink
+ * @got: bytes by which the size has changed
+ * @err: why that is not @want, 0 if it is
+ * @what: what stood in the way, NULL if there is nothing to say
+ * @at: the physical address where that was
+ */
+struct gmfs_resized {
+	s64 want;
+	s64 got;
+	int err;
+	const char *what;
+	u64 at;
+};
+
+/**
  * struct gmfs_pool - the guest memory of one NUMA node
  * @list: in gmfs_pools; that list does not change after early boot
  * @kobj: its directory in sysfs, NULL if there was no memory for it
  * @node: NUMA node
+ * @ranges_seq: for readers of @nr_ranges and @ranges without @lock
  * @nr_ranges: used entries of @ranges
- * @ranges: physical ranges, ascending
+ * @ranges: physical ranges, ascending by block number; changed under @lock
+ * @room: number of blocks that the metadata has room for in addition; for new metadata only
+ * @failures: what mm/memory-failure.c knows of the pool; changed at boot and by a resize
+ * @claims: memory whose type is fixed; changed at boot and by a resize
+ * @resized: the last change of the size
  * @meta_base: physical address of the metadata
  * @meta_size: bytes of the metadata
  * @meta: the metadata, in the direct map
@@ -241,8 +275,13 @@ struct gmfs_pool {
 	struct list_head list;
 	struct kobject *kobj;
 	int node;
+	seqcount_mutex_t ranges_seq;
 	u32 nr_ranges;
 	struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
+	u32 room;
+	struct list_head failures;
+	struct list_head claims;
+	struct gmfs_resized resized;
 	u64 meta_base;
 	u64 meta_size;
 	void *meta;
@@ -419,10 +458,17 @@ static inline u32 gmfs_next_hop(u32 hops)
 /* pools.c */
 extern struct list_head gmfs_pools;
 struct gmfs_pool * __init gmfs_pool_new(int node);
+void __init gmfs_ranges_sort(struct gmfs_pool *pool);
 void __init gmfs_pool_add(struct gmfs_pool *pool);
 bool __init gmfs_pool_reserve_e820(const struct gmfs_pool *pool);
 struct gmfs_pool *gmfs_pool_find(int node);
+struct gmfs_pool *gmfs_pool_of(const struct kobject *kobj);
 struct gmfs_pool *gmfs_pool_only(void);
+struct super_block *gmfs_pool_get_sb(struct gmfs_pool *pool);
+u64 gmfs_pool_size(const struct gmfs_pool *pool);
+u64 gmfs_pool_frame(const struct gmfs_pool *pool, u64 phys);
+u64 gmfs_pool_phys(const struct gmfs_pool *pool, u64 frame);
+void gmfs_pool_set_ranges(struct gmfs_pool *pool);
 int gmfs_pool_names(char *buf, size_t size);
 
 /* trace.c */
@@ -450,14 +496,22 @@ void gmfs_pool_drop_pins(struct gmfs_pool *pool, u32 ino, const struct gmfs_extm
 void gmfs_map_free(struct gmfs_extmap *map);
 void gmfs_pool_free_inode(struct gmfs_pool *pool, u32 ino, struct gmfs_extmap *map);
 void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way);
+const char *gmfs_claim_range(struct gmfs_pool *pool, u64 base, u64 size);
+void gmfs_unclaim_range(struct gmfs_pool *pool, u64 base, u64 size);
 
 /* poison.c */
 void __init gmfs_poison_save(struct gmfs_pool *pool);
 void __init gmfs_poison_restore(struct gmfs_pool *pool);
 bool gmfs_meta_poisoned(struct gmfs_pool *pool);
+int gmfs_poison_watch(struct gmfs_pool *pool, u64 base, u64 size);
+void gmfs_poison_unwatch(struct gmfs_pool *pool, u64 base, u64 size);
+void gmfs_poison_note(u64 phys);
+u64 gmfs_poison_noted(u64 base, u64 size);
+void gmfs_poison_take_over(struct gmfs_pool *pool, u64 base, u64 size);
 
 /* kho.c */
 extern void *gmfs_outgoing_blob;
+void gmfs_handover_resized(struct gmfs_pool *pool);
 
 /* kexec.c */
 void __init gmfs_handover_begin_boot(void);
@@ -470,6 +524,7 @@ void *gmfs_vmap(u64 phys, size_t len);
 void gmfs_vunmap(void *va, size_t len);
 void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t len);
 int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
+int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count);
 
 /* store.c */
 void gmfs_update_blocks(struct inode *inode);
@@ -648,6 +703,22 @@ extern const struct export_operations guestmemfs_export_operations;
 
 /* load.c */
 int gmfs_load(struct super_block *sb, struct fs_context *fc);
+
+/* resize.c */
+#ifdef CONFIG_MEMORY_HOTREMOVE
+int gmfs_resize(struct gmfs_pool *pool, const char *text);
+int gmfs_resized_show(const struct gmfs_pool *pool, char *buf);
+#else
+static inline int gmfs_resize(struct gmfs_pool *pool, const char *text)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int gmfs_resized_show(const struct gmfs_pool *pool, char *buf)
+{
+	return sysfs_emit(buf, "0 of 0\n");
+}
+#endif
 
 /* sysfs.c */
 int gmfs_sysfs_mounted(struct gmfs_pool *pool);

@@ -17,6 +17,8 @@
 
 /* The blob that the next kernel gets, NULL if the pools are not handed over. */
 void *gmfs_outgoing_blob;
+/* Serialises writers of the blob: pools, of which each has a lock of its own. Taken last. */
+static DEFINE_MUTEX(gmfs_blob_lock);
 
 static u32 gmfs_pool_flags(const struct gmfs_pool *pool)
 {
@@ -24,31 +26,50 @@ static u32 gmfs_pool_flags(const struct gmfs_pool *pool)
 	       (pool->meta_error ? GUESTMEMFS_POOL_ERROR : 0);
 }
 
+static void gmfs_blob_pool(void *blob, const struct gmfs_pool *pool, u32 index)
+{
+	gmfs_handover_pool(blob, index, pool->node, pool->uuid.b, pool->meta_base, pool->meta_size,
+			   pool->ranges, pool->nr_ranges, index * GUESTMEMFS_MAX_RANGES,
+			   gmfs_pool_flags(pool), pool->hops);
+}
+
 static void *__init gmfs_blob_make(size_t *size)
 {
-	u32 nr_pools = 0, nr_ranges = 0;
+	u32 nr_pools = list_count_nodes(&gmfs_pools), index = 0;
 	struct gmfs_pool *pool;
 	void *blob;
 
-	list_for_each_entry(pool, &gmfs_pools, list) {
-		nr_pools++;
-		nr_ranges += pool->nr_ranges;
-	}
-	*size = gmfs_handover_size(nr_pools, nr_ranges);
+	/* A pool whose size changes may get more ranges. */
+	*size = gmfs_handover_size(nr_pools, nr_pools * GUESTMEMFS_MAX_RANGES);
 	blob = kho_alloc_preserve(*size);
 	if (IS_ERR(blob))
 		return blob;
-	gmfs_handover_begin(blob, nr_pools, nr_ranges);
-	nr_pools = 0;
-	nr_ranges = 0;
-	list_for_each_entry(pool, &gmfs_pools, list) {
-		gmfs_handover_pool(blob, nr_pools++, pool->node, pool->uuid.b, pool->meta_base,
-				   pool->meta_size, pool->ranges, pool->nr_ranges, nr_ranges,
-				   gmfs_pool_flags(pool), pool->hops);
-		nr_ranges += pool->nr_ranges;
-	}
+	gmfs_handover_begin(blob, nr_pools, nr_pools * GUESTMEMFS_MAX_RANGES);
+	list_for_each_entry(pool, &gmfs_pools, list)
+		gmfs_blob_pool(blob, pool, index++);
 	gmfs_handover_end(blob);
 	return blob;
+}
+
+/**
+ * gmfs_handover_resized - tell the next kernel what memory a pool has
+ * @pool: the pool, with gmfs_pool.lock held and not frozen
+ */
+void gmfs_handover_resized(struct gmfs_pool *pool)
+{
+	struct gmfs_pool *other;
+	u32 index = 0;
+
+	if (!gmfs_outgoing_blob || gmfs_unread_blob)
+		return;
+	list_for_each_entry(other, &gmfs_pools, list) {
+		if (other == pool)
+			break;
+		index++;
+	}
+	guard(mutex)(&gmfs_blob_lock);
+	gmfs_blob_pool(gmfs_outgoing_blob, pool, index);
+	gmfs_handover_end(gmfs_outgoing_blob);
 }
 
 /* Copies the blob that this kernel cannot read: the next kernel may be able to read it. */
@@ -79,8 +100,10 @@ static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *da
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		gmfs_pool_freeze(pool);
 		/* The next kernel must not read metadata with an error. */
-		if (gmfs_outgoing_blob && !gmfs_unread_blob && gmfs_meta_poisoned(pool))
+		if (gmfs_outgoing_blob && !gmfs_unread_blob && gmfs_meta_poisoned(pool)) {
+			guard(mutex)(&gmfs_blob_lock);
 			gmfs_handover_mark(gmfs_outgoing_blob, index, gmfs_pool_flags(pool));
+		}
 		index++;
 	}
 	return NOTIFY_DONE;

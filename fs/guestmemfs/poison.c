@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 
 #include <trace/events/guestmemfs.h>
@@ -29,12 +30,12 @@
  * struct gmfs_failure_range - a range of a pool, for mm/memory-failure.c
  * @space: the frames of the range
  * @pool: the pool
- *
- * Registered at boot, and never freed.
+ * @list: in gmfs_pool.failures
  */
 struct gmfs_failure_range {
 	struct pfn_address_space space;
 	struct gmfs_pool *pool;
+	struct list_head list;
 };
 
 /**
@@ -110,15 +111,70 @@ static bool gmfs_poison_write_unmounted(struct gmfs_pool *pool, u64 frame)
 	return true;
 }
 
-/* Returns false if the frame is poisoned already. */
-static bool gmfs_poison_add(struct gmfs_pool *pool, u64 frame)
+/* Addresses with an error that come or go: gmfs_poison_noted() has yet to say whose they are. */
+#define GMFS_POISON_NOTES	64
+
+static DEFINE_SPINLOCK(gmfs_poison_notes_lock);
+static u64 gmfs_poison_notes[GMFS_POISON_NOTES];
+static u32 gmfs_nr_poison_notes;
+
+/**
+ * gmfs_poison_note - remember a memory error in memory that is neither a pool's nor the host's
+ * @phys: the address
+ *
+ * Context: any.
+ */
+void gmfs_poison_note(u64 phys)
+{
+	guard(spinlock_irqsave)(&gmfs_poison_notes_lock);
+	if (gmfs_nr_poison_notes < GMFS_POISON_NOTES)
+		gmfs_poison_notes[gmfs_nr_poison_notes++] = phys;
+	else
+		pr_err("memory error at %#llx: too many others, it is forgotten\n", phys);
+}
+
+/**
+ * gmfs_poison_noted - take back what gmfs_poison_note() has remembered of a range
+ * @base: physical address
+ * @size: bytes
+ *
+ * Context: any.
+ * Return: one of the addresses, which is not returned again, or %U64_MAX if there is none.
+ */
+u64 gmfs_poison_noted(u64 base, u64 size)
+{
+	u64 phys;
+
+	guard(spinlock_irqsave)(&gmfs_poison_notes_lock);
+	for (u32 i = 0; i < gmfs_nr_poison_notes; i++) {
+		phys = gmfs_poison_notes[i];
+		if (phys < base || phys - base >= size)
+			continue;
+		gmfs_poison_notes[i] = gmfs_poison_notes[--gmfs_nr_poison_notes];
+		return phys;
+	}
+	return U64_MAX;
+}
+
+/*
+ * Returns 1 with the frame's number, 0 if the frame is poisoned already, or -EBUSY if a resize is
+ * about to give it back or to take it over, so that it is nobody's now.
+ */
+static int gmfs_poison_add_locked(struct gmfs_pool *pool, u64 phys, u64 *number)
 {
 	bool recorded;
 	u32 free;
+	u64 frame;
 
-	guard(mutex)(&pool->lock);
+	/* A resize changes the ranges under gmfs_pool.lock. */
+	frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, phys);
+	*number = frame;
+	if (frame == U64_MAX) {
+		gmfs_poison_note(phys);
+		return -EBUSY;
+	}
 	if (!gmfs_poisoned_add(&pool->poisoned, frame))
-		return false;
+		return 0;
 	recorded = pool->loaded ? gmfs_poison_write(pool, &pool->tables, frame) :
 				  gmfs_poison_write_unmounted(pool, frame);
 	if (!recorded)
@@ -130,7 +186,28 @@ static bool gmfs_poison_add(struct gmfs_pool *pool, u64 frame)
 		gmfs_poison_keep(&pool->tables, frame);
 		gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
 	}
-	return true;
+	return 1;
+}
+
+static int gmfs_poison_add(struct gmfs_pool *pool, u64 phys, u64 *number)
+{
+	guard(mutex)(&pool->lock);
+	return gmfs_poison_add_locked(pool, phys, number);
+}
+
+/**
+ * gmfs_poison_take_over - record the errors of memory that a pool gets
+ * @pool: the pool, which is mounted and has the memory; its lock is held since it has it
+ * @base: physical address
+ * @size: bytes
+ */
+void gmfs_poison_take_over(struct gmfs_pool *pool, u64 base, u64 size)
+{
+	u64 phys, frame;
+
+	while ((phys = gmfs_poison_noted(base, size)) != U64_MAX)
+		if (gmfs_poison_add_locked(pool, phys, &frame) == 1)
+			pr_err("node %d: memory error at %#llx\n", pool->node, phys);
 }
 
 /*
@@ -218,15 +295,6 @@ static bool gmfs_poison_take_away(struct super_block *sb, u64 frame, struct pfn_
 	return found;
 }
 
-/* The superblock of a pool with a reference, or NULL if the pool is not mounted. */
-static struct super_block *gmfs_poison_get_sb(struct gmfs_pool *pool)
-{
-	guard(mutex)(&pool->lock);
-	if (!pool->loaded || !atomic_inc_not_zero(&pool->sb->s_active))
-		return NULL;
-	return pool->sb;
-}
-
 /*
  * struct pfn_address_space.failure. The record comes first: whatever looks for the frame after it
  * does not use the frame, and what was earlier is undone by the unmapping. An error that is known
@@ -236,14 +304,18 @@ static int gmfs_memory_failure(struct pfn_address_space *space, unsigned long pf
 			       struct pfn_failure *failure)
 {
 	struct gmfs_pool *pool = container_of(space, struct gmfs_failure_range, space)->pool;
-	u64 frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, PFN_PHYS(pfn));
-	bool fresh = gmfs_poison_add(pool, frame), done = false;
+	bool fresh, done = false;
 	struct super_block *sb;
-	int tries;
+	int tries, err;
+	u64 frame;
 
+	err = gmfs_poison_add(pool, PFN_PHYS(pfn), &frame);
+	if (err < 0)
+		return err;
+	fresh = err;
 	if (fresh)
 		pr_err("node %d: memory error at %#llx\n", pool->node, PFN_PHYS(pfn));
-	sb = gmfs_poison_get_sb(pool);
+	sb = gmfs_pool_get_sb(pool);
 	if (!sb)
 		return fresh ? 0 : -EHWPOISON;
 	for (tries = 0; tries < GMFS_POISON_TRIES && !done; tries++)
@@ -283,12 +355,12 @@ void __init gmfs_poison_save(struct gmfs_pool *pool)
 	used = min(le32_to_cpu(t.super->live.used_poison), t.nr_poison);
 	for (i = 0; t.has_poison && i < used; i++) {
 		frame = le64_to_cpu(t.poison[i].page);
-		if (frame >= (u64)t.nr_blocks * GUESTMEMFS_BLOCK_PAGES)
+		if (!t.nr_ranges || frame >= (u64)t.nr_blocks * GUESTMEMFS_BLOCK_PAGES)
 			continue;
 		/* The pool may have lost ranges, so that its frames have other numbers now. */
 		phys = gmfs_block_phys(&t, frame / GUESTMEMFS_BLOCK_PAGES) +
 		       frame % GUESTMEMFS_BLOCK_PAGES * PAGE_SIZE;
-		frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, phys);
+		frame = gmfs_pool_frame(pool, phys);
 		if (frame != U64_MAX)
 			gmfs_poisoned_add(&pool->poisoned, frame);
 	}
@@ -315,20 +387,81 @@ void __init gmfs_poison_restore(struct gmfs_pool *pool)
 	}
 }
 
-static int __init gmfs_poison_register(struct gmfs_pool *pool, u64 base, u64 size,
-				       int (*failure)(struct pfn_address_space *space,
-						      unsigned long pfn,
-						      struct pfn_failure *failure))
+static int gmfs_poison_register(struct gmfs_pool *pool, u64 base, u64 size,
+				int (*failure)(struct pfn_address_space *space, unsigned long pfn,
+					       struct pfn_failure *failure), gfp_t gfp)
 {
-	struct gmfs_failure_range *r = kzalloc_obj(*r);
+	struct gmfs_failure_range *r;
+	int err;
 
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return 0;
+	r = kzalloc_obj(*r, gfp);
 	if (!r)
 		return -ENOMEM;
 	r->pool = pool;
 	r->space.node.start = PHYS_PFN(base);
 	r->space.node.last = PHYS_PFN(base + size) - 1;
 	r->space.failure = failure;
-	return register_pfn_address_space(&r->space);
+	err = register_pfn_address_space(&r->space);
+	if (err) {
+		kfree(r);
+		return err;
+	}
+	list_add(&r->list, &pool->failures);
+	return 0;
+}
+
+/**
+ * gmfs_poison_watch - ask to be told of memory errors in guest memory
+ * @pool: the pool that has the memory, or is about to get it
+ * @base: physical address
+ * @size: bytes
+ *
+ * Context: process context, without gmfs_pool.lock: gmfs_memory_failure() takes it inside of the
+ * lock that is taken here. At boot, or with gmfs_resize_lock held.
+ * Return: 0, -ENOMEM, or -EBUSY if somebody else has asked for the memory.
+ */
+int gmfs_poison_watch(struct gmfs_pool *pool, u64 base, u64 size)
+{
+	return gmfs_poison_register(pool, base, size, gmfs_memory_failure, GFP_KERNEL);
+}
+
+/**
+ * gmfs_poison_unwatch - undo gmfs_poison_watch(), for all of the memory or for a part
+ * @pool: the pool
+ * @base: physical address
+ * @size: bytes
+ *
+ * For a moment, errors in the rest of what was registered together are not told.
+ *
+ * Context: as gmfs_poison_watch(), and without gmfs_pool.changes: gmfs_memory_failure() may take it
+ * when it releases an inode or the superblock.
+ */
+void gmfs_poison_unwatch(struct gmfs_pool *pool, u64 base, u64 size)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_NOFAIL;
+	struct gmfs_failure_range *r, *next;
+	u64 start, end, stop = base + size;
+	int err = 0;
+
+	list_for_each_entry_safe(r, next, &pool->failures, list) {
+		start = PFN_PHYS(r->space.node.start);
+		end = PFN_PHYS(r->space.node.last + 1);
+		if (start >= stop || end <= base)
+			continue;
+		unregister_pfn_address_space(&r->space);
+		list_del(&r->list);
+		kfree(r);
+		if (start < base)
+			err = gmfs_poison_register(pool, start, base - start,
+						   gmfs_memory_failure, gfp);
+		if (!err && stop < end)
+			err = gmfs_poison_register(pool, stop, end - stop,
+						   gmfs_memory_failure, gfp);
+		if (err)
+			pr_err("node %d: memory errors will not be handled: %d\n", pool->node, err);
+	}
 }
 
 static int __init gmfs_poison_register_pool(struct gmfs_pool *pool)
@@ -338,10 +471,9 @@ static int __init gmfs_poison_register_pool(struct gmfs_pool *pool)
 
 	if (pool->meta_size)
 		err = gmfs_poison_register(pool, pool->meta_base, pool->meta_size,
-					   gmfs_meta_failure);
+					   gmfs_meta_failure, GFP_KERNEL);
 	for (i = 0; i < pool->nr_ranges && !err; i++)
-		err = gmfs_poison_register(pool, pool->ranges[i].base, pool->ranges[i].size,
-					   gmfs_memory_failure);
+		err = gmfs_poison_watch(pool, pool->ranges[i].base, pool->ranges[i].size);
 	return err;
 }
 
@@ -351,8 +483,6 @@ static int __init gmfs_poison_init(void)
 	struct gmfs_pool *pool;
 	int err;
 
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
-		return 0;
 	list_for_each_entry(pool, &gmfs_pools, list) {
 		err = gmfs_poison_register_pool(pool);
 		if (err)

@@ -8,6 +8,8 @@
 #include <linux/init.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
+#include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -399,26 +401,109 @@ void gmfs_pool_end(struct gmfs_pool *pool)
 	mutex_unlock(&pool->lock);
 }
 
-static const char * __init gmfs_claim_range(u64 base, u64 size)
+/**
+ * struct gmfs_claim - guest memory whose memory type is fixed
+ * @list: in gmfs_pool.claims
+ * @base: physical address
+ * @size: bytes
+ */
+struct gmfs_claim {
+	struct list_head list;
+	u64 base;
+	u64 size;
+};
+
+static const char *gmfs_claim_type(struct gmfs_pool *pool, u64 base, u64 size, gfp_t gfp)
 {
+	struct gmfs_claim *claim = kzalloc_obj(*claim, gfp);
+
+	if (!claim)
+		return "there is no memory to describe it";
+	if (arch_guestmemfs_track(base, size)) {
+		kfree(claim);
+		return "its memory is not write-back";
+	}
+	claim->base = base;
+	claim->size = size;
+	list_add(&claim->list, &pool->claims);
+	return NULL;
+}
+
+/**
+ * gmfs_claim_range - claim guest memory as a resource, and fix its memory type
+ * @pool: the pool that has the memory, or is about to get it
+ * @base: physical address
+ * @size: bytes
+ *
+ * Context: at boot, or with gmfs_resize_lock held.
+ * Return: NULL, or what is wrong with the range. At boot the resource stays claimed then.
+ */
+const char *gmfs_claim_range(struct gmfs_pool *pool, u64 base, u64 size)
+{
+	const char *why;
+
 	/*
 	 * A busy region cannot be hot-added as memory by ACPI. An exclusive region cannot be
 	 * mapped through /dev/mem.
 	 */
 	if (!request_mem_region_exclusive(base, size, "guestmemfs"))
 		return "its memory is claimed by somebody else";
-	if (arch_guestmemfs_track(base, size))
-		return "its memory is not write-back";
-	return NULL;
+	why = gmfs_claim_type(pool, base, size, GFP_KERNEL);
+	if (why && system_state >= SYSTEM_RUNNING)
+		release_mem_region(base, size);
+	return why;
 }
 
-static const char * __init gmfs_claim_data(const struct gmfs_pool *pool)
+/* Fixes the type of a part again before that of the whole is released: there is no gap. */
+static void gmfs_claim_rest(struct gmfs_pool *pool, u64 base, u64 end)
+{
+	const char *why;
+
+	if (base >= end)
+		return;
+	why = gmfs_claim_type(pool, base, end - base, GFP_KERNEL | __GFP_NOFAIL);
+	if (why)
+		pr_warn("node %d: [mem %#llx-%#llx]: %s\n", pool->node, base, end - 1, why);
+}
+
+/**
+ * gmfs_unclaim_range - undo gmfs_claim_range(), for all of the memory or for a part
+ * @pool: the pool
+ * @base: physical address
+ * @size: bytes, all of which are claimed
+ *
+ * Context: as gmfs_claim_range().
+ */
+void gmfs_unclaim_range(struct gmfs_pool *pool, u64 base, u64 size)
+{
+	u64 end = base + size, claim_end, from, to;
+	struct gmfs_claim *claim, *next;
+
+	/* Each claim is a resource of its own. Those that are made here are not in the way. */
+	list_for_each_entry_safe(claim, next, &pool->claims, list) {
+		claim_end = claim->base + claim->size;
+		from = max(base, claim->base);
+		to = min(end, claim_end);
+		if (from >= to)
+			continue;
+		gmfs_claim_rest(pool, claim->base, from);
+		gmfs_claim_rest(pool, to, claim_end);
+		arch_guestmemfs_untrack(claim->base, claim->size);
+		list_del(&claim->list);
+		kfree(claim);
+#ifdef CONFIG_MEMORY_HOTREMOVE
+		release_mem_region_adjustable(from, to - from);
+#endif
+	}
+}
+
+static const char * __init gmfs_claim_data(struct gmfs_pool *pool)
 {
 	const char *first = NULL;
 
 	for (u32 i = 0; i < pool->nr_ranges; i++) {
 		const struct gmfs_range *r = &pool->ranges[i];
-		const char *why = gmfs_claim_range(r->base, r->size);
+		const char *why = gmfs_claim_range(pool, r->base, r->size);
 
 		if (arch_guestmemfs_unmap(r->base, r->size) && !why)
 			why = "its memory cannot be taken out of the direct map";
@@ -435,12 +520,12 @@ static const char * __init gmfs_make_meta(struct gmfs_pool *pool)
 		gmfs_poison_save(pool);
 	/* The memory may contain a guest's bytes, and stays in the direct map. */
 	memset(pool->meta, 0, pool->meta_size);
-	/* The previous kernel may have had larger tables. */
-	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &pool->meta_size))
+	/* The tables of the previous kernel may have been larger. */
+	if (gmfs_format_size(pool->ranges, pool->nr_ranges, pool->room, &pool->meta_size))
 		return "its metadata cannot be made";
 	uuid_gen(&pool->uuid);
 	if (gmfs_format_make(pool->meta, pool->meta_base, pool->meta_size, pool->node,
-			     pool->uuid.b, pool->ranges, pool->nr_ranges))
+			     pool->uuid.b, pool->ranges, pool->nr_ranges, pool->room))
 		return "its metadata cannot be made";
 	gmfs_poison_restore(pool);
 	if (pool->hops)

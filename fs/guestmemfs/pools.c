@@ -5,10 +5,12 @@
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
 #include <linux/export.h>
+#include <linux/fs.h>
 #include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/memblock.h>
+#include <linux/sort.h>
 
 #include <asm/guestmemfs.h>
 
@@ -33,27 +35,45 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 	pool->node = node;
 	INIT_LIST_HEAD(&pool->kept);
 	INIT_LIST_HEAD(&pool->leftovers);
+	INIT_LIST_HEAD(&pool->failures);
+	INIT_LIST_HEAD(&pool->claims);
 	gmfs_pins_init(&pool->pins);
 	gmfs_persist_init(&pool->persist);
 	gmfs_poisoned_init(&pool->poisoned);
 	gmfs_map_init(&pool->tables.detached);
 	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);
+	seqcount_mutex_init(&pool->ranges_seq, &pool->lock);
 	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
 		mutex_init(&pool->zero_locks[i]);
 	return pool;
 }
 
+static int __init gmfs_cmp_ranges(const void *a, const void *b)
+{
+	const struct gmfs_range *x = a, *y = b;
+
+	return x->base < y->base ? -1 : 1;
+}
+
+/**
+ * gmfs_ranges_sort - sort and number the ranges of a pool that gets new metadata
+ * @pool: the pool
+ */
+void __init gmfs_ranges_sort(struct gmfs_pool *pool)
+{
+	sort(pool->ranges, pool->nr_ranges, sizeof(pool->ranges[0]), gmfs_cmp_ranges, NULL);
+	gmfs_ranges_number(pool->ranges, pool->nr_ranges);
+}
+
 /**
  * gmfs_pool_add - add a pool to the list
- * @pool: the pool, whose memory does not change after this
+ * @pool: the pool, whose metadata does not move after this
  */
 void __init gmfs_pool_add(struct gmfs_pool *pool)
 {
-	u64 bytes = 0;
+	u64 bytes = gmfs_pool_size(pool);
 
-	for (u32 i = 0; i < pool->nr_ranges; i++)
-		bytes += pool->ranges[i].size;
 	list_add_tail(&pool->list, &gmfs_pools);
 	pr_info("node %d: %llu MiB in %u ranges %s, %llu KiB of metadata\n", pool->node,
 		bytes >> 20, pool->nr_ranges, pool->hops ? "handed over" : "taken",
@@ -93,6 +113,24 @@ struct gmfs_pool *gmfs_pool_find(int node)
 }
 
 /**
+ * gmfs_pool_of - find the pool of a directory in sysfs
+ * @kobj: the directory
+ *
+ * Takes no lock or reference: pools and their directories are never freed.
+ *
+ * Return: the pool.
+ */
+struct gmfs_pool *gmfs_pool_of(const struct kobject *kobj)
+{
+	struct gmfs_pool *pool;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		if (pool->kobj == kobj)
+			return pool;
+	return NULL;
+}
+
+/**
  * gmfs_pool_only - the pool that is meant when no node is named
  *
  * Return: the pool if there is exactly one, else NULL.
@@ -101,6 +139,21 @@ struct gmfs_pool *gmfs_pool_only(void)
 {
 	return list_is_singular(&gmfs_pools) ?
 	       list_first_entry(&gmfs_pools, struct gmfs_pool, list) : NULL;
+}
+
+/**
+ * gmfs_pool_get_sb - get a reference to the superblock of a pool
+ * @pool: the pool
+ *
+ * Context: process context, without gmfs_pool.lock.
+ * Return: the superblock, to be released by deactivate_super(), or NULL if the pool is not mounted.
+ */
+struct super_block *gmfs_pool_get_sb(struct gmfs_pool *pool)
+{
+	guard(mutex)(&pool->lock);
+	if (!pool->loaded || !atomic_inc_not_zero(&pool->sb->s_active))
+		return NULL;
+	return pool->sb;
 }
 
 /**
@@ -121,9 +174,96 @@ int gmfs_pool_names(char *buf, size_t size)
 	return nr;
 }
 
+/**
+ * gmfs_pool_size - the amount of guest memory of a pool
+ * @pool: the pool
+ *
+ * Context: process context.
+ * Return: bytes.
+ */
+u64 gmfs_pool_size(const struct gmfs_pool *pool)
+{
+	unsigned int seq;
+	u64 size;
+
+	do {
+		seq = read_seqcount_begin(&pool->ranges_seq);
+		size = 0;
+		for (u32 i = 0; i < pool->nr_ranges; i++)
+			size += pool->ranges[i].size;
+	} while (read_seqcount_retry(&pool->ranges_seq, seq));
+	return size;
+}
+
+/**
+ * gmfs_pool_frame - find the number of a frame
+ * @pool: the pool
+ * @phys: an address in the frame
+ *
+ * Context: process context.
+ * Return: the number, %U64_MAX if the frame is not one of the pool's.
+ */
+u64 gmfs_pool_frame(const struct gmfs_pool *pool, u64 phys)
+{
+	unsigned int seq;
+	u64 frame;
+
+	do {
+		seq = read_seqcount_begin(&pool->ranges_seq);
+		frame = gmfs_ranges_frame(pool->ranges, pool->nr_ranges, phys);
+	} while (read_seqcount_retry(&pool->ranges_seq, seq));
+	return frame;
+}
+
+/**
+ * gmfs_pool_phys - find the address of a frame
+ * @pool: the pool
+ * @frame: the number of the frame
+ *
+ * Context: process context.
+ * Return: its physical address, %U64_MAX if the pool has no such frame.
+ */
+u64 gmfs_pool_phys(const struct gmfs_pool *pool, u64 frame)
+{
+	unsigned int seq;
+	u64 phys;
+
+	do {
+		seq = read_seqcount_begin(&pool->ranges_seq);
+		phys = gmfs_ranges_phys(pool->ranges, pool->nr_ranges, frame);
+	} while (read_seqcount_retry(&pool->ranges_seq, seq));
+	return phys;
+}
+
+/**
+ * gmfs_pool_set_ranges - take over the range table after a change
+ * @pool: the pool, which is mounted; its lock is held
+ */
+void gmfs_pool_set_ranges(struct gmfs_pool *pool)
+{
+	write_seqcount_begin(&pool->ranges_seq);
+	gmfs_resize_ranges(&pool->tables, pool->ranges, &pool->nr_ranges);
+	write_seqcount_end(&pool->ranges_seq);
+}
+
 static bool gmfs_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
 {
 	return a < b ? b - a < a_size && b_size : a - b < b_size && a_size;
+}
+
+static bool gmfs_pool_has(const struct gmfs_pool *pool, u64 start, u64 size)
+{
+	unsigned int seq;
+	bool has;
+
+	do {
+		seq = read_seqcount_begin(&pool->ranges_seq);
+		has = false;
+		for (u32 i = 0; i < pool->nr_ranges; i++)
+			has |= gmfs_overlaps(start, size, pool->ranges[i].base,
+					     pool->ranges[i].size);
+	} while (read_seqcount_retry(&pool->ranges_seq, seq));
+	return has;
 }
 
 /**
@@ -131,21 +271,18 @@ static bool gmfs_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
  * @start: physical address
  * @size: bytes
  *
- * Context: any; the list of pools does not change after early boot.
+ * Context: process context; the list of pools does not change after early boot. Guest memory may
+ * come and go, see resize.c.
  * Return: true for guest memory and metadata, also of a pool that is refused.
  */
 bool guestmemfs_has_range(phys_addr_t start, u64 size)
 {
 	struct gmfs_pool *pool;
 
-	list_for_each_entry(pool, &gmfs_pools, list) {
-		if (gmfs_overlaps(start, size, pool->meta_base, pool->meta_size))
+	list_for_each_entry(pool, &gmfs_pools, list)
+		if (gmfs_overlaps(start, size, pool->meta_base, pool->meta_size) ||
+		    gmfs_pool_has(pool, start, size))
 			return true;
-		for (u32 i = 0; i < pool->nr_ranges; i++)
-			if (gmfs_overlaps(start, size, pool->ranges[i].base,
-					  pool->ranges[i].size))
-				return true;
-	}
 	return false;
 }
 

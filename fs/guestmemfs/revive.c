@@ -92,6 +92,9 @@ static void __init gmfs_revive_ranges(struct gmfs_pool *pool, const void *blob,
 		if (gmfs_keep(pool, r->base, r->size, GUESTMEMFS_RANGE_ALIGN))
 			pool->nr_ranges++;
 	}
+	/* A blob that does not tell the numbers has ranges that ascend by address. */
+	if (pool->nr_ranges && pool->ranges[0].first == GMFS_NO_BLOCK)
+		gmfs_ranges_number(pool->ranges, pool->nr_ranges);
 }
 
 static bool __init gmfs_wants_discard(u32 node)
@@ -121,7 +124,11 @@ static void __init gmfs_discard(struct gmfs_pool *pool)
 
 	pool->refused = NULL;
 	pool->fresh = true;
-	if (gmfs_format_size(pool->ranges, pool->nr_ranges, &need) || need > pool->meta_size)
+	gmfs_ranges_sort(pool);
+	/* What the pool had room for, it has room for again. */
+	pool->room = gmfs_format_room(pool->ranges, pool->nr_ranges, pool->meta_size);
+	if (gmfs_format_size(pool->ranges, pool->nr_ranges, pool->room, &need) ||
+	    need > pool->meta_size)
 		pool->refused = "what could be kept of it is too little to start anew";
 }
 

@@ -13,32 +13,26 @@
 
 #include "internal.h"
 
-/* Takes no lock or reference: pools and their directories are never freed. */
-static struct gmfs_pool *gmfs_pool_of(const struct kobject *kobj)
-{
-	struct gmfs_pool *pool;
-
-	list_for_each_entry(pool, &gmfs_pools, list)
-		if (pool->kobj == kobj)
-			return pool;
-	return NULL;
-}
-
-static u64 gmfs_pool_size(const struct gmfs_pool *pool)
-{
-	u64 size = 0;
-
-	for (u32 i = 0; i < pool->nr_ranges; i++)
-		size += pool->ranges[i].size;
-	return size;
-}
-
 static ssize_t size_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%llu\n", gmfs_pool_size(gmfs_pool_of(kobj)));
 }
 
-static struct kobj_attribute gmfs_attr_size = __ATTR_RO(size);
+/* A new size, or a difference that begins with a sign. */
+static ssize_t size_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+			  size_t count)
+{
+	return gmfs_resize(gmfs_pool_of(kobj), buf) ?: count;
+}
+
+static struct kobj_attribute gmfs_attr_size = __ATTR_RW(size);
+
+static ssize_t resized_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return gmfs_resized_show(gmfs_pool_of(kobj), buf);
+}
+
+static struct kobj_attribute gmfs_attr_resized = __ATTR_RO(resized);
 
 static ssize_t metadata_size_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -122,8 +116,7 @@ static ssize_t poisoned_frames_show(struct kobject *kobj, struct kobj_attribute 
 			return len;
 		if (len > PAGE_SIZE - room)
 			return len + sysfs_emit_at(buf, len, "...\n");
-		len += sysfs_emit_at(buf, len, "%#llx\n",
-				     gmfs_ranges_phys(pool->ranges, pool->nr_ranges, frame));
+		len += sysfs_emit_at(buf, len, "%#llx\n", gmfs_pool_phys(pool, frame));
 	}
 }
 
@@ -132,6 +125,7 @@ static struct kobj_attribute gmfs_attr_poisoned_frames = __ATTR_RO_MODE(poisoned
 
 static const struct attribute * const gmfs_pool_attrs[] = {
 	&gmfs_attr_size.attr,
+	&gmfs_attr_resized.attr,
 	&gmfs_attr_metadata_size.attr,
 	&gmfs_attr_uuid.attr,
 	&gmfs_attr_kexecs.attr,
@@ -196,8 +190,12 @@ static struct kobj_attribute gmfs_attr_lost = __ATTR_RO(lost);
 
 static ssize_t largest_free_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	u64 blocks = gmfs_largest_free(&gmfs_pool_of(kobj)->tables);
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+	u64 blocks;
 
+	/* A resize changes the range table. */
+	scoped_guard(mutex, &pool->lock)
+		blocks = gmfs_largest_free(&pool->tables);
 	return sysfs_emit(buf, "%llu\n", blocks << GUESTMEMFS_BLOCK_SHIFT);
 }
 

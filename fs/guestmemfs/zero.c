@@ -117,6 +117,38 @@ out:
 }
 
 /**
+ * gmfs_zero_free - zero blocks that will leave the pool
+ * @pool: the pool
+ * @block: first block; the caller has marked all of them as allocated, and no file has them
+ * @count: number of blocks
+ *
+ * Context: process context, after gmfs_change_begin().
+ * Return: 0; -EINTR at a signal, -EBUSY if a freeze waits for the end of the change, or -ENOMEM.
+ */
+int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count)
+{
+	u32 end = block + count;
+	int err;
+
+	for (;;) {
+		block = find_next_bit(pool->tables.unzeroed, end, block);
+		if (block >= end)
+			break;
+		if (signal_pending(current))
+			return -EINTR;
+		if (rwsem_is_contended(&pool->changes))
+			return -EBUSY;
+		err = gmfs_zero_block(pool, block);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	/* The last mappings may still be in the TLBs, and the blocks get another owner. */
+	vm_unmap_aliases();
+	return 0;
+}
+
+/**
  * gmfs_zero_blocks - zero the unzeroed blocks of a run
  * @inode: the file that has the blocks
  * @block: first block

@@ -44,13 +44,13 @@ struct gmfs_test_pool *gmfs_test_pool(struct kunit *test, const struct gmfs_rang
 		p->map[i] = &p->maps[i];
 	}
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, gmfs_test_pool_free, p), 0);
-	KUNIT_ASSERT_EQ(test, gmfs_format_size(ranges, nr, &p->meta_size), 0);
+	KUNIT_ASSERT_EQ(test, gmfs_format_size(ranges, nr, 0, &p->meta_size), 0);
 	p->meta = kvzalloc(p->meta_size, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p->meta);
 	/* gmfs_format_make() must not rely on zeroed memory. */
 	memset(p->meta, 0xa5, p->meta_size);
 	KUNIT_ASSERT_EQ(test, gmfs_format_make(p->meta, GMFS_TEST_META_BASE, p->meta_size, 0, uuid,
-					       ranges, nr), 0);
+					       ranges, nr, 0), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_format_open(&p->t, p->meta, GMFS_TEST_META_BASE, p->meta_size,
 					       &c), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_alloc_init(&p->t), 0);

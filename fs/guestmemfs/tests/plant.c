@@ -44,10 +44,10 @@ static void plant_crc(struct guestmemfs_handover *h)
 	h->crc ^= cpu_to_le32(1);
 }
 
-/* More ranges than the blob has, with a correct checksum. */
+/* More ranges than a pool may have, with a correct checksum. */
 static void plant_count(struct guestmemfs_handover *h)
 {
-	plant_last_pool(h)->nr_ranges ^= cpu_to_le32(64);
+	plant_last_pool(h)->nr_ranges ^= cpu_to_le32(256);
 	gmfs_handover_end(h);
 }
 

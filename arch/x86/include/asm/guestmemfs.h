@@ -86,7 +86,7 @@ static inline bool __init arch_guestmemfs_mapped(phys_addr_t base, u64 size)
  * Context: process context, once the page allocator works.
  * Return: 0, or -ENOMEM if a page table could not be split.
  */
-static inline int __init arch_guestmemfs_unmap(phys_addr_t base, u64 size)
+static inline int arch_guestmemfs_unmap(phys_addr_t base, u64 size)
 {
 	/* With mem=, a range that was handed over may be beyond the direct map. */
 	u64 end = min_t(u64, base + size, (u64)max_pfn_mapped << PAGE_SHIFT);
@@ -112,7 +112,7 @@ static inline int __init arch_guestmemfs_unmap(phys_addr_t base, u64 size)
  *
  * Return: 0, or -EINVAL if the range cannot be mapped write-back.
  */
-static inline int __init arch_guestmemfs_track(phys_addr_t base, u64 size)
+static inline int arch_guestmemfs_track(phys_addr_t base, u64 size)
 {
 	pgprot_t prot = PAGE_SHARED;
 	int err;
@@ -124,6 +124,77 @@ static inline int __init arch_guestmemfs_track(phys_addr_t base, u64 size)
 		return 0;
 	pfnmap_untrack(PHYS_PFN(base), size);
 	return -EINVAL;
+}
+
+/**
+ * arch_guestmemfs_most_ranges - how many ranges the next kernel has room for
+ *
+ * arch_guestmemfs_reserve_e820() takes up to two entries of the memory map for each range.
+ *
+ * Return: the number of ranges of all pools.
+ */
+static inline u32 arch_guestmemfs_most_ranges(void)
+{
+	/* What firmwares need, twice as much as is usual. */
+	return (E820_MAX_ENTRIES - 64) / 2;
+}
+
+/**
+ * arch_guestmemfs_untrack - undo arch_guestmemfs_track()
+ * @base: physical address
+ * @size: bytes
+ */
+static inline void arch_guestmemfs_untrack(phys_addr_t base, u64 size)
+{
+	pfnmap_untrack(PHYS_PFN(base), size);
+}
+
+/**
+ * arch_guestmemfs_map - undo arch_guestmemfs_unmap(), where it has cleared entries
+ * @base: physical address
+ * @size: bytes
+ *
+ * Called before memory is added to the kernel: that makes entries where there are none, and takes
+ * those that there are for valid ones.
+ *
+ * Context: process context.
+ * Return: 0, or -ENOMEM if a page table could not be split.
+ */
+static inline int arch_guestmemfs_map(phys_addr_t base, u64 size)
+{
+	u64 end = base + size, next;
+	unsigned int level;
+	pte_t *entry;
+	int err = 0;
+
+	for (; base < end && !err; base = next) {
+		entry = lookup_address((unsigned long)__va(base), &level);
+		next = min(end, round_down(base, page_level_size(level)) + page_level_size(level));
+		if (entry && !pte_none(*entry) && !(pte_flags(*entry) & _PAGE_PRESENT))
+			err = set_memory_p((unsigned long)__va(base), (next - base) >> PAGE_SHIFT);
+		cond_resched();
+	}
+	return err;
+}
+
+/**
+ * arch_guestmemfs_is_ram - does the firmware know a range as memory
+ * @base: physical address, a multiple of a section
+ * @size: bytes
+ *
+ * KVM maps frames without struct page write-back only if the firmware's map, as the kernel has got
+ * it at boot, has them as memory. Memory that was hot-added later is not in it.
+ *
+ * Return: true if each section has memory.
+ */
+static inline bool arch_guestmemfs_is_ram(phys_addr_t base, u64 size)
+{
+	u64 end = base + size;
+
+	for (; base < end; base += 1UL << SECTION_SIZE_BITS)
+		if (!e820__mapped_raw_any(base, base + PAGE_SIZE, E820_TYPE_RAM))
+			return false;
+	return true;
 }
 
 #endif /* _ASM_X86_GUESTMEMFS_H */
