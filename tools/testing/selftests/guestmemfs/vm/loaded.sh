@@ -52,14 +52,27 @@ compare()
 	check "the log has no complaint" no_complaint
 }
 
+# Changes the size of both pools all the time. What is free may not be enough to shrink.
+keep_resizing()
+{
+	while :; do
+		echo +1G >/sys/fs/guestmemfs/node0/size
+		echo +1G >/sys/fs/guestmemfs/node1/size
+		echo -1G >/sys/fs/guestmemfs/node0/size
+		echo -1G >/sys/fs/guestmemfs/node1/size
+	done 2>/dev/null
+}
+
 # Runs the load, some hundred calls a second for each worker, until the machine jumps.
 unrest()
 {
 	load_next || return 1
 	storm run 0 >/tmp/storm.0 &
 	storm run 1 >/tmp/storm.1 &
-	check "all workers are at work" timeout "$(patience 60)" sh -c \
-		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
+	keep_resizing &
+	check "all workers are at work, and the pools change" timeout "$(patience 60)" sh -c \
+		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ] &&
+			dmesg | grep -q "guestmemfs: node . shrunk by"; do sleep 0.1; done'
 	# Vary the moment of the jump.
 	sleep "0.$((GEN * 7 % 10))"
 	jump
