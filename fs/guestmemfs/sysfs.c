@@ -208,6 +208,19 @@ static ssize_t free_gigabytes_show(struct kobject *kobj, struct kobj_attribute *
 
 static struct kobj_attribute gmfs_attr_free_gigabytes = __ATTR_RO(free_gigabytes);
 
+/* How much the pool can grow by, as far as its tables go. */
+static ssize_t room_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct gmfs_pool *pool = gmfs_pool_of(kobj);
+	const struct gmfs_tables *t = &pool->tables;
+
+	guard(mutex)(&pool->lock);
+	return sysfs_emit(buf, "%llu\n",
+			  (u64)(t->capacity - t->total_blocks) << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_room = __ATTR_RO(room);
+
 /* Entry 0 of the inode table is never used. */
 static u32 gmfs_pool_inodes(const struct gmfs_pool *pool)
 {
@@ -241,6 +254,7 @@ static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_free_gigabytes.attr,
 	&gmfs_attr_inodes.attr,
 	&gmfs_attr_files.attr,
+	&gmfs_attr_room.attr,
 	NULL
 };
 
