@@ -127,7 +127,8 @@ static void __init gmfs_discard(struct gmfs_pool *pool)
 	gmfs_ranges_sort(pool);
 	/* What the pool had room for, it has room for again. */
 	pool->room = gmfs_format_room(pool->ranges, pool->nr_ranges, pool->meta_size);
-	if (gmfs_format_size(pool->ranges, pool->nr_ranges, pool->room, &need) ||
+	if ((pool->lost && !pool->nr_ranges) ||
+	    gmfs_format_size(pool->ranges, pool->nr_ranges, pool->room, &need) ||
 	    need > pool->meta_size)
 		pool->refused = "what could be kept of it is too little to start anew";
 }
@@ -153,7 +154,9 @@ static void __init gmfs_revive_pool(const void *blob, u32 index, const char *ref
 	struct guestmemfs_handover_pool p;
 	struct gmfs_pool *pool;
 
-	if (gmfs_handover_get_pool(blob, index, &p)) {
+	/* A pool may have no memory yet, but not because all of it was lost. */
+	if (gmfs_handover_get_pool(blob, index, &p) ||
+	    (!p.nr_ranges && le32_to_cpu(p.flags) & GUESTMEMFS_POOL_LOST)) {
 		pr_err("pool %u of the handover has no ranges, its memory is lost\n", index);
 		return;
 	}
