@@ -143,7 +143,7 @@ static unsigned long gmfs_fault_orders(const struct vm_fault *vmf, unsigned int 
 static vm_fault_t gmfs_fault_insert(struct vm_fault *vmf, const struct gmfs_pool *pool,
 				    const struct gmfs_entry *entry)
 {
-	unsigned long pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, entry->block));
+	unsigned long pfn = PHYS_PFN(gmfs_loaded_phys(&pool->tables, entry->block));
 
 	/*
 	 * Pass false for write faults, too: the filesystem does not track writes, so

@@ -124,7 +124,7 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn,
 	err = gmfs_file_entry(inode, index, orders, false, &entry);
 	if (err)
 		return err;
-	*pfn = PHYS_PFN(gmfs_block_phys(&pool->tables, entry.block)) +
+	*pfn = PHYS_PFN(gmfs_loaded_phys(&pool->tables, entry.block)) +
 	       (index - round_down(entry.first, GUESTMEMFS_BLOCK_PAGES));
 	*order = entry.order;
 	return 0;

@@ -13,6 +13,7 @@
 #include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/limits.h>
+#include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
 
@@ -430,11 +431,11 @@ void gmfs_groups_add(struct gmfs_tables *t, u64 base, u32 first, u32 count)
 {
 	u32 group = first / GUESTMEMFS_GROUP_BLOCKS;
 	u32 last = (first + count - 1) / GUESTMEMFS_GROUP_BLOCKS;
-	u64 gigabyte = base / GMFS_GROUP_SIZE;
+	u64 start = round_down(base, GMFS_GROUP_SIZE);
 
 	/* gmfs_block_phys() reads it without gmfs_pool.lock. */
-	for (; group <= last; group++)
-		WRITE_ONCE(t->groups[group].gigabyte, gigabyte++);
+	for (; group <= last; group++, start += GMFS_GROUP_SIZE)
+		WRITE_ONCE(t->bases[group], start);
 }
 
 /**
@@ -453,8 +454,9 @@ int gmfs_groups_init(struct gmfs_tables *t)
 	/* Those beyond nr_blocks are for blocks that the pool gets later. */
 	t->nr_groups = DIV_ROUND_UP(t->capacity, GUESTMEMFS_GROUP_BLOCKS);
 	t->groups = gmfs_calloc(t->nr_groups, sizeof(*t->groups));
+	t->bases = gmfs_calloc(t->nr_groups, sizeof(*t->bases));
 	t->group_lists = gmfs_calloc(GMFS_NR_GROUP_LISTS, sizeof(*t->group_lists));
-	if (!t->groups || !t->group_lists)
+	if (!t->groups || !t->bases || !t->group_lists)
 		return -ENOMEM;
 	for (list = 0; list < GMFS_NR_GROUP_LISTS; list++)
 		for (i = 0; i < GMFS_GROUP_RUNS; i++)
@@ -480,7 +482,9 @@ int gmfs_groups_init(struct gmfs_tables *t)
 void gmfs_groups_exit(struct gmfs_tables *t)
 {
 	kvfree(t->groups);
+	kvfree(t->bases);
 	kvfree(t->group_lists);
 	t->groups = NULL;
+	t->bases = NULL;
 	t->group_lists = NULL;
 }

@@ -20,8 +20,6 @@
  *	the same offset in the group and in the part
  * @nr_free: number of free blocks
  * @longest: length of the longest free run; 0: the group is in no list
- * @gigabyte: physical address of the group, in gigabytes; also read without gmfs_pool.lock. Does
- *	not change while a block of the group is in use
  * @claimed: the group is in the list of claimed groups
  *
  * An entirely free group gets an owner when blocks of it are allocated in the place that a
@@ -35,7 +33,6 @@ struct gmfs_group {
 	u32 next;
 	u32 ino;
 	u32 file_group;
-	u64 gigabyte;
 	u16 owned;
 	u16 nr_free;
 	u16 longest;

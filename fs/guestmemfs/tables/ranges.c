@@ -8,7 +8,7 @@
 #include <linux/math.h>
 #include <linux/minmax.h>
 
-#include "groups.h"
+#include "tables.h"
 
 /**
  * gmfs_range_blocks - number of blocks of a physical range
@@ -69,12 +69,8 @@ u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block)
 	u64 nr;
 
 	/* All blocks of a group are in one gigabyte, each at the place that its number says. */
-	if (likely(t->groups)) {
-		u64 gigabyte = READ_ONCE(t->groups[block / GUESTMEMFS_GROUP_BLOCKS].gigabyte);
-
-		nr = block % GUESTMEMFS_GROUP_BLOCKS;
-		return gigabyte * GMFS_GROUP_SIZE + (nr << GUESTMEMFS_BLOCK_SHIFT);
-	}
+	if (likely(t->bases))
+		return gmfs_loaded_phys(t, block);
 	r = gmfs_block_range(t, block);
 	nr = block - le32_to_cpu(r->first_block);
 	return le64_to_cpu(r->base) + (nr << GUESTMEMFS_BLOCK_SHIFT);

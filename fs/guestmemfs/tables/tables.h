@@ -4,6 +4,7 @@
 
 #include <linux/bitmap.h>
 #include <linux/bits.h>
+#include <linux/compiler.h>
 #include <linux/maple_tree.h>
 #include <linux/types.h>
 #include <linux/kho/abi/guestmemfs.h>
@@ -174,6 +175,9 @@ struct gmfs_poisoned {
  * @nr_groups: entries of @groups
  * @full_groups: groups whose blocks are all free
  * @groups: the groups of blocks, see groups.h
+ * @bases: the physical address of each group: of its first number, whether there is such a
+ *	block or not. Also read without gmfs_pool.lock: it does not change while a block of the
+ *	group is in use
  * @group_lists: groups that have free blocks, by their longest free run
  * @detached: the extents of detached blocks, by block, see pins.c
  * @pins: the pins of the pool, NULL for none; set by the caller of gmfs_alloc_init()
@@ -227,6 +231,7 @@ struct gmfs_tables {
 	u32 nr_groups;
 	u32 full_groups;
 	struct gmfs_group *groups;
+	u64 *bases;
 	struct gmfs_group_lists *group_lists;
 	struct gmfs_extmap detached;
 	struct gmfs_pins *pins;
@@ -502,6 +507,15 @@ u64 gmfs_range_blocks(const struct guestmemfs_range *r);
 const struct guestmemfs_range *gmfs_block_range(const struct gmfs_tables *t, u32 block);
 u32 gmfs_block_range_end(const struct gmfs_tables *t, u32 block);
 u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
+
+/* As gmfs_block_phys(), for tables that are loaded: every page fault calls this. */
+static inline u64 gmfs_loaded_phys(const struct gmfs_tables *t, u32 block)
+{
+	u64 nr = block % GUESTMEMFS_GROUP_BLOCKS;
+
+	return READ_ONCE(t->bases[block / GUESTMEMFS_GROUP_BLOCKS]) + (nr << GUESTMEMFS_BLOCK_SHIFT);
+}
+
 u64 gmfs_first_block(u64 base, u64 next);
 void gmfs_ranges_number(struct gmfs_range *ranges, u32 nr);
 u64 gmfs_ranges_frame(const struct gmfs_range *ranges, u32 nr, u64 phys);
