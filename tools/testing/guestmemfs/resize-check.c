@@ -90,7 +90,7 @@ static void resize_check_range(const struct pool *p, const struct gmfs_range *r,
 
 		CHECK_EQ(gmfs_block_phys(&p->t, i), phys);
 		CHECK_EQ(phys / GMFS_BLOCK_SIZE % GROUP, i % GROUP);
-		CHECK_EQ(p->t.groups[i / GROUP].gigabyte, phys / GIB);
+		CHECK_EQ(p->t.bases[i / GROUP], round_down(phys, GIB));
 		CHECK_EQ(gmfs_block_range_end(&p->t, i), end);
 	}
 }

@@ -494,6 +494,28 @@ static void use_compare_unzeroed(const struct use *u)
 	}
 }
 
+/* A mount compares tables with what was handed over: they are those of their own ranges alone. */
+static void use_verify_identity(const struct gmfs_tables *t)
+{
+	static struct gmfs_range ranges[GUESTMEMFS_MAX_RANGES];
+	struct gmfs_complaint c = {};
+	u8 uuid[16];
+	u32 nr;
+
+	memcpy(uuid, t->super->uuid, sizeof(uuid));
+	gmfs_resize_ranges(t, ranges, &nr);
+	CHECK_EQ(gmfs_format_is(t, uuid, ranges, nr, &c), 0);
+	CHECK_EQ(gmfs_format_is(t, uuid, ranges, nr + 1, &c), -EUCLEAN);
+	if (nr) {
+		ranges[nr - 1].first ^= 512;
+		CHECK_EQ(gmfs_format_is(t, uuid, ranges, nr, &c), -EUCLEAN);
+		CHECK_EQ(c.entry, nr - 1);
+	}
+	uuid[0] ^= 1;
+	CHECK_EQ(gmfs_format_is(t, uuid, ranges, nr, &c), -EUCLEAN);
+	CHECK_STR(c.table, "superblock");
+}
+
 /* The next mount must accept the ranges, and find what is free. */
 static void use_verify_ranges(const struct pool *p)
 {
@@ -529,6 +551,7 @@ static void use_verify(struct use *u)
 	recount(&p->t);
 	use_compare_unzeroed(u);
 	use_verify_ranges(p);
+	use_verify_identity(&p->t);
 	gmfs_index_free(&index);
 }
 

@@ -222,8 +222,8 @@ static const char * const mounted[] = {
 };
 
 /*
- * Each pool has the documented files and no others. Each file but the size is read-only, and has one
- * value and a newline, but for the list of poisoned frames, which is empty here.
+ * Each pool has the documented files and no others. Each file but the size is read-only, and has
+ * one value and a newline, but for the list of poisoned frames, which is empty here.
  */
 TEST_F(in_pool, sysfs_files)
 {

@@ -123,7 +123,8 @@ met()
 {
 	note "node 0: $(storm seen 0 | tail -n 1)"
 	note "node 1: $(storm seen 1 | tail -n 1)"
-	note "memory errors: $(cat /sys/fs/guestmemfs/node0/poisoned) bytes on node 0, $(lost 0) lost"
+	note "memory errors: $(cat /sys/fs/guestmemfs/node0/poisoned) bytes on node 0," \
+		"$(lost 0) lost"
 	check "node 0: every call was met, EBUSY, and a fault that waited" storm seen 0
 	check "node 1: every call was met, EBUSY, and a fault that waited" storm seen 1
 }
