@@ -52,18 +52,6 @@ compare()
 	check "the log has no complaint" no_complaint
 }
 
-# Changes the size of both pools all the time: they have a gigabyte or more, as the load expects. All
-# of it goes back only if enough is free.
-keep_resizing()
-{
-	while sleep 0.5; do
-		for node in 0 1; do
-			size=/sys/fs/guestmemfs/node$node/size
-			echo +1G >$size && echo 1G >$size
-		done
-	done 2>/dev/null
-}
-
 # Runs the load, some hundred calls a second for each worker, until the machine jumps.
 unrest()
 {
@@ -72,9 +60,6 @@ unrest()
 	storm run 1 >/tmp/storm.1 &
 	check "all workers are at work" timeout "$(patience 60)" sh -c \
 		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
-	keep_resizing &
-	check "a pool has grown" timeout "$(patience 60)" sh -c \
-		'until dmesg | grep -q "guestmemfs: node . grown by"; do sleep 0.1; done'
 	# Vary the moment of the jump.
 	sleep "0.$((GEN * 7 % 10))"
 	jump
