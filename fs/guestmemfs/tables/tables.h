@@ -511,9 +511,10 @@ u64 gmfs_block_phys(const struct gmfs_tables *t, u32 block);
 /* As gmfs_block_phys(), for tables that are loaded: every page fault calls this. */
 static inline u64 gmfs_loaded_phys(const struct gmfs_tables *t, u32 block)
 {
+	u64 base = READ_ONCE(t->bases[block / GUESTMEMFS_GROUP_BLOCKS]);
 	u64 nr = block % GUESTMEMFS_GROUP_BLOCKS;
 
-	return READ_ONCE(t->bases[block / GUESTMEMFS_GROUP_BLOCKS]) + (nr << GUESTMEMFS_BLOCK_SHIFT);
+	return base + (nr << GUESTMEMFS_BLOCK_SHIFT);
 }
 
 u64 gmfs_first_block(u64 base, u64 next);
