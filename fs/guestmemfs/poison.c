@@ -433,7 +433,7 @@ int gmfs_poison_watch(struct gmfs_pool *pool, u64 base, u64 size)
  * @base: physical address
  * @size: bytes
  *
- * For a moment, errors in the rest of what was registered together are not told.
+ * For a moment, errors in the rest of memory that was registered together are not handled.
  *
  * Context: as gmfs_poison_watch(), and without gmfs_pool.changes: gmfs_memory_failure() may take it
  * when it releases an inode or the superblock.

@@ -17,12 +17,14 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
+#include <linux/atomic.h>
 #include <linux/crash_core.h>
 #include <linux/fs.h>
 #include <linux/guestmemfs.h>
 #include <linux/init.h>
 #include <linux/ioport.h>
 #include <linux/kexec_handover.h>
+#include <linux/lockdep.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/minmax.h>
@@ -75,7 +77,7 @@ static u64 gmfs_grow_unit(void)
 	return max_t(u64, GMFS_GROUP_SIZE, memory_block_size_bytes());
 }
 
-/* What the host can take back, at least. */
+/* The smallest amount of memory that the host can take back. */
 static u64 gmfs_shrink_unit(void)
 {
 	return max_t(u64, GUESTMEMFS_RANGE_ALIGN, memory_block_size_bytes());
@@ -94,29 +96,32 @@ static bool gmfs_section_suits(const struct gmfs_pool *pool, u64 phys, bool *mov
 	return page_to_nid(page) == pool->node && page_zonenum(page) >= ZONE_NORMAL;
 }
 
+/* Has a memory block a page with a memory error? Its number is kept while the block is offline. */
+static int gmfs_block_is_bad(struct memory_block *mem, void *arg)
+{
+#ifdef CONFIG_MEMORY_FAILURE
+	return !!atomic_long_read(&mem->nr_hwpoison);
+#else
+	return 0;
+#endif
+}
+
 /*
- * Is there no page that cannot be moved, and none with a memory error? An error would be forgotten
- * with its struct page. Looks before anything is moved, and so may be wrong by the time it is.
+ * Is there no page that cannot be moved? The answer may be wrong by the time the pages are moved.
+ * Pages that are offline need not be moved.
  */
 static bool gmfs_pages_suit(u64 base, u64 size)
 {
-	unsigned long pfn = PHYS_PFN(base), end = PHYS_PFN(base + size), movable = pfn, step;
+	unsigned long pfn = PHYS_PFN(base), end = PHYS_PFN(base + size), step;
 	struct page *page;
 
-	for (; pfn < end; pfn++) {
-		if (pfn % pageblock_nr_pages == 0)
-			cond_resched();
-		page = pfn_to_online_page(pfn);
-		if (!page)
-			continue;
-		if (PageHWPoison(page))
-			return false;
-		if (pfn < movable)
-			continue;
+	for (; pfn < end; pfn += step) {
+		cond_resched();
 		step = 1;
-		if (page_is_unmovable(page_zone(page), page, PB_ISOLATE_MODE_MEM_OFFLINE, &step))
+		page = pfn_to_online_page(pfn);
+		if (page && page_is_unmovable(page_zone(page), page, PB_ISOLATE_MODE_MEM_OFFLINE,
+					      &step))
 			return false;
-		movable = pfn + step;
 	}
 	return true;
 }
@@ -133,7 +138,9 @@ static bool gmfs_grow_suits(const struct gmfs_pool *pool, u64 base, u64 size, bo
 	for (at = base; at < base + size; at += GUESTMEMFS_RANGE_ALIGN)
 		if (!gmfs_section_suits(pool, at, &all_movable))
 			return false;
-	return all_movable == movable && gmfs_pages_suit(base, size);
+	/* An error would be forgotten when the struct pages go. */
+	return all_movable == movable && !walk_memory_blocks(base, size, NULL, gmfs_block_is_bad) &&
+	       gmfs_pages_suit(base, size);
 }
 
 /**
@@ -219,15 +226,16 @@ static int gmfs_give_to_host(struct gmfs_pool *pool, u64 base, u64 size)
 	return err;
 }
 
-/* How many ranges all pools have. They change under gmfs_resize_lock alone. */
-static u32 gmfs_all_ranges(void)
+/* How many ranges a pool may have. Those of others change under gmfs_resize_lock alone. */
+static u32 gmfs_ranges_allowed(const struct gmfs_pool *pool)
 {
-	struct gmfs_pool *pool;
-	u32 nr = 0;
+	const struct gmfs_pool *other;
+	u32 nr = arch_guestmemfs_most_ranges();
 
-	list_for_each_entry(pool, &gmfs_pools, list)
-		nr += pool->nr_ranges;
-	return nr;
+	list_for_each_entry(other, &gmfs_pools, list)
+		if (other != pool)
+			nr -= min(nr, other->nr_ranges);
+	return min_t(u32, nr, GUESTMEMFS_MAX_RANGES);
 }
 
 /* Could the pool get this memory now? Asked before the host has to do without it. */
@@ -240,8 +248,6 @@ static int gmfs_grow_prepare(struct gmfs_pool *pool, u64 base, u64 size)
 		return gmfs_resize_note(pool, -EBUSY,
 					"a crash kernel is loaded, which would dump the memory",
 					base);
-	if (gmfs_all_ranges() >= arch_guestmemfs_most_ranges())
-		return gmfs_resize_note(pool, -ENOSPC, "the pools have too many ranges", base);
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return gmfs_resize_note(pool, err, "a kexec has begun", base);
@@ -250,6 +256,27 @@ static int gmfs_grow_prepare(struct gmfs_pool *pool, u64 base, u64 size)
 	if (!fits)
 		gmfs_resize_note(pool, -ENOSPC, "the metadata has no room for more", base);
 	return fits ? 0 : -ENOSPC;
+}
+
+/* Tells readers without gmfs_pool.lock, and the next kernel, of a change of the range table. */
+static void gmfs_resize_publish(struct gmfs_pool *pool)
+{
+	gmfs_pool_set_ranges(pool);
+	gmfs_handover_resized(pool);
+}
+
+/* Adds memory to the tables, and records errors that came while it was nobody's. */
+static int gmfs_resize_enter(struct gmfs_pool *pool, u64 base, u64 size)
+{
+	int err;
+
+	lockdep_assert_held(&pool->lock);
+	err = gmfs_resize_add(&pool->tables, base, size);
+	if (err)
+		return err;
+	gmfs_resize_publish(pool);
+	gmfs_poison_take_over(pool, base, size);
+	return 0;
 }
 
 /* The step that makes removed memory the pool's. */
@@ -262,13 +289,9 @@ static int gmfs_grow_commit(struct gmfs_pool *pool, u64 base, u64 size)
 	if (err)
 		return gmfs_resize_note(pool, err, "a kexec has begun", base);
 	free = pool->tables.free_blocks;
-	err = gmfs_resize_add(&pool->tables, base, size);
-	if (!err) {
-		gmfs_pool_set_ranges(pool);
-		gmfs_handover_resized(pool);
-		gmfs_poison_take_over(pool, base, size);
+	err = gmfs_resize_enter(pool, base, size);
+	if (!err)
 		gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
-	}
 	gmfs_pool_end(pool);
 	if (err)
 		gmfs_resize_note(pool, err, "the metadata has no room for more", base);
@@ -396,15 +419,9 @@ static void gmfs_shrink_undo(struct gmfs_pool *pool, u32 block, u32 count)
 	u64 frame = (u64)block * GUESTMEMFS_BLOCK_PAGES;
 	u64 end = frame + (u64)count * GUESTMEMFS_BLOCK_PAGES;
 	struct gmfs_tables *t = &pool->tables;
-	unsigned int i;
 
 	guard(mutex)(&pool->lock);
-	/* gmfs_release() would mark all of them as unzeroed. */
-	for (i = 0; i < count; i++)
-		if (test_bit(block + i, t->unzeroed))
-			gmfs_release(t, block + i, 1, 0, 0);
-		else
-			gmfs_release_zeroed(t, block + i);
+	gmfs_release_unused(t, block, count);
 	for (;; frame++) {
 		frame = gmfs_poisoned_next(&pool->poisoned, frame, end);
 		if (frame == end)
@@ -439,8 +456,7 @@ static int gmfs_shrink_commit(struct gmfs_pool *pool, u32 block, u32 count)
 	err = gmfs_resize_cut(&pool->tables, block, count);
 	if (err)
 		return err;
-	gmfs_pool_set_ranges(pool);
-	gmfs_handover_resized(pool);
+	gmfs_resize_publish(pool);
 	gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
 	return 0;
 }
@@ -453,10 +469,7 @@ static void gmfs_shrink_take_back(struct gmfs_pool *pool, u64 base, u64 size)
 
 	if (!err) {
 		guard(mutex)(&pool->lock);
-		err = gmfs_resize_add(&pool->tables, base, size);
-		gmfs_pool_set_ranges(pool);
-		gmfs_handover_resized(pool);
-		gmfs_poison_take_over(pool, base, size);
+		err = gmfs_resize_enter(pool, base, size);
 	}
 	if (err)
 		pr_err("node %d: [mem %#llx-%#llx] is nobody's until the next kexec: %s %d\n",
@@ -508,10 +521,6 @@ static int gmfs_shrink_step(struct gmfs_pool *pool, u64 size, bool whole)
 	u32 count = size >> GUESTMEMFS_BLOCK_SHIFT, block;
 	u64 base = 0;
 	int err;
-
-	/* The range that has the memory may become two. */
-	if (gmfs_all_ranges() >= arch_guestmemfs_most_ranges())
-		return gmfs_resize_note(pool, -E2BIG, gmfs_shrink_why(-E2BIG), 0);
 
 	err = gmfs_change_begin(pool);
 	if (err)
@@ -595,6 +604,8 @@ static int gmfs_resize_locked(struct gmfs_pool *pool, const char *text)
 		return err;
 	scoped_guard(spinlock, &gmfs_resized_lock)
 		pool->resized = (struct gmfs_resized){ .want = by };
+	scoped_guard(mutex, &pool->lock)
+		pool->tables.max_ranges = gmfs_ranges_allowed(pool);
 	err = by > 0 ? gmfs_grow(pool, by) : gmfs_shrink(pool, -by);
 	if (pool->resized.got)
 		pr_info("node %d: %s by %lld MiB, the pool has %llu MiB\n", pool->node,
@@ -645,8 +656,7 @@ int gmfs_resize(struct gmfs_pool *pool, const char *text)
  * @pool: the pool
  * @buf: a page
  *
- * Also while it goes on.
- *
+ * Context: any, also while the change goes on.
  * Return: number of bytes.
  */
 int gmfs_resized_show(const struct gmfs_pool *pool, char *buf)

@@ -125,7 +125,7 @@ static void __init gmfs_discard(struct gmfs_pool *pool)
 	pool->refused = NULL;
 	pool->fresh = true;
 	gmfs_ranges_sort(pool);
-	/* What the pool had room for, it has room for again. */
+	/* The new tables have as much room as there is metadata. */
 	pool->room = gmfs_format_room(pool->ranges, pool->nr_ranges, pool->meta_size);
 	if ((pool->lost && !pool->nr_ranges) ||
 	    gmfs_format_size(pool->ranges, pool->nr_ranges, pool->room, &need) ||

@@ -52,16 +52,24 @@ void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count)
 	}
 }
 
-/**
- * gmfs_release_zeroed - free a block that need not be zeroed again
- * @t: the pool's tables
- * @block: the block, which is allocated and no file's
- */
-void gmfs_release_zeroed(struct gmfs_tables *t, u32 block)
+static void gmfs_make_free(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
-	bitmap_clear(t->bitmap, block, 1);
-	t->free_blocks++;
-	gmfs_groups_release(t, block, 1, 0, 0);
+	bitmap_clear(t->bitmap, block, count);
+	t->free_blocks += count;
+	gmfs_groups_release(t, block, count, ino, logical);
+}
+
+/**
+ * gmfs_release_unused - free blocks that no file has used
+ * @t: the pool's tables
+ * @block: first block; all of the blocks are allocated, and no file has them
+ * @count: number of blocks
+ *
+ * Blocks that are zeroed need not be zeroed again.
+ */
+void gmfs_release_unused(struct gmfs_tables *t, u32 block, u32 count)
+{
+	gmfs_make_free(t, block, count, 0, 0);
 }
 
 /**
@@ -75,9 +83,7 @@ void gmfs_release_zeroed(struct gmfs_tables *t, u32 block)
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
 	gmfs_mark_unzeroed(t, block, count);
-	bitmap_clear(t->bitmap, block, count);
-	t->free_blocks += count;
-	gmfs_groups_release(t, block, count, ino, logical);
+	gmfs_make_free(t, block, count, ino, logical);
 }
 
 /* Count free blocks in whole groups from @group on, within its range, up to @count. */

@@ -311,6 +311,7 @@ static int gmfs_open_head(struct gmfs_tables *t, u64 meta_base, u64 meta_size,
 	t->resized = s->feature_incompat & cpu_to_le32(GUESTMEMFS_FEATURE_INCOMPAT_RESIZED);
 	t->nr_blocks = le32_to_cpu(s->nr_blocks);
 	t->nr_ranges = le32_to_cpu(s->nr_ranges);
+	t->max_ranges = GUESTMEMFS_MAX_RANGES;
 	if ((!t->nr_ranges && !t->resized) || t->nr_ranges > GUESTMEMFS_MAX_RANGES ||
 	    (!t->nr_blocks && !t->resized) || t->nr_blocks > GUESTMEMFS_MAX_BLOCKS)
 		return gmfs_complain(c, "superblock", 0, "impossible number of ranges or blocks");

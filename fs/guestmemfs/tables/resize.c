@@ -139,7 +139,7 @@ static bool gmfs_place_alone(const struct gmfs_tables *t, struct gmfs_place *p)
 static bool gmfs_place_find(const struct gmfs_tables *t, struct gmfs_place *p)
 {
 	return gmfs_place_by(t, p, gmfs_place_adjacent) ||
-	       (t->nr_ranges < GUESTMEMFS_MAX_RANGES &&
+	       (t->nr_ranges < t->max_ranges &&
 		(gmfs_place_by(t, p, gmfs_place_near) || gmfs_place_alone(t, p)));
 }
 
@@ -326,7 +326,7 @@ int gmfs_resize_cut(struct gmfs_tables *t, u32 block, u32 count)
 	u32 behind = gmfs_range_blocks(r) - before - count, i;
 	u64 base = le64_to_cpu(r->base);
 
-	if (before && behind && t->nr_ranges == GUESTMEMFS_MAX_RANGES)
+	if (before && behind && t->nr_ranges >= t->max_ranges)
 		return -E2BIG;
 	if (before && behind) {
 		memmove(r + 1, r, (t->nr_ranges - (r - t->ranges)) * sizeof(*r));

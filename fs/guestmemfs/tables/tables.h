@@ -150,6 +150,8 @@ struct gmfs_poisoned {
  * @resized: %GUESTMEMFS_FEATURE_INCOMPAT_RESIZED is set
  * @nr_ranges: entries of @ranges
  * @nr_blocks: bits of the bitmaps that are in use
+ * @max_ranges: how many ranges resize.c may make, at most %GUESTMEMFS_MAX_RANGES; the caller
+ *	may lower it
  * @capacity: bits that the bitmaps have room for: what @nr_blocks can become
  * @nr_inodes: entries of @inodes
  * @nr_extents: entries of @extents
@@ -206,6 +208,7 @@ struct gmfs_tables {
 	bool resized;
 	u32 nr_ranges;
 	u32 nr_blocks;
+	u32 max_ranges;
 	u32 capacity;
 	u32 nr_inodes;
 	u32 nr_extents;
@@ -525,7 +528,7 @@ u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame);
 /* blocks.c */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count);
-void gmfs_release_zeroed(struct gmfs_tables *t, u32 block);
+void gmfs_release_unused(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 u32 gmfs_find_run(const struct gmfs_tables *t, const struct gmfs_want *want, u32 *block);
 

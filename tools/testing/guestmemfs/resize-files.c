@@ -407,7 +407,7 @@ static void resize_release_zeroed(const void *arg)
 	gmfs_take(&p.t, 0, SECTION, 0, 0);
 	for (i = 0; i < SECTION; i++) {
 		clear_bit(i, p.t.unzeroed);
-		gmfs_release_zeroed(&p.t, i);
+		gmfs_release_unused(&p.t, i, 1);
 	}
 	CHECK_EQ(bitmap_weight(p.t.unzeroed, GROUP), GROUP - SECTION);
 	CHECK_EQ(gmfs_full_groups(&p.t), 1);

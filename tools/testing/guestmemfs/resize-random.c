@@ -307,7 +307,7 @@ static void model_leave(struct model *m, bool leave)
 		} else if (i % 3) {
 			m->unzeroed[i] = false;
 			clear_bit(i, m->p.t.unzeroed);
-			gmfs_release_zeroed(&m->p.t, i);
+			gmfs_release_unused(&m->p.t, i, 1);
 		} else {
 			m->unzeroed[i] = true;
 			gmfs_release(&m->p.t, i, 1, 0, 0);

@@ -386,6 +386,34 @@ static void resize_addresses_of_nothing(const void *arg)
 	pool_free(&p);
 }
 
+/* The next kernel may have room for fewer ranges: the caller lowers their number. */
+static void resize_fewer_ranges(const void *arg)
+{
+	static const struct part start = { 128, 24 };
+	struct pool p;
+
+	(void)arg;
+	resize_make(&p, &start, 1, 16);
+	p.t.max_ranges = 1;
+	CHECK_EQ(resize_cut(&p, 140, 1), -E2BIG);
+	CHECK_EQ(resize_add(&p, 512, 8), -ENOSPC);
+	/* The ends, and memory beside the range, need no other range. */
+	CHECK_EQ(resize_cut(&p, 128, 1), 0);
+	CHECK_EQ(resize_cut(&p, 151, 1), 0);
+	CHECK_EQ(resize_add(&p, 151, 1), 0);
+	CHECK_EQ(p.t.nr_ranges, 1);
+	/* There may be more ranges already than are allowed. */
+	p.t.max_ranges = 0;
+	CHECK_EQ(resize_cut(&p, 140, 1), -E2BIG);
+	CHECK_EQ(resize_cut(&p, 151, 1), 0);
+	/* A mount begins with the limit of the format. */
+	resize_reopen(&p);
+	CHECK_EQ(p.t.max_ranges, GUESTMEMFS_MAX_RANGES);
+	CHECK_EQ(resize_cut(&p, 140, 1), 0);
+	CHECK_EQ(p.t.nr_ranges, 2);
+	pool_free(&p);
+}
+
 void resize_tests(void)
 {
 	u32 i;
@@ -393,6 +421,7 @@ void resize_tests(void)
 	for (i = 0; i < ARRAY_SIZE(resize_cases); i++)
 		test_add(resize_case, &resize_cases[i], "resize: %s", resize_cases[i].name);
 	TEST(resize_most_ranges);
+	TEST(resize_fewer_ranges);
 	TEST(resize_cut_is_undone);
 	TEST(resize_for_ever);
 	TEST(resize_far_away);

@@ -135,7 +135,7 @@ static inline int arch_guestmemfs_track(phys_addr_t base, u64 size)
  */
 static inline u32 arch_guestmemfs_most_ranges(void)
 {
-	/* What firmwares need, twice as much as is usual. */
+	/* 64 entries are left to the map of the firmware itself. */
 	return (E820_MAX_ENTRIES - 64) / 2;
 }
 
@@ -154,8 +154,8 @@ static inline void arch_guestmemfs_untrack(phys_addr_t base, u64 size)
  * @base: physical address
  * @size: bytes
  *
- * Called before memory is added to the kernel: that makes entries where there are none, and takes
- * those that there are for valid ones.
+ * Called before memory is added to the kernel. Adding memory makes entries where there are none, and
+ * takes all others for valid ones.
  *
  * Context: process context.
  * Return: 0, or -ENOMEM if a page table could not be split.

@@ -59,7 +59,7 @@ static int resize_to(const struct pool *p, uint64_t size)
 	return resize(p, text);
 }
 
-/* What sysfs says of the last change: returns the bytes done, and whether it has the text. */
+/* Reads the file "resized": returns the bytes done, and in @has whether the text has @what. */
 static long result(const struct pool *p, const char *what, bool *has)
 {
 	char path[64], line[256] = "";
@@ -121,7 +121,7 @@ FIXTURE_TEARDOWN_PARENT(resize)
 	EXPECT_STREQ("", pool_teardown(&self->p) ?: "");
 }
 
-/* What is no size is refused, and nothing changes. */
+/* Text that is no size is refused, and nothing changes. */
 TEST_F(resize, bad_sizes)
 {
 	static const char * const bad[] = {
@@ -155,7 +155,7 @@ TEST_F(resize, not_mounted)
 	ASSERT_EQ(0, pool_mount_at(self->p.node, self->p.mnt, 0));
 }
 
-/* Whoever may not write the file cannot change the size. */
+/* A user who may not write the file cannot change the size. */
 TEST_F(resize, permissions)
 {
 	pid_t pid = fork();
@@ -201,7 +201,7 @@ TEST_F(resize, new_memory)
 	char *p = reserve(GIB, GIB), *host;
 	int fd;
 
-	/* What a process of the host has had in the memory before. */
+	/* A process of the host has had something in the memory before. */
 	host = mmap(NULL, 2 * GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)host);
 	memset(host, 0x5a, 2 * GIB);
@@ -225,7 +225,7 @@ TEST_F(resize, new_memory)
 	close(fd);
 }
 
-/* What is in files, or reserved for them, stays: the rest goes, in pieces of a memory block. */
+/* Blocks of files and reserved ones stay: the rest goes, in pieces of a memory block. */
 TEST_F(resize, files_stay)
 {
 	int fd = file_make(&self->p, "ram", 3 * BLOCK), other;
@@ -327,7 +327,7 @@ TEST_F(resize, no_byte_of_a_guest)
 	phys = file_phys(fd, self->p.free_blocks * BLOCK);
 	close(fd);
 	ASSERT_EQ(0, unlink(pool_path(&self->p, "ram")));
-	/* It knows what memory there is when it is opened. */
+	/* /proc/kcore learns of new memory when it is opened. */
 	kcore = open("/proc/kcore", O_RDONLY);
 	ASSERT_GE(kcore, 0);
 	EXPECT_EQ(0, kcore_offset(kcore, phys));
@@ -635,6 +635,15 @@ TEST_F(resize, error_of_the_host)
 	ASSERT_TRUE(page_in(gigabyte, NULL));
 	EXPECT_EQ(0, resize(&self->p, "+1G"));
 	EXPECT_FALSE(pool_begins_at(gigabyte));
+	/*
+	 * Nor while the memory is offline, when its pages do not tell of the error. The kernel does
+	 * not put the memory block with the bad page online again.
+	 */
+	EXPECT_EQ(0, resize(&self->p, "-1G"));
+	EXPECT_EQ(GIB / UNIT, set_state(self->p.node, gigabyte, "offline"));
+	EXPECT_EQ(0, resize(&self->p, "+1G"));
+	EXPECT_FALSE(pool_begins_at(gigabyte));
+	EXPECT_EQ(GIB / UNIT - 1, set_state(self->p.node, gigabyte, "online_movable"));
 }
 
 /* A frame with a memory error does not go back, and neither does the rest of its memory block. */
@@ -656,7 +665,7 @@ TEST_F(resize, bad_frame)
 	blocks = pool_free_blocks(&self->p);
 	EXPECT_EQ(UNIT / BLOCK - 1, blocks);
 	EXPECT_EQ(0, resize_to(&self->p, UNIT + GIB));
-	/* It keeps its number and its address. */
+	/* The bad frame keeps its number and its address. */
 	EXPECT_EQ(EHWPOISON, poison_frame(phys));
 	EXPECT_EQ(0, resize(&self->p, "-1G"));
 	/* For the tests after this one, the pool has a block less, and a size that it can have. */

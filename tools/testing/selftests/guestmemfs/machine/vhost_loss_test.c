@@ -41,6 +41,15 @@ static char *give_away(struct guest *g, off_t offset, int *fd)
 	return m;
 }
 
+/* Starts the guest, offers its buffer to vhost, and gives the buffer's block to another file. */
+static char *lose_buffer(struct guest *g, int *fd)
+{
+	if (!start(g) || !works(g) || take_rest(&g->p) < 0)
+		return NULL;
+	guest_offer(&g->v, 1, g->mem + RECEIVED, BUFFER);
+	return give_away(g, RECEIVED, fd);
+}
+
 /*
  * The memory of a buffer is punched out, after vhost has used it and again after it was offered.
  * Fails if vhost still writes to the old block, which another file has, or not to the new one.
@@ -52,11 +61,7 @@ TEST_F(vhost, punched_buffer)
 	size_t len;
 	int fd;
 
-	ASSERT_TRUE(start(g));
-	ASSERT_TRUE(works(g));
-	ASSERT_GE(take_rest(&g->p), 0);
-	guest_offer(&g->v, 1, g->mem + RECEIVED, BUFFER);
-	foreign = give_away(g, RECEIVED, &fd);
+	foreign = lose_buffer(g, &fd);
 	ASSERT_NE(NULL, foreign);
 	/* Another block for the buffer: that of the guest's other buffer. */
 	ASSERT_EQ(0, fallocate(g->ram, PUNCH, SENT, BLOCK));
@@ -80,11 +85,7 @@ TEST_F(vhost, no_memory)
 	size_t len;
 	int fd;
 
-	ASSERT_TRUE(start(g));
-	ASSERT_TRUE(works(g));
-	ASSERT_GE(take_rest(&g->p), 0);
-	guest_offer(&g->v, 1, g->mem + RECEIVED, BUFFER);
-	foreign = give_away(g, RECEIVED, &fd);
+	foreign = lose_buffer(g, &fd);
 	ASSERT_NE(NULL, foreign);
 	ASSERT_TRUE(host_send(g->connection, g->host, BUFFER));
 	EXPECT_TRUE(vq_failed(&g->v.q[VSOCK_RX], VRING_MS));
