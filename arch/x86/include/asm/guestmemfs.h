@@ -154,8 +154,8 @@ static inline void arch_guestmemfs_untrack(phys_addr_t base, u64 size)
  * @base: physical address
  * @size: bytes
  *
- * Called before memory is added to the kernel. Adding memory makes entries where there are none, and
- * takes all others for valid ones.
+ * Called before memory is added to the kernel. Adding memory makes entries where there are none,
+ * and takes all others for valid ones.
  *
  * Context: process context.
  * Return: 0, or -ENOMEM if a page table could not be split.
