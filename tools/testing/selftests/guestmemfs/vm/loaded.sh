@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
 # Kexecs under full load, and comparison of the files with what the load has recorded, for the tests
-# loaded and loaded-long, which set HOPS. The journals of the load on one pool are mapped files in
-# the other pool, so that they are right up to the last moment.
+# loaded, loaded-long and loaded-resize, which set HOPS. The journals of the load on one pool are
+# mapped files in the other pool, so that they are right up to the last moment. With RESIZE=1 the
+# pool of node 1 grows and shrinks at the same time.
 
 STORM=/selftests/storm
 WORKERS=4
+RESIZE=${RESIZE:-}
 
-# storm COMMAND NODE: runs storm with the load on the pool of this node.
+# storm COMMAND NODE: runs storm with the load on the pool of this node. With RESIZE it gets less of
+# the processors than what changes the size, which would take minutes otherwise.
 storm()
 {
-	"$STORM" "$1" "/mnt/node$2/load" "/mnt/node$((1 - $2))/journals" $WORKERS
+	set -- "$STORM" "$1" "/mnt/node$2/load" "/mnt/node$((1 - $2))/journals" $WORKERS
+	if [ -n "$RESIZE" ]; then
+		# shellcheck disable=SC2016 # for the inner shell
+		set -- sh -c 'renice -n 10 -p $$ && exec "$@"' sh "$@"
+	fi
+	"$@"
 }
 
 # Makes the directories of the load and of the journals.
@@ -20,6 +28,7 @@ prepare()
 		check "node $node mounts" mount_pool $node
 		mkdir /mnt/node$node/load /mnt/node$node/journals
 	done
+	[ -z "$RESIZE" ] || keep memory all_kib
 	check "node 0 is prepared" storm setup 0
 	check "node 1 is prepared" storm setup 1
 }
@@ -50,6 +59,29 @@ compare()
 		check "node $node: space and inodes add up" "$FT" df /mnt/node$node "$(lost $node)"
 	done
 	check "the log has no complaint" no_complaint
+	[ -z "$RESIZE" ] || check "no memory is missing: node 1 has $(size_of 1) bytes" memory_is_all
+}
+
+# Changes the size of node 1's pool all the time: a gigabyte comes, and as much goes in pieces of a
+# memory block, which are zeroed faster. Counts both.
+keep_resizing()
+{
+	: >/tmp/grown
+	: >/tmp/shrunk
+	while :; do
+		resize 1 +1G >/tmp/resize.last 2>&1 && echo >>/tmp/grown
+		for _ in 1 2 3 4 5 6 7 8; do
+			resize 1 -128M >/tmp/resize.last 2>&1 && echo >>/tmp/shrunk
+		done
+	done
+}
+
+# counted GROWN SHRUNK: waits for so many changes.
+counted()
+{
+	until [ "$(wc -l </tmp/grown)" -ge "$1" ] && [ "$(wc -l </tmp/shrunk)" -ge "$2" ]; do
+		sleep 0.2
+	done
 }
 
 # Runs the load, some hundred calls a second for each worker, until the machine jumps.
@@ -60,6 +92,12 @@ unrest()
 	storm run 1 >/tmp/storm.1 &
 	check "all workers are at work" timeout "$(patience 60)" sh -c \
 		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
+	if [ -n "$RESIZE" ]; then
+		keep_resizing &
+		check "node 1 grows and shrinks" timeout "$(patience 120)" sh -c '. /vm/loaded.sh && counted 2 10'
+		note "node 1 has grown $(wc -l </tmp/grown) times, and shrunk $(wc -l </tmp/shrunk) times:" \
+			"$(cat /sys/fs/guestmemfs/node1/resized)"
+	fi
 	# Vary the moment of the jump.
 	sleep "0.$((GEN * 7 % 10))"
 	jump
