@@ -36,6 +36,7 @@
 #include <linux/page-flags.h>
 #include <linux/page-isolation.h>
 #include <linux/range.h>
+#include <linux/reboot.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -49,8 +50,11 @@
 /* One resize at a time: offlining takes locks of all of the machine's memory anyway. */
 static DEFINE_MUTEX(gmfs_resize_lock);
 
-/* Guards gmfs_pool.resized, which can be read while a resize goes on. */
+/* Guards gmfs_pool.resized, which can be read while a resize goes on, and gmfs_grower. */
 static DEFINE_SPINLOCK(gmfs_resized_lock);
+
+/* The task that takes memory from the host, NULL if there is none. */
+static struct task_struct *gmfs_grower;
 
 /* Notes what stands in the way. Returns @err. */
 static int gmfs_resize_note(struct gmfs_pool *pool, int err, const char *what, u64 at)
@@ -346,9 +350,41 @@ static int gmfs_grow_notify(struct notifier_block *nb, unsigned long action, voi
 	return NOTIFY_OK;
 }
 
+static void gmfs_grower_set(struct task_struct *task)
+{
+	guard(spinlock)(&gmfs_resized_lock);
+	gmfs_grower = task;
+}
+
+/*
+ * Ends offlining that waits for a page, when the pools have been frozen for a kexec. Otherwise
+ * device_shutdown() would wait for the lock of the memory block, with all guests stopped.
+ */
+static int gmfs_grow_stop(struct notifier_block *nb, unsigned long action, void *data)
+{
+	guard(spinlock)(&gmfs_resized_lock);
+	if (gmfs_grower)
+		set_notify_signal(gmfs_grower);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block gmfs_grow_reboot_notifier = {
+	.notifier_call = gmfs_grow_stop,
+	/* After gmfs_freeze(): a unit that begins later finds the pool frozen. */
+	.priority = INT_MAX - 1,
+};
+
+/* Notes why signal_pending() is true: a signal came, or gmfs_grow_stop() was called. */
+static int gmfs_grow_note_signal(struct gmfs_pool *pool, u64 base)
+{
+	if (READ_ONCE(pool->frozen))
+		return gmfs_resize_note(pool, -EBUSY, "a kexec has begun", base);
+	return gmfs_resize_note(pool, -EINTR, "a signal came", base);
+}
+
 /*
  * Returns 1 if other memory may be had although this cannot. Offlining may take very long, if pages
- * are pinned: a signal ends it.
+ * are pinned: a signal ends it, or a kexec.
  */
 static int gmfs_grow_one(struct gmfs_pool *pool, u64 base, u64 size)
 {
@@ -366,7 +402,7 @@ static int gmfs_grow_one(struct gmfs_pool *pool, u64 base, u64 size)
 		while (gmfs_poison_noted(base, size) != U64_MAX)
 			;
 		if (signal_pending(current))
-			return gmfs_resize_note(pool, -EINTR, "a signal came", base);
+			return gmfs_grow_note_signal(pool, base);
 		gmfs_resize_note(pool, err, "the host cannot do without the memory", base);
 		return 1;
 	}
@@ -397,7 +433,7 @@ static int gmfs_grow(struct gmfs_pool *pool, u64 want)
 	do {
 		for (base = 0; base + unit <= end && pool->resized.got < want; base += unit) {
 			if (gmfs_resize_stops())
-				return gmfs_resize_note(pool, -EINTR, "a signal came", base);
+				return gmfs_grow_note_signal(pool, base);
 			if (!gmfs_grow_suits(pool, base, unit, movable))
 				continue;
 			err = gmfs_grow_one(pool, base, unit);
@@ -606,7 +642,13 @@ static int gmfs_resize_locked(struct gmfs_pool *pool, const char *text)
 		pool->resized = (struct gmfs_resized){ .want = by };
 	scoped_guard(mutex, &pool->lock)
 		pool->tables.max_ranges = gmfs_ranges_allowed(pool);
-	err = by > 0 ? gmfs_grow(pool, by) : gmfs_shrink(pool, -by);
+	if (by > 0) {
+		gmfs_grower_set(current);
+		err = gmfs_grow(pool, by);
+		gmfs_grower_set(NULL);
+	} else {
+		err = gmfs_shrink(pool, -by);
+	}
 	if (pool->resized.got)
 		pr_info("node %d: %s by %lld MiB, the pool has %llu MiB\n", pool->node,
 			by > 0 ? "grown" : "shrunk", abs(pool->resized.got) / SZ_1M,
@@ -676,7 +718,12 @@ int gmfs_resized_show(const struct gmfs_pool *pool, char *buf)
 
 static int __init gmfs_resize_init(void)
 {
+	int err;
+
 	gmfs_grow_base = U64_MAX;
-	return list_empty(&gmfs_pools) ? 0 : hotplug_memory_notifier(gmfs_grow_notify, 0);
+	if (list_empty(&gmfs_pools))
+		return 0;
+	err = register_reboot_notifier(&gmfs_grow_reboot_notifier);
+	return err ?: hotplug_memory_notifier(gmfs_grow_notify, 0);
 }
 fs_initcall(gmfs_resize_init);
