@@ -17,11 +17,11 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
+#include "hostpage.h"
 #include "leaves.h"
 #include "poison.h"
 #include "util.h"
@@ -268,7 +268,10 @@ TEST_F(resize, files_stay)
 	close(fd);
 }
 
-/* A limit in percent follows the size, and never forbids what is there already. */
+/*
+ * A limit in percent follows the size, and another one stays as it is. A limit that is made once,
+ * at the mount, or that is taken for percent, shows here.
+ */
 TEST_F(resize, limit)
 {
 	uint64_t blocks = self->size / BLOCK;
@@ -279,6 +282,12 @@ TEST_F(resize, limit)
 	EXPECT_EQ((blocks + GIB / BLOCK) / 2, pool_blocks(&self->p));
 	ASSERT_EQ(0, resize(&self->p, "-1G"));
 	EXPECT_EQ(blocks / 2, pool_blocks(&self->p));
+	ASSERT_EQ(0, mount("guestmemfs", self->p.mnt, NULL, MS_REMOUNT, "size=128M"));
+	EXPECT_EQ(128 * MIB / BLOCK, pool_blocks(&self->p));
+	ASSERT_EQ(0, resize(&self->p, "+1G"));
+	EXPECT_EQ(128 * MIB / BLOCK, pool_blocks(&self->p));
+	ASSERT_EQ(0, resize(&self->p, "-1G"));
+	EXPECT_EQ(128 * MIB / BLOCK, pool_blocks(&self->p));
 	ASSERT_EQ(0, mount("guestmemfs", self->p.mnt, NULL, MS_REMOUNT, "size=0"));
 	EXPECT_EQ(blocks, pool_blocks(&self->p));
 }
@@ -404,49 +413,11 @@ static uint64_t next_gigabyte(const struct pool *p)
 	return resize(p, "-1G") ? 0 : found;
 }
 
-/* The physical address of a page of this process, 0 if there is none. */
-static uint64_t page_phys(int pagemap, const void *p)
+static bool poison_page(char *page, uint64_t phys, void *arg)
 {
-	uint64_t entry = 0;
-
-	pread(pagemap, &entry, 8, (uintptr_t)p / PAGE * 8);
-	return entry >> 63 ? (entry & ((1UL << 55) - 1)) * PAGE : 0;
-}
-
-/*
- * Finds a page of this process in a gigabyte: pins it in a pipe, or gives it a memory error if
- * there is no pipe.
- */
-static bool page_in(uint64_t gigabyte, const int *pipe_fds)
-{
-	const size_t piece = 64 * MIB;
-	int pagemap = open("/proc/self/pagemap", O_RDONLY), i;
-	bool done = false;
-	char *pieces[256];
-	size_t at;
-
-	for (i = 0; i < 256 && !done; i++) {
-		struct iovec iov = { .iov_len = PAGE };
-		uint64_t phys;
-
-		pieces[i] = mmap(NULL, piece, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-		if (pieces[i] == MAP_FAILED)
-			break;
-		for (at = 0; at < piece && !done; at += BLOCK) {
-			phys = page_phys(pagemap, pieces[i] + at);
-			if (phys < gigabyte || phys >= gigabyte + GIB)
-				continue;
-			iov.iov_base = pieces[i] + at;
-			done = pipe_fds ? vmsplice(pipe_fds[1], &iov, 1, 0) == PAGE :
-					  !poison_frame(phys);
-		}
-	}
-	while (i-- > 0)
-		if (pieces[i] != MAP_FAILED)
-			munmap(pieces[i], piece);
-	close(pagemap);
-	return done;
+	(void)page;
+	(void)arg;
+	return !poison_frame(phys);
 }
 
 static void do_nothing(int signal)
@@ -454,10 +425,30 @@ static void do_nothing(int signal)
 	(void)signal;
 }
 
+/* Has the pool grow in another process, which stays alive at SIGTERM. */
+static pid_t grow_in_child(const struct pool *p, const char *by)
+{
+	struct sigaction sa = { .sa_handler = do_nothing };
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	sigaction(SIGTERM, &sa, NULL);
+	_exit(resize(p, by));
+}
+
+/* Sends the signal. Returns the errno of the change. */
+static int interrupt(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGTERM);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 /* A page that somebody has pinned keeps the pool waiting, until a signal: then all is as before. */
 TEST_F(resize, signal)
 {
-	struct sigaction sa = { .sa_handler = do_nothing };
 	uint64_t gigabyte = next_gigabyte(&self->p), total = mem_total();
 	int fds[2], status;
 	bool has;
@@ -465,18 +456,11 @@ TEST_F(resize, signal)
 
 	ASSERT_NE(0, gigabyte);
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_TRUE(page_in(gigabyte, fds));
-	pid = fork();
-	if (!pid) {
-		sigaction(SIGTERM, &sa, NULL);
-		_exit(resize(&self->p, "+1G"));
-	}
+	ASSERT_TRUE(with_host_page(gigabyte, pin_in_pipe, fds));
+	pid = grow_in_child(&self->p, "+1G");
 	sleep(3);
 	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
-	kill(pid, SIGTERM);
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(EINTR, WEXITSTATUS(status));
+	EXPECT_EQ(EINTR, interrupt(pid));
 	EXPECT_EQ(0, result(&self->p, "a signal came", &has));
 	EXPECT_TRUE(has);
 	EXPECT_EQ(self->size, pool_sysfs(&self->p, "size"));
@@ -485,6 +469,41 @@ TEST_F(resize, signal)
 	close(fds[1]);
 	EXPECT_EQ(0, resize(&self->p, "+1G"));
 	EXPECT_TRUE(pool_begins_at(gigabyte));
+}
+
+/*
+ * The same if a gigabyte has come before: it stays with the pool. The file "resized" tells of it
+ * while the other one is waited for. A signal that undoes all, or a sum that is written at the
+ * end, shows.
+ */
+TEST_F(resize, signal_after_a_part)
+{
+	uint64_t first = next_gigabyte(&self->p), second;
+	int fds[2], i;
+	bool has;
+	pid_t pid;
+
+	ASSERT_NE(0, first);
+	ASSERT_EQ(0, resize(&self->p, "+1G"));
+	second = next_gigabyte(&self->p);
+	ASSERT_NE(0, second);
+	ASSERT_EQ(0, resize(&self->p, "-1G"));
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_TRUE(with_host_page(second, pin_in_pipe, fds));
+	pid = grow_in_child(&self->p, "+2G");
+	for (i = 0; i < 600 && result(&self->p, NULL, &has) < (long)GIB; i++)
+		usleep(100000);
+	EXPECT_EQ((long)GIB, result(&self->p, "1073741824 of 2147483648", &has));
+	EXPECT_TRUE(has);
+	sleep(1);
+	EXPECT_EQ(EINTR, interrupt(pid));
+	EXPECT_EQ((long)GIB, result(&self->p, "1073741824 of 2147483648: a signal came", &has));
+	EXPECT_TRUE(has);
+	EXPECT_EQ(self->size + GIB, pool_sysfs(&self->p, "size"));
+	EXPECT_TRUE(pool_begins_at(first));
+	EXPECT_FALSE(pool_begins_at(second));
+	close(fds[0]);
+	close(fds[1]);
 }
 
 struct busy {
@@ -632,7 +651,7 @@ TEST_F(resize, error_of_the_host)
 	uint64_t gigabyte = next_gigabyte(&self->p);
 
 	ASSERT_NE(0, gigabyte);
-	ASSERT_TRUE(page_in(gigabyte, NULL));
+	ASSERT_TRUE(with_host_page(gigabyte, poison_page, NULL));
 	EXPECT_EQ(0, resize(&self->p, "+1G"));
 	EXPECT_FALSE(pool_begins_at(gigabyte));
 	/*

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * "hostpin ADDRESS" pins a page of itself in the gigabyte with this physical address, says
+ * "pinned", and keeps the page until it is killed: a pool that takes this gigabyte has to wait.
+ */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hostpage.h"
+
+int main(int argc, char **argv)
+{
+	int fds[2];
+
+	if (argc != 2)
+		errx(2, "usage: hostpin ADDRESS");
+	if (pipe(fds))
+		err(1, "pipe");
+	if (!with_host_page(strtoull(argv[1], NULL, 16), pin_in_pipe, fds))
+		errx(1, "no page could be had there");
+	puts("pinned");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
