@@ -74,14 +74,16 @@ nodes_mib()
 	echo $total
 }
 
-# machine_mib TOTAL DEBUG: prints how many MiB the host must have for a machine with TOTAL MiB. No
-# test touches all of its machine's memory, so 3 GiB are enough for any machine, and 6 GiB with the
-# debug kernel, which uses an eighth of the memory for KASAN's shadow, and more for other checks.
+# machine_mib TOTAL DEBUG [NEEDS]: prints how many MiB the host must have for a machine with TOTAL
+# MiB. Few tests touch all of their machine's memory: 3 GiB are enough for the others, and 6 GiB with
+# the debug kernel, which uses an eighth of the memory for KASAN's shadow, and more for other checks.
+# NEEDS is what a test says that needs more, as 9G.
 machine_mib()
 {
 	local most=3072
 
 	[ -z "$2" ] || most=6144
+	[ -z "${3:-}" ] || most=$(nodes_mib "$3")
 	echo $(($1 < most ? $1 : most))
 }
 
