@@ -2,7 +2,9 @@
 /* Pages of this process at an address where a pool is about to take memory from the host. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -35,8 +37,27 @@ static char *page_in_piece(int pagemap, char *piece, uint64_t gigabyte, uint64_t
 	return NULL;
 }
 
-bool with_host_page(uint64_t gigabyte, bool (*use)(char *page, uint64_t phys, void *arg),
-		    void *arg)
+/* Maps memory of this node, as long as it has any. */
+static char *map_piece(int node)
+{
+	unsigned long nodes = 1UL << node;
+	char *p = mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	syscall(SYS_mbind, p, PIECE, MPOL_PREFERRED, &nodes, 8 * sizeof(nodes), 0);
+	if (!madvise(p, PIECE, MADV_POPULATE_WRITE))
+		return p;
+	munmap(p, PIECE);
+	return NULL;
+}
+
+/*
+ * Memory that has come back to the host is the last to be given out, so that most of the node's is
+ * taken before it.
+ */
+bool with_host_page(int node, uint64_t gigabyte,
+		    bool (*use)(char *page, uint64_t phys, void *arg), void *arg)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY), nr;
 	char *pieces[PIECES], *page = NULL;
@@ -44,9 +65,8 @@ bool with_host_page(uint64_t gigabyte, bool (*use)(char *page, uint64_t phys, vo
 	bool used;
 
 	for (nr = 0; nr < PIECES && !page; nr++) {
-		pieces[nr] = mmap(NULL, PIECE, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-		if (pieces[nr] == MAP_FAILED)
+		pieces[nr] = map_piece(node);
+		if (!pieces[nr])
 			break;
 		page = page_in_piece(pagemap, pieces[nr], gigabyte, &phys);
 	}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "hostpin ADDRESS" pins a page of itself in the gigabyte with this physical address, says
- * "pinned", and keeps the page until it is killed: a pool that takes this gigabyte has to wait.
+ * "hostpin NODE ADDRESS" pins a page of itself in the gigabyte of this node with this physical
+ * address, says "pinned", and keeps the page until it is killed: a pool that takes this gigabyte
+ * has to wait.
  */
 #include <err.h>
 #include <stdio.h>
@@ -14,11 +15,11 @@ int main(int argc, char **argv)
 {
 	int fds[2];
 
-	if (argc != 2)
-		errx(2, "usage: hostpin ADDRESS");
+	if (argc != 3)
+		errx(2, "usage: hostpin NODE ADDRESS");
 	if (pipe(fds))
 		err(1, "pipe");
-	if (!with_host_page(strtoull(argv[1], NULL, 16), pin_in_pipe, fds))
+	if (!with_host_page(atoi(argv[1]), strtoull(argv[2], NULL, 16), pin_in_pipe, fds))
 		errx(1, "no page could be had there");
 	puts("pinned");
 	fflush(stdout);

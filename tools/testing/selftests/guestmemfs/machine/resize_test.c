@@ -456,7 +456,7 @@ TEST_F(resize, signal)
 
 	ASSERT_NE(0, gigabyte);
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_TRUE(with_host_page(gigabyte, pin_in_pipe, fds));
+	ASSERT_TRUE(with_host_page(self->p.node, gigabyte, pin_in_pipe, fds));
 	pid = grow_in_child(&self->p, "+1G");
 	sleep(3);
 	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
@@ -489,7 +489,7 @@ TEST_F(resize, signal_after_a_part)
 	ASSERT_NE(0, second);
 	ASSERT_EQ(0, resize(&self->p, "-1G"));
 	ASSERT_EQ(0, pipe(fds));
-	ASSERT_TRUE(with_host_page(second, pin_in_pipe, fds));
+	ASSERT_TRUE(with_host_page(self->p.node, second, pin_in_pipe, fds));
 	pid = grow_in_child(&self->p, "+2G");
 	for (i = 0; i < 600 && result(&self->p, NULL, &has) < (long)GIB; i++)
 		usleep(100000);
@@ -651,7 +651,7 @@ TEST_F(resize, error_of_the_host)
 	uint64_t gigabyte = next_gigabyte(&self->p);
 
 	ASSERT_NE(0, gigabyte);
-	ASSERT_TRUE(with_host_page(gigabyte, poison_page, NULL));
+	ASSERT_TRUE(with_host_page(self->p.node, gigabyte, poison_page, NULL));
 	EXPECT_EQ(0, resize(&self->p, "+1G"));
 	EXPECT_FALSE(pool_begins_at(gigabyte));
 	/*
