@@ -59,7 +59,8 @@ compare()
 		check "node $node: space and inodes add up" "$FT" df /mnt/node$node "$(lost $node)"
 	done
 	check "the log has no complaint" no_complaint
-	[ -z "$RESIZE" ] || check "no memory is missing: node 1 has $(size_of 1) bytes" memory_is_all
+	[ -z "$RESIZE" ] ||
+		check "no memory is missing: node 1 has $(size_of 1) bytes" memory_is_all
 }
 
 # Changes the size of node 1's pool all the time: a gigabyte comes, and as much goes in pieces of a
@@ -94,9 +95,10 @@ unrest()
 		'until [ -s /tmp/storm.0 ] && [ -s /tmp/storm.1 ]; do sleep 0.1; done'
 	if [ -n "$RESIZE" ]; then
 		keep_resizing &
-		check "node 1 grows and shrinks" timeout "$(patience 120)" sh -c '. /vm/loaded.sh && counted 2 10'
-		note "node 1 has grown $(wc -l </tmp/grown) times, and shrunk $(wc -l </tmp/shrunk) times:" \
-			"$(cat /sys/fs/guestmemfs/node1/resized)"
+		check "node 1 grows and shrinks" timeout "$(patience 120)" \
+			sh -c '. /vm/loaded.sh && counted 2 10'
+		note "node 1 has grown $(wc -l </tmp/grown) times, and shrunk" \
+			"$(wc -l </tmp/shrunk) times: $(cat /sys/fs/guestmemfs/node1/resized)"
 	fi
 	# Vary the moment of the jump.
 	sleep "0.$((GEN * 7 % 10))"
