@@ -33,7 +33,8 @@ void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical
 /**
  * gmfs_mark_unzeroed - mark blocks that must be zeroed before they become visible again
  * @t: the pool's tables
- * @block: first block; no other task uses or zeroes any of the blocks
+ * @block: first block; nobody but the kernel, to zero a block that is marked already, may reach any
+ *	of the blocks before they are zeroed
  * @count: number of blocks
  */
 void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count)
@@ -42,14 +43,37 @@ void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count)
 
 	while (block < end) {
 		if (block % BITS_PER_LONG == 0 && end - block >= BITS_PER_LONG) {
-			/* No other task clears these bits: all the blocks are the caller's. */
+			/*
+			 * A task that has zeroed a block of these may clear its bit before this,
+			 * which only means that the block is zeroed twice, or after it.
+			 */
 			WRITE_ONCE(t->unzeroed[block / BITS_PER_LONG], ~0UL);
 			block += BITS_PER_LONG;
 		} else {
-			/* Atomic: gmfs_zero_block() clears other bits without the lock. */
+			/* Atomic: gmfs_zero_run() clears other bits without the lock. */
 			set_bit(block++, t->unzeroed);
 		}
 	}
+}
+
+/**
+ * gmfs_forget_unzeroed - remove marks of numbers that have no block
+ * @t: the pool's tables
+ *
+ * gmfs_check() does not look at the unzeroed table: a mark too many costs time, and one too few is
+ * the fault of the kernel that has written the table. A mark without a block, however, would be
+ * memory of the host.
+ */
+void gmfs_forget_unzeroed(struct gmfs_tables *t)
+{
+	u32 from = 0, first, i;
+
+	for (i = 0; i < t->nr_ranges; i++) {
+		first = le32_to_cpu(t->ranges[i].first_block);
+		bitmap_clear(t->unzeroed, from, first - from);
+		from = first + gmfs_range_blocks(&t->ranges[i]);
+	}
+	bitmap_clear(t->unzeroed, from, t->capacity - from);
 }
 
 static void gmfs_make_free(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)

@@ -31,34 +31,58 @@ u32 gmfs_group_end(const struct gmfs_tables *t, u32 group)
 	return min((group + 1) * GUESTMEMFS_GROUP_BLOCKS, t->nr_blocks);
 }
 
-/*
- * Find the shortest free run of a group that has @want blocks, or else the longest one; the
- * first one of several that are equal. Returns its length, and in @block its first block.
- */
-static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
-{
-	u32 start = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
-	u32 best = 0, next;
-
-	for (;; start = next) {
-		start = find_next_zero_bit(t->bitmap, end, start);
-		if (start >= end)
-			return best;
-		next = find_next_bit(t->bitmap, end, start);
-		if (best < want ? next - start > best :
-				  next - start >= want && next - start < best) {
-			best = next - start;
-			*block = start;
-		}
-	}
-}
-
 /* The free blocks among the @nr ones from @block on, as bits. @block is that of a word. */
 static unsigned long gmfs_free_bits(const struct gmfs_tables *t, u32 block, u32 nr)
 {
 	unsigned long bits = ~t->bitmap[block / BITS_PER_LONG];
 
 	return nr < BITS_PER_LONG ? bits & (BIT(nr) - 1) : bits;
+}
+
+/* Is a free block of a group zeroed? */
+static bool gmfs_group_has_zeroed(const struct gmfs_tables *t, u32 group)
+{
+	u32 block = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
+	unsigned long any = 0;
+
+	for (; block < end; block += BITS_PER_LONG)
+		any |= ~READ_ONCE(t->unzeroed[block / BITS_PER_LONG]) &
+		       gmfs_free_bits(t, block, end - block);
+	return any;
+}
+
+/* Does a block of a run have to be zeroed? A task that zeroes blocks may clear bits meanwhile. */
+static bool gmfs_run_dirty(const struct gmfs_tables *t, u32 start, u32 end)
+{
+	return find_next_bit(t->unzeroed, end, start) < end;
+}
+
+/*
+ * Find the shortest free run of a group that has @want blocks, or else the longest one. Of several
+ * that are equal it is the first one that is zeroed, or else the first one. Returns its length, and
+ * in @block its first block.
+ */
+static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
+{
+	u32 start = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
+	bool choice = gmfs_group_has_zeroed(t, group), dirty = false;
+	u32 best = 0, next, len;
+
+	for (;; start = next) {
+		start = find_next_zero_bit(t->bitmap, end, start);
+		if (start >= end)
+			return best;
+		next = find_next_bit(t->bitmap, end, start);
+		len = next - start;
+		if (best < want ? len > best : len >= want && len < best)
+			dirty = choice && gmfs_run_dirty(t, start, next);
+		else if (len == best && dirty && !gmfs_run_dirty(t, start, next))
+			dirty = false;
+		else
+			continue;
+		best = len;
+		*block = start;
+	}
 }
 
 /* The length of the longest run of bits, or @known if none is longer. */
@@ -107,6 +131,8 @@ static void gmfs_group_unlink(struct gmfs_tables *t, struct gmfs_group *g)
 		return;
 	if (g->next != GMFS_NO_GROUP)
 		t->groups[g->next].prev = g->prev;
+	else
+		lists->tail[g->longest] = g->prev;
 	if (g->prev != GMFS_NO_GROUP)
 		t->groups[g->prev].next = g->next;
 	else
@@ -115,18 +141,38 @@ static void gmfs_group_unlink(struct gmfs_tables *t, struct gmfs_group *g)
 		__clear_bit(g->longest, lists->used);
 }
 
+/*
+ * Adds a group to its list: at the end if it is dirty, else at the beginning. All groups behind a
+ * dirty one are dirty, then.
+ */
 static void gmfs_group_link(struct gmfs_tables *t, struct gmfs_group *g)
 {
 	struct gmfs_group_lists *lists = &t->group_lists[g->claimed];
+	u32 *head = &lists->head[g->longest], *tail = &lists->tail[g->longest];
+	u32 group = g - t->groups;
 
 	if (!g->longest)
 		return;
-	g->prev = GMFS_NO_GROUP;
-	g->next = lists->head[g->longest];
-	if (g->next != GMFS_NO_GROUP)
-		t->groups[g->next].prev = g - t->groups;
-	lists->head[g->longest] = g - t->groups;
+	g->prev = g->dirty ? *tail : GMFS_NO_GROUP;
+	g->next = g->dirty ? GMFS_NO_GROUP : *head;
+	*(g->prev == GMFS_NO_GROUP ? head : &t->groups[g->prev].next) = group;
+	*(g->next == GMFS_NO_GROUP ? tail : &t->groups[g->next].prev) = group;
 	__set_bit(g->longest, lists->used);
+}
+
+/*
+ * Does a free block of a group have to be zeroed? The answer may be too pessimistic, as blocks are
+ * zeroed without gmfs_pool.lock; gmfs_groups_zeroed() follows then.
+ */
+static bool gmfs_group_is_dirty(const struct gmfs_tables *t, u32 group)
+{
+	u32 block = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
+	unsigned long any = 0;
+
+	for (; block < end; block += BITS_PER_LONG)
+		any |= READ_ONCE(t->unzeroed[block / BITS_PER_LONG]) &
+		       gmfs_free_bits(t, block, end - block);
+	return any;
 }
 
 static bool gmfs_group_is_claimed(const struct gmfs_group *g)
@@ -137,14 +183,15 @@ static bool gmfs_group_is_claimed(const struct gmfs_group *g)
 /* Moves a group to the list for its current longest run and claim. */
 static void gmfs_group_move(struct gmfs_tables *t, struct gmfs_group *g, u32 longest)
 {
-	bool claimed = gmfs_group_is_claimed(g);
+	bool claimed = gmfs_group_is_claimed(g), dirty = gmfs_group_is_dirty(t, g - t->groups);
 	bool was_full = g->longest == GUESTMEMFS_GROUP_BLOCKS;
 	bool is_full = longest == GUESTMEMFS_GROUP_BLOCKS;
 
-	if (longest == g->longest && claimed == g->claimed)
+	if (longest == g->longest && claimed == g->claimed && dirty == g->dirty)
 		return;
 	gmfs_group_unlink(t, g);
 	g->claimed = claimed;
+	g->dirty = dirty;
 	/* gmfs_largest_free() and gmfs_full_groups() read these without gmfs_pool.lock. */
 	WRITE_ONCE(g->longest, longest);
 	WRITE_ONCE(t->full_groups, t->full_groups + is_full - was_full);
@@ -274,6 +321,23 @@ void gmfs_groups_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u
 void gmfs_groups_disown(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical)
 {
 	gmfs_groups_each(t, block, count, ino, logical, gmfs_group_disown);
+}
+
+/**
+ * gmfs_groups_zeroed - update the groups after blocks were zeroed
+ * @t: the pool's tables
+ * @block: first block
+ * @count: number of blocks
+ *
+ * Free blocks that were zeroed are preferred from then on.
+ */
+void gmfs_groups_zeroed(struct gmfs_tables *t, u32 block, u32 count)
+{
+	u32 group = block / GUESTMEMFS_GROUP_BLOCKS;
+	u32 last = (block + count - 1) / GUESTMEMFS_GROUP_BLOCKS;
+
+	for (; group <= last; group++)
+		gmfs_group_move(t, &t->groups[group], t->groups[group].longest);
 }
 
 /**
@@ -438,6 +502,26 @@ void gmfs_groups_add(struct gmfs_tables *t, u64 base, u32 first, u32 count)
 		WRITE_ONCE(t->bases[group], start);
 }
 
+/*
+ * Finds the free blocks of all groups. Low groups come first in the lists: gmfs_group_link() adds
+ * dirty groups at the end, so that they are added forwards, and all others backwards.
+ */
+static void gmfs_groups_count(struct gmfs_tables *t)
+{
+	u32 nr_groups = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS), i;
+
+	for (i = 0; i < nr_groups; i++) {
+		u32 start = i * GUESTMEMFS_GROUP_BLOCKS, nr = gmfs_group_end(t, i) - start;
+
+		t->groups[i].nr_free = nr - bitmap_weight(t->bitmap + start / BITS_PER_LONG, nr);
+		if (gmfs_group_is_dirty(t, i))
+			gmfs_group_update(t, &t->groups[i]);
+	}
+	for (i = nr_groups; i-- > 0;)
+		if (!t->groups[i].dirty)
+			gmfs_group_update(t, &t->groups[i]);
+}
+
 /**
  * gmfs_groups_init - set up the groups from the bitmap
  * @t: tables that gmfs_check() has accepted
@@ -459,15 +543,11 @@ int gmfs_groups_init(struct gmfs_tables *t)
 	if (!t->groups || !t->bases || !t->group_lists)
 		return -ENOMEM;
 	for (list = 0; list < GMFS_NR_GROUP_LISTS; list++)
-		for (i = 0; i < GMFS_GROUP_RUNS; i++)
+		for (i = 0; i < GMFS_GROUP_RUNS; i++) {
 			t->group_lists[list].head[i] = GMFS_NO_GROUP;
-	/* Backwards, as gmfs_group_link() inserts at the head: low groups come first then. */
-	for (i = DIV_ROUND_UP(t->nr_blocks, GUESTMEMFS_GROUP_BLOCKS); i-- > 0;) {
-		u32 start = i * GUESTMEMFS_GROUP_BLOCKS, nr = gmfs_group_end(t, i) - start;
-
-		t->groups[i].nr_free = nr - bitmap_weight(t->bitmap + start / BITS_PER_LONG, nr);
-		gmfs_group_update(t, &t->groups[i]);
-	}
+			t->group_lists[list].tail[i] = GMFS_NO_GROUP;
+		}
+	gmfs_groups_count(t);
 	for (i = 0; i < t->nr_ranges; i++)
 		gmfs_groups_add(t, le64_to_cpu(t->ranges[i].base),
 				le32_to_cpu(t->ranges[i].first_block),

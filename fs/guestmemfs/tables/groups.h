@@ -21,6 +21,8 @@
  * @nr_free: number of free blocks
  * @longest: length of the longest free run; 0: the group is in no list
  * @claimed: the group is in the list of claimed groups
+ * @dirty: a free block has to be zeroed, so that the group is behind all groups of its list
+ *	in which none has to be
  *
  * An entirely free group gets an owner when blocks of it are allocated in the place that a
  * mapping of 1 GiB needs, and loses it when @owned becomes 0. A group without an owner gets
@@ -37,17 +39,20 @@ struct gmfs_group {
 	u16 nr_free;
 	u16 longest;
 	bool claimed;
+	bool dirty;
 };
 
 /**
  * struct gmfs_group_lists - groups with free blocks, by their longest free run
  * @head: the first group of each list, %GMFS_NO_GROUP if it is empty
+ * @tail: the last group of each list, %GMFS_NO_GROUP if it is empty
  * @used: bitmap of the lists that are not empty
  *
  * There are two instances, one for claimed groups and one for all others.
  */
 struct gmfs_group_lists {
 	u32 head[GMFS_GROUP_RUNS];
+	u32 tail[GMFS_GROUP_RUNS];
 	DECLARE_BITMAP(used, GMFS_GROUP_RUNS);
 };
 

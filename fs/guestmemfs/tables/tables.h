@@ -527,6 +527,7 @@ u64 gmfs_ranges_phys(const struct gmfs_range *ranges, u32 nr, u64 frame);
 
 /* blocks.c */
 void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
+void gmfs_forget_unzeroed(struct gmfs_tables *t);
 void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_release_unused(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_release(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
@@ -543,6 +544,7 @@ int gmfs_alloc_init(struct gmfs_tables *t);
 void gmfs_alloc_exit(struct gmfs_tables *t);
 
 /* groups.c */
+void gmfs_groups_zeroed(struct gmfs_tables *t, u32 block, u32 count);
 void gmfs_claim(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical);
 bool gmfs_find_full_group(const struct gmfs_tables *t, u32 *group);
 u32 gmfs_full_groups(const struct gmfs_tables *t);

@@ -345,6 +345,72 @@ static void released_blocks_are_unzeroed(const void *arg)
 	pool_free(&p);
 }
 
+static void zero_blocks(struct pool *p, u32 block, u32 count)
+{
+	bitmap_clear(p->t.unzeroed, block, count);
+	gmfs_groups_zeroed(&p->t, block, count);
+}
+
+/* A gigabyte that is zeroed is taken before those that are not, and no byte is zeroed for it. */
+static void zeroed_groups_come_first(const void *arg)
+{
+	struct pool p;
+	u32 a, b;
+
+	(void)arg;
+	pool_make_gib(&p, 4);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	zero_blocks(&p, 2 * GROUP, GROUP);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, a, 0), 2 * GROUP);
+	/* The lowest one, if none is zeroed. */
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, b, 0), 0);
+	/* What becomes free comes last, until it is zeroed. */
+	gmfs_map_clear(&p.t, &p.map[b]);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, b, 0), GROUP);
+	gmfs_map_clear(&p.t, &p.map[b]);
+	zero_blocks(&p, GROUP, GROUP - 1);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, b, 0), 3 * GROUP);
+	gmfs_map_clear(&p.t, &p.map[b]);
+	zero_blocks(&p, 2 * GROUP - 1, 1);
+	CHECK_EQ(pool_fill(&p, b, 0, GROUP), 0);
+	CHECK_EQ(pool_block(&p, b, 0), GROUP);
+	pool_check(&p);
+	pool_free(&p);
+}
+
+/* Of runs of the same length in a gigabyte, one that is zeroed is taken. */
+static void zeroed_runs_come_first(const void *arg)
+{
+	struct pool p;
+	u32 a, b, at;
+
+	(void)arg;
+	pool_make_gib(&p, 1);
+	a = pool_file(&p);
+	b = pool_file(&p);
+	CHECK_EQ(pool_fill(&p, a, 0, GROUP), 0);
+	at = pool_block(&p, a, 0);
+	CHECK_EQ(pool_punch(&p, a, 10, 5), 0);
+	CHECK_EQ(pool_punch(&p, a, 70, 5), 0);
+	CHECK_EQ(pool_punch(&p, a, 200, 5), 0);
+	CHECK_EQ(pool_punch(&p, a, 300, 6), 0);
+	zero_blocks(&p, at + 70, 4);
+	zero_blocks(&p, at + 200, 5);
+	zero_blocks(&p, at + 300, 6);
+	CHECK_EQ(pool_fill(&p, b, 0, 5), 0);
+	CHECK_EQ(pool_block(&p, b, 0), at + 200);
+	/* The length comes before that. */
+	CHECK_EQ(pool_fill(&p, b, 5, 5), 0);
+	CHECK_EQ(pool_block(&p, b, 5), at + 10);
+	pool_check(&p);
+	pool_free(&p);
+}
+
 static void generations_grow(const void *arg)
 {
 	u32 ino, again, other, i;
@@ -468,6 +534,8 @@ void alloc_tests(void)
 	TEST(no_space_changes_nothing);
 	TEST(worst_fragmentation);
 	TEST(released_blocks_are_unzeroed);
+	TEST(zeroed_groups_come_first);
+	TEST(zeroed_runs_come_first);
 	TEST(generations_grow);
 	TEST(inodes_are_clean);
 	TEST(inodes_run_out);

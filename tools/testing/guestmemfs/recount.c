@@ -56,6 +56,7 @@ static void recount_group(const struct gmfs_tables *t, u32 group)
 {
 	const struct gmfs_group *g = &t->groups[group];
 	u32 nr = 0, run = 0, longest = 0, i;
+	bool dirty = false;
 
 	for (i = group * GROUP; i < min((group + 1) * GROUP, t->nr_blocks); i++) {
 		run = test_bit(i, t->bitmap) ? 0 : run + 1;
@@ -66,8 +67,13 @@ static void recount_group(const struct gmfs_tables *t, u32 group)
 	CHECK_EQ(g->longest, longest);
 	CHECK_EQ(!g->ino, !g->owned);
 	CHECK(g->owned + g->nr_free <= GROUP);
-	if (nr)
-		CHECK_EQ(g->claimed, g->owned && g->owned + nr == GROUP);
+	if (!nr)
+		return;
+	CHECK_EQ(g->claimed, g->owned && g->owned + nr == GROUP);
+	/* It is an allocator's hint, but nothing zeroes blocks here without telling. */
+	for (i = group * GROUP; i < min((group + 1) * GROUP, t->nr_blocks); i++)
+		dirty |= !test_bit(i, t->bitmap) && test_bit(i, t->unzeroed);
+	CHECK_EQ(g->dirty, dirty);
 }
 
 /* Checks that each group is in the right list. Returns the number of groups in all lists. */
@@ -79,6 +85,7 @@ static u32 recount_lists(const struct gmfs_tables *t, bool claimed)
 	CHECK_EQ(lists->head[0], GMFS_NO_GROUP);
 	for (longest = 0; longest <= GROUP; longest++) {
 		u32 group = lists->head[longest], prev = GMFS_NO_GROUP;
+		bool dirty = false;
 
 		CHECK_EQ(test_bit(longest, lists->used), group != GMFS_NO_GROUP);
 		for (; group != GMFS_NO_GROUP; prev = group, group = t->groups[group].next) {
@@ -86,8 +93,12 @@ static u32 recount_lists(const struct gmfs_tables *t, bool claimed)
 			CHECK_EQ(t->groups[group].longest, longest);
 			CHECK_EQ(t->groups[group].claimed, claimed);
 			CHECK_EQ(t->groups[group].prev, prev);
+			/* No clean one comes behind a dirty one. */
+			CHECK(t->groups[group].dirty >= dirty);
+			dirty = t->groups[group].dirty;
 			nr++;
 		}
+		CHECK_EQ(lists->tail[longest], prev);
 	}
 	return nr;
 }
