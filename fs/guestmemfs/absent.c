@@ -126,7 +126,7 @@ bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last)
  */
 static struct mutex *gmfs_absent_lock(struct inode *inode, u64 logical)
 {
-	return &GUESTMEMFS_SB(inode->i_sb)->zero_locks[logical % GMFS_ZERO_LOCKS];
+	return &GUESTMEMFS_SB(inode->i_sb)->absent_locks[logical % GMFS_ABSENT_LOCKS];
 }
 
 /**
@@ -340,7 +340,7 @@ long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u6
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct mutex *lock = gmfs_absent_lock(inode, logical);
 	struct gmfs_absent *absent;
-	void *va = NULL;
+	struct gmfs_window *window = NULL;
 	bool empty;
 	int err = 0;
 
@@ -351,28 +351,28 @@ long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u6
 		if (mutex_lock_killable(lock))
 			return -EINTR;
 		if (src && test_bit(at, absent->pages)) {
-			va = gmfs_vmap(phys, count << PAGE_SHIFT);
-			if (!va)
+			window = gmfs_window_open(phys, count << PAGE_SHIFT);
+			if (!window)
 				err = -ENOMEM;
 		}
 		for (; !err && i < count; i++) {
 			err = -EEXIST;
 			if (!test_bit(at + i, absent->pages))
 				break;
-			if (va)
-				memcpy(va + i * PAGE_SIZE, src + i * PAGE_SIZE, PAGE_SIZE);
+			if (window)
+				memcpy(window->va + i * PAGE_SIZE, src + i * PAGE_SIZE, PAGE_SIZE);
 			/* The bytes come before the entry of the page table. */
 			smp_wmb();
 			err = install(i, data);
 			if (!err)
 				clear_bit(at + i, absent->pages);
-			else if (va)
-				memset(va + i * PAGE_SIZE, 0, PAGE_SIZE);
+			else if (window)
+				memset(window->va + i * PAGE_SIZE, 0, PAGE_SIZE);
 			if (err)
 				break;
 		}
-		if (va)
-			gmfs_vunmap(va, count << PAGE_SHIFT);
+		if (window)
+			gmfs_window_close(window);
 		empty = bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES);
 		mutex_unlock(lock);
 	}

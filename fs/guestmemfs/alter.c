@@ -13,8 +13,8 @@
 #include "internal.h"
 
 /**
- * struct gmfs_part - bytes of a block that are to be zeroed, mapped into the kernel
- * @va: address of the mapping, NULL if there is nothing to zero
+ * struct gmfs_part - bytes of a block that are to be zeroed
+ * @window: a way to reach them, NULL if there is nothing to zero
  * @len: number of bytes
  * @pos: for gmfs_zero_mapped(): where the bytes are in the pool
  * @first: first page that has some of the bytes
@@ -25,7 +25,7 @@
  * @absent_last: page after the last one
  */
 struct gmfs_part {
-	void *va;
+	struct gmfs_window *window;
 	size_t len;
 	u64 pos;
 	pgoff_t first;
@@ -37,12 +37,12 @@ struct gmfs_part {
 };
 
 /*
- * Maps the bytes of a file from @from to @to, which are in one block. Maps nothing if they are
- * in a hole, or if the whole block is zeroed anyway before it is mapped. Prepares that the whole
- * pages among them become absent if @punch is set.
+ * Prepares to zero the bytes of a file from @from to @to, which are in one block. There is nothing
+ * to do if they are in a hole, or if the whole block is zeroed anyway before it is mapped. If
+ * @punch is set, prepares that the whole pages among them become absent.
  */
-static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, bool punch,
-			 struct gmfs_part *part)
+static int gmfs_part_prepare(struct inode *inode, loff_t from, loff_t to, bool punch,
+			     struct gmfs_part *part)
 {
 	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -66,26 +66,30 @@ static int gmfs_part_map(struct inode *inode, loff_t from, loff_t to, bool punch
 	part->private = !gmfs_file_is(inode, part->first, part->last, false);
 	part->len = to - from;
 	part->pos = ((u64)run.block << GUESTMEMFS_BLOCK_SHIFT) + (from & (GMFS_BLOCK_SIZE - 1));
-	part->va = gmfs_vmap(gmfs_block_phys(t, run.block) + (from & (GMFS_BLOCK_SIZE - 1)),
-			     part->len);
-	return part->va ? 0 : -ENOMEM;
+	part->window = gmfs_window_prepare(gmfs_block_phys(t, run.block) +
+					   (from & (GMFS_BLOCK_SIZE - 1)), part->len);
+	return part->window ? 0 : -ENOMEM;
 }
 
 /* The kernel must not write to private pages before they are reclaimed. */
 static void gmfs_part_zero(struct inode *inode, const struct gmfs_part *part)
 {
-	if (!part->va)
+	if (!part->window)
 		return;
 	if (part->private)
 		gmfs_reclaim_private(inode, part->first, part->last);
-	gmfs_zero_mapped(GUESTMEMFS_SB(inode->i_sb), part->va, part->pos, part->len);
+	/* Page tables for a part of a block are there. */
+	if (WARN_ON_ONCE(gmfs_window_map(part->window)))
+		return;
+	gmfs_zero_mapped(GUESTMEMFS_SB(inode->i_sb), part->window->va, part->pos, part->len);
+	gmfs_window_unmap(part->window);
 }
 
-static void gmfs_part_unmap(struct inode *inode, struct gmfs_part *part, bool done)
+static void gmfs_part_end(struct inode *inode, struct gmfs_part *part, bool done)
 {
 	gmfs_absent_put(inode, part->absent_first, part->absent_last, part->absent, done);
-	if (part->va)
-		gmfs_vunmap(part->va, part->len);
+	if (part->window)
+		gmfs_window_put(part->window);
 }
 
 /**
@@ -164,6 +168,7 @@ static void gmfs_alter_rezero(struct gmfs_alter *alter)
 		gmfs_mark_unzeroed(t, run.block, run.count);
 		cond_resched();
 	}
+	gmfs_scrub_wake(GUESTMEMFS_SB(alter->inode->i_sb));
 }
 
 /* Zeroes the mapped parts, and stores the times, the size and the attributes. */
@@ -259,13 +264,13 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
 {
 	int err;
 
-	err = gmfs_part_map(alter->inode, head, head_end, alter->punch, &alter->head);
+	err = gmfs_part_prepare(alter->inode, head, head_end, alter->punch, &alter->head);
 	if (!err)
-		err = gmfs_part_map(alter->inode, tail, tail_end, alter->punch, &alter->tail);
+		err = gmfs_part_prepare(alter->inode, tail, tail_end, alter->punch, &alter->tail);
 	if (!err)
 		err = gmfs_alter_unmapped(alter);
-	gmfs_part_unmap(alter->inode, &alter->tail, !err);
-	gmfs_part_unmap(alter->inode, &alter->head, !err);
+	gmfs_part_end(alter->inode, &alter->tail, !err);
+	gmfs_part_end(alter->inode, &alter->head, !err);
 	return err;
 }
 

@@ -59,7 +59,7 @@ static int gmfs_dma_rw(const struct frame_pin *pin, u64 offset, void *data, size
 	unsigned long pfn, nr;
 	size_t part;
 	u64 phys, frame;
-	void *va;
+	struct gmfs_window *window;
 
 	for (; len; len -= part, data += part, offset += part) {
 		pfn = frame_pin_lookup(pin, offset >> PAGE_SHIFT, &nr);
@@ -72,14 +72,14 @@ static int gmfs_dma_rw(const struct frame_pin *pin, u64 offset, void *data, size
 		nr = DIV_ROUND_UP(offset_in_page(phys) + part, PAGE_SIZE);
 		if (gmfs_poisoned_next(&pool->poisoned, frame, frame + nr) < frame + nr)
 			return -EHWPOISON;
-		va = gmfs_vmap(phys, part);
-		if (!va)
+		window = gmfs_window_open(phys, part);
+		if (!window)
 			return -ENOMEM;
 		if (write)
-			memcpy(va, data, part);
+			memcpy(window->va, data, part);
 		else
-			memcpy(data, va, part);
-		gmfs_vunmap(va, part);
+			memcpy(data, window->va, part);
+		gmfs_window_close(window);
 	}
 	return 0;
 }

@@ -9,8 +9,12 @@
 #include <linux/pgtable.h>
 #include <linux/rwsem.h>
 #include <linux/seqlock.h>
+#include <linux/sizes.h>
+#include <linux/spinlock.h>
 #include <linux/sysfs.h>
 #include <linux/uuid.h>
+#include <linux/vmalloc.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include "tables/tables.h"
@@ -27,7 +31,8 @@
  *           KVM's mmu_lock
  *         gmfs_inode.map_lock
  *           gmfs_pool.lock; the registry's lock of gmem_provider.c
- *           gmfs_pool.zero_locks[]; gmfs_blob_lock of kho.c
+ *           gmfs_pool.absent_locks[]; gmfs_blob_lock of kho.c
+ *             gmfs_pool.zeroing
  *
  * i_rwsem, exclusive, serialises fallocate(), truncate and moves. A conversion holds it shared,
  * so that it waits for these. A move locks two files: the i_rwsem, the invalidate_lock and the
@@ -104,12 +109,14 @@
  * A page of an allocated block may be absent (gmfs_inode.absent): it is zeroed, and in no page
  * table. gmfs_absent_put() makes it so, at the end of a punch with invalidate_lock exclusive, or
  * gmfs_absent_add() with a new block. gmfs_absent_fill() and gmfs_absent_present() make it
- * present, with invalidate_lock held shared and the block's lock of gmfs_pool.zero_locks: for
+ * present, with invalidate_lock held shared and the block's lock of gmfs_pool.absent_locks: for
  * userfaultfd, or before an entry of a page table, a guest's fault or a pin uses it.
  *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
- * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. gmfs_zero_blocks()
- * zeroes a marked block before it is mapped: in a fault, for a pin, or for fallocate().
+ * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. Nothing maps a marked
+ * block, so that any task may zero it at any time, free or not, with its bit of gmfs_pool.zeroing
+ * as a lock, and then clear the mark: gmfs_zero_run(). gmfs_zero_blocks() does so before a block is
+ * mapped: in a fault, for a pin, or for fallocate(). The threads of scrub.c do so before that.
  *
  * Users of a frame, and how each of them loses it:
  *
@@ -140,8 +147,8 @@
  *   was taken over and has been mapped for a device since.
  *
  * The kernel
- *   gmfs_vmap() maps a block, or a part of it, while invalidate_lock is held, to zero it, or for
- *   UFFDIO_COPY (gmfs_absent_fill()).
+ *   gmfs_window_map() maps blocks, or a part of one: while invalidate_lock is held, to zero a part
+ *   or for UFFDIO_COPY (gmfs_absent_fill()); for a pin, to copy; and to zero marked blocks.
  *
  * Eviction needs no lock of the file: a mapping, a descriptor and a memslot hold the file open, so
  * that only pins are left on the frames of an inode that is evicted.
@@ -219,7 +226,75 @@
  * has to be kept.
  */
 
-#define GMFS_ZERO_LOCKS		64
+#define GMFS_ABSENT_LOCKS	64
+
+/* Bytes of a pool that a window can map at a time. */
+#define GMFS_WINDOW_SIZE	SZ_32M
+
+/**
+ * struct gmfs_window - a way to reach memory of a pool, for one task
+ * @list: in a list of windows, while it is not in use
+ * @area: its place in vmalloc space
+ * @blocks: for whole blocks only
+ * @phys: physical address of the memory
+ * @size: bytes, in whole pages
+ * @va: address of the memory, while it is mapped
+ */
+struct gmfs_window {
+	struct list_head list;
+	struct vm_struct *area;
+	bool blocks;
+	u64 phys;
+	size_t size;
+	void *va;
+};
+
+/* Most threads that zero memory of a pool. */
+#define GMFS_SCRUBBERS		16U
+
+/**
+ * struct gmfs_scrubber - a thread that zeroes memory before it is needed
+ * @pool: the pool
+ * @task: the thread, NULL for none; changed under gmfs_scrub.change and gmfs_scrub.lock
+ * @block: first block that it zeroes now, %GMFS_NO_BLOCK for none; under gmfs_scrub.lock
+ * @hurried: it has been made an ordinary thread; under gmfs_scrub.lock
+ * @first: first block that it has zeroed last; the thread's own
+ * @next: the block after those, where it goes on
+ * @debt: bytes that it has zeroed without having rested for them
+ */
+struct gmfs_scrubber {
+	struct gmfs_pool *pool;
+	struct task_struct *task;
+	u32 block;
+	bool hurried;
+	u32 first;
+	u32 next;
+	u64 debt;
+};
+
+/**
+ * struct gmfs_scrub - how memory of a pool is zeroed
+ * @change: serialises begin and end of threads
+ * @lock: see struct gmfs_scrubber
+ * @wait: threads that have nothing to do
+ * @rests: threads that must not do more for a while
+ * @active: there may be threads; under @change
+ * @threads: how many threads there are to be; changed under @change
+ * @helpers: how many workers a task may have that zeroes much
+ * @rate: bytes a second that all threads may zero together, 0 for no limit
+ * @scrubbers: the threads
+ */
+struct gmfs_scrub {
+	struct mutex change; /* begin and end of threads */
+	spinlock_t lock; /* what a thread does */
+	wait_queue_head_t wait;
+	wait_queue_head_t rests;
+	bool active;
+	u32 threads;
+	u32 helpers;
+	u64 rate;
+	struct gmfs_scrubber scrubbers[GMFS_SCRUBBERS];
+};
 
 /**
  * struct gmfs_resized - how far a change of a pool's size has got
@@ -269,7 +344,9 @@ struct gmfs_resized {
  * @poisoned: frames with a memory error, mounted or not; changed under @lock
  * @sb: the superblock, valid while @loaded
  * @tables: the tables, valid while mounted; the volatile parts under @lock
- * @zero_locks: by block, held while it is zeroed
+ * @absent_locks: by block of the file, held while an absent page of it becomes present
+ * @zeroing: blocks that are locked, since a task zeroes them; valid while @loaded
+ * @scrub: how blocks are zeroed before they are needed
  */
 struct gmfs_pool {
 	struct list_head list;
@@ -302,7 +379,9 @@ struct gmfs_pool {
 	struct gmfs_poisoned poisoned;
 	struct super_block *sb;
 	struct gmfs_tables tables;
-	struct mutex zero_locks[GMFS_ZERO_LOCKS]; /* by block */
+	struct mutex absent_locks[GMFS_ABSENT_LOCKS]; /* by block of a file */
+	unsigned long *zeroing;
+	struct gmfs_scrub scrub;
 };
 
 /**
@@ -377,6 +456,12 @@ static inline struct gmfs_inode *GUESTMEMFS_I(const struct inode *inode)
 static inline struct gmfs_pool *GUESTMEMFS_SB(const struct super_block *sb)
 {
 	return sb->s_fs_info;
+}
+
+/* Blocks were marked as unzeroed: wakes one thread that zeroes them, which wakes others. */
+static inline void gmfs_scrub_wake(struct gmfs_pool *pool)
+{
+	wake_up(&pool->scrub.wait);
 }
 
 /**
@@ -461,6 +546,7 @@ struct gmfs_pool * __init gmfs_pool_new(int node);
 void __init gmfs_ranges_sort(struct gmfs_pool *pool);
 void __init gmfs_pool_add(struct gmfs_pool *pool);
 bool __init gmfs_pool_reserve_e820(const struct gmfs_pool *pool);
+int gmfs_pool_cpus(const struct gmfs_pool *pool);
 struct gmfs_pool *gmfs_pool_find(int node);
 struct gmfs_pool *gmfs_pool_of(const struct kobject *kobj);
 struct gmfs_pool *gmfs_pool_only(void);
@@ -472,7 +558,7 @@ void gmfs_pool_set_ranges(struct gmfs_pool *pool);
 int gmfs_pool_names(char *buf, size_t size);
 
 /* trace.c */
-void gmfs_trace_blocks(const struct gmfs_pool *pool, u32 ino, u32 free);
+void gmfs_trace_blocks(struct gmfs_pool *pool, u32 ino, u32 free);
 
 /* session.c */
 bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino);
@@ -519,12 +605,25 @@ const char *gmfs_handover_off(void);
 const char *gmfs_handover_format(void);
 void gmfs_handover_warn(const struct gmfs_pool *pool);
 
+/* window.c */
+struct gmfs_window *gmfs_window_prepare(u64 phys, size_t len);
+int gmfs_window_map(struct gmfs_window *window);
+void gmfs_window_unmap(struct gmfs_window *window);
+void gmfs_window_put(struct gmfs_window *window);
+struct gmfs_window *gmfs_window_open(u64 phys, size_t len);
+void gmfs_window_close(struct gmfs_window *window);
+
 /* zero.c */
-void *gmfs_vmap(u64 phys, size_t len);
-void gmfs_vunmap(void *va, size_t len);
 void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t len);
+int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait);
 int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
 int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count);
+
+/* scrub.c */
+void gmfs_scrub_start(struct gmfs_pool *pool);
+void gmfs_scrub_stop(struct gmfs_pool *pool);
+int gmfs_scrub_set_threads(struct gmfs_pool *pool, u32 nr);
+int gmfs_scrub_set_rate(struct gmfs_pool *pool, u64 rate);
 
 /* store.c */
 void gmfs_update_blocks(struct inode *inode);

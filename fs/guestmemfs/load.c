@@ -302,6 +302,7 @@ static void gmfs_load_keep_pins(const struct gmfs_loader *l)
 
 static int gmfs_load_checked(struct gmfs_loader *l)
 {
+	struct gmfs_pool *pool = GUESTMEMFS_SB(l->sb);
 	u32 used = le32_to_cpu(l->t->super->live.used_inodes);
 	int err;
 
@@ -311,7 +312,8 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 	err = -ENOMEM;
 	l->dentries = gmfs_calloc(used, sizeof(*l->dentries));
 	l->below = gmfs_calloc(used, sizeof(*l->below));
-	if (l->dentries && l->below)
+	pool->zeroing = gmfs_calloc(BITS_TO_LONGS(l->t->capacity), sizeof(*pool->zeroing));
+	if (l->dentries && l->below && pool->zeroing)
 		err = gmfs_alloc_init(l->t);
 	/* Nothing is free before the poisoned frames and the pins of earlier kernels are known. */
 	if (!err)
@@ -386,6 +388,7 @@ int gmfs_load(struct super_block *sb, struct fs_context *fc)
 	if (!err && !l.t->read_only) {
 		l.t->super->live.hops = cpu_to_le32(pool->hops);
 		gmfs_persist_unwrite(l.t);
+		gmfs_forget_unzeroed(l.t);
 	}
 	pool->sb = sb;
 	pool->loaded = !err;

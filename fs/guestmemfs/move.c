@@ -188,6 +188,8 @@ static void gmfs_pair_steps(struct gmfs_pool *pool, struct gmfs_move *mv)
 		}
 		cond_resched();
 	}
+	/* A move that zeroes has marked blocks. */
+	gmfs_scrub_wake(pool);
 }
 
 static void gmfs_pair_store(const struct gmfs_pair *pair, struct gmfs_pool *pool)

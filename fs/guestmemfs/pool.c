@@ -390,6 +390,8 @@ void gmfs_pool_thaw(struct gmfs_pool *pool)
 	up_read(&pool->changes);
 	gmfs_pool_drop_leftovers(pool, true);
 	gmfs_pool_settle(pool, 0, U32_MAX);
+	/* Threads that zero free blocks have done nothing meanwhile. */
+	gmfs_scrub_wake(pool);
 }
 
 /**

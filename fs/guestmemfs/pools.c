@@ -10,6 +10,7 @@
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/memblock.h>
+#include <linux/nodemask.h>
 #include <linux/sort.h>
 
 #include <asm/guestmemfs.h>
@@ -44,8 +45,12 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);
 	seqcount_mutex_init(&pool->ranges_seq, &pool->lock);
-	for (int i = 0; i < GMFS_ZERO_LOCKS; i++)
-		mutex_init(&pool->zero_locks[i]);
+	for (int i = 0; i < GMFS_ABSENT_LOCKS; i++)
+		mutex_init(&pool->absent_locks[i]);
+	mutex_init(&pool->scrub.change);
+	spin_lock_init(&pool->scrub.lock);
+	init_waitqueue_head(&pool->scrub.wait);
+	init_waitqueue_head(&pool->scrub.rests);
 	return pool;
 }
 
@@ -94,6 +99,20 @@ bool __init gmfs_pool_reserve_e820(const struct gmfs_pool *pool)
 	for (u32 i = 0; i < pool->nr_ranges; i++)
 		hidden &= arch_guestmemfs_reserve_e820(pool->ranges[i].base, pool->ranges[i].size);
 	return hidden;
+}
+
+/**
+ * gmfs_pool_cpus - the node whose processors are near a pool
+ * @pool: the pool
+ *
+ * Return: its node, or NUMA_NO_NODE if this kernel does not have the node (the pool was handed
+ * over).
+ */
+int gmfs_pool_cpus(const struct gmfs_pool *pool)
+{
+	if ((u32)pool->node < MAX_NUMNODES && node_online(pool->node))
+		return pool->node;
+	return NUMA_NO_NODE;
 }
 
 /**

@@ -506,6 +506,7 @@ static void gmfs_shrink_take_back(struct gmfs_pool *pool, u64 base, u64 size)
 	if (!err) {
 		guard(mutex)(&pool->lock);
 		err = gmfs_resize_enter(pool, base, size);
+		gmfs_scrub_wake(pool);
 	}
 	if (err)
 		pr_err("node %d: [mem %#llx-%#llx] is nobody's until the next kexec: %s %d\n",

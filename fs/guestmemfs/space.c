@@ -331,7 +331,7 @@ static __always_inline int gmfs_entry_zero(struct inode *inode, const struct gmf
 {
 	if (!gmfs_entry_zeroed(GUESTMEMFS_SB(inode->i_sb)->tables.unzeroed, entry))
 		return gmfs_zero_blocks(inode, entry->block, gmfs_entry_blocks(entry));
-	/* Pairs with gmfs_zero_block(), as in gmfs_zero_blocks(). */
+	/* Pairs with gmfs_zero_run(), as in gmfs_zero_blocks(). */
 	smp_rmb();
 	return 0;
 }

@@ -167,6 +167,8 @@ static void gmfs_unload(struct gmfs_pool *pool)
 		gmfs_pool_write_pins(pool);
 	up_read(&pool->changes);
 	gmfs_alloc_exit(&pool->tables);
+	kvfree(pool->zeroing);
+	pool->zeroing = NULL;
 }
 
 /* Unloads here, not after kill_anon_super(): by then a new mount may have loaded the pool. */
@@ -212,7 +214,10 @@ static int guestmemfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	/* generic_shutdown_super() calls ->put_super() only if there is a root. */
 	if (!sb->s_root)
 		gmfs_unload(pool);
-	return err ?: gmfs_sysfs_mounted(pool);
+	err = err ?: gmfs_sysfs_mounted(pool);
+	if (!err && !pool->tables.read_only)
+		gmfs_scrub_start(pool);
+	return err;
 }
 
 static int gmfs_no_such_pool(struct fs_context *fc, u32 node)
@@ -305,6 +310,7 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 
 	if (pool) {
 		gmfs_sysfs_unmounted(pool);
+		gmfs_scrub_stop(pool);
 		gmfs_session_drop_all(pool);
 	}
 	kill_anon_super(sb);

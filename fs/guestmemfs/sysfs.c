@@ -5,9 +5,11 @@
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
+#include <linux/bitmap.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/kobject.h>
+#include <linux/kstrtox.h>
 #include <linux/sched/signal.h>
 #include <linux/sysfs.h>
 
@@ -123,6 +125,57 @@ static ssize_t poisoned_frames_show(struct kobject *kobj, struct kobj_attribute 
 /* Physical addresses are for root alone. */
 static struct kobj_attribute gmfs_attr_poisoned_frames = __ATTR_RO_MODE(poisoned_frames, 0400);
 
+static ssize_t zero_threads_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", READ_ONCE(gmfs_pool_of(kobj)->scrub.threads));
+}
+
+static ssize_t zero_threads_store(struct kobject *kobj, struct kobj_attribute *attr,
+				  const char *buf, size_t count)
+{
+	u32 nr;
+
+	return kstrtou32(buf, 0, &nr) ?: gmfs_scrub_set_threads(gmfs_pool_of(kobj), nr) ?: count;
+}
+
+static struct kobj_attribute gmfs_attr_zero_threads = __ATTR_RW(zero_threads);
+
+static ssize_t zero_rate_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(gmfs_pool_of(kobj)->scrub.rate));
+}
+
+static ssize_t zero_rate_store(struct kobject *kobj, struct kobj_attribute *attr,
+			       const char *buf, size_t count)
+{
+	u64 rate;
+
+	return kstrtou64(buf, 0, &rate) ?: gmfs_scrub_set_rate(gmfs_pool_of(kobj), rate) ?: count;
+}
+
+static struct kobj_attribute gmfs_attr_zero_rate = __ATTR_RW(zero_rate);
+
+static ssize_t zero_helpers_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", READ_ONCE(gmfs_pool_of(kobj)->scrub.helpers));
+}
+
+static ssize_t zero_helpers_store(struct kobject *kobj, struct kobj_attribute *attr,
+				  const char *buf, size_t count)
+{
+	u32 nr;
+	int err = kstrtou32(buf, 0, &nr);
+
+	if (err)
+		return err;
+	if (nr > GMFS_SCRUBBERS)
+		return -EINVAL;
+	WRITE_ONCE(gmfs_pool_of(kobj)->scrub.helpers, nr);
+	return count;
+}
+
+static struct kobj_attribute gmfs_attr_zero_helpers = __ATTR_RW(zero_helpers);
+
 static const struct attribute * const gmfs_pool_attrs[] = {
 	&gmfs_attr_size.attr,
 	&gmfs_attr_resized.attr,
@@ -135,6 +188,9 @@ static const struct attribute * const gmfs_pool_attrs[] = {
 	&gmfs_attr_inherited.attr,
 	&gmfs_attr_poisoned.attr,
 	&gmfs_attr_poisoned_frames.attr,
+	&gmfs_attr_zero_threads.attr,
+	&gmfs_attr_zero_rate.attr,
+	&gmfs_attr_zero_helpers.attr,
 	NULL
 };
 
@@ -168,6 +224,17 @@ static ssize_t detached_show(struct kobject *kobj, struct kobj_attribute *attr, 
 }
 
 static struct kobj_attribute gmfs_attr_detached = __ATTR_RO(detached);
+
+/* Free or not. Blocks are zeroed without gmfs_pool.lock, so this is out of date at once. */
+static ssize_t unzeroed_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	const struct gmfs_tables *t = &gmfs_pool_of(kobj)->tables;
+	u64 blocks = bitmap_weight(t->unzeroed, READ_ONCE(t->nr_blocks));
+
+	return sysfs_emit(buf, "%llu\n", blocks << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static struct kobj_attribute gmfs_attr_unzeroed = __ATTR_RO(unzeroed);
 
 static ssize_t lost_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -250,6 +317,7 @@ static const struct attribute * const gmfs_mounted_attrs[] = {
 	&gmfs_attr_reserved.attr,
 	&gmfs_attr_detached.attr,
 	&gmfs_attr_lost.attr,
+	&gmfs_attr_unzeroed.attr,
 	&gmfs_attr_largest_free.attr,
 	&gmfs_attr_free_gigabytes.attr,
 	&gmfs_attr_inodes.attr,

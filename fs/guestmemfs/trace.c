@@ -13,15 +13,19 @@
  * @ino: inode number of the file
  * @free: gmfs_tables.free_blocks before the change
  *
+ * Wakes threads that zero free blocks.
+ *
  * Context: gmfs_pool.lock has been held since @free was read.
  */
-void gmfs_trace_blocks(const struct gmfs_pool *pool, u32 ino, u32 free)
+void gmfs_trace_blocks(struct gmfs_pool *pool, u32 ino, u32 free)
 {
 	u32 now = pool->tables.free_blocks;
 
 	lockdep_assert_held(&pool->lock);
-	if (now < free)
+	if (now < free) {
 		trace_guestmemfs_allocate(pool->node, ino, free - now, now);
-	else if (now > free)
+	} else if (now > free) {
 		trace_guestmemfs_free(pool->node, ino, now - free, now);
+		gmfs_scrub_wake(pool);
+	}
 }

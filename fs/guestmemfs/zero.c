@@ -1,74 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Zeroing memory that is not in the direct map: it is mapped into vmalloc space meanwhile, a
- * whole block by one entry of 2 MiB. Unmapping clears the page table entries at once; TLB
- * entries may stay until vmalloc space, or the TLB of the CPU, is flushed next.
+ * Zeroing blocks: before they are mapped or leave the pool, by the task that needs them, with the
+ * help of other processors if they are many.
  */
-#include <kunit/static_stub.h>
 #include <linux/fs.h>
-#include <linux/io.h>
-#include <linux/kmsan.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
-#include <linux/vmalloc.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/wait_bit.h>
+#include <linux/workqueue.h>
+
+#include <asm/tlbflush.h>
 
 #include "internal.h"
 
-/**
- * gmfs_vmap - map a part of a block into vmalloc space
- * @phys: physical address
- * @len: bytes, not beyond the end of the block
- *
- * The mapping is write-back, and encrypted if the kernel's memory is.
- *
- * Context: process context. The block is in a file or pinned, and stays so until gmfs_vunmap().
- * Return: the address of the mapping, or NULL if there is no memory for it.
+/*
+ * Blocks that are zeroed by one call, within an aligned run: 32 MiB. Processors write large areas
+ * past their caches if they are told of the whole area: as PROCESS_PAGES_NON_PREEMPT_BATCH, which
+ * is about how long a task may take without a chance to be scheduled.
  */
-void *gmfs_vmap(u64 phys, size_t len)
-{
-	size_t offset = offset_in_page(phys), size = PAGE_ALIGN(offset + len);
-	struct vm_struct *area;
-	unsigned long va;
+#define GMFS_ZERO_RUN		((u32)(GMFS_WINDOW_SIZE >> GUESTMEMFS_BLOCK_SHIFT))
 
-	KUNIT_STATIC_STUB_REDIRECT(gmfs_vmap, phys, len);
-	area = get_vm_area(size, VM_IOREMAP);
-	if (!area)
-		return NULL;
-	va = (unsigned long)area->addr;
-	if (ioremap_page_range(va, va + size, phys - offset, PAGE_KERNEL)) {
-		free_vm_area(area);
-		return NULL;
-	}
-	return area->addr + offset;
+/* A task has a helper for each so many blocks: 256 MiB. */
+#define GMFS_ZERO_SHARE		128
+
+static void gmfs_clear(void *va, size_t len)
+{
+	if (IS_ALIGNED((unsigned long)va | len, PAGE_SIZE))
+		clear_pages(va, len >> PAGE_SHIFT);
+	else
+		memset(va, 0, len);
 }
 
 /**
- * gmfs_vunmap - undo gmfs_vmap()
- * @va: address that gmfs_vmap() has returned
- * @len: bytes, as passed to gmfs_vmap()
- */
-void gmfs_vunmap(void *va, size_t len)
-{
-	unsigned long start = (unsigned long)va & PAGE_MASK;
-
-	KUNIT_STATIC_STUB_REDIRECT(gmfs_vunmap, va, len);
-	/*
-	 * ioremap_page_range() has allocated shadow memory of KMSAN, which vunmap() does not
-	 * free. iounmap() does, but it also releases a reservation of the memory type that only
-	 * ioremap() makes.
-	 */
-	kmsan_iounmap_page_range(start, PAGE_ALIGN((unsigned long)va + len));
-	vunmap((void *)start);
-}
-
-/**
- * gmfs_zero_mapped - zero bytes of a block that gmfs_vmap() has mapped
+ * gmfs_zero_mapped - zero bytes of a block that gmfs_window_open() has mapped
  * @pool: the pool
  * @va: address of the first byte
  * @pos: number of its frame in the pool, times the size of a frame, plus the offset in the frame
- * @len: number of bytes, not beyond the end of the block
+ * @len: number of bytes, all of them mapped
  *
  * Does not touch poisoned frames: writing to one may be fatal.
  */
@@ -81,7 +55,7 @@ void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t le
 					  DIV_ROUND_UP(end, PAGE_SIZE)) << PAGE_SHIFT;
 		if (part > pos) {
 			part = min(part, end) - pos;
-			memset(va, 0, part);
+			gmfs_clear(va, part);
 		} else {
 			part = min(round_up(pos + 1, PAGE_SIZE), end) - pos;
 		}
@@ -90,30 +64,189 @@ void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t le
 	}
 }
 
-static int gmfs_zero_block(struct gmfs_pool *pool, u32 block)
+/*
+ * Another task needs a block: if a thread that zeroes free memory is at work on it, the thread is
+ * scheduled as the others are, until it has finished the run. A policy that the administrator has
+ * set stays.
+ */
+static void gmfs_zero_hurry(struct gmfs_pool *pool, u32 block)
 {
-	struct mutex *lock = &pool->zero_locks[block % GMFS_ZERO_LOCKS];
-	unsigned long *unzeroed = pool->tables.unzeroed;
-	void *va;
+	struct gmfs_scrubber *s;
+	u32 i;
 
-	/* Another task may be zeroing this block, or one with the same lock. */
-	if (mutex_lock_killable(lock))
-		return -EINTR;
-	if (!test_bit(block, unzeroed))
-		goto out;
-	va = gmfs_vmap(gmfs_block_phys(&pool->tables, block), GMFS_BLOCK_SIZE);
-	if (!va) {
-		mutex_unlock(lock);
-		return -ENOMEM;
+	guard(spinlock)(&pool->scrub.lock);
+	for (i = 0; i < ARRAY_SIZE(pool->scrub.scrubbers); i++) {
+		s = &pool->scrub.scrubbers[i];
+		if (s->task && block >= s->block && block - s->block < GMFS_ZERO_RUN &&
+		    s->task->policy == SCHED_IDLE) {
+			s->hurried = true;
+			sched_set_normal(s->task, 0);
+		}
 	}
-	gmfs_zero_mapped(pool, va, (u64)block << GUESTMEMFS_BLOCK_SHIFT, GMFS_BLOCK_SIZE);
-	gmfs_vunmap(va, GMFS_BLOCK_SIZE);
-	/* Write the zeroes before the bit: a task that finds the bit clear maps the block. */
-	smp_mb__before_atomic();
-	clear_bit(block, unzeroed);
-out:
-	mutex_unlock(lock);
-	return 0;
+}
+
+static int gmfs_zero_lock(struct gmfs_pool *pool, u32 block, bool wait)
+{
+	if (!test_and_set_bit_lock(block, pool->zeroing))
+		return 0;
+	if (!wait)
+		return -EBUSY;
+	gmfs_zero_hurry(pool, block);
+	return wait_on_bit_lock(pool->zeroing, block, TASK_KILLABLE) ? -EINTR : 0;
+}
+
+/* How many of the blocks from @block on, up to @end, have to be zeroed; locks all of them. */
+static u32 gmfs_zero_lock_more(struct gmfs_pool *pool, u32 block, u32 end)
+{
+	u32 next;
+
+	for (next = block; next < end; next++) {
+		if (next > block && test_and_set_bit_lock(next, pool->zeroing))
+			break;
+		if (!test_bit(next, pool->tables.unzeroed)) {
+			clear_and_wake_up_bit(next, pool->zeroing);
+			break;
+		}
+	}
+	return next - block;
+}
+
+/**
+ * gmfs_zero_run - zero blocks that follow each other
+ * @pool: the pool
+ * @block: the first block; nobody else reaches an unzeroed block
+ * @end: block after the last one
+ * @wait: wait for a task that zeroes the first block
+ *
+ * Zeroes @block, if it is unzeroed, and the unzeroed blocks behind it, up to the end of an aligned
+ * run of 32 MiB.
+ *
+ * Context: process context.
+ * Return: the number of blocks, from @block on, of which none is unzeroed any more, at least 1;
+ * -EINTR at a fatal signal; -EBUSY if another task zeroes the first block and @wait is not set;
+ * -ENOMEM.
+ */
+int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait)
+{
+	struct gmfs_window *window;
+	u32 count, i;
+	int err;
+
+	end = min(end, round_down(block, GMFS_ZERO_RUN) + GMFS_ZERO_RUN);
+	err = gmfs_zero_lock(pool, block, wait);
+	if (err)
+		return err;
+	/* Another task may have zeroed it meanwhile. */
+	count = gmfs_zero_lock_more(pool, block, end);
+	if (!count)
+		return 1;
+	window = gmfs_window_open(gmfs_block_phys(&pool->tables, block),
+				  (size_t)count << GUESTMEMFS_BLOCK_SHIFT);
+	if (window) {
+		gmfs_zero_mapped(pool, window->va, (u64)block << GUESTMEMFS_BLOCK_SHIFT,
+				 (size_t)count << GUESTMEMFS_BLOCK_SHIFT);
+		gmfs_window_close(window);
+		/* Write the zeroes before the bits: a task that finds a bit clear maps it. */
+		smp_mb__before_atomic();
+	}
+	for (i = block; i < block + count; i++) {
+		if (window)
+			clear_bit(i, pool->tables.unzeroed);
+		clear_and_wake_up_bit(i, pool->zeroing);
+	}
+	if (window)
+		return count;
+	/* A thread may have taken the blocks for another task's. */
+	gmfs_scrub_wake(pool);
+	return -ENOMEM;
+}
+
+/**
+ * struct gmfs_zero_job - blocks that several tasks zero
+ * @pool: the pool
+ * @first: the first block, at the beginning of an aligned run
+ * @end: block after the last one
+ * @left: number of runs that no helper has begun
+ * @stop: the task that needs the blocks wants no more help
+ * @nr: number of helpers
+ * @helpers: the helpers
+ *
+ * The task itself zeroes the blocks from the first one on, and helpers from the last one on.
+ */
+struct gmfs_zero_job {
+	struct gmfs_pool *pool;
+	u32 first;
+	u32 end;
+	atomic_t left;
+	bool stop;
+	u32 nr;
+	struct gmfs_zero_helper {
+		struct work_struct work;
+		struct gmfs_zero_job *job;
+	} helpers[] __counted_by(nr);
+};
+
+static void gmfs_zero_help(struct work_struct *work)
+{
+	struct gmfs_zero_job *job = container_of(work, struct gmfs_zero_helper, work)->job;
+	unsigned long *unzeroed = job->pool->tables.unzeroed;
+	u32 block, end;
+	int run;
+
+	for (;;) {
+		run = atomic_dec_return(&job->left);
+		if (run < 0)
+			return;
+		block = job->first + run * GMFS_ZERO_RUN;
+		end = min(job->end, block + GMFS_ZERO_RUN);
+		while (!READ_ONCE(job->stop)) {
+			block = find_next_bit(unzeroed, end, block);
+			if (block >= end)
+				break;
+			/* The task itself finds what is left, and the reason. */
+			if (gmfs_zero_run(job->pool, block, end, true) < 0)
+				return;
+			cond_resched();
+		}
+	}
+}
+
+/* Returns NULL if the task is to zero the blocks alone. */
+static struct gmfs_zero_job *gmfs_zero_job_begin(struct gmfs_pool *pool, u32 block, u32 end)
+{
+	u32 nr = min(READ_ONCE(pool->scrub.helpers), (end - block) / GMFS_ZERO_SHARE);
+	struct gmfs_zero_job *job;
+	u32 i;
+
+	if (!nr || find_next_bit(pool->tables.unzeroed, end, block) >= end)
+		return NULL;
+	job = kzalloc_flex(*job, helpers, nr);
+	if (!job)
+		return NULL;
+	job->nr = nr;
+	job->pool = pool;
+	job->first = round_up(block, GMFS_ZERO_RUN);
+	job->end = end;
+	atomic_set(&job->left, (end - job->first) / GMFS_ZERO_RUN);
+	for (i = 0; i < nr; i++) {
+		job->helpers[i].job = job;
+		INIT_WORK(&job->helpers[i].work, gmfs_zero_help);
+		queue_work_node(gmfs_pool_cpus(pool), system_dfl_wq, &job->helpers[i].work);
+	}
+	return job;
+}
+
+/* Waits for at most one run of each helper. */
+static void gmfs_zero_job_end(struct gmfs_zero_job *job)
+{
+	u32 i;
+
+	if (!job)
+		return;
+	WRITE_ONCE(job->stop, true);
+	for (i = 0; i < job->nr; i++)
+		cancel_work_sync(&job->helpers[i].work);
+	kfree(job);
 }
 
 /**
@@ -128,7 +261,7 @@ out:
 int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count)
 {
 	u32 end = block + count;
-	int err;
+	int done;
 
 	for (;;) {
 		block = find_next_bit(pool->tables.unzeroed, end, block);
@@ -138,14 +271,41 @@ int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count)
 			return -EINTR;
 		if (rwsem_is_contended(&pool->changes))
 			return -EBUSY;
-		err = gmfs_zero_block(pool, block);
-		if (err)
-			return err;
+		done = gmfs_zero_run(pool, block, end, true);
+		if (done < 0)
+			return done;
 		cond_resched();
 	}
-	/* The last mappings may still be in the TLBs, and the blocks get another owner. */
-	vm_unmap_aliases();
+	/* Pairs with gmfs_zero_run(). */
+	smp_rmb();
+	/* Other processors may have loaded addresses of windows; the blocks get another owner. */
+	flush_tlb_all();
 	return 0;
+}
+
+static int gmfs_zero_some(struct inode *inode, u32 block, u32 end)
+{
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	bool begun = false;
+	int done;
+
+	for (;; begun = true) {
+		block = find_next_bit(pool->tables.unzeroed, end, block);
+		if (block >= end)
+			return 0;
+		if (pool->tables.read_only)
+			return -EROFS;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (begun && signal_pending(current))
+			return -EAGAIN;
+		if (begun && rwsem_is_contended(&inode->i_mapping->invalidate_lock))
+			return -EINPROGRESS;
+		done = gmfs_zero_run(pool, block, end, true);
+		if (done < 0)
+			return done;
+		cond_resched();
+	}
 }
 
 /**
@@ -154,8 +314,8 @@ int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count)
  * @block: first block
  * @count: number of blocks
  *
- * Returns early, between two blocks, at a signal or if another task waits for invalidate_lock,
- * so that such a task waits for one block at most.
+ * Returns early, after 32 MiB at most, at a signal or if another task waits for invalidate_lock.
+ * Several processors zero many blocks (gmfs_pool.scrub.helpers).
  *
  * Context: process context. The caller holds the file's invalidate_lock, so that the file
  * cannot lose the blocks.
@@ -167,29 +327,15 @@ int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count)
 int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	u32 end = block + count;
-	bool begun = false;
+	struct gmfs_zero_job *job = NULL;
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
-	for (;; begun = true) {
-		block = find_next_bit(pool->tables.unzeroed, end, block);
-		if (block >= end)
-			break;
-		if (pool->tables.read_only)
-			return -EROFS;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		if (begun && signal_pending(current))
-			return -EAGAIN;
-		if (begun && rwsem_is_contended(&inode->i_mapping->invalidate_lock))
-			return -EINPROGRESS;
-		err = gmfs_zero_block(pool, block);
-		if (err)
-			return err;
-		cond_resched();
-	}
-	/* Pairs with gmfs_zero_block(): a clear bit is read before the bytes of its block. */
+	if (count >= GMFS_ZERO_SHARE && !pool->tables.read_only)
+		job = gmfs_zero_job_begin(pool, block, block + count);
+	err = gmfs_zero_some(inode, block, block + count);
+	gmfs_zero_job_end(job);
+	/* Pairs with gmfs_zero_run(): a clear bit is read before the bytes of its block. */
 	smp_rmb();
-	return 0;
+	return err;
 }

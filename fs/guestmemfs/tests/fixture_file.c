@@ -71,6 +71,13 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	t->pool.tables = t->p->t;
 	init_rwsem(&t->pool.changes);
 	mutex_init(&t->pool.lock);
+	for (int i = 0; i < GMFS_ABSENT_LOCKS; i++)
+		mutex_init(&t->pool.absent_locks[i]);
+	spin_lock_init(&t->pool.scrub.lock);
+	init_waitqueue_head(&t->pool.scrub.wait);
+	t->pool.zeroing = kunit_kcalloc(test, BITS_TO_LONGS(t->p->t.capacity), sizeof(long),
+					GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, t->pool.zeroing);
 	INIT_LIST_HEAD(&t->pool.kept);
 	INIT_LIST_HEAD(&t->pool.leftovers);
 	gmfs_pins_init(&t->pool.pins);

@@ -63,24 +63,37 @@ static void note_reclaim(unsigned long pfn, unsigned long nr)
 	h->wrong += h->inside != 1 || !h->mapped || *(u8 *)h->mapped != 0x55;
 }
 
-/* These replace gmfs_vmap() and gmfs_vunmap(), as there is no memory behind a block. */
-static void *map_nothing(u64 phys, size_t len)
+/* These replace the functions of windows, as there is no memory behind a block. */
+static struct gmfs_window *prepare_nothing(u64 phys, size_t len)
 {
 	struct hypervisor *h = kunit_get_current_test()->priv;
+	struct gmfs_window *window = kzalloc_obj(*window);
 
 	h->mapped = kvmalloc(len, GFP_KERNEL);
 	if (h->mapped)
 		memset(h->mapped, 0x55, len);
-	return h->mapped;
+	if (window)
+		window->va = h->mapped;
+	return window;
 }
 
-static void unmap_nothing(void *va, size_t len)
+static int map_nothing(struct gmfs_window *window)
+{
+	return 0;
+}
+
+static void unmap_nothing(struct gmfs_window *window)
+{
+}
+
+static void put_nothing(struct gmfs_window *window)
 {
 	struct hypervisor *h = kunit_get_current_test()->priv;
 
-	h->wrong += *(u8 *)va != 0;
+	h->wrong += *(u8 *)window->va != 0;
 	h->mapped = NULL;
-	kvfree(va);
+	kvfree(window->va);
+	kfree(window);
 }
 
 /* Compares the calls since the previous check with the expected numbers. */
@@ -128,8 +141,10 @@ static void zero_parts(struct kunit *test, bool private)
 	KUNIT_ASSERT_NOT_NULL(test, h);
 	test->priv = h;
 	kunit_activate_static_stub(test, gmem_reclaim, note_reclaim);
-	kunit_activate_static_stub(test, gmfs_vmap, map_nothing);
-	kunit_activate_static_stub(test, gmfs_vunmap, unmap_nothing);
+	kunit_activate_static_stub(test, gmfs_window_prepare, prepare_nothing);
+	kunit_activate_static_stub(test, gmfs_window_map, map_nothing);
+	kunit_activate_static_stub(test, gmfs_window_unmap, unmap_nothing);
+	kunit_activate_static_stub(test, gmfs_window_put, put_nothing);
 	KUNIT_ASSERT_EQ(test, gmfs_choose_character(t->inode, private), 0);
 	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, GMFS_TEST_FILE_BLOCKS, GMFS_PRESENT),
 			0);

@@ -12,15 +12,22 @@
 
 #define OLD	0x55
 
-/* In the place of gmfs_vmap() and gmfs_vunmap(): all blocks have the same memory. */
-static void *map_buffer(u64 phys, size_t len)
+/* In the place of the functions of windows: all blocks have the same memory. */
+static struct gmfs_window *prepare_buffer(u64 phys, size_t len)
 {
+	static struct gmfs_window window;
 	u8 *buffer = kunit_get_current_test()->priv;
 
-	return buffer + (phys & (GMFS_BLOCK_SIZE - 1));
+	window.va = buffer + (phys & (GMFS_BLOCK_SIZE - 1));
+	return &window;
 }
 
-static void unmap_buffer(void *va, size_t len)
+static int map_buffer(struct gmfs_window *window)
+{
+	return 0;
+}
+
+static void leave_buffer(struct gmfs_window *window)
 {
 }
 
@@ -34,8 +41,10 @@ static struct gmfs_test_file *poison_begin(struct kunit *test, pgoff_t bad)
 	test->priv = kunit_kmalloc(test, GMFS_BLOCK_SIZE, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, test->priv);
 	memset(test->priv, OLD, GMFS_BLOCK_SIZE);
-	kunit_activate_static_stub(test, gmfs_vmap, map_buffer);
-	kunit_activate_static_stub(test, gmfs_vunmap, unmap_buffer);
+	kunit_activate_static_stub(test, gmfs_window_prepare, prepare_buffer);
+	kunit_activate_static_stub(test, gmfs_window_map, map_buffer);
+	kunit_activate_static_stub(test, gmfs_window_unmap, leave_buffer);
+	kunit_activate_static_stub(test, gmfs_window_put, leave_buffer);
 	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 1, GMFS_PRESENT), 0);
 	bitmap_zero(tables->unzeroed, tables->nr_blocks);
 	gmfs_map_lookup(tables, GUESTMEMFS_I(t->inode)->map, 0, &run);
@@ -75,8 +84,10 @@ static void zeroing_a_block(struct kunit *test)
 static void zeroing_a_block_at_its_ends(struct kunit *test)
 {
 	a_block_is_zeroed_around(test, 0);
-	kunit_deactivate_static_stub(test, gmfs_vmap);
-	kunit_deactivate_static_stub(test, gmfs_vunmap);
+	kunit_deactivate_static_stub(test, gmfs_window_prepare);
+	kunit_deactivate_static_stub(test, gmfs_window_map);
+	kunit_deactivate_static_stub(test, gmfs_window_unmap);
+	kunit_deactivate_static_stub(test, gmfs_window_put);
 	a_block_is_zeroed_around(test, GUESTMEMFS_BLOCK_PAGES - 1);
 }
 

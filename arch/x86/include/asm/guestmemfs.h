@@ -6,6 +6,7 @@
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
+#include <linux/preempt.h>
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 
@@ -13,6 +14,7 @@
 #include <asm/e820/api.h>
 #include <asm/numa.h>
 #include <asm/page.h>
+#include <asm/tlbflush.h>
 
 /**
  * arch_guestmemfs_maps_pud - can page tables have 1 GiB entries
@@ -23,6 +25,18 @@
 static inline bool arch_guestmemfs_maps_pud(void)
 {
 	return IS_ENABLED(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) && boot_cpu_has(X86_FEATURE_GBPAGES);
+}
+
+/**
+ * arch_guestmemfs_flush - flush an address of the kernel from this processor's TLB
+ * @addr: an address that a page table entry of any size maps, or has mapped
+ *
+ * Context: any; the caller does not migrate, as otherwise the flush would mean nothing.
+ */
+static inline void arch_guestmemfs_flush(unsigned long addr)
+{
+	guard(preempt)();
+	flush_tlb_one_kernel(addr);
 }
 
 /**
