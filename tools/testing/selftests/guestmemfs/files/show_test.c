@@ -213,17 +213,23 @@ TEST_F(in_pool, statmount)
 
 static const char * const always[] = {
 	"size", "metadata_size", "uuid", "kexecs", "refused", "pinned", "persistent", "inherited",
-	"poisoned", "poisoned_frames", "resized",
+	"poisoned", "poisoned_frames", "resized", "zero_threads", "zero_rate", "zero_helpers",
 };
 
 static const char * const mounted[] = {
 	"free", "reserved", "detached", "lost", "largest_free", "free_gigabytes", "inodes", "files",
-	"room",
+	"room", "unzeroed",
 };
 
+/* root may write to these. */
+static bool is_setting(const char *name)
+{
+	return !strcmp(name, "size") || !strncmp(name, "zero_", 5);
+}
+
 /*
- * Each pool has the documented files and no others. Each file but the size is read-only, and has
- * one value and a newline, but for the list of poisoned frames, which is empty here.
+ * Each pool has the documented files and no others. Each file but the settings is read-only, and
+ * has one value and a newline, but for the list of poisoned frames, which is empty here.
  */
 TEST_F(in_pool, sysfs_files)
 {
@@ -239,7 +245,7 @@ TEST_F(in_pool, sysfs_files)
 		if (strcmp(d->d_name, "poisoned_frames"))
 			EXPECT_STRNE("?", sysfs_text(&self->p, d->d_name));
 		EXPECT_EQ(NULL, strchr(sysfs_text(&self->p, d->d_name), '\n'));
-		if (strcmp(d->d_name, "size"))
+		if (!is_setting(d->d_name))
 			EXPECT_EQ(EACCES, ERR(open(sysfs_path(&self->p, d->d_name), O_WRONLY)));
 	}
 	closedir(dir);
