@@ -16,4 +16,13 @@ static inline long now(void)
 	return ts.tv_sec * 1000000000L + ts.tv_nsec;
 }
 
+/* Returns the number of instructions of a store, with those of now(). */
+static inline long cost_of_store(char *p)
+{
+	long start = now();
+
+	__atomic_store_n(p, 1, __ATOMIC_RELAXED);
+	return now() - start;
+}
+
 #endif /* _GUESTMEMFS_COST_H */

@@ -2,6 +2,7 @@
 /*
  * Code that the tests of all folders use: pools, files, mappings, faults.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/fiemap.h>
@@ -17,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -189,6 +191,26 @@ uint64_t file_sectors(int fd)
 	struct stat st;
 
 	return fstat(fd, &st) ? UINT64_MAX : st.st_blocks;
+}
+
+/*
+ * Allocates all blocks of a file and leaves most of them unzeroed, for files that are larger than
+ * the memory of the machine's host. A fatal signal ends the zeroing and not the allocation.
+ */
+bool file_allocate_unzeroed(int fd, off_t size)
+{
+	pid_t child = fork();
+	int i;
+
+	if (!child) {
+		fallocate(fd, 0, 0, size);
+		_exit(0);
+	}
+	for (i = 0; i < 1000 && file_sectors(fd) != (uint64_t)size / 512; i++)
+		usleep(1000);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	return file_sectors(fd) == (uint64_t)size / 512;
 }
 
 /* Returns the physical address of a page of a file, UINT64_MAX if it has no memory. */

@@ -52,6 +52,7 @@ int pool_place(const struct pool *p, char *path, size_t room);
 
 int file_make(const struct pool *p, const char *name, off_t size);
 uint64_t file_sectors(int fd);
+bool file_allocate_unzeroed(int fd, off_t size);
 uint64_t file_phys(int fd, uint64_t offset);
 const char *pool_path(const struct pool *p, const char *name);
 

@@ -3,11 +3,7 @@
  * Counts the instructions of moving 2 MiB and 64 GiB from one file to another, and back. It needs a
  * machine whose clock advances by a nanosecond with each instruction, see the VM test move-cost.
  */
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cost.h"
 #include "fixture.h"
@@ -16,26 +12,6 @@
 #define SIZE	(64 * GIB)
 /* A millisecond of a CPU that executes one instruction in a nanosecond. */
 #define MOST	1000000L
-
-/*
- * Allocates a file whose blocks are not zeroed: the machine has not as much memory. A fatal signal
- * ends the zeroing and not the allocation.
- */
-static bool allocate(int fd)
-{
-	pid_t child = fork();
-	int i;
-
-	if (!child) {
-		fallocate(fd, 0, 0, SIZE);
-		_exit(0);
-	}
-	for (i = 0; i < 1000 && file_sectors(fd) != SIZE / 512; i++)
-		usleep(1000);
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	return file_sectors(fd) == SIZE / 512;
-}
 
 /* The instructions of a move, or -1. */
 static long cost(int from, uint64_t from_offset, int to, uint64_t offset, uint64_t length,
@@ -52,7 +28,7 @@ TEST_F(in_pool, moving)
 	long all, zeroed, one, mapped, middle;
 	char *p;
 
-	ASSERT_TRUE(allocate(a));
+	ASSERT_TRUE(file_allocate_unzeroed(a, SIZE));
 	/* The first call of the code reads it from memory. */
 	ASSERT_LT(0, cost(a, 0, b, 0, BLOCK, 0));
 	ASSERT_LT(0, cost(b, 0, a, 0, BLOCK, 0));

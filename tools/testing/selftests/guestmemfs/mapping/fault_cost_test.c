@@ -20,14 +20,6 @@
 #define MAX_FAULTS	256
 #define GROUP_BLOCKS	((int)(GIB / BLOCK))
 
-static long cost_of_store(char *p)
-{
-	long start = now();
-
-	__atomic_store_n(p, 1, __ATOMIC_RELAXED);
-	return now() - start;
-}
-
 static int compare(const void *a, const void *b)
 {
 	return *(const long *)a < *(const long *)b ? -1 : *(const long *)a > *(const long *)b;

@@ -1,12 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# Functions for the benchmarks of live updates, which are VM tests that scripts/bench-liveupdate
-# runs. Each result is a line in /out/measured: SYSTEM ENTRY GUEST-BYTES POOL-BYTES WHAT NS TICKS.
-# TICKS are those of the time stamp counter, which counts instructions if the machine's clock
-# depends on them.
+# Functions for the benchmarks: VM tests that scripts/bench and scripts/bench-liveupdate run. Each
+# result is a line in /out/measured: SYSTEM WHAT N VALUE, or for a live update SYSTEM ENTRY
+# GUEST-BYTES POOL-BYTES WHAT NS TICKS. TICKS are those of the time stamp counter, which counts
+# instructions if the machine's clock depends on them.
 
 # Read the counter at the start of a generation, before other commands take time.
 vm_arrived=$(/selftests/filetool tsc)
+
+# result SYSTEM WHAT N VALUE: adds a result.
+result()
+{
+	echo "$*" >>/out/measured
+}
+
+# results_of PROGRAM ARGS...: adds the results that a program prints.
+results_of()
+{
+	vm_prog=$1
+	shift
+	"/selftests/$vm_prog" "$@" >>/out/measured
+}
+
+# Prints the ticks from the last command in the previous kernel to the first command in this one.
+ticks_since_hop()
+{
+	echo $((vm_arrived - $(cat "$STATE/left")))
+}
 
 # bytes SIZE: prints a size with a unit as a number.
 bytes()
@@ -28,11 +48,10 @@ measured()
 # Measures from the last command in the previous kernel to the first command in this one.
 measured_hop()
 {
-	vm_ticks=$((vm_arrived - $(cat "$STATE/left")))
+	vm_ticks=$(ticks_since_hop)
 	vm_mhz=$(dmesg | sed -n 's/.*tsc: Detected \([0-9.]*\) MHz.*/\1/p' | head -n 1)
-	measured kexec_to_init \
-		"$(awk -v t=$vm_ticks -v mhz="$vm_mhz" 'BEGIN { printf "%.0f", t * 1000 / mhz }')" \
-		$vm_ticks
+	vm_ns=$(awk -v t="$vm_ticks" -v mhz="$vm_mhz" 'BEGIN { printf "%.0f", t * 1000 / mhz }')
+	measured kexec_to_init "$vm_ns" "$vm_ticks"
 }
 
 # measured_in FILE WHAT NUMBER: adds the shortest time that luotool has reported, which is the one

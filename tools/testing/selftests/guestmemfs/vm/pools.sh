@@ -58,6 +58,12 @@ mem_total_kib()
 	awk '/^MemTotal:/ { print $2 }' /proc/meminfo
 }
 
+# Prints the bytes of all struct pages.
+memmap_bytes()
+{
+	awk '/^nr_memmap(_boot)?_pages / { n += $2 } END { print n * 4096 }' /proc/vmstat
+}
+
 # keep NAME COMMAND...: stores the output of the command for later generations.
 keep()
 {

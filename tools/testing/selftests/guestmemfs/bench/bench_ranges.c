@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Counts the instructions of operations on a gigabyte of guest memory, and of mapping 64 GiB of it:
+ * bench_ranges DIRECTORY-OF-A-POOL. It needs a machine with one processor, whose clock advances by
+ * a nanosecond with each instruction. See the VM test bench-ranges.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cost.h"
+#include "systems.h"
+#include "util.h"
+
+#define ROUNDS	3
+#define MAX_FAULTS	256
+/* How often memory that is present is mapped anew for faults. */
+#define MAPPINGS	8
+/* What 64 GiB of memory would be: the same gigabyte again and again. */
+#define PARTS	64
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+static int compare(const void *a, const void *b)
+{
+	return *(const long *)a < *(const long *)b ? -1 : *(const long *)a > *(const long *)b;
+}
+
+/*
+ * The median of all faults, so that those that allocate a page table or are interrupted do not
+ * count, minus the cost of an access without a fault.
+ */
+static void sample_faults(const char *what, const struct system *s, char *base, int fd,
+			  int mappings)
+{
+	long costs[MAX_FAULTS], idle = 0;
+	int i, nr = 0;
+	size_t offset;
+
+	for (i = 0; i < mappings; i++) {
+		char *p = system_map(s, base, fd, 0, GIB);
+
+		for (offset = 0; offset < GIB && nr < MAX_FAULTS; offset += s->entry)
+			costs[nr++] = cost_of_store(p + offset);
+		idle = cost_of_store(p);
+	}
+	qsort(costs, nr, sizeof(*costs), compare);
+	sample(what, s->entry, costs[nr / 2] - idle);
+}
+
+static void sample_populate(const char *what, const struct system *s, char *p, size_t size)
+{
+	long began = now();
+
+	if (madvise(p, size, MADV_POPULATE_WRITE))
+		err(1, "%s: MADV_POPULATE_WRITE", s->name);
+	sample(what, size, now() - began);
+}
+
+/* guest_memfd refuses fallocate() without FALLOC_FL_KEEP_SIZE. */
+static void sample_fallocate(const char *what, const struct system *s, int fd, int mode)
+{
+	long began = now();
+
+	if (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, 0, GIB))
+		err(1, "%s: fallocate", s->name);
+	if (what)
+		sample(what, GIB, now() - began);
+}
+
+/* Unmaps and reserves the address space again. */
+static void release(char *base, size_t size)
+{
+	if (mmap(base, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+		 -1, 0) == MAP_FAILED)
+		err(1, "mmap of a reservation");
+}
+
+static void punch(const char *what, const struct system *s, int fd)
+{
+	sample_fallocate(what, s, fd, FALLOC_FL_PUNCH_HOLE);
+}
+
+static void sample_munmap(char *p, size_t size)
+{
+	long began = now();
+
+	munmap(p, size);
+	sample("munmap", size, now() - began);
+}
+
+/* The file has no memory, and has none afterwards. */
+static void round_of(const struct system *s, char *base, int fd)
+{
+	char *p;
+
+	sample_faults("fault_absent", s, base, fd, 1);
+	release(base, GIB + s->shift);
+	punch(NULL, s, fd);
+	p = system_map(s, base, fd, 0, GIB);
+	sample_populate("populate_absent", s, p, GIB);
+	sample_munmap(p, GIB);
+	release(base, GIB + s->shift);
+	p = system_map(s, base, fd, 0, GIB);
+	sample_populate("populate_present", s, p, GIB);
+	memset(p, 1, GIB);
+	release(base, GIB + s->shift);
+	sample_faults("fault_present", s, base, fd, MAPPINGS);
+	release(base, GIB + s->shift);
+	punch("punch", s, fd);
+	sample_fallocate("fallocate_dirty", s, fd, 0);
+	punch(NULL, s, fd);
+	wait_until_clean(s);
+	sample_fallocate("fallocate_clean", s, fd, 0);
+	punch(NULL, s, fd);
+}
+
+/* Bytes of page tables of this process. */
+static long page_tables(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[128];
+	long kib = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "VmPTE: %ld kB", &kib);
+	if (f)
+		fclose(f);
+	return kib * KIB;
+}
+
+/* Maps the gigabyte of the file PARTS times, one after another. */
+static void map_parts(const struct system *s, char *base, int fd)
+{
+	char *at = base + s->shift;
+	long before = page_tables();
+	int i;
+
+	for (i = 0; i < PARTS; i++)
+		system_map(s, base + i * GIB, fd, 0, GIB);
+	sample_populate("populate_present", s, at, PARTS * GIB);
+	sample("page_tables", PARTS * GIB, page_tables() - before);
+	sample_munmap(at, PARTS * GIB);
+	release(base, PARTS * GIB + s->shift);
+}
+
+static void sample_memset(const struct system *s, char *base, int fd)
+{
+	char *p = system_map(s, base, fd, 0, GIB);
+	long began;
+
+	memset(p, 1, GIB);
+	began = now();
+	memset(p, 0, GIB);
+	sample("memset", GIB, now() - began);
+	release(base, GIB + s->shift);
+}
+
+static void measure(const struct system *s)
+{
+	char *base = reserve((PARTS + 1) * GIB, GIB);
+	int fd = system_file(s, GIB), i;
+
+	if (base == MAP_FAILED)
+		err(1, "a reservation of address space");
+	for (i = 0; i < ROUNDS; i++)
+		round_of(s, base, fd);
+	sample_fallocate(NULL, s, fd, 0);
+	sample_memset(s, base, fd);
+	map_parts(s, base, fd);
+	samples_print(s);
+	close(fd);
+	munmap(base, (PARTS + 1) * GIB);
+}
+
+int main(int argc, char **argv)
+{
+	int i;
+
+	if (argc != 2)
+		errx(2, "usage: bench_ranges DIRECTORY");
+	pool_dir = argv[1];
+	for (i = 0; i < nr_systems; i++)
+		measure(&systems[i]);
+	return 0;
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kinds of guest memory that the benchmarks compare, and the results.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "systems.h"
+#include "util.h"
+
+#define MAX_SAMPLES	512
+
+/**
+ * struct measured - one measurement
+ * @what: what was measured
+ * @n: bytes or threads
+ * @value: the result
+ */
+struct measured {
+	const char *what;
+	size_t n;
+	long value;
+};
+
+const char *pool_dir;
+static struct measured samples[MAX_SAMPLES];
+static int nr_samples;
+
+static int sized(int fd, size_t size)
+{
+	if (fd < 0 || !ftruncate(fd, size))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int make_guestmemfs(const struct system *s, size_t size)
+{
+	(void)s;
+	return sized(open(pool_dir, O_TMPFILE | O_RDWR, 0600), size);
+}
+
+static int make_memfd(const struct system *s, size_t size)
+{
+	return sized(memfd_create(s->name, s->flags), size);
+}
+
+static int make_guest_memfd(const struct system *s, size_t size)
+{
+	struct kvm_create_guest_memfd make = {
+		.size	= size,
+		.flags	= GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+	};
+	static int vm = -1;
+
+	(void)s;
+	if (vm < 0)
+		vm = ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0);
+	return vm < 0 ? -1 : ioctl(vm, KVM_CREATE_GUEST_MEMFD, &make);
+}
+
+const struct system systems[] = {
+	{ "guestmemfs-1g", GIB, 0, make_guestmemfs, 0, NULL },
+	{ "guestmemfs-2m", BLOCK, BLOCK, make_guestmemfs, 0, NULL },
+	{ "hugetlbfs-1g", GIB, 0, make_memfd, MFD_HUGETLB | MFD_HUGE_1GB, NULL },
+	{ "hugetlbfs-2m", BLOCK, 0, make_memfd, MFD_HUGETLB | MFD_HUGE_2MB, NULL },
+	{ "memfd-2m", BLOCK, 0, make_memfd, 0, "force" },
+	{ "memfd-4k", PAGE, 0, make_memfd, 0, "deny" },
+	{ "guest_memfd", PAGE, 0, make_guest_memfd, 0, NULL },
+};
+
+const int nr_systems = sizeof(systems) / sizeof(*systems);
+
+static void set_shmem(const char *mode)
+{
+	int fd = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_WRONLY);
+
+	if (fd < 0 || write(fd, mode, strlen(mode)) != (ssize_t)strlen(mode))
+		err(1, "shmem_enabled");
+	close(fd);
+}
+
+int system_file(const struct system *s, size_t size)
+{
+	int fd;
+
+	if (s->shmem)
+		set_shmem(s->shmem);
+	fd = s->make(s, size);
+	if (fd < 0)
+		err(1, "%s: a file of %zu bytes", s->name, size);
+	return fd;
+}
+
+char *system_map(const struct system *s, char *base, int fd, size_t offset, size_t size)
+{
+	char *p = map_reserved_at(base + s->shift, fd, offset, size);
+
+	if (p == MAP_FAILED)
+		err(1, "%s: mmap", s->name);
+	return p;
+}
+
+bool wait_until_clean(const struct system *s)
+{
+	const struct pool pool = { .node = 0 };
+	uint64_t left;
+
+	if (s->make != make_guestmemfs)
+		return true;
+	for (;;) {
+		left = pool_sysfs(&pool, "unzeroed");
+		if (!left)
+			return true;
+		/* This kernel zeroes memory when it is allocated, and not before. */
+		if (left == UINT64_MAX)
+			return false;
+		usleep(10000);
+	}
+}
+
+void sample(const char *what, size_t n, long value)
+{
+	if (nr_samples == MAX_SAMPLES)
+		errx(1, "too many samples");
+	samples[nr_samples++] = (struct measured){ what, n, value };
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct measured *x = a, *y = b;
+
+	if (strcmp(x->what, y->what))
+		return strcmp(x->what, y->what);
+	if (x->n != y->n)
+		return x->n < y->n ? -1 : 1;
+	return x->value < y->value ? -1 : x->value > y->value;
+}
+
+void samples_print(const struct system *s)
+{
+	const struct measured *m;
+	int from, end;
+
+	qsort(samples, nr_samples, sizeof(*samples), compare);
+	for (from = 0; from < nr_samples; from = end) {
+		for (end = from; end < nr_samples; end++)
+			if (strcmp(samples[end].what, samples[from].what) ||
+			    samples[end].n != samples[from].n)
+				break;
+		m = &samples[(from + end) / 2];
+		printf("%s %s %zu %ld\n", s->name, m->what, m->n, m->value);
+	}
+	fflush(stdout);
+	nr_samples = 0;
+}

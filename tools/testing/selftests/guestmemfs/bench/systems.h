@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _GUESTMEMFS_SYSTEMS_H
+#define _GUESTMEMFS_SYSTEMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/**
+ * struct system - a kind of guest memory that the benchmarks compare
+ * @name: its name in the results
+ * @entry: size of the page table entries that map it
+ * @shift: bytes that a mapping is moved from an aligned address, so that its entries are not larger
+ *	than @entry
+ * @make: makes a file of this size without memory; returns a descriptor or -1
+ * @flags: for @make
+ * @shmem: what /sys/kernel/mm/transparent_hugepage/shmem_enabled has to be, or NULL
+ */
+struct system {
+	const char *name;
+	size_t entry;
+	size_t shift;
+	int (*make)(const struct system *s, size_t size);
+	unsigned int flags;
+	const char *shmem;
+};
+
+extern const struct system systems[];
+extern const int nr_systems;
+/* Where a pool is mounted. */
+extern const char *pool_dir;
+
+int system_file(const struct system *s, size_t size);
+/* Maps a file at @base plus the shift of its system, in place of a reservation. */
+char *system_map(const struct system *s, char *base, int fd, size_t offset, size_t size);
+
+/* Whether all freed memory of the pool was zeroed; true for another system, too. */
+bool wait_until_clean(const struct system *s);
+
+/*
+ * Results: a line "SYSTEM WHAT N VALUE" for each, where N is the number of bytes, or of threads.
+ * sample() adds a measurement, and samples_print() prints the median of those of each WHAT and N.
+ */
+void sample(const char *what, size_t n, long value);
+void samples_print(const struct system *s);
+
+#endif /* _GUESTMEMFS_SYSTEMS_H */
