@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 
 # Settings that may be given on the command line or in the environment.
-export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY FUZZ_TIME PATCH FILES FORCE
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE
 
 SCRIPTS := scripts
 
@@ -51,6 +51,8 @@ help:
 	@echo 'Longer than make check:'
 	@echo '  make fuzz           libFuzzer on code that reads tables (FUZZ_TIME=seconds, 300)'
 	@echo '  make coverage       how many lines the tests of make check-user reach'
+	@echo '  make bench          what guestmemfs costs in instructions and memory, beside hugetlbfs,'
+	@echo '                      memfd and guest_memfd (BENCH_RUNS=3, BENCH_HOST=256 GiB)'
 	@echo '  make bench-tables   time and memory of operations on the tables, in user space'
 	@echo '  make bench-dma      instructions to map memory for a device, and to unmap it'
 	@echo '  make bench-liveupdate'
@@ -65,7 +67,7 @@ help:
 	@echo '  OUT=dir      the directory for results (out)'
 
 .PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
-.PHONY: check-vm check-luo check-kvm bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
+.PHONY: check-vm check-luo check-kvm bench bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
 	@$(SCRIPTS)/setup
@@ -115,6 +117,9 @@ check-luo: setup
 
 check-kvm: setup
 	@$(SCRIPTS)/check-kvm $(or $(KERNEL),plain) $(or $(TEST),$(VM))
+
+bench: setup
+	@$(SCRIPTS)/bench
 
 bench-tables: setup
 	@$(SCRIPTS)/bench-tables

@@ -72,8 +72,8 @@ const struct system systems[] = {
 	{ "guestmemfs-1g", GIB, 0, make_guestmemfs, 0, NULL },
 	{ "guestmemfs-2m", BLOCK, BLOCK, make_guestmemfs, 0, NULL },
 	{ "hugetlbfs-1g", GIB, 0, make_memfd, MFD_HUGETLB | MFD_HUGE_1GB, NULL },
-	{ "hugetlbfs-2m", BLOCK, 0, make_memfd, MFD_HUGETLB | MFD_HUGE_2MB, NULL },
-	{ "memfd-2m", BLOCK, 0, make_memfd, 0, "force" },
+	{ "hugetlbfs-2m", BLOCK, BLOCK, make_memfd, MFD_HUGETLB | MFD_HUGE_2MB, NULL },
+	{ "memfd-2m", BLOCK, BLOCK, make_memfd, 0, "force" },
 	{ "memfd-4k", PAGE, 0, make_memfd, 0, "deny" },
 	{ "guest_memfd", PAGE, 0, make_guest_memfd, 0, NULL },
 };

@@ -9,8 +9,8 @@
  * struct system - a kind of guest memory that the benchmarks compare
  * @name: its name in the results
  * @entry: size of the page table entries that map it
- * @shift: bytes that a mapping is moved from an aligned address, so that its entries are not larger
- *	than @entry
+ * @shift: bytes that a mapping is moved from an aligned address, so that entries of guestmemfs are
+ *	not larger than @entry, and hugetlbfs does not share page tables between mappings
  * @make: makes a file of this size without memory; returns a descriptor or -1
  * @flags: for @make
  * @shmem: what /sys/kernel/mm/transparent_hugepage/shmem_enabled has to be, or NULL
