@@ -52,7 +52,7 @@ help:
 	@echo '  make fuzz           libFuzzer on code that reads tables (FUZZ_TIME=seconds, 300)'
 	@echo '  make coverage       how many lines the tests of make check-user reach'
 	@echo '  make bench          what guestmemfs costs in instructions and memory, beside hugetlbfs,'
-	@echo '                      memfd and guest_memfd (BENCH_RUNS=3, BENCH_HOST=256 GiB)'
+	@echo '                      memfd and guest_memfd (BENCH_RUNS=3, BENCH_HOST=128 GiB)'
 	@echo '  make bench-tables   time and memory of operations on the tables, in user space'
 	@echo '  make bench-dma      instructions to map memory for a device, and to unmap it'
 	@echo '  make bench-liveupdate'

@@ -173,7 +173,7 @@ static void flushes(const struct system *s)
 	sample("zeroing_mappings", GIB, events_count(&areas) - areas_before);
 	events_close(&calls);
 	events_close(&areas);
-	munmap(base, GIB);
+	munmap(p, GIB);
 	close(fd);
 }
 
@@ -187,11 +187,13 @@ int main(int argc, char **argv)
 	if (sysconf(_SC_NPROCESSORS_ONLN) < MAX_THREADS)
 		errx(1, "fewer than %d CPUs", MAX_THREADS);
 	for (i = 0; i < nr_systems; i++) {
+		system_begin(&systems[i]);
 		flushes(&systems[i]);
 		/* A fault for each block is the same work for these alone. */
 		if (systems[i].entry == BLOCK)
 			contention(&systems[i]);
 		samples_print(&systems[i]);
+		system_end(&systems[i]);
 	}
 	return 0;
 }

@@ -18,12 +18,14 @@
 #include "util.h"
 
 #define ROUNDS	3
+/* In each round, what does not allocate is done this often, unless it has entries of 4 KiB. */
+#define REPEATS	5
 #define MAX_FAULTS	256
 /* How often memory that is present is mapped anew for faults, if it has few entries. */
-#define MAPPINGS	8
+#define MAPPINGS	32
 /*
- * A mapping of 64 GiB is one of the same gigabyte this many times, since the machine's host does not
- * have as much memory. For entries of 4 KiB, which take long, it is one of 4 GiB.
+ * A mapping of 64 GiB is one of the same gigabyte this many times, since the machine's host does
+ * not have as much memory. For entries of 4 KiB, which take long, it is one of 4 GiB.
  */
 #define PARTS	64
 #define FEW_PARTS	4
@@ -112,18 +114,25 @@ static void zeroing(const struct system *s, char *base, int fd)
 	punch(NULL, s, fd);
 }
 
+static int repeats(const struct system *s)
+{
+	return s->entry == PAGE ? 1 : REPEATS;
+}
+
 /* The file has no memory, and has none afterwards. */
 static void round_of(const struct system *s, char *base, int fd)
 {
-	char *p;
+	char *p = system_map(s, base, fd, 0, GIB);
+	int i;
 
-	p = system_map(s, base, fd, 0, GIB);
 	sample_populate("populate_absent", s, p, GIB);
-	sample_munmap(p, GIB);
 	release(base, GIB + s->shift);
-	p = system_map(s, base, fd, 0, GIB);
-	sample_populate("populate_present", s, p, GIB);
-	release(base, GIB + s->shift);
+	for (i = 0; i < repeats(s); i++) {
+		p = system_map(s, base, fd, 0, GIB);
+		sample_populate("populate_present", s, p, GIB);
+		sample_munmap(p, GIB);
+		release(base, GIB + s->shift);
+	}
 	sample_faults("fault_present", s, base, fd, MAPPINGS);
 	release(base, GIB + s->shift);
 	punch("punch", s, fd);
@@ -182,7 +191,8 @@ static void measure(const struct system *s)
 		round_of(s, base, fd);
 	sample_fallocate(NULL, s, fd, 0);
 	sample_memset(s, base, fd);
-	map_parts(s, base, fd, s->entry == PAGE ? FEW_PARTS : PARTS);
+	for (i = 0; i < repeats(s); i++)
+		map_parts(s, base, fd, s->entry == PAGE ? FEW_PARTS : PARTS);
 	samples_print(s);
 	close(fd);
 	munmap(base, (PARTS + 1) * GIB);
@@ -195,7 +205,10 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		errx(2, "usage: bench_ranges DIRECTORY");
 	pool_dir = argv[1];
-	for (i = 0; i < nr_systems; i++)
+	for (i = 0; i < nr_systems; i++) {
+		system_begin(&systems[i]);
 		measure(&systems[i]);
+		system_end(&systems[i]);
+	}
 	return 0;
 }

@@ -80,22 +80,43 @@ const struct system systems[] = {
 
 const int nr_systems = sizeof(systems) / sizeof(*systems);
 
-static void set_shmem(const char *mode)
+static void write_to(const char *path, const char *text)
 {
-	int fd = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_WRONLY);
+	int fd = open(path, O_WRONLY);
 
-	if (fd < 0 || write(fd, mode, strlen(mode)) != (ssize_t)strlen(mode))
-		err(1, "shmem_enabled");
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err(1, "%s", path);
 	close(fd);
+}
+
+static void set_huge_pages(const struct system *s, size_t nr)
+{
+	char path[128], text[32];
+
+	if (!(s->flags & MFD_HUGETLB))
+		return;
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages",
+		 s->entry / KIB);
+	snprintf(text, sizeof(text), "%zu", nr);
+	write_to(path, text);
+}
+
+void system_begin(const struct system *s)
+{
+	set_huge_pages(s, GIB / s->entry);
+	if (s->shmem)
+		write_to("/sys/kernel/mm/transparent_hugepage/shmem_enabled", s->shmem);
+}
+
+void system_end(const struct system *s)
+{
+	set_huge_pages(s, 0);
 }
 
 int system_file(const struct system *s, size_t size)
 {
-	int fd;
+	int fd = s->make(s, size);
 
-	if (s->shmem)
-		set_shmem(s->shmem);
-	fd = s->make(s, size);
 	if (fd < 0)
 		err(1, "%s: a file of %zu bytes", s->name, size);
 	return fd;

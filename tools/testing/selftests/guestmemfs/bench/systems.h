@@ -13,7 +13,8 @@
  *	not larger than @entry, and hugetlbfs does not share page tables between mappings
  * @make: makes a file of this size without memory; returns a descriptor or -1
  * @flags: for @make
- * @shmem: what /sys/kernel/mm/transparent_hugepage/shmem_enabled has to be, or NULL
+ * @shmem: what /sys/kernel/mm/transparent_hugepage/shmem_enabled has to be while it is measured, or
+ *	NULL
  */
 struct system {
 	const char *name;
@@ -29,6 +30,12 @@ extern const int nr_systems;
 /* Where a pool is mounted. */
 extern const char *pool_dir;
 
+/*
+ * Before a system is measured hugetlbfs gets the pages of a gigabyte, and afterwards the kernel
+ * gets them back, so that the systems use the same memory one after another.
+ */
+void system_begin(const struct system *s);
+void system_end(const struct system *s);
 int system_file(const struct system *s, size_t size);
 /* Maps a file at @base plus the shift of its system, in place of a reservation. */
 char *system_map(const struct system *s, char *base, int fd, size_t offset, size_t size);
