@@ -18,7 +18,7 @@
 #include "util.h"
 
 #define ROUNDS	3
-/* In each round, what does not allocate is done this often, unless it has entries of 4 KiB. */
+/* In each round, what does not allocate is done this often. */
 #define REPEATS	5
 #define MAX_FAULTS	256
 /* How often memory that is present is mapped anew for faults, if it has few entries. */
@@ -114,9 +114,10 @@ static void zeroing(const struct system *s, char *base, int fd)
 	punch(NULL, s, fd);
 }
 
-static int repeats(const struct system *s)
+/* Entries of 4 KiB take long, and so many of them that the sum hardly varies. */
+static int often(const struct system *s, int times)
 {
-	return s->entry == PAGE ? 1 : REPEATS;
+	return s->entry == PAGE ? 1 : times;
 }
 
 /* The file has no memory, and has none afterwards. */
@@ -127,7 +128,7 @@ static void round_of(const struct system *s, char *base, int fd)
 
 	sample_populate("populate_absent", s, p, GIB);
 	release(base, GIB + s->shift);
-	for (i = 0; i < repeats(s); i++) {
+	for (i = 0; i < often(s, REPEATS); i++) {
 		p = system_map(s, base, fd, 0, GIB);
 		sample_populate("populate_present", s, p, GIB);
 		sample_munmap(p, GIB);
@@ -187,11 +188,11 @@ static void measure(const struct system *s)
 	if (base == MAP_FAILED)
 		err(1, "a reservation of address space");
 	zeroing(s, base, fd);
-	for (i = 0; i < ROUNDS; i++)
+	for (i = 0; i < often(s, ROUNDS); i++)
 		round_of(s, base, fd);
 	sample_fallocate(NULL, s, fd, 0);
 	sample_memset(s, base, fd);
-	for (i = 0; i < repeats(s); i++)
+	for (i = 0; i < often(s, REPEATS); i++)
 		map_parts(s, base, fd, s->entry == PAGE ? FEW_PARTS : PARTS);
 	samples_print(s);
 	close(fd);
