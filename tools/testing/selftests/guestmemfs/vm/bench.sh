@@ -7,6 +7,8 @@
 
 # Read the counter at the start of a generation, before other commands take time.
 vm_arrived=$(/selftests/filetool tsc)
+# The nanoseconds that this kernel has been idle.
+vm_idle=$(awk '{ printf "%.0f", $2 * 1e9 }' /proc/uptime)
 
 # result SYSTEM WHAT N VALUE: adds a result.
 result()
@@ -26,6 +28,13 @@ results_of()
 ticks_since_hop()
 {
 	echo $((vm_arrived - $(cat "$STATE/left")))
+}
+
+# Prints the instructions of that time, on a machine with one processor whose clock advances by a
+# nanosecond with each instruction, and while it is idle without instructions.
+instructions_since_hop()
+{
+	echo $(($(ticks_since_hop) - vm_idle))
 }
 
 # bytes SIZE: prints a size with a unit as a number.
