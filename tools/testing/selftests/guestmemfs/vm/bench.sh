@@ -7,8 +7,6 @@
 
 # Read the counter at the start of a generation, before other commands take time.
 vm_arrived=$(/selftests/filetool tsc)
-# The nanoseconds that this kernel has been idle.
-vm_idle=$(awk '{ printf "%.0f", $2 * 1e9 }' /proc/uptime)
 
 # result SYSTEM WHAT N VALUE: adds a result.
 result()
@@ -30,11 +28,13 @@ ticks_since_hop()
 	echo $((vm_arrived - $(cat "$STATE/left")))
 }
 
-# Prints the instructions of that time, on a machine with one processor whose clock advances by a
-# nanosecond with each instruction, and while it is idle without instructions.
-instructions_since_hop()
+# Prints the instructions from this kernel's start until the first process, on a machine whose clock
+# advances by a nanosecond with each instruction. The kernel's log counts from before the struct
+# pages are made.
+boot_instructions()
 {
-	echo $(($(ticks_since_hop) - vm_idle))
+	echo 1 >/sys/module/printk/parameters/time
+	dmesg | awk '/\] Run \/init as init process/ { gsub(/[][]/, ""); printf "%.0f", $1 * 1e9 }'
 }
 
 # bytes SIZE: prints a size with a unit as a number.
