@@ -104,10 +104,11 @@ bool is_bad(const char *p)
 }
 
 /*
- * Reads a byte again and again, until that is answered by SIGBUS. Returns the nanoseconds from the
- * last time that it has read the byte, or -1 if there was no signal in that many seconds.
+ * Writes @command to @fd, and reads a byte again and again, until that is answered by SIGBUS. The
+ * signal may also come before the first read. Returns the nanoseconds from the last time that it
+ * has read the byte, or -1 if there was no signal in that many seconds.
  */
-long poison_wait(const void *p, unsigned int seconds)
+long poison_wait(const void *p, unsigned int seconds, int fd, const char *command)
 {
 	/* Changed after sigsetjmp(). */
 	static long last;
@@ -118,6 +119,13 @@ long poison_wait(const void *p, unsigned int seconds)
 		return now() - last;
 	}
 	poison_touching = true;
+	__atomic_store_n(&last, now(), __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	/* The error may come before this returns. */
+	if (write(fd, command, strlen(command)) < 0) {
+		poison_touching = false;
+		return -1;
+	}
 	do {
 		__atomic_store_n(&last, now(), __ATOMIC_RELAXED);
 		/* The handler reads what was stored. */

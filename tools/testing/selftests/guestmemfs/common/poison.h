@@ -50,7 +50,7 @@ const char *poison_end(struct pool *p, const struct poison_before *before);
 void poison_catch(void);
 bool poison_touch(const void *p);
 bool is_bad(const char *p);
-long poison_wait(const void *p, unsigned int seconds);
+long poison_wait(const void *p, unsigned int seconds, int fd, const char *command);
 int poison_frame(uint64_t phys);
 bool frame_is_free(const struct pool *p, uint64_t phys);
 bool is_listed(int node, uint64_t phys);

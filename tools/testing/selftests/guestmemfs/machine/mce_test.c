@@ -125,12 +125,13 @@ TEST_F(mce, action_required)
 {
 	uint64_t phys = file_phys(self->fd, BAD);
 	struct watcher early, late;
+	char command[80];
 	long took;
 
 	ASSERT_TRUE(watch(&early, self->fd, 0, 8 * BLOCK, PR_MCE_KILL_EARLY, BAD));
 	ASSERT_TRUE(watch(&late, self->fd, 0, 8 * BLOCK, PR_MCE_KILL_LATE, BAD));
-	ASSERT_LT(0, dprintf(self->monitor, ACTION_REQUIRED, (long)phys));
-	took = poison_wait(self->ram + BAD, 10);
+	snprintf(command, sizeof(command), ACTION_REQUIRED, (long)phys);
+	took = poison_wait(self->ram + BAD, 10, self->monitor, command);
 	EXPECT_TRUE(monitor_agrees(self->monitor));
 	ASSERT_LE(0, took);
 	TH_LOG("%ld ns from the last read to the signal", took);
