@@ -77,8 +77,7 @@ nodes_mib()
 # machine_mib TOTAL DEBUG [NEEDS]: prints how many MiB the host must have for a machine with TOTAL
 # MiB. Few tests touch all of their machine's memory: 3 GiB are enough for the others, and 6 GiB
 # with the debug kernel, which uses an eighth of the memory for KASAN's shadow, and more for other
-# checks.
-# NEEDS is what a test says that needs more, as 9G.
+# checks. NEEDS is the memory that any other test names in VM_NEEDS, as 9G.
 machine_mib()
 {
 	local most=3072

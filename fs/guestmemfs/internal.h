@@ -230,6 +230,7 @@
 
 /* Bytes of a pool that a window can map at a time. */
 #define GMFS_WINDOW_SIZE	SZ_32M
+#define GMFS_WINDOW_BLOCKS	((u32)(GMFS_WINDOW_SIZE >> GUESTMEMFS_BLOCK_SHIFT))
 
 /**
  * struct gmfs_window - a way to reach memory of a pool, for one task

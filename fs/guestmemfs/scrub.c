@@ -22,8 +22,7 @@
 
 #include "internal.h"
 
-/* Most blocks that a thread zeroes at a time; and for how long, if there is a rate: 1/16 s. */
-#define GMFS_SCRUB_BLOCKS	((u32)(GMFS_WINDOW_SIZE >> GUESTMEMFS_BLOCK_SHIFT))
+/* With a rate, a thread zeroes at a time what the rate allows in 1/16 s. */
 #define GMFS_SCRUB_SLICES	16
 
 /*
@@ -43,9 +42,11 @@ static bool gmfs_scrub_find(struct gmfs_scrubber *s, u32 *block)
 	if (READ_ONCE(pool->frozen))
 		return false;
 	*block = find_next_andnot_bit(unzeroed, pool->zeroing, nr, s->next);
-	if (*block >= nr)
-		*block = find_next_andnot_bit(unzeroed, pool->zeroing, min(nr, s->next), 0);
-	return *block < nr && test_bit(*block, unzeroed);
+	if (*block < nr)
+		return true;
+	nr = min(nr, s->next);
+	*block = find_next_andnot_bit(unzeroed, pool->zeroing, nr, 0);
+	return *block < nr;
 }
 
 static void gmfs_scrub_idle(struct task_struct *task)
@@ -109,7 +110,7 @@ static void gmfs_scrub_rest(struct gmfs_scrubber *s, u64 rate, u32 blocks)
 static void gmfs_scrub_some(struct gmfs_scrubber *s, u32 block)
 {
 	u64 rate = READ_ONCE(s->pool->scrub.rate);
-	u32 most = GMFS_SCRUB_BLOCKS;
+	u32 most = GMFS_WINDOW_BLOCKS;
 	int done;
 
 	if (rate)

@@ -24,7 +24,7 @@
  * past their caches if they are told of the whole area: as PROCESS_PAGES_NON_PREEMPT_BATCH, which
  * is about how long a task may take without a chance to be scheduled.
  */
-#define GMFS_ZERO_RUN		((u32)(GMFS_WINDOW_SIZE >> GUESTMEMFS_BLOCK_SHIFT))
+#define GMFS_ZERO_RUN		GMFS_WINDOW_BLOCKS
 
 /* A task has a helper for each so many blocks: 256 MiB. */
 #define GMFS_ZERO_SHARE		128
@@ -164,8 +164,7 @@ int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait)
 /**
  * struct gmfs_zero_job - blocks that several tasks zero
  * @pool: the pool
- * @first: the first block, at the beginning of an aligned run
- * @end: block after the last one
+ * @first: the first block that helpers may zero, at the beginning of an aligned run
  * @left: number of runs that no helper has begun
  * @stop: the task that needs the blocks wants no more help
  * @nr: number of helpers
@@ -176,7 +175,6 @@ int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait)
 struct gmfs_zero_job {
 	struct gmfs_pool *pool;
 	u32 first;
-	u32 end;
 	atomic_t left;
 	bool stop;
 	u32 nr;
@@ -198,7 +196,7 @@ static void gmfs_zero_help(struct work_struct *work)
 		if (run < 0)
 			return;
 		block = job->first + run * GMFS_ZERO_RUN;
-		end = min(job->end, block + GMFS_ZERO_RUN);
+		end = block + GMFS_ZERO_RUN;
 		while (!READ_ONCE(job->stop)) {
 			block = find_next_bit(unzeroed, end, block);
 			if (block >= end)
@@ -226,7 +224,6 @@ static struct gmfs_zero_job *gmfs_zero_job_begin(struct gmfs_pool *pool, u32 blo
 	job->nr = nr;
 	job->pool = pool;
 	job->first = round_up(block, GMFS_ZERO_RUN);
-	job->end = end;
 	atomic_set(&job->left, (end - job->first) / GMFS_ZERO_RUN);
 	for (i = 0; i < nr; i++) {
 		job->helpers[i].job = job;

@@ -33,8 +33,8 @@ void gmfs_take(struct gmfs_tables *t, u32 block, u32 count, u32 ino, u64 logical
 /**
  * gmfs_mark_unzeroed - mark blocks that must be zeroed before they become visible again
  * @t: the pool's tables
- * @block: first block; nobody but the kernel, to zero a block that is marked already, may reach any
- *	of the blocks before they are zeroed
+ * @block: first block; nothing reaches any of the blocks before they are zeroed, except a task that
+ *	zeroes a block which is marked already
  * @count: number of blocks
  */
 void gmfs_mark_unzeroed(struct gmfs_tables *t, u32 block, u32 count)

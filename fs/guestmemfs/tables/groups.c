@@ -39,14 +39,17 @@ static unsigned long gmfs_free_bits(const struct gmfs_tables *t, u32 block, u32 
 	return nr < BITS_PER_LONG ? bits & (BIT(nr) - 1) : bits;
 }
 
-/* Is a free block of a group zeroed? */
-static bool gmfs_group_has_zeroed(const struct gmfs_tables *t, u32 group)
+/*
+ * Is there a free block in a group that is zeroed, or one that is not? The answer may be out of
+ * date, as blocks are zeroed without gmfs_pool.lock; gmfs_groups_zeroed() follows then.
+ */
+static bool gmfs_group_has(const struct gmfs_tables *t, u32 group, bool zeroed)
 {
 	u32 block = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
-	unsigned long any = 0;
+	unsigned long invert = zeroed ? ~0UL : 0, any = 0;
 
 	for (; block < end; block += BITS_PER_LONG)
-		any |= ~READ_ONCE(t->unzeroed[block / BITS_PER_LONG]) &
+		any |= (READ_ONCE(t->unzeroed[block / BITS_PER_LONG]) ^ invert) &
 		       gmfs_free_bits(t, block, end - block);
 	return any;
 }
@@ -65,7 +68,7 @@ static bool gmfs_run_dirty(const struct gmfs_tables *t, u32 start, u32 end)
 static u32 gmfs_group_run(const struct gmfs_tables *t, u32 group, u32 want, u32 *block)
 {
 	u32 start = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
-	bool choice = gmfs_group_has_zeroed(t, group), dirty = false;
+	bool choice = gmfs_group_has(t, group, true), dirty = false;
 	u32 best = 0, next, len;
 
 	for (;; start = next) {
@@ -160,21 +163,6 @@ static void gmfs_group_link(struct gmfs_tables *t, struct gmfs_group *g)
 	__set_bit(g->longest, lists->used);
 }
 
-/*
- * Does a free block of a group have to be zeroed? The answer may be too pessimistic, as blocks are
- * zeroed without gmfs_pool.lock; gmfs_groups_zeroed() follows then.
- */
-static bool gmfs_group_is_dirty(const struct gmfs_tables *t, u32 group)
-{
-	u32 block = group * GUESTMEMFS_GROUP_BLOCKS, end = gmfs_group_end(t, group);
-	unsigned long any = 0;
-
-	for (; block < end; block += BITS_PER_LONG)
-		any |= READ_ONCE(t->unzeroed[block / BITS_PER_LONG]) &
-		       gmfs_free_bits(t, block, end - block);
-	return any;
-}
-
 static bool gmfs_group_is_claimed(const struct gmfs_group *g)
 {
 	return g->owned && g->owned + g->nr_free == GUESTMEMFS_GROUP_BLOCKS;
@@ -183,7 +171,7 @@ static bool gmfs_group_is_claimed(const struct gmfs_group *g)
 /* Moves a group to the list for its current longest run and claim. */
 static void gmfs_group_move(struct gmfs_tables *t, struct gmfs_group *g, u32 longest)
 {
-	bool claimed = gmfs_group_is_claimed(g), dirty = gmfs_group_is_dirty(t, g - t->groups);
+	bool claimed = gmfs_group_is_claimed(g), dirty = gmfs_group_has(t, g - t->groups, false);
 	bool was_full = g->longest == GUESTMEMFS_GROUP_BLOCKS;
 	bool is_full = longest == GUESTMEMFS_GROUP_BLOCKS;
 
@@ -514,7 +502,7 @@ static void gmfs_groups_count(struct gmfs_tables *t)
 		u32 start = i * GUESTMEMFS_GROUP_BLOCKS, nr = gmfs_group_end(t, i) - start;
 
 		t->groups[i].nr_free = nr - bitmap_weight(t->bitmap + start / BITS_PER_LONG, nr);
-		if (gmfs_group_is_dirty(t, i))
+		if (gmfs_group_has(t, i, false))
 			gmfs_group_update(t, &t->groups[i]);
 	}
 	for (i = nr_groups; i-- > 0;)

@@ -411,6 +411,38 @@ static void zeroed_runs_come_first(const void *arg)
 	pool_free(&p);
 }
 
+/*
+ * A mark of a number without a block goes, and no other. If such a mark stayed, a thread would zero
+ * memory of the host.
+ */
+static void marks_without_block_are_forgotten(const void *arg)
+{
+	const struct gmfs_range ranges[] = {
+		{ 4 * GIB, GIB / 2 }, { 6 * GIB + GIB / 2, GIB },
+	};
+	u32 i, marks, block;
+	struct pool p;
+
+	(void)arg;
+	pool_make(&p, ranges, ARRAY_SIZE(ranges));
+	bitmap_fill(p.t.unzeroed, p.t.capacity);
+	gmfs_forget_unzeroed(&p.t);
+	for (marks = 0, i = 0; i < p.t.nr_ranges; i++) {
+		block = le32_to_cpu(p.t.ranges[i].first_block);
+		marks += gmfs_range_blocks(&p.t.ranges[i]);
+		CHECK(test_bit(block, p.t.unzeroed));
+		CHECK(test_bit(block + gmfs_range_blocks(&p.t.ranges[i]) - 1, p.t.unzeroed));
+	}
+	CHECK(marks < p.t.capacity);
+	CHECK_EQ(bitmap_weight(p.t.unzeroed, p.t.capacity), marks);
+	/* As if the last range had left. */
+	p.t.nr_ranges--;
+	gmfs_forget_unzeroed(&p.t);
+	CHECK_EQ(bitmap_weight(p.t.unzeroed, p.t.capacity), gmfs_range_blocks(&p.t.ranges[0]));
+	p.t.nr_ranges++;
+	pool_free(&p);
+}
+
 static void generations_grow(const void *arg)
 {
 	u32 ino, again, other, i;
@@ -536,6 +568,7 @@ void alloc_tests(void)
 	TEST(released_blocks_are_unzeroed);
 	TEST(zeroed_groups_come_first);
 	TEST(zeroed_runs_come_first);
+	TEST(marks_without_block_are_forgotten);
 	TEST(generations_grow);
 	TEST(inodes_are_clean);
 	TEST(inodes_run_out);

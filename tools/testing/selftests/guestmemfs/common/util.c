@@ -202,6 +202,8 @@ bool file_allocate_unzeroed(int fd, off_t size)
 	pid_t child = fork();
 	int i;
 
+	if (child < 0)
+		return false;
 	if (!child) {
 		fallocate(fd, 0, 0, size);
 		_exit(0);
