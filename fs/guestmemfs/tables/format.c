@@ -14,11 +14,13 @@
 #include "tables.h"
 
 /*
- * A pool that is full of one-block files needs an inode per block. The minimum is for a
- * small pool with many empty files and directories.
+ * An inode takes more metadata than all other entries for a block, and most files have gigabytes: a
+ * pool has inodes for files of four blocks. The minimum is for a small pool with many files and
+ * directories. Kernels open pools with any number from the minimum on.
  */
 #define GMFS_MIN_INODES		16384U
 #define GMFS_SPARE_INODES	1024U
+#define GMFS_BLOCKS_PER_INODE	4U
 /* At worst each block needs an extent of its own; as many are for extents without blocks. */
 #define GMFS_EXTENTS_PER_BLOCK	2U
 #define GMFS_MIN_POISON		1024U
@@ -83,12 +85,11 @@ static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
 
 /*
  * Fills in @descs for a pool that has @nr_blocks and may get @room more. There are no inodes for
- * the latter: two thirds of the metadata would be inodes that nobody needs. Returns the size of
- * all metadata.
+ * the latter. Returns the size of all metadata.
  */
 static u64 gmfs_layout(u32 nr_blocks, u32 room, struct guestmemfs_table_desc *descs)
 {
-	const u32 nr_inodes = nr_blocks + GMFS_SPARE_INODES;
+	const u32 nr_inodes = nr_blocks / GMFS_BLOCKS_PER_INODE + GMFS_SPARE_INODES;
 	/* Memory that comes later gets groups of its own. */
 	const u32 capacity = room ? round_up(nr_blocks, GUESTMEMFS_GROUP_BLOCKS) + room : nr_blocks;
 	const u32 entries[GUESTMEMFS_NR_TABLES] = {
@@ -386,16 +387,17 @@ static void gmfs_open_tables(struct gmfs_tables *t)
 }
 
 /*
- * The code relies on tables that are at least as large as gmfs_layout() makes them. A pool that has
- * grown has no inodes for what it has got.
+ * The code relies on tables that are at least as large as gmfs_layout() makes them, but for the
+ * inodes: a pool that has grown has none for what it has got, and kernels may differ in
+ * GMFS_BLOCKS_PER_INODE.
  */
 static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint *c)
 {
-	u32 grown = t->resized ? t->nr_blocks : 0;
 	struct guestmemfs_table_desc need[GUESTMEMFS_NR_TABLES];
 	u32 i;
 
-	gmfs_layout(t->nr_blocks - grown, grown, need);
+	gmfs_layout(t->nr_blocks, 0, need);
+	need[GUESTMEMFS_TABLE_INODES].entries = cpu_to_le32(GMFS_MIN_INODES);
 	for (i = 0; i < GUESTMEMFS_NR_TABLES; i++) {
 		u32 entries = le32_to_cpu(t->super->tables[i].entries);
 

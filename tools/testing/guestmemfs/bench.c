@@ -370,7 +370,7 @@ static void bench_tables(void)
 	struct pool p;
 	u32 i;
 
-	bench_make(&p, TIB, NULL);
+	bench_make(&p, 4 * TIB, NULL);
 	for (i = 2; i < ENTRIES; i++)
 		engine_inode_take(&p.t);
 	for (i = 0; i < ENTRIES; i++)

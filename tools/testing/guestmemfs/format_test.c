@@ -444,6 +444,30 @@ static void more_entries_than_needed(const void *arg)
 	pool_free(&p);
 }
 
+/* A pool of a kernel that made fewer inodes for its blocks, but not less than 16384. */
+static void another_number_of_inodes(const void *arg)
+{
+	const struct gmfs_range range = { GIB, 128 * GIB };
+	struct guestmemfs_table_desc *inodes;
+	struct gmfs_complaint c = {};
+	struct gmfs_tables t;
+	struct pool p;
+
+	(void)arg;
+	pool_make(&p, &range, 1);
+	CHECK_EQ(p.t.nr_inodes, 128 * 128 + 1024);
+	inodes = &p.t.super->tables[GUESTMEMFS_TABLE_INODES];
+	inodes->entries = cpu_to_le32(16384);
+	pool_fix_crc(p.meta, p.meta_size);
+	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), 0);
+	CHECK_EQ(t.nr_inodes, 16384);
+	inodes->entries = cpu_to_le32(16383);
+	pool_fix_crc(p.meta, p.meta_size);
+	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), -EUCLEAN);
+	CHECK_STR(c.what, "impossible number of entries");
+	pool_free(&p);
+}
+
 void format_complaints(void (*fn)(const char *what))
 {
 	u32 i;
@@ -473,4 +497,5 @@ void format_tests(void)
 	TEST(unknown_compatible_feature);
 	TEST(unknown_read_only_feature);
 	TEST(more_entries_than_needed);
+	TEST(another_number_of_inodes);
 }

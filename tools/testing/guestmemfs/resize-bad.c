@@ -247,24 +247,17 @@ static void capacity(const void *arg)
 	pool_free(&p);
 }
 
-/* A pool that has grown may have more blocks than inodes. Without the feature it may not. */
+/* A pool that has grown has no inodes for what it has got. */
 static void resized_has_few_inodes(const void *arg)
 {
-	struct gmfs_complaint c = {};
-	struct gmfs_tables t;
 	struct pool p;
 
 	(void)arg;
-	resize_make(&p, NULL, 0, 40 * SECTIONS);
-	CHECK_EQ(resize_add(&p, 128, 40 * SECTIONS), 0);
+	resize_make(&p, NULL, 0, 160 * SECTIONS);
+	CHECK_EQ(resize_add(&p, 256, 160 * SECTIONS), 0);
 	CHECK_EQ(p.t.nr_inodes, 16384);
-	CHECK_EQ(p.t.nr_blocks, 40 * GROUP);
+	CHECK_EQ(p.t.nr_blocks, 160 * GROUP);
 	resize_reopen(&p);
-	p.t.super->feature_incompat = 0;
-	pool_fix_crc(p.meta, p.meta_size);
-	CHECK_EQ(gmfs_format_open(&t, p.meta, META_BASE, p.meta_size, &c), -EUCLEAN);
-	CHECK_STR(c.table, "table list");
-	CHECK_EQ(c.entry, GUESTMEMFS_TABLE_INODES);
 	pool_free(&p);
 }
 
