@@ -139,7 +139,7 @@ static int gmfs_alter_begin(struct gmfs_alter *alter, struct gmfs_edit *ed)
 	gmfs_edit_count(ed);
 	while (more) {
 		scoped_guard(mutex, &pool->lock)
-			more = gmfs_edit_count_pinned(ed, &at);
+			more = gmfs_edit_count_kept(ed, &at);
 		cond_resched();
 	}
 	guard(mutex)(&pool->lock);
@@ -253,9 +253,9 @@ static int gmfs_alter_unmapped(struct gmfs_alter *alter)
 	unmap_mapping_pages(mapping, alter->unmap,
 			    alter->unmap_end == ULONG_MAX ? 0 : alter->unmap_end - alter->unmap,
 			    true);
-	gmfs_gmem_invalidate_begin(alter->inode, alter->unmap, alter->unmap_end);
+	gmfs_bindings_invalidate_begin(alter->inode, alter->unmap, alter->unmap_end);
 	err = gmfs_alter_commit(alter);
-	gmfs_gmem_invalidate_end(alter->inode, alter->unmap, alter->unmap_end);
+	gmfs_bindings_invalidate_end(alter->inode, alter->unmap, alter->unmap_end);
 	return err;
 }
 
@@ -281,7 +281,7 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
  * @end: byte after the last one
  * @unpinned: only if none of the blocks has a pin
  *
- * Whole blocks are unmapped and freed, or detached if they have a DMA pin; the rest of the range is
+ * Whole blocks are unmapped and freed, or detached if they have a DMA pin or a poisoned frame; the rest of the range is
  * zeroed in place. Whole pages of the rest become absent if a mapping asks for that
  * (gmfs_absent_get()), and a block of which all pages are absent then is freed.
  *

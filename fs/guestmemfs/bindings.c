@@ -12,13 +12,13 @@
 #include "internal.h"
 
 /**
- * gmfs_gmem_invalidate_begin - unmap a part of a file from all guests
+ * gmfs_bindings_invalidate_begin - unmap a part of a file from all guests
  * @inode: the file; its invalidate_lock is held exclusively until
- *	gmfs_gmem_invalidate_end() of the same part
+ *	gmfs_bindings_invalidate_end() of the same part
  * @first: first page
  * @last: page after the last one
  */
-void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
+void gmfs_bindings_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 	struct gmem_binding *b;
 
@@ -29,12 +29,12 @@ void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last
 }
 
 /**
- * gmfs_gmem_invalidate_end - let guests map a part of a file again
+ * gmfs_bindings_invalidate_end - let guests map a part of a file again
  * @inode: the file
  * @first: first page
  * @last: page after the last one
  */
-void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
+void gmfs_bindings_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 	struct gmem_binding *b;
 

@@ -130,7 +130,7 @@ static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 	if (!pool->meta_base)
 		return false;
 	err = memblock_remove(pool->meta_base, pool->meta_size);
-	/* Do not keep the reservation: KHO sizes its scratch areas by all that is reserved. */
+	/* Do not keep the reservation: KHO sizes its scratch areas by the sum of reserved memory. */
 	memblock_phys_free(pool->meta_base, pool->meta_size);
 	return !err;
 }
@@ -313,7 +313,7 @@ void __init guestmemfs_early_revive(void)
  * kernel, does nothing.
  *
  * Context: as guestmemfs_early_revive(), but after the memory of a crash kernel and of CMA has
- * been reserved, since that counts for the size of KHO's scratch areas.
+ * been reserved, since reserved memory determines the size of KHO's scratch areas.
  */
 void __init guestmemfs_early_reserve(void)
 {

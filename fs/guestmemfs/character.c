@@ -108,7 +108,8 @@ out:
  * @first: first page
  * @last: page after the last one
  *
- * For frames that are about to be shared, zeroed or freed. No page table maps them any more.
+ * For frames that are about to be shared, zeroed or freed. No page table maps them any more. Does
+ * nothing with today's KVM, which makes no frame private in hardware.
  */
 void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 {

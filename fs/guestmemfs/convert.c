@@ -52,7 +52,8 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
  *	bound by two VMs with private memory
  *
  * Unmaps the part from the host's page tables and then from those of the guests, and stores
- * the new state. A fault of the host waits for invalidate_lock, a fault of a guest is repeated.
+ * the new state. A fault of the host waits for invalidate_lock. A fault of a guest waits for it when
+ * it looks up the frame, and is then repeated.
  * Either all pages are converted or none.
  *
  * Pages outside of the part are unmapped only if a huge page table entry maps them together
@@ -100,9 +101,9 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 		err = -EAGAIN;
 		goto out;
 	}
-	gmfs_gmem_invalidate_begin(inode, first, last);
+	gmfs_bindings_invalidate_begin(inode, first, last);
 	err = gmfs_convert_store(inode, first, last, private);
-	gmfs_gmem_invalidate_end(inode, first, last);
+	gmfs_bindings_invalidate_end(inode, first, last);
 out:
 	filemap_invalidate_unlock(mapping);
 	gmfs_change_end(pool);

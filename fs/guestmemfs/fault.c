@@ -186,7 +186,7 @@ static enum gmfs_fault_end gmfs_fault_error(int err)
  */
 static noinline enum gmfs_fault_end gmfs_fault_user(const struct vm_fault *vmf, struct inode *inode)
 {
-	/* Nobody can fill the page. */
+	/* UFFDIO_COPY refuses a poisoned frame. */
 	if (gmfs_file_poisoned(inode, vmf->pgoff))
 		return GMFS_FAULT_POISONED;
 	switch (gmfs_file_page(inode, vmf->pgoff)) {

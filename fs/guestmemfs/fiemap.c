@@ -90,7 +90,7 @@ int guestmemfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 
 	err = fiemap_prep(inode, info, start, &len, 0);
 	if (err)
 		return err;
-	/* With i_rwsem held, faults may add blocks, and none is freed. */
+	/* Punch, truncate and move hold i_rwsem exclusively; faults do not, and may add blocks. */
 	guard(rwsem_read)(&inode->i_rwsem);
 	more = gmfs_next_piece(inode, start >> GUESTMEMFS_BLOCK_SHIFT, tell, &piece);
 	while (more && !err && piece.logical << GUESTMEMFS_BLOCK_SHIFT < start + len) {

@@ -117,7 +117,7 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn,
 
 	if (!orders)
 		return -EFAULT;
-	/* KVM_EXIT_MEMORY_FAULT. Nobody can fill a poisoned page: gmfs_file_entry() refuses it. */
+	/* KVM_EXIT_MEMORY_FAULT. A poisoned page cannot be filled: gmfs_file_entry() refuses it. */
 	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
 	    gmfs_file_missing(inode, index) && !gmfs_file_poisoned(inode, index))
 		return -ENODATA;

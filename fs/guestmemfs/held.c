@@ -25,7 +25,7 @@ static bool gmfs_run_pinned(const struct gmfs_pool *pool, bool persistent,
 {
 	pgoff_t begin = run->logical * GUESTMEMFS_BLOCK_PAGES;
 	pgoff_t end = begin + run->count * GUESTMEMFS_BLOCK_PAGES;
-	/* What the number of a frame is more than that of its page. */
+	/* Number of a frame minus number of its page. */
 	u64 more = (u64)run->block * GUESTMEMFS_BLOCK_PAGES - begin;
 	u64 from, to;
 

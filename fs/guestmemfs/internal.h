@@ -89,7 +89,7 @@
  *                         gmfs_file_claim(), in a fault before that
  *   PENDING --> free      GMFS_ABORT: fallocate() fails
  *   allocated --> free    GMFS_PUNCH: punch or truncate; GMFS_CLEAR: the inode has no name and is
- *                         evicted; both for blocks without a DMA pin
+ *                         evicted; both for blocks with neither a DMA pin nor a poisoned frame
  *   allocated --> detached
  *                         the same for blocks with a DMA pin or a poisoned frame, by
  *                         gmfs_detach(). The block has left the file: its place is a hole
@@ -129,7 +129,7 @@
  *   the block into a page table.
  *
  * Guests that have bound the file by a descriptor
- *   gmfs_gmem_invalidate_begin() unmaps the pages from guests, and gmfs_gmem_invalidate_end() lets
+ *   gmfs_bindings_invalidate_begin() unmaps the pages from guests, and gmfs_bindings_invalidate_end() lets
  *   guests fault again. If a change begins between KVM's look-up and KVM's entry, KVM looks up
  *   again.
  *
@@ -170,8 +170,10 @@
  *    |                             v
  *    +<--the last gmfs_pool_thaw()-- leftover (gmfs_pool.leftovers)
  *
- * The eviction of a file in a session leaves an orphan without an inode. An unmount makes a
- * leftover an orphan without an inode. The next mount, of this kernel or another one, frees an
+ * A leftover is an orphan in the table. LUO holds a file of an outgoing session open, and
+ * gmfs_pool.kept one of an incoming session, so that their inodes are evicted at an unmount at the
+ * earliest: gmfs_keep_inode() leaves an orphan without an inode then. An unmount does the same with
+ * a leftover. The next mount, of this kernel or another one, frees an
  * orphan that is in no session (gmfs_load_free_orphans()), unless an unknown feature makes the
  * pool read-only.
  *
@@ -191,7 +193,7 @@
  *                                 |        the file has a name
  *                                 | kexec
  *                                 v
- *                               older      gmfs_inode_forget_sessions() makes it 0 at mount
+ *                               older      gmfs_inode_stays_preserved() makes it 0 at mount
  *
  * gmfs_inode_in_session() is true for an outgoing and for an incoming file, and
  * gmfs_inode_incoming() for an incoming one alone. Nothing is taken out of a file in a session, and
@@ -565,7 +567,7 @@ void gmfs_trace_blocks(struct gmfs_pool *pool, u32 ino, u32 free);
 bool gmfs_inode_incoming(const struct gmfs_pool *pool, u32 ino);
 bool gmfs_inode_in_session(const struct gmfs_pool *pool, u32 ino);
 void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino);
-bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino);
+bool gmfs_inode_stays_preserved(struct gmfs_pool *pool, u32 ino);
 
 /* pool.c */
 int gmfs_pool_begin(struct gmfs_pool *pool);
@@ -640,15 +642,15 @@ bool gmfs_file_persistent(struct inode *inode, pgoff_t first, pgoff_t last,
 
 /* bindings.c */
 #ifdef CONFIG_GMEM_PROVIDER
-void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last);
-void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last);
+void gmfs_bindings_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last);
+void gmfs_bindings_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last);
 bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page);
 #else
-static inline void gmfs_gmem_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
+static inline void gmfs_bindings_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 }
 
-static inline void gmfs_gmem_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
+static inline void gmfs_bindings_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 }
 

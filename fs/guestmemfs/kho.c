@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Hands the pools over: writes the blob for the next kernel at boot, and freezes the tables
- * before a kexec.
+ * Hands the pools over: writes the blob for the next kernel at boot and when a pool changes its size,
+ * and freezes the tables before a kexec.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 
@@ -88,9 +88,9 @@ static void *__init gmfs_blob_forward(size_t *size)
 }
 
 /*
- * Freezes all pools, so that the next kernel finds consistent tables. After this only bits of
- * the unzeroed tables and the poison tables change. A memory error in metadata that comes after
- * this is not handed over.
+ * Freezes all pools, so that the next kernel finds consistent tables. After this only bits of the
+ * unzeroed tables, positions of preserved files and the poison tables change. A memory error in
+ * metadata that comes after this is not handed over.
  */
 static int gmfs_freeze(struct notifier_block *nb, unsigned long action, void *data)
 {

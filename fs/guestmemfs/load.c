@@ -157,7 +157,7 @@ static int gmfs_load_free_orphans(struct gmfs_loader *l)
 
 		if (!l->t->inodes[ino].mode)
 			continue;
-		if (gmfs_inode_forget_sessions(pool, ino)) {
+		if (gmfs_inode_stays_preserved(pool, ino)) {
 			kept += gmfs_load_is_orphan(l, ino);
 			continue;
 		}

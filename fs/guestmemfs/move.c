@@ -251,11 +251,11 @@ static int gmfs_pair_unmapped(const struct gmfs_pair *pair)
 		pgoff_t first = gmfs_pair_page(pair, i), end = gmfs_pair_end(pair, i);
 
 		unmap_mapping_pages(inode->i_mapping, first, end - first, true);
-		gmfs_gmem_invalidate_begin(inode, first, end);
+		gmfs_bindings_invalidate_begin(inode, first, end);
 	}
 	err = gmfs_pair_commit(pair);
 	for (i = 0; i < pair->sides; i++)
-		gmfs_gmem_invalidate_end(pair->inodes[i], gmfs_pair_page(pair, i),
+		gmfs_bindings_invalidate_end(pair->inodes[i], gmfs_pair_page(pair, i),
 					 gmfs_pair_end(pair, i));
 	return err;
 }

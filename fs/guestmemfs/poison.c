@@ -158,7 +158,7 @@ u64 gmfs_poison_noted(u64 base, u64 size)
 
 /*
  * Returns 1 with the frame's number, 0 if the frame is poisoned already, or -EBUSY if a resize is
- * about to give it back or to take it over, so that it is nobody's now.
+ * about to give it back or to take it over, so that it is neither the pool's nor the host's now.
  */
 static int gmfs_poison_add_locked(struct gmfs_pool *pool, u64 phys, u64 *number)
 {
@@ -254,8 +254,8 @@ static bool gmfs_poison_unmap(struct inode *inode, u64 logical, u64 frame, pgoff
 		gmfs_map_lookup(t, gi->map, logical, &run);
 	if (run.block == frame / GUESTMEMFS_BLOCK_PAGES) {
 		unmap_mapping_pages(mapping, *page, 1, true);
-		gmfs_gmem_invalidate_begin(inode, *page, *page + 1);
-		gmfs_gmem_invalidate_end(inode, *page, *page + 1);
+		gmfs_bindings_invalidate_begin(inode, *page, *page + 1);
+		gmfs_bindings_invalidate_end(inode, *page, *page + 1);
 	}
 	filemap_invalidate_unlock(mapping);
 	return run.block == frame / GUESTMEMFS_BLOCK_PAGES;
@@ -296,9 +296,9 @@ static bool gmfs_poison_take_away(struct super_block *sb, u64 frame, struct pfn_
 }
 
 /*
- * struct pfn_address_space.failure. The record comes first: whatever looks for the frame after it
- * does not use the frame, and what was earlier is undone by the unmapping. An error that is known
- * is not told again, but the frame is unmapped again, in case that this has failed before.
+ * struct pfn_address_space.failure. The record comes first: a look-up after it does not use the
+ * frame, and gmfs_poison_unmap() undoes an earlier one. An error that is known is not told again,
+ * but the frame is unmapped again, in case that this has failed before.
  */
 static int gmfs_memory_failure(struct pfn_address_space *space, unsigned long pfn,
 			       struct pfn_failure *failure)

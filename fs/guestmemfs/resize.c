@@ -173,8 +173,8 @@ static int gmfs_grow_piece(struct resource *res, void *arg)
 }
 
 /*
- * Removes memory from the host, all or nothing. What was given back in pieces, or by others, is
- * several resources, and each of them can only be removed by itself.
+ * Removes memory from the host, all or nothing. Memory that pools have given back in pieces consists
+ * of several resources, and each of them can only be removed by itself.
  */
 static int gmfs_take_from_host(u64 base, u64 size)
 {
@@ -221,7 +221,7 @@ static int gmfs_give_to_host(struct gmfs_pool *pool, u64 base, u64 size)
 						  MHP_MEMMAP_ON_MEMORY | MHP_MERGE_RESOURCE, type);
 	if (!err && !gmfs_is_online(base, size))
 		err = gmfs_take_from_host(base, size) ?: -EIO;
-	/* Errors that came while the memory was nobody's. */
+	/* Errors that came while the memory was neither a pool's nor the host's. */
 	while (!err && (phys = gmfs_poison_noted(base, size)) != U64_MAX)
 		memory_failure_queue(PHYS_PFN(phys), 0);
 	if (err)
@@ -230,7 +230,7 @@ static int gmfs_give_to_host(struct gmfs_pool *pool, u64 base, u64 size)
 	return err;
 }
 
-/* How many ranges a pool may have. Those of others change under gmfs_resize_lock alone. */
+/* How many ranges a pool may have. The ranges of other pools change under gmfs_resize_lock. */
 static u32 gmfs_ranges_allowed(const struct gmfs_pool *pool)
 {
 	const struct gmfs_pool *other;
@@ -269,7 +269,7 @@ static void gmfs_resize_publish(struct gmfs_pool *pool)
 	gmfs_handover_resized(pool);
 }
 
-/* Adds memory to the tables, and records errors that came while it was nobody's. */
+/* Adds memory to the tables, and records errors that came while it was being taken. */
 static int gmfs_resize_enter(struct gmfs_pool *pool, u64 base, u64 size)
 {
 	int err;
@@ -332,8 +332,8 @@ static u64 gmfs_grow_base;
 static u64 gmfs_grow_size;
 
 /*
- * Memory of the host is offline, and its struct pages are about to go, which know of errors that
- * came while it was taken: guests must not get these frames, and the kernel must not zero them.
+ * Memory of the host is offline. Its struct pages, which record memory errors, are freed next:
+ * guests must not get frames with errors, and the kernel must not zero them.
  */
 static int gmfs_grow_notify(struct notifier_block *nb, unsigned long action, void *data)
 {

@@ -55,7 +55,7 @@ void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino)
 }
 
 /**
- * gmfs_inode_forget_sessions - unmark a file whose session cannot be retrieved any more
+ * gmfs_inode_stays_preserved - does a session still have a file; unmark the file if not
  * @pool: the pool
  * @ino: an entry of the inode table in use
  *
@@ -66,7 +66,7 @@ void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino)
  * Context: at mount; gmfs_pool.lock is held.
  * Return: true if the file stays preserved in this kernel.
  */
-bool gmfs_inode_forget_sessions(struct gmfs_pool *pool, u32 ino)
+bool gmfs_inode_stays_preserved(struct gmfs_pool *pool, u32 ino)
 {
 	bool orphan = pool->tables.inodes[ino].flags & cpu_to_le32(GUESTMEMFS_INODE_ORPHAN);
 

@@ -102,7 +102,7 @@ static u32 gmfs_inode_flags(const struct gmfs_tables *t, const struct guestmemfs
 	return flags;
 }
 
-/* What is wrong with the fields of an inode other than name and parent, or NULL. */
+/* Returns the error in fields of an inode other than name and parent as text, NULL if none. */
 static const char *gmfs_inode_complaint(const struct gmfs_tables *t,
 					const struct guestmemfs_inode *di)
 {

@@ -17,12 +17,12 @@
 #include "check.h"
 #include "extmap.h"
 
-/* Blocks and map entries that have an owner; number of states, see gmfs_extent_is_blockless(). */
+/* Blocks and map entries of the extents that were looked at; number of extents without blocks. */
 struct gmfs_owned {
 	unsigned long *blocks;
 	unsigned long *maps;
-	u32 states;
-	u32 max_states;
+	u32 blockless;
+	u32 max_blockless;
 };
 
 static bool gmfs_blocks_exist(const struct gmfs_tables *t, u32 block, u32 count)
@@ -58,7 +58,7 @@ static bool gmfs_state_impossible(const struct guestmemfs_extent *e)
 		return true;
 	if (!(flags & GUESTMEMFS_EXTENT_ALLOCATED) && e->block)
 		return true;
-	/* A detached block is of no file, so that its pages have no character. */
+	/* A detached block belongs to no file, so its pages have no character. */
 	if (flags & GUESTMEMFS_EXTENT_DETACHED)
 		return flags != (GUESTMEMFS_EXTENT_ALLOCATED | GUESTMEMFS_EXTENT_DETACHED) ||
 		       e->map || le64_to_cpu(e->logical) != le32_to_cpu(e->block);
@@ -87,7 +87,7 @@ static const char *gmfs_extent_complaint(struct gmfs_checker *k, const struct gu
 
 /*
  * Mark the blocks and the map entry of an extent as owned. It is an error if one of them
- * has an owner already, or if there are too many states.
+ * has an owner already, or if there are more extents without blocks than gmfs_blockless_max().
  */
 static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *owned,
 				     const struct guestmemfs_extent *e)
@@ -107,8 +107,8 @@ static const char *gmfs_extent_claim(struct gmfs_checker *k, struct gmfs_owned *
 			return "has a map that another one has";
 		__set_bit(map, owned->maps);
 	}
-	owned->states += gmfs_extent_is_blockless(le32_to_cpu(e->flags));
-	return owned->states > owned->max_states ? "is one too many without blocks" : NULL;
+	owned->blockless += gmfs_extent_is_blockless(le32_to_cpu(e->flags));
+	return owned->blockless > owned->max_blockless ? "is one too many without blocks" : NULL;
 }
 
 /* Check each extent, and that no two extents have the same block or map entry. */
@@ -202,7 +202,7 @@ static int gmfs_check_maps(struct gmfs_checker *k, const unsigned long *owned)
 	return 0;
 }
 
-/* What is wrong with a record of the pin table, or NULL. */
+/* Returns the error of a record of the pin table as text, NULL if it has none. */
 static const char *gmfs_pin_complaint(struct gmfs_checker *k, const struct guestmemfs_pin *pin,
 				      const unsigned long *owned)
 {
@@ -256,7 +256,7 @@ static u32 gmfs_pin_after(const struct gmfs_checker *k, u64 frame)
 	return low;
 }
 
-/* The pins of an extent's blocks must be the same file's; those of a detached block, any file's. */
+/* Pins on the blocks of an extent must be its file's; a detached block may have any file's pins. */
 static int gmfs_check_pins_of(struct gmfs_checker *k, const struct guestmemfs_extent *e)
 {
 	u64 frame = (u64)le32_to_cpu(e->block) * GUESTMEMFS_BLOCK_PAGES;
@@ -327,7 +327,7 @@ int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 		return -ENOMEM;
 	for (i = 0; i < k->t->nr_ranges; i++)
 		total += le64_to_cpu(k->t->ranges[i].size) >> GUESTMEMFS_BLOCK_SHIFT;
-	owned.max_states = gmfs_blockless_max(k->t, total);
+	owned.max_blockless = gmfs_blockless_max(k->t, total);
 	err = gmfs_check_each_extent(k, &owned, index);
 	if (!err)
 		err = gmfs_check_maps(k, maps);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * How many users each index of a range has: a maple tree from ranges to numbers. Adjacent
- * ranges with the same number are one entry, and an index without users has none.
+ * ranges with the same number are one entry, and an index without users is in no entry.
  */
 #include <linux/bug.h>
 #include <linux/limits.h>

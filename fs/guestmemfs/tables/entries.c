@@ -29,8 +29,8 @@ bool gmfs_slots_fit(const struct gmfs_tables *t)
  * gmfs_extent_slot - allocate an entry of the extent table
  * @t: the pool's tables
  *
- * There always is a free entry. An extent that is not a state has at least one block, so
- * there are at most total_blocks of these. gmfs_blockless_fit() ensures that nr_blockless <=
+ * There always is a free entry. An extent with blocks has at least one, so there are at most
+ * total_blocks such extents. gmfs_blockless_fit() ensures that nr_blockless <=
  * nr_extents - total_blocks - %GMFS_SPARE_EXTENTS. The spare entries are for changes in
  * progress, which call gmfs_slots_fit() first.
  *
@@ -142,9 +142,9 @@ void gmfs_entries_init(struct gmfs_tables *t)
 /**
  * gmfs_blockless_fit - check that the extent table has room for more blockless extents
  * @t: the pool's tables
- * @more: number of additional ones, see gmfs_extent_is_blockless()
+ * @more: number of additional extents without blocks, see gmfs_extent_is_blockless()
  *
- * Return: true if it has.
+ * Return: true if the table has room for them.
  */
 bool gmfs_blockless_fit(const struct gmfs_tables *t, u64 more)
 {
@@ -211,7 +211,7 @@ void gmfs_mixed_drop(struct gmfs_tables *t, u32 map)
 }
 
 /**
- * gmfs_blockless_init - count the states and find the used entries of the map table
+ * gmfs_blockless_init - count the extents without blocks, and find the used entries of the map table
  * @t: tables that gmfs_check() has accepted
  */
 void gmfs_blockless_init(struct gmfs_tables *t)

@@ -24,7 +24,7 @@
 /* At worst each block needs an extent of its own; as many are for extents without blocks. */
 #define GMFS_EXTENTS_PER_BLOCK	2U
 #define GMFS_MIN_POISON		1024U
-/* A record for each block, in case that no two of them with pins are adjacent. */
+/* A record for each block: at worst no two pinned blocks are adjacent. */
 #define GMFS_MIN_PINS		1024U
 
 #define GMFS_META_ALIGN		GMFS_BLOCK_SIZE
@@ -84,13 +84,13 @@ static u64 gmfs_table_bytes(u64 entries, u32 entry_size)
 }
 
 /*
- * Fills in @descs for a pool that has @nr_blocks and may get @room more. There are no inodes for
- * the latter. Returns the size of all metadata.
+ * Fills in @descs for a pool that has @nr_blocks and may get @room more. @room adds no inodes.
+ * Returns the size of all metadata.
  */
 static u64 gmfs_layout(u32 nr_blocks, u32 room, struct guestmemfs_table_desc *descs)
 {
 	const u32 nr_inodes = nr_blocks / GMFS_BLOCKS_PER_INODE + GMFS_SPARE_INODES;
-	/* Memory that comes later gets groups of its own. */
+	/* gmfs_resize_add() gives new ranges numbers in groups of their own. */
 	const u32 capacity = room ? round_up(nr_blocks, GUESTMEMFS_GROUP_BLOCKS) + room : nr_blocks;
 	const u32 entries[GUESTMEMFS_NR_TABLES] = {
 		[GUESTMEMFS_TABLE_RANGES]	= GUESTMEMFS_MAX_RANGES,
@@ -388,7 +388,7 @@ static void gmfs_open_tables(struct gmfs_tables *t)
 
 /*
  * The code relies on tables that are at least as large as gmfs_layout() makes them, but for the
- * inodes: a pool that has grown has none for what it has got, and kernels may differ in
+ * inodes: there are none for blocks that the pool has grown by, and kernels may differ in
  * GMFS_BLOCKS_PER_INODE.
  */
 static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint *c)
@@ -403,7 +403,7 @@ static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint 
 
 		if (gmfs_table_absent(t->super, i))
 			continue;
-		/* A pool without blocks needs no bits and no maps, but the code needs some. */
+		/* A pool without blocks needs no maps, but gmfs_blockless_init() counts nr_maps - 1. */
 		if (!entries || entries < le32_to_cpu(need[i].entries) ||
 		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK + GMFS_SPARE_EXTENTS)
 			return gmfs_complain(c, "table list", i, "impossible number of entries");

@@ -175,7 +175,7 @@ static bool gmfs_edit_frees(const struct gmfs_edit *ed, u64 at, const struct gue
 }
 
 /**
- * gmfs_edit_count_pinned - count the blocks that an edit has to replace
+ * gmfs_edit_count_kept - count the blocks that an edit has to replace
  * @ed: the edit, after gmfs_edit_count()
  * @at: first block to look at, that of the part at the first call; set to the next one
  *
@@ -186,7 +186,7 @@ static bool gmfs_edit_frees(const struct gmfs_edit *ed, u64 at, const struct gue
  * Context: gmfs_pool.lock is held; the caller may release it between two calls.
  * Return: true if the caller must call again.
  */
-bool gmfs_edit_count_pinned(struct gmfs_edit *ed, u64 *at)
+bool gmfs_edit_count_kept(struct gmfs_edit *ed, u64 *at)
 {
 	u64 to = gmfs_edit_to(ed), end, covered;
 	struct gmfs_spot spot;
@@ -329,7 +329,7 @@ static void gmfs_edit_mix(const struct gmfs_edit *ed, u64 at, struct guestmemfs_
 
 /*
  * Takes the blocks away from an extent. Freed blocks of a covered part stay reserved for the
- * file, and for those that are kept gmfs_edit_count_pinned() has reserved others. Limits the extent
+ * file, and for those that are kept gmfs_edit_count_kept() has reserved others. Limits the extent
  * to what may be freed in one step, and to blocks that are all kept or all not.
  *
  * A block that has been poisoned since then has no replacement: gmfs_edit.replaced may go below
@@ -497,7 +497,7 @@ int gmfs_edit_all(struct gmfs_edit *ed)
 	int err;
 
 	gmfs_edit_count(ed);
-	while (gmfs_edit_count_pinned(ed, &at))
+	while (gmfs_edit_count_kept(ed, &at))
 		;
 	err = gmfs_edit_begin(ed);
 	if (err)
@@ -537,7 +537,7 @@ int gmfs_map_edit(struct gmfs_tables *t, struct gmfs_extmap *map, enum gmfs_op o
  * @t: the pool's tables
  * @map: the file's extents
  *
- * Blocks with pins become detached. Cannot fail.
+ * Blocks with pins or poisoned frames become detached. Cannot fail.
  */
 void gmfs_map_clear(struct gmfs_tables *t, struct gmfs_extmap *map)
 {

@@ -2,7 +2,7 @@
 /*
  * DMA pins: how many users each frame of a pool has that no page table shows. And detached
  * blocks: blocks with pins that have left their file, and are not free yet. Blocks with poisoned
- * frames (poison.c) are detached likewise, and never become free.
+ * frames (tables/poison.c) are detached likewise, and never become free.
  *
  * A frame, a page of 4 KiB, has the number that it would have if all blocks of the pool were
  * contiguous: GUESTMEMFS_BLOCK_PAGES frames a block. Pins know nothing of files: they stay

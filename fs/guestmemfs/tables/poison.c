@@ -100,7 +100,7 @@ bool gmfs_poison_settle(struct gmfs_tables *t, u64 *frame)
 	u32 i;
 
 	for (i = 0; i < GMFS_STEP_EXTENTS; i++, ++*frame) {
-		*frame = gmfs_poisoned_first(t->poisoned, *frame, end, &recorded);
+		*frame = gmfs_poisoned_next_locked(t->poisoned, *frame, end, &recorded);
 		if (*frame == end)
 			return false;
 		if (!recorded && !gmfs_poison_record(t, *frame))

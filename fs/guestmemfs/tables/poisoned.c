@@ -112,7 +112,7 @@ bool gmfs_blocks_poisoned(const struct gmfs_tables *t, u32 block, u32 *count)
 }
 
 /**
- * gmfs_poisoned_first - find a poisoned frame, and whether it is recorded
+ * gmfs_poisoned_next_locked - find a poisoned frame, and whether it is recorded
  * @p: the poisoned frames of the pool
  * @from: the first frame to look at
  * @end: frame after the last one
@@ -120,7 +120,7 @@ bool gmfs_blocks_poisoned(const struct gmfs_tables *t, u32 block, u32 *count)
  *
  * Return: the first poisoned frame, @end if there is none.
  */
-u64 gmfs_poisoned_first(const struct gmfs_poisoned *p, u64 from, u64 end, bool *recorded)
+u64 gmfs_poisoned_next_locked(const struct gmfs_poisoned *p, u64 from, u64 end, bool *recorded)
 {
 	MA_STATE(mas, (struct maple_tree *)&p->frames, from, from);
 	void *found = from < end ? mas_find(&mas, end - 1) : NULL;

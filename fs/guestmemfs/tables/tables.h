@@ -349,7 +349,7 @@ struct gmfs_promise {
  * @promise: states and map entries reserved for the edit
  *
  * The caller sets the fields up to @converted, and calls gmfs_edit_count() and, for a part
- * that may have pins, gmfs_edit_count_pinned(). gmfs_edit_begin() may fail, with nothing
+ * that may have pins, gmfs_edit_count_kept(). gmfs_edit_begin() may fail, with nothing
  * changed. After it the caller must call gmfs_edit_step() until it returns false, and then
  * gmfs_edit_end(). These cannot fail.
  */
@@ -601,7 +601,7 @@ void gmfs_poisoned_init(struct gmfs_poisoned *p);
 u64 gmfs_poisoned_next(const struct gmfs_poisoned *p, u64 from, u64 end);
 bool gmfs_poisoned_add(struct gmfs_poisoned *p, u64 frame);
 void gmfs_poisoned_recorded(struct gmfs_poisoned *p, u64 frame);
-u64 gmfs_poisoned_first(const struct gmfs_poisoned *p, u64 from, u64 end, bool *recorded);
+u64 gmfs_poisoned_next_locked(const struct gmfs_poisoned *p, u64 from, u64 end, bool *recorded);
 bool gmfs_blocks_poisoned(const struct gmfs_tables *t, u32 block, u32 *count);
 
 /* pins.c */
@@ -646,7 +646,7 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 
 /* mapedit.c */
 void gmfs_edit_count(struct gmfs_edit *ed);
-bool gmfs_edit_count_pinned(struct gmfs_edit *ed, u64 *at);
+bool gmfs_edit_count_kept(struct gmfs_edit *ed, u64 *at);
 int gmfs_edit_begin(struct gmfs_edit *ed);
 bool gmfs_edit_step(struct gmfs_edit *ed);
 void gmfs_edit_end(struct gmfs_edit *ed);

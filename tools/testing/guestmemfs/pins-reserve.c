@@ -13,7 +13,7 @@ static int edit_begin(struct gmfs_edit *ed)
 	u64 at = ed->first / PAGES;
 
 	gmfs_edit_count(ed);
-	while (gmfs_edit_count_pinned(ed, &at))
+	while (gmfs_edit_count_kept(ed, &at))
 		;
 	return gmfs_edit_begin(ed);
 }
@@ -264,7 +264,7 @@ static void counting_is_bounded(const void *arg)
 		states_pin(&p, a, i, 1);
 	ed = pool_edit(&p, a, GMFS_PUNCH, 0, GROUP * PAGES);
 	gmfs_edit_count(&ed);
-	for (; gmfs_edit_count_pinned(&ed, &at); steps++)
+	for (; gmfs_edit_count_kept(&ed, &at); steps++)
 		CHECK(at <= steps * 64);
 	CHECK_EQ(steps, GROUP / 64);
 	CHECK_EQ(ed.replaced, GROUP / 2);

@@ -196,7 +196,7 @@ static void reserved_block(const void *arg)
 		pool_poison(&p, block * PAGES);
 	ed = pool_edit(&p, a, GMFS_PUNCH, 0, 10 * PAGES);
 	gmfs_edit_count(&ed);
-	while (gmfs_edit_count_pinned(&ed, &at))
+	while (gmfs_edit_count_kept(&ed, &at))
 		;
 	CHECK_EQ(ed.replaced, when == 0);
 	if (when == 1)

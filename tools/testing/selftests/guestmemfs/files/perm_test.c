@@ -254,8 +254,8 @@ static const struct move moves[] = {
 };
 
 /*
- * A directory that gets another parent is changed itself, because ".." is, so this needs write
- * permission for the directory.
+ * The rename changes the ".." of a directory that gets another parent, so it needs write permission
+ * for that directory.
  */
 TEST_F(in_pool, another_parent)
 {

@@ -48,8 +48,8 @@ static void *page_in(void *arg)
 }
 
 /*
- * Reads the same word again and again. The guest can receive interrupts, which is what makes KVM
- * page in asynchronously.
+ * Reads the same word again and again. KVM pages in asynchronously only if the guest can receive
+ * interrupts, so IF is set.
  */
 static void *run_guest(void *arg)
 {
