@@ -44,7 +44,9 @@ help:
 	@echo '  make check-user     format and allocator in user space, with ASAN and UBSAN'
 	@echo '  make check-harness  checks that the harness notices planted failures'
 	@echo '  make check-demo     runs the demo, and checks that it notices planted damage'
-	@echo '  make check-vm       the VM tests (TEST=name or VM=name for one of them)'
+	@echo '  make check-vm       the VM tests (TEST=name or VM=name for one of them; the names are in'
+	@echo '                      tools/testing/selftests/guestmemfs/vm/tests, and the logs of each in'
+	@echo '                      out/check-vm/NAME)'
 	@echo '  make check-luo      the VM tests of the Live Update Orchestrator: ours, and those'
 	@echo '                      of the kernel'
 	@echo

@@ -281,9 +281,9 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
  * @end: byte after the last one
  * @unpinned: only if none of the blocks has a pin
  *
- * Whole blocks are unmapped and freed, or detached if they have a DMA pin or a poisoned frame; the rest of the range is
- * zeroed in place. Whole pages of the rest become absent if a mapping asks for that
- * (gmfs_absent_get()), and a block of which all pages are absent then is freed.
+ * Whole blocks are unmapped and freed, or detached if they have a DMA pin or a poisoned frame; the
+ * rest of the range is zeroed in place. Whole pages of the rest become absent if a mapping asks for
+ * that (gmfs_absent_get()), and a block of which all pages are absent then is freed.
  *
  * Context: after gmfs_change_begin().
  * Return: 0, -EBUSY (a session preserves the file, or a block has a pin), -ENOMEM, or -ENOSPC (no

@@ -130,7 +130,7 @@ static bool __init gmfs_take_meta(struct gmfs_pool *pool)
 	if (!pool->meta_base)
 		return false;
 	err = memblock_remove(pool->meta_base, pool->meta_size);
-	/* Do not keep the reservation: KHO sizes its scratch areas by the sum of reserved memory. */
+	/* Do not keep the reservation: KHO's scratch areas grow with reserved memory. */
 	memblock_phys_free(pool->meta_base, pool->meta_size);
 	return !err;
 }

@@ -48,24 +48,24 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
  * @first: first page
  * @last: page after the last one
  * @private: true for private, false for shared
- * @held: with -EAGAIN: the first page that is pinned; with -EEXIST: the first page that is
+ * @conflict: with -EAGAIN: the first page that is pinned; with -EEXIST: the first page that is
  *	bound by two VMs with private memory
  *
  * Unmaps the part from the host's page tables and then from those of the guests, and stores
- * the new state. A fault of the host waits for invalidate_lock. A fault of a guest waits for it when
- * it looks up the frame, and is then repeated.
+ * the new state. A fault of the host waits for invalidate_lock. A fault of a guest waits for it
+ * when it looks up the frame, and is then repeated.
  * Either all pages are converted or none.
  *
  * Pages outside of the part are unmapped only if a huge page table entry maps them together
- * with a page of the part. If a larger entry has become possible, the next fault in the part
- * installs it: KVM replaces its page table, and gmfs_retract() that of the host. Nothing more
- * is unmapped here for that, because a larger entry may turn out to be impossible, and a guest
- * that has accepted private pages would lose them.
+ * with a page of the part, and cannot be split: KVM splits those of its TDP MMU. If a larger entry
+ * has become possible, the next fault in the part installs it: KVM replaces its page table, and
+ * gmfs_retract() that of the host. Nothing more is unmapped here for that, because a larger entry
+ * may turn out to be impossible, and a guest that has accepted private pages would lose them.
  *
  * Context: process context.
  * Return: 0, -EINVAL beyond the end of the file, or what the uapi header lists.
  */
-int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held)
+int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *conflict)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -92,12 +92,12 @@ int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private,
 	if (gmfs_file_is(inode, first, last, private))
 		goto out;
 	err = -EEXIST;
-	if (private && gmfs_gmem_contested(inode, first, last, held))
+	if (private && gmfs_gmem_contested(inode, first, last, conflict))
 		goto out;
 	unmap_mapping_range(mapping, (loff_t)first << PAGE_SHIFT,
 			    (loff_t)(last - first) << PAGE_SHIFT, 1);
 	if (private && gmfs_file_pinned(inode, first, last, &pinned)) {
-		*held = pinned.first;
+		*conflict = pinned.first;
 		err = -EAGAIN;
 		goto out;
 	}

@@ -34,6 +34,9 @@
  *           gmfs_pool.absent_locks[]; gmfs_blob_lock of kho.c
  *             gmfs_pool.zeroing
  *
+ * KVM's invalidation takes srcu inside invalidate_lock as well. Nothing waits for the end of srcu's
+ * readers (synchronize_srcu()) with a lock of guestmemfs held.
+ *
  * i_rwsem, exclusive, serialises fallocate(), truncate and moves. A conversion holds it shared,
  * so that it waits for these. A move locks two files: the i_rwsem, the invalidate_lock and the
  * map_lock of each, those of the inode (the mapping, for invalidate_lock) with the lower address
@@ -129,9 +132,9 @@
  *   the block into a page table.
  *
  * Guests that have bound the file by a descriptor
- *   gmfs_bindings_invalidate_begin() unmaps the pages from guests, and gmfs_bindings_invalidate_end() lets
- *   guests fault again. If a change begins between KVM's look-up and KVM's entry, KVM looks up
- *   again.
+ *   gmfs_bindings_invalidate_begin() unmaps the pages from guests, and
+ *   gmfs_bindings_invalidate_end() lets guests fault again. If a change begins between KVM's
+ *   look-up and KVM's entry, KVM looks up again.
  *
  * DMA pins (gmfs_pool.pins)
  *   A pin is never taken away. gmfs_pin_pages() adds it with invalidate_lock held shared, which the
@@ -742,7 +745,7 @@ int gmfs_move(struct file *from, u64 from_offset, struct file *to, u64 offset, u
 	      u32 flags, struct gmfs_move_error *error);
 
 /* convert.c */
-int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *held);
+int gmfs_convert(struct inode *inode, pgoff_t first, pgoff_t last, bool private, pgoff_t *conflict);
 
 /* pin.c */
 struct gmfs_pin *gmfs_pin_pages(struct file *file, pgoff_t first, pgoff_t last);

@@ -72,7 +72,7 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 {
 	struct guestmemfs_set_attributes __user *to = uarg;
 	struct guestmemfs_set_attributes arg;
-	pgoff_t held = 0;
+	pgoff_t conflict = 0;
 	int err;
 
 	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
@@ -85,10 +85,10 @@ static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 		return -EFAULT;
 	err = gmfs_convert(file_inode(file), arg.offset >> PAGE_SHIFT,
 			   (arg.offset + arg.length) >> PAGE_SHIFT,
-			   arg.attributes & GUESTMEMFS_ATTRIBUTE_PRIVATE, &held);
+			   arg.attributes & GUESTMEMFS_ATTRIBUTE_PRIVATE, &conflict);
 	if (err && err != -EAGAIN && err != -EEXIST)
 		return err;
-	if (put_user((u64)held << PAGE_SHIFT, &to->error_offset) && err)
+	if (put_user((u64)conflict << PAGE_SHIFT, &to->error_offset) && err)
 		return -EFAULT;
 	return err;
 }
@@ -155,25 +155,25 @@ static void gmfs_state_fill(struct inode *inode, pgoff_t page, struct guestmemfs
 	pgoff_t last = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE);
 	struct gmfs_pinned pinned, persistent;
 	struct gmfs_state state;
-	bool held, lasts = false, poisoned;
+	bool is_pinned, lasts = false, poisoned;
 
 	scoped_guard(rwsem_read, &gi->map_lock)
 		gmfs_map_state(t, gi->map, page, &state);
 	last = min_t(u64, last, state.end);
-	held = gmfs_file_pinned(inode, page, last, &pinned);
-	if (held) {
+	is_pinned = gmfs_file_pinned(inode, page, last, &pinned);
+	if (is_pinned) {
 		last = pinned.first > page ? pinned.first : pinned.last;
-		held = pinned.first == page;
+		is_pinned = pinned.first == page;
 		/* A pin may have filled the hole since the look-up. */
-		state.allocated |= held;
+		state.allocated |= is_pinned;
 	}
-	if (held && gmfs_file_persistent(inode, page, last, &persistent)) {
+	if (is_pinned && gmfs_file_persistent(inode, page, last, &persistent)) {
 		lasts = persistent.first == page;
 		last = lasts ? persistent.last : persistent.first;
 	}
 	poisoned = gmfs_state_poisoned(inode, page, &last);
 	arg->state = (state.allocated ? GUESTMEMFS_STATE_ALLOCATED : 0) |
-		     (held ? GUESTMEMFS_STATE_PINNED : 0) |
+		     (is_pinned ? GUESTMEMFS_STATE_PINNED : 0) |
 		     (lasts ? GUESTMEMFS_STATE_PERSISTENT : 0) |
 		     (poisoned ? GUESTMEMFS_STATE_POISONED : 0);
 	if (gmfs_file_is_private(inode, page))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Hands the pools over: writes the blob for the next kernel at boot and when a pool changes its size,
- * and freezes the tables before a kexec.
+ * Hands the pools over: writes the blob for the next kernel at boot and when a pool changes its
+ * size, and freezes the tables before a kexec.
  */
 #define pr_fmt(fmt) "guestmemfs: " fmt
 

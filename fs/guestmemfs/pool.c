@@ -481,7 +481,7 @@ void gmfs_unclaim_range(struct gmfs_pool *pool, u64 base, u64 size)
 	u64 end = base + size, claim_end, from, to;
 	struct gmfs_claim *claim, *next;
 
-	/* Each claim is a resource of its own. gmfs_claim_rest() adds claims outside of the range. */
+	/* Each claim is a resource of its own. gmfs_claim_rest() adds claims beside the range. */
 	list_for_each_entry_safe(claim, next, &pool->claims, list) {
 		claim_end = claim->base + claim->size;
 		from = max(base, claim->base);

@@ -173,8 +173,8 @@ static int gmfs_grow_piece(struct resource *res, void *arg)
 }
 
 /*
- * Removes memory from the host, all or nothing. Memory that pools have given back in pieces consists
- * of several resources, and each of them can only be removed by itself.
+ * Removes memory from the host, all or nothing. Memory that pools have given back in pieces
+ * consists of several resources, and each of them can only be removed by itself.
  */
 static int gmfs_take_from_host(u64 base, u64 size)
 {

@@ -26,8 +26,8 @@
 #define GMFS_SCRUB_SLICES	16
 
 /*
- * guestmemfs.zero_threads=: how many threads each pool has. None with KMSAN, which makes mapping slow
- * and leaks its shadow of each mapping. Not by module_param(), as in kexec.c.
+ * guestmemfs.zero_threads=: how many threads each pool has. None with KMSAN, which makes mapping
+ * slow and leaks its shadow of each mapping. Not by module_param(), as in kexec.c.
  */
 static unsigned int gmfs_zero_threads = !IS_ENABLED(CONFIG_KMSAN);
 module_param_cb(zero_threads, &param_ops_uint, &gmfs_zero_threads, 0444);

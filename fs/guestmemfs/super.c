@@ -82,15 +82,15 @@ static int guestmemfs_parse_param(struct fs_context *fc, struct fs_parameter *pa
 	}
 }
 
-/* @again: for a mount, which may not change a limit in force, as opposed to a remount. */
-static int gmfs_set_limits(struct fs_context *fc, struct gmfs_pool *pool, bool again)
+/* @mounting: for a mount, which may not change a limit in force, as opposed to a remount. */
+static int gmfs_set_limits(struct fs_context *fc, struct gmfs_pool *pool, bool mounting)
 {
 	const struct gmfs_context *ctx = fc->fs_private;
 	const char *why;
 	int err;
 
 	guard(mutex)(&pool->lock);
-	err = gmfs_limits_set(&pool->tables, &ctx->limits, again, &why);
+	err = gmfs_limits_set(&pool->tables, &ctx->limits, mounting, &why);
 	if (err)
 		errorfc(fc, "%s", why);
 	return err;

@@ -40,7 +40,8 @@
  *
  * Memory is zeroed before get_pfn() returns it. Locks of the provider nest inside the
  * consumer's lock of memslots (slots_lock, srcu), and outside of its lock of page tables
- * (mmu_lock).
+ * (mmu_lock). invalidate_begin() also reads under srcu, so that a provider must not wait for
+ * readers of srcu with its locks held.
  */
 
 struct file;

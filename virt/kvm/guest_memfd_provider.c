@@ -11,14 +11,23 @@
 #include <linux/file.h>
 #include <linux/gmem_provider.h>
 #include <linux/kvm_host.h>
+#include <linux/slab.h>
 
 #include "guest_memfd.h"
 #include "kvm_mm.h"
 
-static struct kvm_memory_slot *kvm_gmem_binding_slot(struct gmem_binding *b)
-{
-	return container_of(b, struct kvm_memory_slot, gmem.binding);
-}
+/**
+ * struct kvm_gmem_binding - a slot, as its provider knows it
+ * @binding: in the provider's list
+ * @kvm: the virtual machine
+ * @slot: the slot. A change of its flags makes another one of it: written under mmu_lock, and read
+ *	under mmu_lock and srcu
+ */
+struct kvm_gmem_binding {
+	struct gmem_binding binding;
+	struct kvm *kvm;
+	struct kvm_memory_slot *slot;
+};
 
 /*
  * Can an entry of this order map @gfn? Both the alignment and the size of the slot must allow
@@ -73,23 +82,45 @@ void kvm_gmem_provider_widen(const struct kvm_memory_slot *slot, gfn_t *start, g
 	*start = first;
 }
 
+/**
+ * kvm_arch_gmem_split_leafs - split the leaf entries that cross an end of a range
+ * @kvm: the virtual machine
+ * @range: pages of a slot that are about to be unmapped
+ *
+ * Unmapping the range removes leaf entries as a whole. An architecture that can splits those
+ * that map pages on both sides of an end, so that the pages outside of the range stay mapped. It
+ * may fail for lack of memory: a guest whose private pages do not survive that must not have memory
+ * of a provider.
+ *
+ * Context: mmu_lock is held for writing, and may be released meanwhile. The range is being
+ * invalidated.
+ */
+void __weak kvm_arch_gmem_split_leafs(struct kvm *kvm, const struct kvm_gfn_range *range)
+{
+}
+
 static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_t end)
 {
-	struct kvm_memory_slot *slot = kvm_gmem_binding_slot(b);
-	struct kvm *kvm = slot->gmem.kvm;
+	struct kvm_gmem_binding *binding = container_of(b, struct kvm_gmem_binding, binding);
+	struct kvm *kvm = binding->kvm;
 	struct kvm_gfn_range range = {
-		.start = slot->base_gfn + max(b->start, start) - b->start,
-		.end = slot->base_gfn + min(b->end, end) - b->start,
-		.slot = slot,
 		.may_block = true,
 		.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
 	};
-	gfn_t first = range.start, last = range.end;
+	gfn_t first, last;
 
-	kvm_gmem_provider_widen(slot, &first, &last);
+	/* Splitting may release mmu_lock: srcu keeps the slot. */
+	guard(srcu)(&kvm->srcu);
 	KVM_MMU_LOCK(kvm);
+	range.slot = binding->slot;
+	range.start = range.slot->base_gfn + max(b->start, start) - b->start;
+	range.end = range.slot->base_gfn + min(b->end, end) - b->start;
+	first = range.start;
+	last = range.end;
+	kvm_gmem_provider_widen(range.slot, &first, &last);
 	kvm_mmu_invalidate_start(kvm);
 	kvm_mmu_invalidate_range_add(kvm, first, last);
+	kvm_arch_gmem_split_leafs(kvm, &range);
 	if (kvm_mmu_unmap_gfn_range(kvm, &range))
 		kvm_flush_remote_tlbs(kvm);
 	KVM_MMU_UNLOCK(kvm);
@@ -98,7 +129,7 @@ static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_
 
 static void kvm_gmem_binding_end(struct gmem_binding *b, pgoff_t start, pgoff_t end)
 {
-	struct kvm *kvm = kvm_gmem_binding_slot(b)->gmem.kvm;
+	struct kvm *kvm = container_of(b, struct kvm_gmem_binding, binding)->kvm;
 
 	KVM_MMU_LOCK(kvm);
 	kvm_mmu_invalidate_end(kvm);
@@ -206,23 +237,12 @@ int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
 {
 	const struct gmem_provider_ops *ops = gmem_provider_of(file);
 
-	pgoff_t pgoff = offset >> PAGE_SHIFT;
-
 	if (!ops || !PAGE_ALIGNED(offset))
 		return -EINVAL;
 	if (kvm->gmem_provider_excluded || !kvm_arch_supports_gmem_provider(kvm))
 		return -EOPNOTSUPP;
-	slot->gmem.pgoff = pgoff;
-	slot->gmem.kvm = kvm;
+	slot->gmem.pgoff = offset >> PAGE_SHIFT;
 	slot->gmem.provider = ops;
-	slot->gmem.binding = (struct gmem_binding) {
-		.start	= pgoff,
-		.end	= pgoff + slot->npages,
-		.vm_id	= kvm_gmem_vm_id(kvm),
-		.as_id	= slot->as_id,
-		.uses_private = kvm_arch_has_private_mem(kvm),
-		.ops	= &kvm_gmem_binding_ops,
-	};
 	slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
 	WRITE_ONCE(slot->gmem.file, file);
 	return 0;
@@ -230,23 +250,80 @@ int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot,
 
 /**
  * kvm_gmem_provider_commit - bind a slot that is about to become visible
+ * @kvm: the virtual machine
  * @slot: the slot
  *
  * On success the slot has its own reference on the file.
  *
  * Context: slots_lock and slots_arch_lock are held.
- * Return: 0, or an error of the provider's bind().
+ * Return: 0, -ENOMEM, or an error of the provider's bind().
  */
-int kvm_gmem_provider_commit(struct kvm_memory_slot *slot)
+int kvm_gmem_provider_commit(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
-	int r = slot->gmem.provider->bind(slot->gmem.file, &slot->gmem.binding);
+	struct kvm_gmem_binding *binding = kmalloc_obj(*binding, GFP_KERNEL_ACCOUNT);
+	int r;
 
-	if (r)
+	if (!binding)
+		return -ENOMEM;
+	binding->kvm = kvm;
+	binding->slot = slot;
+	binding->binding = (struct gmem_binding) {
+		.start	= slot->gmem.pgoff,
+		.end	= slot->gmem.pgoff + slot->npages,
+		.vm_id	= kvm_gmem_vm_id(kvm),
+		.as_id	= slot->as_id,
+		.uses_private = kvm_arch_has_private_mem(kvm),
+		.ops	= &kvm_gmem_binding_ops,
+	};
+	r = slot->gmem.provider->bind(slot->gmem.file, &binding->binding);
+	if (r) {
+		kfree(binding);
 		return r;
+	}
+	slot->gmem.binding = binding;
 	get_file(slot->gmem.file);
-	WRITE_ONCE(slot->gmem.kvm->gmem_provider_slots,
-		   slot->gmem.kvm->gmem_provider_slots + 1);
+	WRITE_ONCE(kvm->gmem_provider_slots, kvm->gmem_provider_slots + 1);
 	return 0;
+}
+
+/**
+ * kvm_gmem_provider_can_change - may the flags of a slot be changed
+ * @slot: a slot
+ * @mem: what userspace wants it to be, with %KVM_MEM_GUEST_MEMFD
+ *
+ * Context: slots_lock is held.
+ * Return: true if @slot has memory of a provider, and @mem is the same part of the same file at the
+ * same place of the guest.
+ */
+bool kvm_gmem_provider_can_change(const struct kvm_memory_slot *slot,
+				  const struct kvm_userspace_memory_region2 *mem)
+{
+	CLASS(fd, f)(mem->guest_memfd);
+
+	return kvm_slot_has_provider(slot) && !fd_empty(f) && fd_file(f) == slot->gmem.file &&
+	       mem->guest_memfd_offset == (u64)slot->gmem.pgoff << PAGE_SHIFT &&
+	       mem->guest_phys_addr == slot->base_gfn << PAGE_SHIFT;
+}
+
+/**
+ * kvm_gmem_provider_replace - give the memory of a slot to another one, with other flags
+ * @kvm: the virtual machine
+ * @old: the slot, which is visible
+ * @new: the slot that is about to take its place
+ *
+ * From now on, invalidations use the new slot. Faults may use the old one, until it is freed after
+ * synchronize_srcu(): the page tables are the same.
+ *
+ * Context: slots_lock and slots_arch_lock are held.
+ */
+void kvm_gmem_provider_replace(struct kvm *kvm, const struct kvm_memory_slot *old,
+			       struct kvm_memory_slot *new)
+{
+	new->flags |= old->flags & KVM_MEMSLOT_GMEM_ONLY;
+	new->gmem = old->gmem;
+	KVM_MMU_LOCK(kvm);
+	new->gmem.binding->slot = new;
+	KVM_MMU_UNLOCK(kvm);
 }
 
 /**
@@ -257,11 +334,13 @@ int kvm_gmem_provider_commit(struct kvm_memory_slot *slot)
  */
 void kvm_gmem_provider_unbind(struct kvm_memory_slot *slot)
 {
+	struct kvm_gmem_binding *binding = slot->gmem.binding;
+	struct kvm *kvm = binding->kvm;
 	struct file *file = slot->gmem.file;
 
-	slot->gmem.provider->unbind(file, &slot->gmem.binding);
-	WRITE_ONCE(slot->gmem.kvm->gmem_provider_slots,
-		   slot->gmem.kvm->gmem_provider_slots - 1);
+	slot->gmem.provider->unbind(file, &binding->binding);
+	kfree(binding);
+	WRITE_ONCE(kvm->gmem_provider_slots, kvm->gmem_provider_slots - 1);
 	WRITE_ONCE(slot->gmem.file, NULL);
 	fput(file);
 }

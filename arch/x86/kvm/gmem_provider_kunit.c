@@ -130,7 +130,7 @@ static void no_encryption_after_slots(struct kunit *test)
 		kvm = make_vm(test, vm_types[i].type);
 		if (prepare(kvm, &slot, file))
 			continue;
-		KUNIT_ASSERT_EQ(test, 0, kvm_gmem_provider_commit(&slot));
+		KUNIT_ASSERT_EQ(test, 0, kvm_gmem_provider_commit(kvm, &slot));
 		KUNIT_EXPECT_EQ_MSG(test, -EBUSY, kvm_gmem_provider_exclude(kvm), "type %lu",
 				    vm_types[i].type);
 		kvm_gmem_provider_unbind(&slot);

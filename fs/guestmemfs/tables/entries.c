@@ -156,17 +156,17 @@ bool gmfs_blockless_fit(const struct gmfs_tables *t, u64 more)
  * gmfs_promise_update - update the number of entries that are reserved for a change
  * @t: the pool's tables
  * @p: the reservation, and the net number of entries that the change has added so far
- * @states: net number of states that the whole change adds at most
+ * @blockless: net number of extents without blocks that the whole change adds at most
  * @maps: net number of map entries that the whole change adds at most
  */
-void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps)
+void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 blockless, s64 maps)
 {
-	u32 need_states = max(max(states, 0) - p->done_states, 0);
+	u32 need_blockless = max(max(blockless, 0) - p->done_blockless, 0);
 	u32 need_maps = max(max(maps, 0) - p->done_maps, 0);
 
-	t->promised_blockless += need_states - p->states;
+	t->promised_blockless += need_blockless - p->blockless;
 	t->promised_maps += need_maps - p->maps;
-	p->states = need_states;
+	p->blockless = need_blockless;
 	p->maps = need_maps;
 }
 
@@ -211,7 +211,7 @@ void gmfs_mixed_drop(struct gmfs_tables *t, u32 map)
 }
 
 /**
- * gmfs_blockless_init - count the extents without blocks, and find the used entries of the map table
+ * gmfs_blockless_init - count the extents without blocks, and find used entries of the map table
  * @t: tables that gmfs_check() has accepted
  */
 void gmfs_blockless_init(struct gmfs_tables *t)

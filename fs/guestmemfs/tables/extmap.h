@@ -148,7 +148,7 @@ static inline bool gmfs_map_entry(const struct gmfs_tables *t, struct gmfs_extma
 bool gmfs_slots_fit(const struct gmfs_tables *t);
 void gmfs_entries_init(struct gmfs_tables *t);
 bool gmfs_blockless_fit(const struct gmfs_tables *t, u64 more);
-void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 states, s64 maps);
+void gmfs_promise_update(struct gmfs_tables *t, struct gmfs_promise *p, s64 blockless, s64 maps);
 u32 gmfs_mixed_take(struct gmfs_tables *t);
 void gmfs_mixed_drop(struct gmfs_tables *t, u32 map);
 void gmfs_blockless_init(struct gmfs_tables *t);

@@ -403,7 +403,7 @@ static int gmfs_open_entries(const struct gmfs_tables *t, struct gmfs_complaint 
 
 		if (gmfs_table_absent(t->super, i))
 			continue;
-		/* A pool without blocks needs no maps, but gmfs_blockless_init() counts nr_maps - 1. */
+		/* Without blocks no map is needed, but gmfs_blockless_init() counts nr_maps - 1. */
 		if (!entries || entries < le32_to_cpu(need[i].entries) ||
 		    entries > GUESTMEMFS_MAX_BLOCKS * GMFS_EXTENTS_PER_BLOCK + GMFS_SPARE_EXTENTS)
 			return gmfs_complain(c, "table list", i, "impossible number of entries");

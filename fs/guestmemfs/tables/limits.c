@@ -80,14 +80,14 @@ static u32 gmfs_blocks_in_use(const struct gmfs_tables *t)
  * gmfs_limits_set - set the limits of a pool
  * @t: the pool's tables
  * @limits: the new limits
- * @again: true for a mount, which must not change a limit that another mount has set; false
+ * @mounting: true for a mount, which must not change a limit that another mount has set; false
  *	for a remount
  * @why: on error: a text for the user
  *
- * Return: 0; -EINVAL if more is in use or reserved already, or -EBUSY if @again forbids the
+ * Return: 0; -EINVAL if more is in use or reserved already, or -EBUSY if @mounting forbids the
  * change, both with nothing changed.
  */
-int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
+int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool mounting,
 		    const char **why)
 {
 	u32 blocks = limits->has_size ? gmfs_limit_blocks(t, limits) : t->max_blocks;
@@ -97,7 +97,7 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 	if (limits->has_size && limits->percent && limits->percent == t->max_percent)
 		blocks = t->max_blocks;
 	*why = "mounted with another limit already; remount to change it";
-	if (again && ((t->max_blocks && t->max_blocks != blocks) ||
+	if (mounting && ((t->max_blocks && t->max_blocks != blocks) ||
 		      (t->max_inodes && t->max_inodes != inodes)))
 		return -EBUSY;
 	*why = "size= is less than what is in use or reserved";

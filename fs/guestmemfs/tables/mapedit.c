@@ -108,7 +108,7 @@ struct gmfs_last {
 	u32 flags;
 };
 
-/* Counts the states and map entries that the piece from @at to @end adds. */
+/* Counts the entries of both tables that the piece from @at to @end adds. */
 static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gmfs_spot *spot,
 			  u32 now, struct gmfs_last *last)
 {
@@ -116,11 +116,11 @@ static void gmfs_edit_add(struct gmfs_edit *ed, u64 at, u64 end, const struct gm
 	bool begins = at == spot->start;
 
 	if (begins)
-		ed->states -= flags && gmfs_extent_is_blockless(flags);
+		ed->blockless -= flags && gmfs_extent_is_blockless(flags);
 	/* Otherwise gmfs_map_join() makes one extent of this piece and the last one. */
 	if (now != last->flags || (begins && now & GUESTMEMFS_EXTENT_ALLOCATED) ||
 	    now & GUESTMEMFS_EXTENT_MIXED || end - last->from > U32_MAX) {
-		ed->states += now && gmfs_extent_is_blockless(now);
+		ed->blockless += now && gmfs_extent_is_blockless(now);
 		last->from = at;
 		last->flags = now;
 	}
@@ -140,7 +140,7 @@ void gmfs_edit_count(struct gmfs_edit *ed)
 	struct gmfs_last last = {};
 	u32 now;
 
-	ed->states = 0;
+	ed->blockless = 0;
 	ed->maps = 0;
 	ed->replaced = 0;
 	ed->freed = 0;
@@ -261,7 +261,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 {
 	struct gmfs_tables *t = ed->t;
 	u64 cuts[GMFS_MAX_CUTS];
-	u32 nr, i, cut, states = t->nr_blockless;
+	u32 nr, i, cut, blockless = t->nr_blockless;
 	int err = 0;
 
 	ed->at = gmfs_edit_from(ed);
@@ -270,7 +270,7 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	ed->promise = (struct gmfs_promise){};
 	if (ed->at >= gmfs_edit_to(ed))
 		return 0;
-	if (ed->states > 0 && !gmfs_blockless_fit(t, ed->states))
+	if (ed->blockless > 0 && !gmfs_blockless_fit(t, ed->blockless))
 		return -ENOSPC;
 	if (ed->maps > (s64)t->free_maps - t->promised_maps)
 		return -ENOSPC;
@@ -300,8 +300,8 @@ int gmfs_edit_begin(struct gmfs_edit *ed)
 	}
 	if (err)
 		return err;
-	ed->promise.done_states = (s64)t->nr_blockless - states;
-	gmfs_promise_update(t, &ed->promise, ed->states, ed->maps);
+	ed->promise.done_blockless = (s64)t->nr_blockless - blockless;
+	gmfs_promise_update(t, &ed->promise, ed->blockless, ed->maps);
 	t->promised_blocks += ed->replaced;
 	gmfs_edit_order(ed);
 	return 0;
@@ -435,7 +435,7 @@ static void gmfs_edit_erase(const struct gmfs_edit *ed, u64 from, u64 to, bool *
  */
 bool gmfs_edit_step(struct gmfs_edit *ed)
 {
-	u32 states = ed->t->nr_blockless, maps = ed->t->free_maps, i;
+	u32 blockless = ed->t->nr_blockless, maps = ed->t->free_maps, i;
 	u64 to = gmfs_edit_to(ed), hole = ed->at, end;
 	bool gone = false;
 
@@ -456,9 +456,9 @@ bool gmfs_edit_step(struct gmfs_edit *ed)
 	 */
 	if (ed->op == GMFS_CLEAR)
 		return ed->at < to;
-	ed->promise.done_states += (s64)ed->t->nr_blockless - states;
+	ed->promise.done_blockless += (s64)ed->t->nr_blockless - blockless;
 	ed->promise.done_maps += (s64)maps - ed->t->free_maps;
-	gmfs_promise_update(ed->t, &ed->promise, ed->states, ed->maps);
+	gmfs_promise_update(ed->t, &ed->promise, ed->blockless, ed->maps);
 	return ed->at < to;
 }
 
@@ -473,7 +473,7 @@ void gmfs_edit_end(struct gmfs_edit *ed)
 
 	if (gmfs_edit_from(ed) >= gmfs_edit_to(ed))
 		return;
-	ed->t->promised_blockless -= ed->promise.states;
+	ed->t->promised_blockless -= ed->promise.blockless;
 	ed->t->promised_maps -= ed->promise.maps;
 	ed->t->promised_blocks -= ed->replaced;
 	if (ed->hole)

@@ -311,7 +311,7 @@ int gmfs_fill_begin(struct gmfs_fill *fill)
  */
 int gmfs_fill_step(struct gmfs_fill *fill)
 {
-	u32 states = fill->t->nr_blockless, i;
+	u32 blockless = fill->t->nr_blockless, i;
 	u64 end = fill->at + GMFS_STEP_BLOCKS;
 	struct gmfs_run run;
 	int err = 0;
@@ -333,8 +333,8 @@ int gmfs_fill_step(struct gmfs_fill *fill)
 		}
 		fill->at += run.count;
 	}
-	/* Undoing the fill needs the entries of states that have got blocks: keep them. */
-	fill->promise.done_states += (s64)fill->t->nr_blockless - states;
+	/* Undoing the fill needs the entries of extents that have got blocks: keep them. */
+	fill->promise.done_blockless += (s64)fill->t->nr_blockless - blockless;
 	gmfs_promise_update(fill->t, &fill->promise, fill->splits, 0);
 	return err ? err : fill->at < fill->end;
 }
@@ -356,11 +356,11 @@ void gmfs_fill_uncover(struct gmfs_fill *fill)
  * gmfs_fill_end - end a fill
  * @fill: the fill, complete or not
  *
- * Releases the reserved blocks and states that the fill has not used.
+ * Releases the reserved blocks and entries that the fill has not used.
  */
 void gmfs_fill_end(struct gmfs_fill *fill)
 {
-	fill->t->promised_blockless -= fill->promise.states;
+	fill->t->promised_blockless -= fill->promise.blockless;
 	fill->t->promised_blocks -= fill->uncovered;
 }
 
@@ -399,7 +399,7 @@ int gmfs_map_fill(struct gmfs_tables *t, struct gmfs_extmap *map, u32 ino,
 	do {
 		err = gmfs_fill_step(&fill);
 	} while (err > 0);
-	t->promised_blockless -= fill.promise.states;
+	t->promised_blockless -= fill.promise.blockless;
 	if (!fill.pending)
 		return err;
 	undone = gmfs_map_edit(t, map, err ? GMFS_ABORT : GMFS_COMMIT, logical, count);

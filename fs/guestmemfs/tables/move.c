@@ -63,12 +63,12 @@ static bool gmfs_piece_is_state(const struct gmfs_piece *p, u32 i)
 
 /**
  * struct gmfs_move_sum - what was counted so far on one side
- * @states: net number of extents without blocks
+ * @blockless: net number of extents without blocks
  * @from: first block of the last extent, after the move
  * @last: new flags of the last piece
  */
 struct gmfs_move_sum {
-	s64 states;
+	s64 blockless;
 	u64 from;
 	u32 last;
 };
@@ -79,14 +79,14 @@ static void gmfs_move_add(struct gmfs_move_sum *sum, const struct gmfs_spot *spo
 	u32 flags = spot->e ? le32_to_cpu(spot->e->flags) : 0;
 
 	if (at == spot->start)
-		sum->states -= flags && gmfs_extent_is_blockless(flags);
+		sum->blockless -= flags && gmfs_extent_is_blockless(flags);
 	/*
 	 * Otherwise gmfs_map_join() merges this piece with the last one. An extent that is too long
 	 * to be merged as a whole counts as if its parts could not be merged, either.
 	 */
 	if (now != sum->last || now & GUESTMEMFS_EXTENT_MIXED ||
 	    spot->end - sum->from > U32_MAX) {
-		sum->states += now && gmfs_extent_is_blockless(now);
+		sum->blockless += now && gmfs_extent_is_blockless(now);
 		sum->from = at;
 	}
 	sum->last = now;
@@ -161,7 +161,7 @@ void gmfs_move_count(struct gmfs_move *mv)
 	u64 from;
 	u32 i;
 
-	mv->states = 0;
+	mv->blockless = 0;
 	mv->reserved = 0;
 	mv->covered = 0;
 	for (i = 0; i < GMFS_SIDES; i++)
@@ -172,7 +172,7 @@ void gmfs_move_count(struct gmfs_move *mv)
 		for (i = 0; i < GMFS_SIDES; i++)
 			gmfs_piece_add(&p, i, &sums[i]);
 		/* A later piece may give back the entries that this one needs. */
-		mv->states = max(mv->states, sums[0].states + sums[1].states +
+		mv->blockless = max(mv->blockless, sums[0].blockless + sums[1].blockless +
 					     gmfs_piece_leaves_state(&p, 0) +
 					     gmfs_piece_leaves_state(&p, 1));
 		mv->covered += gmfs_piece_lost(mv, &p);
@@ -180,7 +180,7 @@ void gmfs_move_count(struct gmfs_move *mv)
 	}
 	for (i = 0; i < GMFS_SIDES; i++)
 		gmfs_move_add_beside(mv, i, mv->sides[i].first + mv->count, &sums[i]);
-	mv->states = max(mv->states, sums[0].states + sums[1].states);
+	mv->blockless = max(mv->blockless, sums[0].blockless + sums[1].blockless);
 }
 
 /**
@@ -195,10 +195,11 @@ int gmfs_move_begin(struct gmfs_move *mv)
 {
 	mv->from = 0;
 	mv->promise = (struct gmfs_promise){};
-	if (!gmfs_slots_fit(mv->t) || (mv->states && !gmfs_blockless_fit(mv->t, mv->states)) ||
+	if (!gmfs_slots_fit(mv->t) ||
+	    (mv->blockless && !gmfs_blockless_fit(mv->t, mv->blockless)) ||
 	    gmfs_promise_blocks(mv->t, mv->reserved))
 		return -ENOSPC;
-	gmfs_promise_update(mv->t, &mv->promise, mv->states, 0);
+	gmfs_promise_update(mv->t, &mv->promise, mv->blockless, 0);
 	return 0;
 }
 
@@ -366,7 +367,7 @@ static void gmfs_piece_move(struct gmfs_move *mv, struct gmfs_piece *p)
 bool gmfs_move_step(struct gmfs_move *mv)
 {
 	u64 end = min(mv->count, mv->from + GMFS_STEP_BLOCKS);
-	u32 states = mv->t->nr_blockless, i;
+	u32 blockless = mv->t->nr_blockless, i;
 	struct gmfs_piece p;
 
 	/* The last piece may end beyond @end: gmfs_move_count() counts whole ones. */
@@ -375,8 +376,8 @@ bool gmfs_move_step(struct gmfs_move *mv)
 		gmfs_piece_move(mv, &p);
 		i += 1 + p.looks;
 	}
-	mv->promise.done_states += (s64)mv->t->nr_blockless - states;
-	gmfs_promise_update(mv->t, &mv->promise, mv->states, 0);
+	mv->promise.done_blockless += (s64)mv->t->nr_blockless - blockless;
+	gmfs_promise_update(mv->t, &mv->promise, mv->blockless, 0);
 	return mv->from < mv->count;
 }
 
@@ -386,6 +387,6 @@ bool gmfs_move_step(struct gmfs_move *mv)
  */
 void gmfs_move_end(struct gmfs_move *mv)
 {
-	mv->t->promised_blockless -= mv->promise.states;
+	mv->t->promised_blockless -= mv->promise.blockless;
 	mv->t->promised_blocks -= mv->reserved - mv->covered;
 }

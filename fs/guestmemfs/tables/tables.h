@@ -26,7 +26,7 @@
 #define GMFS_IDS_LEVELS		6
 
 /*
- * Entries of the extent table in addition to those for blocks and states: an edit in
+ * Entries of the extent table in addition to those with and without blocks: an edit in
  * progress may have split an extent in two that is one before and after the edit.
  */
 #define GMFS_SPARE_EXTENTS	64U
@@ -312,19 +312,19 @@ enum gmfs_op {
 };
 
 /**
- * struct gmfs_promise - states and map entries reserved for a change in steps
- * @states: number of states, part of gmfs_tables.promised_blockless
+ * struct gmfs_promise - entries of tables that are reserved for a change in steps
+ * @blockless: number of extents without blocks, part of gmfs_tables.promised_blockless
  * @maps: number of map entries, part of gmfs_tables.promised_maps
- * @done_states: net number of states that the change has added so far
+ * @done_blockless: net number of extents without blocks that the change has added so far
  * @done_maps: net number of map entries that the change has added so far
  *
  * An entry that one step frees may be needed by a later step. It stays reserved until the
  * change ends.
  */
 struct gmfs_promise {
-	u32 states;
+	u32 blockless;
 	u32 maps;
-	s64 done_states;
+	s64 done_blockless;
 	s64 done_maps;
 };
 
@@ -341,12 +341,12 @@ struct gmfs_promise {
  * @at: block in the file where the next step begins
  * @late: the first block is changed last, see gmfs_edit_order()
  * @hole: all that has been changed so far is a hole now, and cannot be merged with anything
- * @states: net number of states that the edit adds, may be negative
+ * @blockless: net number of extents without blocks that the edit adds, may be negative
  * @maps: net number of map entries that the edit adds, may be negative
  * @replaced: number of blocks to reserve in place of those that will be detached. Blocks that
  *	are poisoned after they were counted may make it negative
  * @freed: number of blocks that will be free, and not reserved
- * @promise: states and map entries reserved for the edit
+ * @promise: entries reserved for the edit
  *
  * The caller sets the fields up to @converted, and calls gmfs_edit_count() and, for a part
  * that may have pins, gmfs_edit_count_kept(). gmfs_edit_begin() may fail, with nothing
@@ -364,7 +364,7 @@ struct gmfs_edit {
 	u64 at;
 	bool late;
 	bool hole;
-	s64 states;
+	s64 blockless;
 	s64 maps;
 	s64 replaced;
 	u64 freed;
@@ -385,7 +385,7 @@ struct gmfs_edit {
  * @together: blocks of the file from @at up to here have no memory
  * @splits: an extent without blocks is split into two of them
  * @pending: there are pending extents
- * @promise: states reserved for the split, and for undoing the fill
+ * @promise: entries reserved for the split, and for undoing the fill
  *
  * The caller sets the fields up to @more. gmfs_fill_cover() and gmfs_fill_begin() may fail,
  * with nothing changed; if gmfs_fill_begin() fails, the caller must call
@@ -432,11 +432,11 @@ struct gmfs_side {
  * @count: number of blocks of each part; both end at or before %GMFS_MAX_LOGICAL
  * @zero: the blocks are zeroed before they are mapped again
  * @from: number of blocks of each part that are done
- * @states: how many more extents without blocks there are after a step, at most
+ * @blockless: how many more extents without blocks there are after a step, at most
  * @reserved: number of blocks to reserve for parts that are reserved and lose blocks, at most
  *	at a time
  * @covered: the same at the end, may be negative
- * @promise: states reserved for the move
+ * @promise: entries reserved for the move
  *
  * The caller sets the fields up to @zero, and makes sure that no block has a pin and that no extent
  * is pending. gmfs_move_begin() may fail, with nothing changed. After it the caller must call
@@ -448,7 +448,7 @@ struct gmfs_move {
 	u64 count;
 	bool zero;
 	u64 from;
-	s64 states;
+	s64 blockless;
 	s64 reserved;
 	s64 covered;
 	struct gmfs_promise promise;
@@ -579,7 +579,7 @@ u32 gmfs_blocks_free(const struct gmfs_tables *t);
 u32 gmfs_blocks_left(const struct gmfs_tables *t);
 u32 gmfs_inodes_left(const struct gmfs_tables *t);
 void gmfs_limits_resized(struct gmfs_tables *t);
-int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool again,
+int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, bool mounting,
 		    const char **why);
 
 /* extmap.c */

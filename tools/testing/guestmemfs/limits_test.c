@@ -7,20 +7,20 @@
 
 #include "tables_pool.h"
 
-static int limit_size(struct pool *p, u64 size, u32 percent, bool again)
+static int limit_size(struct pool *p, u64 size, u32 percent, bool mounting)
 {
 	const struct gmfs_limits limits = { .size = size, .percent = percent, .has_size = true };
 	const char *why;
 
-	return gmfs_limits_set(&p->t, &limits, again, &why);
+	return gmfs_limits_set(&p->t, &limits, mounting, &why);
 }
 
-static int limit_inodes(struct pool *p, u64 inodes, bool again)
+static int limit_inodes(struct pool *p, u64 inodes, bool mounting)
 {
 	const struct gmfs_limits limits = { .inodes = inodes, .has_inodes = true };
 	const char *why;
 
-	return gmfs_limits_set(&p->t, &limits, again, &why);
+	return gmfs_limits_set(&p->t, &limits, mounting, &why);
 }
 
 static void size_limits_blocks(const void *arg)
@@ -87,7 +87,7 @@ static void size_and_reservations(const void *arg)
 struct size_case {
 	u64 size;
 	u32 percent;
-	bool again;
+	bool mounting;
 	int err;
 	u32 blocks;	/* resulting limit, with 10 of 512 blocks in use; 0: none */
 };
@@ -122,7 +122,7 @@ static void size_is_set(const void *arg)
 	for (i = 0; i < ARRAY_SIZE(size_cases); i++) {
 		const struct size_case *c = &size_cases[i];
 
-		if (limit_size(&p, c->size, c->percent, c->again) != c->err)
+		if (limit_size(&p, c->size, c->percent, c->mounting) != c->err)
 			FAIL("case %u: not %d", i, c->err);
 		left = min_t(u32, c->blocks ?: GROUP, GROUP) - 10;
 		CHECK_EQ(p.t.max_blocks, c->blocks);

@@ -24,6 +24,10 @@
  * a superblock, followed by the tables that it lists. This kernel and the next
  * one use them in place. They contain no guest data.
  *
+ * Documentation/filesystems/guestmemfs-format.rst describes both, byte by byte;
+ * tools/testing/guestmemfs/described.c compares it with this file. golden.c there
+ * has pools of this version that each later kernel must read.
+ *
  * All numbers are little-endian. Checksums are CRC-32C with all bits set
  * initially and no inversion at the end, like crc32c(~0, ...) of the kernel.
  *

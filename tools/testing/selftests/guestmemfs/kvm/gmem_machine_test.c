@@ -25,6 +25,8 @@ TEST_F(gmem, both_address_spaces)
 {
 	int fd = file_make(&self->p, "ram", 2 * BLOCK), i;
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+	unsigned long bitmap[2 * BLOCK / PAGE / 64];
+	struct kvm_dirty_log log = { .slot = IN_SMM(FILE_SLOT), .dirty_bitmap = bitmap };
 	const struct vmm *v = &self->vmm;
 	struct vcpu *cpu = &self->cpu;
 
@@ -61,6 +63,19 @@ TEST_F(gmem, both_address_spaces)
 		ASSERT_EQ(0, gmem_convert(gmem, BLOCK, PAGE, GMEM_SHARED));
 		EXPECT_EQ(i == 1 ? 0 : i + 1, guest_load(cpu, FILE_GPA + BLOCK));
 	}
+	/* A log in one of them has what is written there. */
+	ASSERT_EQ(0, vmm_bind_as(v, IN_SMM(FILE_SLOT), KVM_MEM_LOG_DIRTY_PAGES, FILE_GPA, 2 * BLOCK,
+				 gmem, 0));
+	ASSERT_EQ(0, set_smm(cpu, false));
+	EXPECT_EQ(VCPU_DONE, guest_store(cpu, FILE_GPA + 3 * PAGE, 1));
+	ASSERT_EQ(0, set_smm(cpu, true));
+	EXPECT_EQ(VCPU_DONE, guest_store(cpu, FILE_GPA + 5 * PAGE, 1));
+	ASSERT_EQ(0, ioctl(v->vm, KVM_GET_DIRTY_LOG, &log));
+	EXPECT_EQ(1UL << 5, bitmap[0]);
+	ASSERT_EQ(0, fallocate(fd, PUNCH, 0, BLOCK));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + 5 * PAGE));
+	ASSERT_EQ(0, set_smm(cpu, false));
+	EXPECT_EQ(0, guest_load(cpu, FILE_GPA + 3 * PAGE));
 	/* Removing one slot does not affect the other one. */
 	ASSERT_EQ(0, vmm_remove(v, IN_SMM(FILE_SLOT)));
 	ASSERT_EQ(0, set_smm(cpu, false));

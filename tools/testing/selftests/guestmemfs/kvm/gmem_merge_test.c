@@ -9,7 +9,10 @@
 #define MIXED		(100 * BLOCK)
 #define CONVERTED	(MIXED + 7 * PAGE)
 #define ROUNDS		4
-/* The faults of a round are one for the page, one for its block, and a few that are repeated. */
+/*
+ * The faults of a round are one for the page, one for its block if its entry cannot be split, and a
+ * few that are repeated.
+ */
 #define FEW		8
 
 /* Exchanges two blocks of the file with other ones, so that no gigabyte of it is contiguous. */
@@ -41,6 +44,15 @@ static enum vcpu_end touch_all(struct vcpu *cpu)
 } while (0)
 
 /*
+ * Entries of pages in the block of a page that was converted. They stay mapped, or with shadow
+ * paging, only those that the guest has touched since are there.
+ */
+static long beside(long touched)
+{
+	return has_tdp() ? BLOCK / PAGE - 1 : touched;
+}
+
+/*
  * Entries that are left when a larger entry replaces them. With shadow paging, KVM keeps the
  * replaced page table for later use; invalidations reach it there.
  */
@@ -68,11 +80,11 @@ TEST_F(gmem, scattered)
 	for (i = 0; i < ROUNDS; i++) {
 		before = vmm_stat(&self->vmm, "pf_fixed");
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->other));
-		EXPECT_ENTRIES(0, NR_BLOCKS - 1, i ? kept(1) : 0, "a page converted");
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, beside(i ? kept(1) : 0), "a page converted");
 		ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
-		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "and all touched");
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, beside(1), "and all touched");
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->first));
-		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "converted back");
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, beside(1), "converted back");
 		EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA + CONVERTED));
 		ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
 		EXPECT_ENTRIES(0, NR_BLOCKS, kept(1), "and touched");
@@ -82,7 +94,8 @@ TEST_F(gmem, scattered)
 
 /*
  * The file is contiguous: the next access to the page makes the entry of 1 GiB, and no entry is
- * removed before that.
+ * removed before that. Where entries can be split, a conversion and its opposite cost the guest a
+ * fault each, that of the page itself.
  */
 TEST_F(gmem, in_one_piece)
 {
@@ -97,20 +110,29 @@ TEST_F(gmem, in_one_piece)
 	ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
 	EXPECT_ENTRIES(1, 0, 0, "1 GiB");
 	for (i = 0; i < ROUNDS; i++) {
+		before = vmm_stat(&self->vmm, "pf_fixed");
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->other));
 		ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
-		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "a page converted, and all touched");
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, beside(1), "a page converted, and all touched");
+		if (has_tdp()) {
+			EXPECT_EQ(before, vmm_stat(&self->vmm, "pf_fixed"));
+			if (variant->protected)
+				EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA + CONVERTED));
+			EXPECT_EQ(before + variant->protected, vmm_stat(&self->vmm, "pf_fixed"));
+		}
 		before = vmm_stat(&self->vmm, "pf_fixed");
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->first));
-		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "converted back");
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, beside(1), "converted back");
 		/* Without an access to the page there are no faults. */
 		ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
-		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 1, "and all touched but the page");
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, beside(1), "and all touched but the page");
 		EXPECT_EQ(before, vmm_stat(&self->vmm, "pf_fixed"));
 		EXPECT_EQ(0, guest_load(&self->cpu, FILE_GPA + CONVERTED));
 		EXPECT_ENTRIES(1, kept(NR_BLOCKS - 1), kept(1), "and the page touched");
 		ASSERT_EQ(VCPU_DONE, touch_all(&self->cpu));
 		EXPECT_FEW_FAULTS(before, "converted back");
+		if (has_tdp())
+			EXPECT_EQ(before + 1, vmm_stat(&self->vmm, "pf_fixed"));
 	}
 }
 
@@ -145,7 +167,8 @@ TEST_F(gmem, slot_without_room)
 		before = vmm_stat(&self->vmm, "pf_fixed");
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->other));
 		ASSERT_EQ(0, gmem_convert(gmem, CONVERTED, PAGE, variant->first));
-		EXPECT_ENTRIES(0, blocks - 1, 0, "a page converted and back");
+		EXPECT_ENTRIES(0, blocks - 1, beside(0), "a page converted and back");
+		EXPECT_EQ(0, guest_load(&self->cpu, gpa + CONVERTED));
 		ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, gpa, blocks, BLOCK));
 		EXPECT_ENTRIES(0, blocks, 0, "and all touched");
 		EXPECT_FEW_FAULTS(before, slots[i].what);

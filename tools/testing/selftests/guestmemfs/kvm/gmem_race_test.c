@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Conversions race with running guests, with accesses by the host, with holes and truncation, and
- * with descriptors, slots and machines that are made and removed, for GMEM_RACE_SECONDS. At the end
- * all contents that were not removed are there, and pages have the kind that they were converted
- * to.
+ * with descriptors, slots and machines that are made and removed, and with changes of a slot's
+ * flags, for GMEM_RACE_SECONDS. At the end all contents that were not removed are there, and pages
+ * have the kind that they were converted to.
  */
 #include "gmem_fixture.h"
 #include "move.h"
@@ -351,9 +351,20 @@ static void states(unsigned int *state)
 		is_wrong("the state of what nobody has taken away", s.state);
 }
 
+/* Begins or ends the log of the first slot: it is another structure in KVM after that. */
+static void change_flags(unsigned int *state)
+{
+	uint32_t flags = next_random(state) % 2 ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+	int err;
+
+	err = ERR(vmm_bind_as(vmm, FILE_SLOT, flags, FILE_GPA, REBOUND * PAGE, gmem, 0));
+	if (err && !(err == EINVAL && flags && vm_type != KVM_X86_DEFAULT_VM))
+		is_wrong("flags of a slot", err);
+}
+
 static void (*const actions[])(unsigned int *state) = {
 	guest_counts, guest_looks, host_looks, convert_first, convert_second, punch_or_fill,
-	move_some, resize, descriptors, machines, states,
+	move_some, resize, descriptors, machines, states, change_flags,
 };
 
 static void *run(void *arg)

@@ -152,12 +152,13 @@ int vmm_add_memory(const struct vmm *v, int slot, uint64_t gpa, void *p, size_t 
 	return vmm_set_region(v, &region);
 }
 
-/* Adds a slot by descriptor. */
-int vmm_bind(const struct vmm *v, int slot, uint64_t gpa, size_t len, int fd, uint64_t offset)
+/* Adds or changes a slot by descriptor. @flags is KVM_MEM_* but for KVM_MEM_GUEST_MEMFD. */
+int vmm_bind_as(const struct vmm *v, int slot, uint32_t flags, uint64_t gpa, size_t len, int fd,
+		uint64_t offset)
 {
 	const struct kvm_userspace_memory_region2 region = {
 		.slot = slot,
-		.flags = KVM_MEM_GUEST_MEMFD,
+		.flags = KVM_MEM_GUEST_MEMFD | flags,
 		.guest_phys_addr = gpa,
 		.memory_size = len,
 		.guest_memfd = fd,
@@ -165,6 +166,11 @@ int vmm_bind(const struct vmm *v, int slot, uint64_t gpa, size_t len, int fd, ui
 	};
 
 	return vmm_set_region(v, &region);
+}
+
+int vmm_bind(const struct vmm *v, int slot, uint64_t gpa, size_t len, int fd, uint64_t offset)
+{
+	return vmm_bind_as(v, slot, 0, gpa, len, fd, offset);
 }
 
 int vmm_remove(const struct vmm *v, int slot)

@@ -126,6 +126,8 @@ bool vmm_is_intact(const struct vmm *v);
 int vmm_add_memory(const struct vmm *v, int slot, uint64_t gpa, void *p, size_t len);
 int vmm_set_region(const struct vmm *v, const struct kvm_userspace_memory_region2 *region);
 int vmm_bind(const struct vmm *v, int slot, uint64_t gpa, size_t len, int fd, uint64_t offset);
+int vmm_bind_as(const struct vmm *v, int slot, uint32_t flags, uint64_t gpa, size_t len, int fd,
+		uint64_t offset);
 int vmm_remove(const struct vmm *v, int slot);
 long vmm_stat(const struct vmm *v, const char *name);
 long vmm_entries(const struct vmm *v, const char *size);

@@ -93,19 +93,22 @@ static void give_back(int fd, uint64_t *p, unsigned long len, unsigned int way)
 	fill((uint64_t *)((char *)p + half), len - half);
 }
 
-static void use_file(const char *path, unsigned int random)
+/* Returns true if the pool had memory for the file. */
+static bool use_file(const char *path, unsigned int random)
 {
 	unsigned int way = random % 3;
 	unsigned long len = (random / 3 % MOST_BLOCKS + 1) * BLOCK;
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	uint64_t *p;
+	bool taken;
 
 	if (fd < 0 || ftruncate(fd, len))
 		err(1, "%s", path);
 	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (p == MAP_FAILED)
 		err(1, "mmap");
-	if (take(fd, p, len, way)) {
+	taken = take(fd, p, len, way);
+	if (taken) {
 		look(p, len, ways[way]);
 		fill(p, len);
 		if (random >> 16 & 1)
@@ -119,6 +122,7 @@ static void use_file(const char *path, unsigned int random)
 	if (!(random >> 18 & 1))
 		munmap(p, len);
 	close(fd);
+	return taken;
 }
 
 static unsigned long seconds(void)
@@ -131,7 +135,7 @@ static unsigned long seconds(void)
 
 static void task(const char *dir, unsigned long nr, unsigned long length)
 {
-	unsigned long end = seconds() + length, i;
+	unsigned long end = seconds() + length, used = 0, i;
 	unsigned int random;
 	char path[PATH_MAX];
 
@@ -139,11 +143,11 @@ static void task(const char *dir, unsigned long nr, unsigned long length)
 		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 			err(1, "getrandom");
 		snprintf(path, sizeof(path), "%s/reuse.%lu.%lu", dir, nr, i);
-		use_file(path, random);
+		used += use_file(path, random);
 	}
-	printf("%lu: %lu files\n", nr, i);
-	/* A task that did nothing has shown nothing. */
-	if (i < 2)
+	printf("%lu: %lu files\n", nr, used);
+	/* A task without memory has shown nothing. */
+	if (used < 2)
 		errx(1, "too few");
 	exit(0);
 }
