@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "gmem.h"
 #include "systems.h"
 #include "util.h"
 
@@ -32,6 +33,7 @@ struct measured {
 };
 
 const char *pool_dir;
+int system_vm = -1;
 static struct measured samples[MAX_SAMPLES];
 static int nr_samples;
 
@@ -60,12 +62,11 @@ static int make_guest_memfd(const struct system *s, size_t size)
 		.size	= size,
 		.flags	= GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
 	};
-	static int vm = -1;
 
 	(void)s;
-	if (vm < 0)
-		vm = ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0);
-	return vm < 0 ? -1 : ioctl(vm, KVM_CREATE_GUEST_MEMFD, &make);
+	if (system_vm < 0)
+		system_vm = ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0);
+	return system_vm < 0 ? -1 : ioctl(system_vm, KVM_CREATE_GUEST_MEMFD, &make);
 }
 
 const struct system systems[] = {
@@ -119,6 +120,20 @@ int system_file(const struct system *s, size_t size)
 
 	if (fd < 0)
 		err(1, "%s: a file of %zu bytes", s->name, size);
+	return fd;
+}
+
+int system_gmem(const struct system *s, int fd)
+{
+	const uint32_t flags = GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP;
+
+	if (s->make == make_guest_memfd)
+		return fd;
+	if (s->make != make_guestmemfs)
+		return -1;
+	fd = gmem_create(fd, system_vm, flags);
+	if (fd < 0)
+		err(1, "%s: a descriptor", s->name);
 	return fd;
 }
 

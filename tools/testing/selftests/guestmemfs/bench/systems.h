@@ -29,6 +29,8 @@ extern const struct system systems[];
 extern const int nr_systems;
 /* Where a pool is mounted. */
 extern const char *pool_dir;
+/* The virtual machine that descriptors are for. Without it guest_memfd makes one. */
+extern int system_vm;
 
 /*
  * Before a system is measured hugetlbfs gets the pages of a gigabyte, and afterwards the kernel
@@ -37,6 +39,8 @@ extern const char *pool_dir;
 void system_begin(const struct system *s);
 void system_end(const struct system *s);
 int system_file(const struct system *s, size_t size);
+/* Returns the descriptor by which a slot of the machine has a file, or -1 if there is none. */
+int system_gmem(const struct system *s, int fd);
 /* Maps a file at @base plus the shift of its system, in place of a reservation. */
 char *system_map(const struct system *s, char *base, int fd, size_t offset, size_t size);
 

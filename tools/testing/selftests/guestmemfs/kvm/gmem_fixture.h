@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "entries.h"
 #include "gmem.h"
 #include "harness.h"
 #include "util.h"
@@ -164,21 +165,5 @@ static inline unsigned int next_random(unsigned int *state)
 	*state ^= *state << 5;
 	return *state;
 }
-
-/*
- * Counts the entries of the second stage that map the file. The entries of the pages with program
- * and page tables are subtracted; they all exist after any command.
- */
-#define EXPECT_ENTRIES(gigabytes, blocks, pages, what) do {			\
-	const struct vmm *_v = &self->vmm;					\
-	long _gigabytes = vmm_entries(_v, "1g"), _blocks = vmm_entries(_v, "2m");	\
-	long _pages = vmm_entries(_v, "4k");					\
-										\
-	printf("# second stage: %s: %ld of 1 GiB, %ld of 2 MiB, %ld of 4 KiB\n",	\
-	       what, _gigabytes, _blocks, _pages);				\
-	EXPECT_EQ(gigabytes, _gigabytes);					\
-	EXPECT_EQ(blocks, _blocks);						\
-	EXPECT_EQ((pages) + VMM_LOW_PAGES, _pages);				\
-} while (0)
 
 #endif /* _GUESTMEMFS_GMEM_FIXTURE_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The cost of converting one page of a guest's memory and converting it back, again and again, as
- * for a bounce buffer: other memory stays mapped, and large entries are made again.
+ * for a bounce buffer: other memory stays mapped, and large entries are made again. The same for a
+ * block that is punched and comes back.
  */
 #include "gmem_fixture.h"
 
@@ -133,6 +134,42 @@ TEST_F(gmem, in_one_piece)
 		EXPECT_FEW_FAULTS(before, "converted back");
 		if (has_tdp())
 			EXPECT_EQ(before + 1, vmm_stat(&self->vmm, "pf_fixed"));
+	}
+}
+
+/*
+ * A block of a contiguous file is punched, and comes back by fallocate() or by the guest. Red if
+ * the hole leaves the guest the large entry, or if the next access to the block does not make it
+ * again.
+ */
+TEST_F(gmem, punched)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, GIB, &gmem), i;
+	const uint64_t after = FILE_GPA + MIXED + BLOCK;
+	struct vcpu *cpu = &self->cpu;
+	long before;
+
+	if (self->p.free_blocks < NR_BLOCKS)
+		SKIP(return, "needs 1 GiB free");
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, GIB));
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(VCPU_DONE, guest_store(cpu, FILE_GPA + CONVERTED, i + 1));
+		EXPECT_EQ(1, vmm_entries(&self->vmm, "1g"));
+		ASSERT_EQ(0, fallocate(i < 2 ? fd : gmem, PUNCH, MIXED, BLOCK));
+		EXPECT_EQ(0, vmm_entries(&self->vmm, "1g"));
+		ASSERT_EQ(VCPU_DONE, guest_touch(cpu, FILE_GPA, MIXED / BLOCK, BLOCK));
+		ASSERT_EQ(VCPU_DONE, guest_touch(cpu, after, NR_BLOCKS - MIXED / BLOCK - 1, BLOCK));
+		EXPECT_ENTRIES(0, NR_BLOCKS - 1, 0, "a block punched, and the others touched");
+		EXPECT_EQ((GIB - BLOCK) / 512, file_sectors(fd));
+		if (i % 2)
+			ASSERT_EQ(0, fallocate(fd, 0, MIXED, BLOCK));
+		before = vmm_stat(&self->vmm, "pf_fixed");
+		EXPECT_EQ(0, guest_load(cpu, FILE_GPA + CONVERTED));
+		EXPECT_ENTRIES(1, kept(NR_BLOCKS - 1), 0, "and the block, too");
+		ASSERT_EQ(VCPU_DONE, touch_all(cpu));
+		EXPECT_FEW_FAULTS(before, i % 2 ? "filled" : "filled by the guest");
+		EXPECT_EQ(GIB / 512, file_sectors(fd));
 	}
 }
 

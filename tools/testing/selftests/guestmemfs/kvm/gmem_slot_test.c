@@ -154,6 +154,7 @@ TEST_F(gmem, flags_of_slots)
 	EXPECT_EQ(refused, ERR(vmm_remove(&self->vmm, FILE_SLOT)));
 	region.flags = KVM_MEM_GUEST_MEMFD;
 	ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 5));
 	/* The same once more is no change, also for a machine with private memory. */
 	EXPECT_EQ(0, ERR(vmm_set_region(&self->vmm, &region)));
 	region.guest_memfd_offset = BLOCK;
@@ -161,14 +162,54 @@ TEST_F(gmem, flags_of_slots)
 	region.guest_memfd_offset = 0;
 	region.guest_phys_addr += BLOCK;
 	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
+	region.guest_phys_addr -= BLOCK;
+	region.flags = KVM_MEM_GUEST_MEMFD | KVM_MEM_LOG_DIRTY_PAGES;
+	/* For the others, gmem_log_test has the log. */
+	if (variant->protected)
+		EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
 	region.flags = KVM_MEM_LOG_DIRTY_PAGES;
 	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
 	region.flags = 0;
 	EXPECT_EQ(EINVAL, ERR(vmm_set_region(&self->vmm, &region)));
 	log.dirty_bitmap = bitmap;
 	EXPECT_EQ(ENOENT, ERR(ioctl(self->vmm.vm, KVM_GET_DIRTY_LOG, &log)));
-	EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA, 5));
+	/* None of these calls has removed or split the guest's entry. */
+	EXPECT_ENTRIES(0, 1, 0, "after calls that fail");
 	EXPECT_EQ(5, guest_load(&self->cpu, FILE_GPA));
+}
+
+/*
+ * Writes to another slot, which is by address, are logged. Red if that splits the entries of the
+ * slot by descriptor, or if the end of the log asks its file for the size of entries.
+ */
+TEST_F(gmem, log_of_another_slot)
+{
+	int gmem, fd = ram_make(&self->p, &self->vmm, variant->flags, 2 * BLOCK, &gmem);
+	int other = file_make(&self->p, "other", 2 * BLOCK), i;
+	/* With shadow paging, KVM splits an entry at the first write that is logged. */
+	const long split = has_tdp() ? 2 : 0;
+	struct kvm_userspace_memory_region2 region = {
+		.slot = FILE_SLOT + 1,
+		.guest_phys_addr = FILE_GPA + GIB,
+		.memory_size = 2 * BLOCK,
+		.userspace_addr = (uintptr_t)map_file(other, 0, 2 * BLOCK),
+	};
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA, 2, BLOCK));
+		ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, FILE_GPA + GIB, 2, BLOCK));
+		EXPECT_ENTRIES(0, 4, 0, "both slots");
+		region.flags = KVM_MEM_LOG_DIRTY_PAGES;
+		ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+		EXPECT_ENTRIES(0, 4 - split, split * BLOCK / PAGE, "one of them logged");
+		EXPECT_EQ(VCPU_DONE, guest_store(&self->cpu, FILE_GPA + BLOCK, i + 1));
+		region.flags = 0;
+		ASSERT_EQ(0, vmm_set_region(&self->vmm, &region));
+		EXPECT_ENTRIES(0, 4, 0, "logged no more");
+		EXPECT_EQ(i + 1, guest_load(&self->cpu, FILE_GPA + BLOCK));
+	}
 }
 
 /* Two slots of a machine cannot have the same part of a file, even by different descriptors. */
