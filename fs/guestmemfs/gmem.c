@@ -107,7 +107,8 @@ u32 gmfs_gmem_flags(const struct file *file)
 }
 
 /* Finds the frame of a page, and the order of the largest entry that can map it. */
-static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn, int *order)
+static int gmfs_gmem_entry(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
+			   int *order)
 {
 	struct inode *inode = file_inode(file);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
@@ -121,7 +122,9 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn,
 	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
 	    gmfs_file_missing(inode, index) && !gmfs_file_poisoned(inode, index))
 		return -ENODATA;
-	err = gmfs_file_entry(inode, index, orders, false, &entry);
+	err = gmfs_file_entry(inode, index, orders, shared, &entry);
+	if (err == -EFAULT && shared && gmfs_file_is_private(inode, index))
+		return -EACCES;
 	if (err)
 		return err;
 	*pfn = PHYS_PFN(gmfs_loaded_phys(&pool->tables, entry.block)) +
@@ -130,7 +133,8 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, unsigned long *pfn,
 	return 0;
 }
 
-static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pfn, int *order)
+static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
+			     int *order)
 {
 	struct inode *inode = file_inode(file);
 	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
@@ -140,7 +144,7 @@ static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, unsigned long *pf
 		err = down_read_interruptible(lock);
 		if (err)
 			return err;
-		err = gmfs_gmem_entry(file, index, pfn, order);
+		err = gmfs_gmem_entry(file, index, shared, pfn, order);
 		up_read(lock);
 		/* -EINPROGRESS: another task waits for the lock, and there is more to zero. */
 	} while (err == -EINPROGRESS);

@@ -360,7 +360,8 @@ static __always_inline int gmfs_entry_poisoned(struct inode *inode, const struct
  * @inode: the file; its invalidate_lock is held
  * @page: the page
  * @orders: allowed orders of the entry, as log2 of pages: a bit for each
- * @shared: whether the entry is for the host, so that its pages must be shared
+ * @shared: whether the entry is for the host, or for a guest without private memory, so that its
+ *	pages must be shared
  * @entry: the answer, with blocks that are allocated and zeroed
  *
  * One lookup in the extents finds the largest entry. It has one page if its block has absent pages

@@ -89,7 +89,8 @@ struct gmem_binding {
  *	address space of the same virtual machine, or by another virtual machine, if the page is
  *	private and both can use private pages
  * @unbind: remove a binding, of which the consumer has unmapped everything
- * @get_pfn: look up the frame of a page, and allocate it if the file has none. @order is the
+ * @get_pfn: look up the frame of a page, and allocate it if the file has none. @shared says that
+ *	the guest cannot use private pages: -EACCES if the page is private. @order is the
  *	largest of 0, PMD_ORDER and PUD_ORDER for which the naturally aligned part of the file
  *	around the page has contiguous frames with the same alignment, and is all private or all
  *	shared. -EINTR at a signal; -EAGAIN if the consumer has to release its locks and repeat
@@ -103,7 +104,8 @@ struct gmem_binding {
 struct gmem_provider_ops {
 	int (*bind)(struct file *file, struct gmem_binding *b);
 	void (*unbind)(struct file *file, struct gmem_binding *b);
-	int (*get_pfn)(struct file *file, pgoff_t index, unsigned long *pfn, int *order);
+	int (*get_pfn)(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
+		       int *order);
 	bool (*is_private)(struct file *file, pgoff_t index);
 };
 

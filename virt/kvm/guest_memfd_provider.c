@@ -400,16 +400,22 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	struct file *file = slot->gmem.file;
 	pgoff_t index = gfn - slot->base_gfn + slot->gmem.pgoff;
 	unsigned long frame;
+	/* Without private memory in the VM, every access of the guest is a shared one. */
+	bool shared = !kvm_arch_has_private_mem(kvm);
 	int order, r;
 
-	/* Without private memory in the VM, every access of the guest is a shared one. */
-	if (!kvm_arch_has_private_mem(kvm) && slot->gmem.provider->is_private(file, index))
+	r = slot->gmem.provider->get_pfn(file, index, shared, &frame, &order);
+	switch (r) {
+	case 0:
+		break;
+	case -EACCES:
+	case -ENODATA:
 		return -EFAULT;
-	r = slot->gmem.provider->get_pfn(file, index, &frame, &order);
-	if (r == -ENODATA)
-		return -EFAULT;
-	if (r)
-		return r == -EFAULT ? -ENXIO : r;
+	case -EFAULT:
+		return -ENXIO;
+	default:
+		return r;
+	}
 	gmem_test_found();
 	*pfn = frame;
 	*max_order = kvm_gmem_clamp_order(slot, gfn, frame, order);

@@ -63,9 +63,9 @@ static void a_guest_comes_again(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, gmem);
 	ops = gmem_provider_of(gmem);
 	freeze(&thawing, t);
-	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, 0, &pfn, &order), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, 0, true, &pfn, &order), -EAGAIN);
 	KUNIT_EXPECT_TRUE(test, end_freeze(&thawing));
-	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, 0, &pfn, &order), 0);
+	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, 0, true, &pfn, &order), 0);
 	fput(gmem);
 	flush_delayed_fput();
 }

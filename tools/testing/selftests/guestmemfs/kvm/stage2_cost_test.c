@@ -64,13 +64,12 @@ static char *map_all(int fd, size_t size, size_t entry)
 }
 
 /*
- * Instructions at most, in percent of those with hugetlbfs: three more than were measured. By
- * address, KVM asks GUP twice for a page, the second time with the mmap_lock, which makes half of
- * the difference, and then looks up the VMA and its entry. By descriptor, it asks the file whether
- * the page is private, which costs more than the difference, and then for the frame.
+ * Instructions at most, in percent of those with hugetlbfs. By address, it is three more than was
+ * measured: KVM asks GUP twice for a page, the second time with the mmap_lock, which makes half of
+ * the difference, and then looks up the VMA and its entry.
  */
 #define BY_ADDRESS	125
-#define BY_DESCRIPTOR	114
+#define BY_DESCRIPTOR	100
 
 static void compare_faults(struct __test_metadata *_metadata, struct pool *p, size_t size,
 			   size_t entry, unsigned int flags)
