@@ -256,7 +256,7 @@ static int gmfs_pair_unmapped(const struct gmfs_pair *pair)
 	err = gmfs_pair_commit(pair);
 	for (i = 0; i < pair->sides; i++)
 		gmfs_bindings_invalidate_end(pair->inodes[i], gmfs_pair_page(pair, i),
-					 gmfs_pair_end(pair, i));
+					     gmfs_pair_end(pair, i));
 	return err;
 }
 

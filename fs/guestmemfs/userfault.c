@@ -252,9 +252,9 @@ static bool gmfs_regrow_add(const struct mm_struct *mm, unsigned long start, uns
 
 /*
  * UFFDIO_COPY has mapped the pages one by one, and no fault can occur any more that would map a
- * larger entry. So unmap the part once: the next access maps it anew. A worker unmaps, so that a VMM
- * with terabytes does not wait; without memory for the work item, the entries stay small. The caller
- * holds mmap_lock for writing.
+ * larger entry. So unmap the part once: the next access maps it anew. A worker unmaps, so that a
+ * VMM with terabytes does not wait; without memory for the work item, the entries stay small. The
+ * caller holds mmap_lock for writing.
  */
 static void gmfs_unregistered(struct vm_area_struct *vma, unsigned long start, unsigned long end)
 {

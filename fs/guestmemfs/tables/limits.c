@@ -98,7 +98,7 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 		blocks = t->max_blocks;
 	*why = "mounted with another limit already; remount to change it";
 	if (mounting && ((t->max_blocks && t->max_blocks != blocks) ||
-		      (t->max_inodes && t->max_inodes != inodes)))
+			 (t->max_inodes && t->max_inodes != inodes)))
 		return -EBUSY;
 	*why = "size= is less than what is in use or reserved";
 	if (blocks && blocks < gmfs_blocks_in_use(t))
