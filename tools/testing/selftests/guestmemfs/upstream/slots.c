@@ -108,6 +108,7 @@ static int set_region(int vm, const struct kvm_userspace_memory_region2 *given)
 	struct kvm_userspace_memory_region2 region = *given;
 	struct file *f = find((char *)(uintptr_t)region.userspace_addr);
 	struct guestmemfs_create_gmem create = {
+		.size = sizeof(create),
 		.vm_fd = vm,
 		.flags = GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP,
 	};
