@@ -56,7 +56,7 @@ static bool gmfs_piece_has(const struct gmfs_piece *p, u32 i)
 }
 
 /* Is the piece a part of an extent without blocks on one side? */
-static bool gmfs_piece_is_state(const struct gmfs_piece *p, u32 i)
+static bool gmfs_piece_is_blockless(const struct gmfs_piece *p, u32 i)
 {
 	return p->spots[i].e && !gmfs_extent_allocated(p->spots[i].e);
 }
@@ -120,9 +120,9 @@ static void gmfs_piece_add(const struct gmfs_piece *p, u32 i, struct gmfs_move_s
 }
 
 /* Is the rest of an extent without blocks still there after a step that moves the piece? */
-static bool gmfs_piece_leaves_state(const struct gmfs_piece *p, u32 i)
+static bool gmfs_piece_leaves_blockless(const struct gmfs_piece *p, u32 i)
 {
-	return gmfs_piece_is_state(p, i) && gmfs_piece_has(p, !i) &&
+	return gmfs_piece_is_blockless(p, i) && gmfs_piece_has(p, !i) &&
 	       (p->count > GMFS_STEP_BLOCKS || p->at[i] + p->count < p->spots[i].end);
 }
 
@@ -173,8 +173,8 @@ void gmfs_move_count(struct gmfs_move *mv)
 			gmfs_piece_add(&p, i, &sums[i]);
 		/* A later piece may give back the entries that this one needs. */
 		mv->blockless = max(mv->blockless, sums[0].blockless + sums[1].blockless +
-					     gmfs_piece_leaves_state(&p, 0) +
-					     gmfs_piece_leaves_state(&p, 1));
+						   gmfs_piece_leaves_blockless(&p, 0) +
+						   gmfs_piece_leaves_blockless(&p, 1));
 		mv->covered += gmfs_piece_lost(mv, &p);
 		mv->reserved = max(mv->reserved, mv->covered);
 	}
@@ -260,7 +260,7 @@ static struct guestmemfs_extent *gmfs_piece_room(struct gmfs_move *mv, const str
 	struct gmfs_spot spot;
 	u32 slot;
 
-	if (gmfs_piece_is_state(p, i)) {
+	if (gmfs_piece_is_blockless(p, i)) {
 		mv->t->nr_blockless--;
 		return gmfs_piece_cut(mv, p, i, &spot);
 	}

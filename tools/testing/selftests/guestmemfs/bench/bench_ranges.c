@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cost.h"
@@ -200,34 +199,11 @@ static void measure(const struct system *s)
 	munmap(base, (PARTS + 1) * GIB);
 }
 
-/*
- * Each system has a process of its own. A fault looks for its VMA one by one in a node of the mm's
- * tree, so that it would cost more with the remains of the systems before.
- */
-static void in_child(const struct system *s)
-{
-	pid_t child = fork();
-	int status;
-
-	if (!child) {
-		measure(s);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
-		errx(1, "%s was not measured", s->name);
-}
-
 int main(int argc, char **argv)
 {
-	int i;
-
 	if (argc != 2)
 		errx(2, "usage: bench_ranges DIRECTORY");
 	pool_dir = argv[1];
-	for (i = 0; i < nr_systems; i++) {
-		system_begin(&systems[i]);
-		in_child(&systems[i]);
-		system_end(&systems[i]);
-	}
+	systems_measure(measure);
 	return 0;
 }

@@ -9,7 +9,6 @@
 #include <err.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "stage2.h"
@@ -69,31 +68,11 @@ static void measure(const struct system *s)
 	samples_print(s);
 }
 
-/* Each system has a process of its own, so that none finds the remains of another. */
-static void in_child(const struct system *s)
-{
-	pid_t child = fork();
-	int status;
-
-	if (!child) {
-		measure(s);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
-		errx(1, "%s was not measured", s->name);
-}
-
 int main(int argc, char **argv)
 {
-	int i;
-
 	if (argc != 2)
 		errx(2, "usage: bench_stage2 DIRECTORY");
 	pool_dir = argv[1];
-	for (i = 0; i < nr_systems; i++) {
-		system_begin(&systems[i]);
-		in_child(&systems[i]);
-		system_end(&systems[i]);
-	}
+	systems_measure(measure);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gmem.h"
@@ -112,6 +113,30 @@ void system_begin(const struct system *s)
 void system_end(const struct system *s)
 {
 	set_huge_pages(s, 0);
+}
+
+static void in_child(const struct system *s, void (*measure)(const struct system *s))
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		measure(s);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status)
+		errx(1, "%s was not measured", s->name);
+}
+
+void systems_measure(void (*measure)(const struct system *s))
+{
+	int i;
+
+	for (i = 0; i < nr_systems; i++) {
+		system_begin(&systems[i]);
+		in_child(&systems[i], measure);
+		system_end(&systems[i]);
+	}
 }
 
 int system_file(const struct system *s, size_t size)

@@ -38,6 +38,11 @@ extern int system_vm;
  */
 void system_begin(const struct system *s);
 void system_end(const struct system *s);
+/*
+ * Measures all systems, each in a process of its own. A fault looks for its VMA one by one in a
+ * node of the mm's tree, so that it would cost more with the remains of the systems before.
+ */
+void systems_measure(void (*measure)(const struct system *s));
 int system_file(const struct system *s, size_t size);
 /* Returns the descriptor by which a slot of the machine has a file, or -1 if there is none. */
 int system_gmem(const struct system *s, int fd);

@@ -46,14 +46,15 @@ kvm_program()
 	esac
 }
 
-# Runs the programs of the test in order.
+# kvm_programs [FUNCTION]: runs the programs of the test in order, by kvm_program or a function that
+# calls it.
 kvm_programs()
 {
 	printf '%s\n' "$KVM_PROGRAMS" >/tmp/kvm.programs
 	while read -r vm_line; do
 		if [ -n "$vm_line" ]; then
 			# shellcheck disable=SC2086 # words they are
-			kvm_program $vm_line
+			${1:-kvm_program} $vm_line
 		fi
 	done </tmp/kvm.programs
 }
