@@ -46,15 +46,21 @@ kvm_program()
 	esac
 }
 
-# kvm_programs [FUNCTION]: runs the programs of the test in order, by kvm_program or a function that
-# calls it.
-kvm_programs()
+# kvm_programs_by FUNCTION: runs the programs of the test in order, by a function that calls
+# kvm_program.
+kvm_programs_by()
 {
 	printf '%s\n' "$KVM_PROGRAMS" >/tmp/kvm.programs
 	while read -r vm_line; do
 		if [ -n "$vm_line" ]; then
 			# shellcheck disable=SC2086 # words they are
-			${1:-kvm_program} $vm_line
+			$1 $vm_line
 		fi
 	done </tmp/kvm.programs
+}
+
+# Runs the programs of the test in order.
+kvm_programs()
+{
+	kvm_programs_by kvm_program
 }
