@@ -303,7 +303,7 @@ static struct frame_pin_provider gmfs_dma_gmem = {
 	.ops	= &gmfs_dma_ops,
 };
 
-static struct gmem_provider gmfs_gmem_provider = {
+struct gmem_provider gmfs_gmem_provider = {
 	.fops	= &gmfs_gmem_file_operations,
 	.ops	= &gmfs_gmem_provider_ops,
 };

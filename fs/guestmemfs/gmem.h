@@ -9,6 +9,7 @@
 
 #ifdef CONFIG_GMEM_PROVIDER
 extern const struct file_operations gmfs_gmem_file_operations;
+extern struct gmem_provider gmfs_gmem_provider;
 long gmfs_gmem_ioctl_create(struct file *file, const void __user *uarg);
 bool gmfs_is_gmem(const struct file *file);
 u32 gmfs_gmem_flags(const struct file *file);

@@ -150,18 +150,4 @@ static inline void gmem_reclaim(unsigned long pfn, unsigned long nr)
 }
 #endif
 
-/* With these a test can stop a fault, see virt/lib/gmem_provider_test.c. */
-#ifdef CONFIG_GMEM_PROVIDER_TEST
-void gmem_test_found(void);
-void gmem_test_invalidating(void);
-#else
-static inline void gmem_test_found(void)
-{
-}
-
-static inline void gmem_test_invalidating(void)
-{
-}
-#endif
-
 #endif /* _LINUX_GMEM_PROVIDER_H */

@@ -124,7 +124,6 @@ static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_
 	if (kvm_mmu_unmap_gfn_range(kvm, &range))
 		kvm_flush_remote_tlbs(kvm);
 	KVM_MMU_UNLOCK(kvm);
-	gmem_test_invalidating();
 }
 
 static void kvm_gmem_binding_end(struct gmem_binding *b, pgoff_t start, pgoff_t end)
@@ -416,7 +415,6 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	default:
 		return r;
 	}
-	gmem_test_found();
 	*pfn = frame;
 	*max_order = kvm_gmem_clamp_order(slot, gfn, frame, order);
 	return 0;

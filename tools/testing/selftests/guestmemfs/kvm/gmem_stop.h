@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 /*
- * virt/lib/gmem_provider_test.c stops a fault of a guest when the fault has looked up its frame,
+ * fs/guestmemfs/tests/gmem_stop.c stops a fault of a guest when the fault has looked up its frame,
  * and continues it in the middle of the next invalidation.
  */
-#define STOP_FILE	"/sys/kernel/debug/gmem_provider_test/stop"
+#define STOP_FILE	"/sys/kernel/debug/guestmemfs_test/stop_fault"
 #define NEXT_STOPS	1
 #define HAS_STOPPED	2
 
