@@ -15,21 +15,16 @@
  * @inode: the file
  * @page: the page
  *
- * Context: process context. Without invalidate_lock the answer may be out of date.
+ * Context: any; takes no lock. Without invalidate_lock the answer may be out of date.
  * Return: true if it is, false if it is shared.
  */
 bool gmfs_file_is_private(struct inode *inode, pgoff_t page)
 {
-	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
-	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
-	struct gmfs_state state;
-
 	/* Without the feature of converted pages, no file of the pool has private pages. */
-	if (!READ_ONCE(t->has_states))
+	if (!READ_ONCE(GUESTMEMFS_SB(inode->i_sb)->tables.has_states))
 		return false;
-	guard(rwsem_read)(&gi->map_lock);
-	gmfs_map_state(t, gi->map, page, &state);
-	return state.converted != gmfs_private_by_default(inode);
+	return gmfs_converted_has(&GUESTMEMFS_I(inode)->converted, page) !=
+	       gmfs_private_by_default(inode);
 }
 
 /**

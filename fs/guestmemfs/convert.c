@@ -39,6 +39,9 @@ static int gmfs_convert_store(struct inode *inode, pgoff_t first, pgoff_t last, 
 	if (!private)
 		gmfs_reclaim_private(inode, first, last);
 	gmfs_pool_edit(pool, inode->i_ino, &ed);
+	gmfs_converted_update(&gi->converted, ed.t, ed.map, first / GUESTMEMFS_BLOCK_PAGES,
+			      DIV_ROUND_UP(last, GUESTMEMFS_BLOCK_PAGES),
+			      GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	return 0;
 }
 

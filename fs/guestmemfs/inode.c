@@ -50,6 +50,7 @@ struct inode *guestmemfs_alloc_inode(struct super_block *sb)
 	INIT_LIST_HEAD(&gi->kept);
 	INIT_LIST_HEAD(&gi->bindings);
 	xa_init(&gi->absent);
+	gmfs_converted_init(&gi->converted);
 	gi->userfaults = false;
 	return &gi->vfs_inode;
 }
@@ -138,6 +139,7 @@ void guestmemfs_evict_inode(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	gmfs_absent_forget(inode, 0, GMFS_MAX_LOGICAL);
+	gmfs_converted_free(&gi->converted);
 	if (inode->i_nlink) {
 		gmfs_map_free(gi->map);
 	} else {

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/frame_pin.h>
 #include <linux/list.h>
+#include <linux/maple_tree.h>
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
 #include <linux/rwsem.h>
@@ -50,7 +51,7 @@
  *
  * map_lock protects gmfs_inode.map and gmfs_inode.absent. A look-up holds it shared, and a fault
  * that fills a hole holds it exclusively. mmap() and munmap() take it inside mmap_lock, for
- * reservations.
+ * reservations. gmfs_inode.converted is read under RCU alone.
  *
  * gmfs_pool.lock serialises all changes of the pool's tables but those of the unzeroed table. It
  * is held for a bounded piece of work. The exception is gmfs_load() at mount: only
@@ -399,6 +400,8 @@ struct gmfs_pool {
  * @kept: in gmfs_pool.kept, which has a reference then
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
  * @absent: pages that the file has lost without their block, by block; under @map_lock
+ * @converted: which pages are converted, see tables/converted.c; read without a lock, changed under
+ *	@map_lock and, once a hypervisor can have bound the file, invalidate_lock
  * @userfaults: a mapping of the file has been registered with userfaultfd
  * @vfs_inode: the VFS inode; i_ino is the index in the inode table
  */
@@ -410,6 +413,7 @@ struct gmfs_inode {
 	struct list_head kept;
 	struct list_head bindings;
 	struct xarray absent;
+	struct maple_tree converted;
 	bool userfaults;
 	struct inode vfs_inode;
 };

@@ -67,6 +67,16 @@ static int gmfs_load_map(const struct gmfs_loader *l, u32 ino, struct gmfs_extma
 	return 0;
 }
 
+/* Builds what an inode has in memory of its extents. */
+static int gmfs_load_contents(const struct gmfs_loader *l, struct inode *inode)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	int err = gmfs_load_map(l, inode->i_ino, gi->map);
+
+	return err ?: gmfs_converted_update(&gi->converted, l->t, gi->map, 0, GMFS_MAX_LOGICAL,
+					    GFP_KERNEL);
+}
+
 /* Loads the detached blocks. */
 static int gmfs_load_detached(const struct gmfs_loader *l)
 {
@@ -195,7 +205,7 @@ static int gmfs_load_orphan(struct gmfs_loader *l, u32 ino)
 
 	if (!inode)
 		return -ENOMEM;
-	err = gmfs_load_map(l, ino, GUESTMEMFS_I(inode)->map);
+	err = gmfs_load_contents(l, inode);
 	if (!err) {
 		clear_nlink(inode);
 		gmfs_update_blocks(inode);
@@ -215,7 +225,7 @@ static int gmfs_load_one(struct gmfs_loader *l, u32 ino)
 
 	if (!inode)
 		return -ENOMEM;
-	err = gmfs_load_map(l, ino, GUESTMEMFS_I(inode)->map);
+	err = gmfs_load_contents(l, inode);
 	if (err)
 		goto err_iput;
 	gmfs_update_blocks(inode);

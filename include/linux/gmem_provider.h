@@ -97,9 +97,11 @@ struct gmem_binding {
  *	the call; -EHWPOISON; -EFAULT beyond the end of the file or if the memory is being
  *	freed; -ENODATA if userspace has to fill the page first; or an error of the allocation.
  * @is_private: is a page private, i.e. accessible to the guest only. Beyond the end of the
- *	file: whether the page would be private if the file grew.
+ *	file: whether the page would be private if the file grew. Called under rcu_read_lock(), and
+ *	maybe with the consumer's lock of page tables held: must not sleep. The answer may be out of
+ *	date between invalidate_begin() and invalidate_end() for the page.
  *
- * All of them may sleep.
+ * All but @is_private may sleep.
  */
 struct gmem_provider_ops {
 	int (*bind)(struct file *file, struct gmem_binding *b);

@@ -425,7 +425,7 @@ int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
  * @kvm: the virtual machine
  * @gfn: the page
  *
- * Context: srcu or slots_lock is held, and no lock that forbids sleeping, such as mmu_lock.
+ * Context: any, mmu_lock may be held; srcu or slots_lock is held.
  * Return: 1 if it is private, 0 if it is shared, -ENOENT if its slot has no provider.
  */
 int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
@@ -435,7 +435,8 @@ int kvm_gmem_provider_is_private(struct kvm *kvm, gfn_t gfn)
 	/* A slot that is being deleted is a copy without a file. Faults on it are repeated. */
 	if (!kvm_slot_has_gmem(slot) || !slot->gmem.provider)
 		return -ENOENT;
-	might_sleep();
+	/* A provider that takes a lock that sleeps is reported by lockdep. */
+	guard(rcu)();
 	return slot->gmem.provider->is_private(slot->gmem.file,
 					       gfn - slot->base_gfn + slot->gmem.pgoff);
 }

@@ -596,6 +596,13 @@ u64 gmfs_uncovered(const struct gmfs_tables *t, const struct gmfs_extmap *map, u
 u64 gmfs_covered(const struct gmfs_extmap *map, u64 from, u64 *end);
 int gmfs_promise_blocks(struct gmfs_tables *t, u64 blocks);
 
+/* converted.c */
+void gmfs_converted_init(struct maple_tree *tree);
+bool gmfs_converted_has(struct maple_tree *tree, u64 page);
+int gmfs_converted_update(struct maple_tree *tree, const struct gmfs_tables *t,
+			  const struct gmfs_extmap *map, u64 at, u64 end, gfp_t gfp);
+void gmfs_converted_free(struct maple_tree *tree);
+
 /* poisoned.c */
 void gmfs_poisoned_init(struct gmfs_poisoned *p);
 u64 gmfs_poisoned_next(const struct gmfs_poisoned *p, u64 from, u64 end);

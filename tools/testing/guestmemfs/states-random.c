@@ -31,6 +31,8 @@ struct model {
 	struct pool p;
 	u64 seed;
 	struct model_file file[MODEL_FILES];
+	/* What the code has in memory of model_file.converted. */
+	struct maple_tree converted[MODEL_FILES];
 	bool *unzeroed;
 	bool *detached;
 	struct model_pin pins[MODEL_PINS];
@@ -44,6 +46,8 @@ struct model {
 	u32 other;
 	u64 other_from;
 	bool zero;
+	/* How often a mount had no memory. */
+	u32 no_memory;
 	/* How many blocks were moved, or exchanged. */
 	u32 moved;
 	u32 exchanged;
@@ -156,11 +160,30 @@ static void model_compare_detached(struct model *m)
 	}
 }
 
+/*
+ * Compares what readers without a lock find with the model: of a mixed block all pages, of another
+ * one the first and the last.
+ */
+static void model_compare_converted(struct model *m, u32 file)
+{
+	const struct model_file *f = &m->file[file];
+	u64 at, page, step;
+
+	for (at = 0; at < MODEL_BLOCKS; at++) {
+		step = model_character(f, at) == GUESTMEMFS_EXTENT_MIXED ? 1 : PAGES - 1;
+		for (page = at * PAGES; page < (at + 1) * PAGES; page += step)
+			CHECK_EQ(gmfs_converted_has(&m->converted[file], page),
+				 test_bit(page, f->converted));
+	}
+	CHECK(!gmfs_converted_has(&m->converted[file], MODEL_PAGES));
+}
+
 static void model_compare(struct model *m, u32 file)
 {
 	u32 i;
 
 	model_compare_blocks(m, file, 0, 0);
+	model_compare_converted(m, file);
 	model_compare_pages(m, file);
 	model_compare_detached(m);
 	for (i = 0; i < m->p.t.nr_blocks; i++)
@@ -395,6 +418,10 @@ static void model_convert(struct model *m, u32 file, u64 from, u64 to, u64 r)
 	first = min(first, last);
 	if (model_try(m, CONVERT, file, first, last, converted))
 		return;
+	/* As in the kernel, where this must not fail. */
+	CHECK_EQ(gmfs_converted_update(&m->converted[file], &m->p.t, &m->p.map[file],
+				       first / PAGES, DIV_ROUND_UP(last, PAGES),
+				       GFP_KERNEL | __GFP_NOFAIL), 0);
 	if (converted)
 		bitmap_set(m->file[file].converted, first, last - first);
 	else
@@ -449,8 +476,26 @@ static void model_clear(struct model *m, u32 file)
 	struct model_file *f = &m->file[file];
 
 	gmfs_map_clear(&m->p.t, &m->p.map[file]);
+	gmfs_converted_free(&m->converted[file]);
 	model_forget(m, file, 0, MODEL_BLOCKS);
 	memset(f->converted, 0, sizeof(f->converted));
+}
+
+/* What a mount does. It may run out of memory, and then frees what it has made. */
+static void model_load(struct model *m, u32 file)
+{
+	int err;
+
+	do {
+		shim_allocations = 0;
+		shim_fail_from = pool_random(&m->seed) % 4;
+		err = gmfs_converted_update(&m->converted[file], &m->p.t, &m->p.map[file], 0,
+					    GMFS_MAX_LOGICAL, GFP_KERNEL);
+		if (err)
+			gmfs_converted_free(&m->converted[file]);
+		m->no_memory += !!err;
+	} while (err);
+	shim_fail_from = 0;
 }
 
 /* The next mount finds the same state. Behind a kexec it finds no pins. */
@@ -467,8 +512,11 @@ static void model_reopen(struct model *m, bool kexec)
 		pool_reopen(&m->p);
 	}
 	model_shrink(m);
-	for (i = 0; i < MODEL_FILES; i++)
+	for (i = 0; i < MODEL_FILES; i++) {
+		gmfs_converted_free(&m->converted[i]);
+		model_load(m, i);
 		model_compare(m, i);
+	}
 }
 
 static void model_check(struct model *m)
@@ -529,8 +577,10 @@ static void model_make(struct model *m, u64 seed)
 	for (i = 0; i < MODEL_FILES; i++)
 		memset(m->file[i].block, 0xff, sizeof(m->file[i].block));
 	pool_make(&m->p, ranges, ARRAY_SIZE(ranges));
-	for (i = 0; i < MODEL_FILES; i++)
+	for (i = 0; i < MODEL_FILES; i++) {
 		pool_file(&m->p);
+		gmfs_converted_init(&m->converted[i]);
+	}
 	m->unzeroed = calloc(m->p.t.nr_blocks, sizeof(*m->unzeroed));
 	m->detached = calloc(m->p.t.nr_blocks, sizeof(*m->detached));
 	CHECK(m->unzeroed && m->detached);
@@ -587,6 +637,7 @@ static void model(const void *arg)
 	CHECK_EQ(m->full > 10, c->states < 100);
 	CHECK_EQ(m->no_map > 10, c->maps < 100);
 	CHECK(m->detaches > 100);
+	CHECK(m->no_memory > 10);
 	CHECK(m->moved > 300 && m->exchanged > 300);
 	model_end(m);
 	pool_free(&m->p);
