@@ -13,6 +13,19 @@
  * its file operations, and the hypervisor finds the provider of a file descriptor and binds a
  * part of the file to a memslot.
  *
+ * The consumer calls these operations of the provider, and the provider those of a binding::
+ *
+ *   bind, unbind    a memslot comes and goes
+ *   get_pfn         the frame of a page, and how much around it one entry can map
+ *   is_private      may the host use the page; does not sleep
+ *   invalidate      (of a binding) pages change: they are unmapped until the change is complete
+ *
+ * There is no operation to split an entry: the consumer splits what crosses an end of an
+ * invalidation, if it can. There is none for errors either: the provider invalidates a page with a
+ * memory error, and get_pfn() returns -EHWPOISON for it from then on. The first contents of a
+ * page are written by the provider's other interfaces (populate): a consumer cannot do so, as
+ * it cannot reach the memory.
+ *
  * Memory of a provider may have no struct page, and thus frames without reference counts. It is
  * safe to map them because of these rules:
  *

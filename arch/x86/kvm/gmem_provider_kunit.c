@@ -83,10 +83,16 @@ static struct kvm *make_vm(struct kunit *test, unsigned long type)
 
 static int prepare(struct kvm *kvm, struct kvm_memory_slot *slot, struct file *file)
 {
+	int err;
+
 	memset(slot, 0, sizeof(*slot));
 	slot->npages = BLOCK;
 	guard(mutex)(&kvm->slots_lock);
-	return kvm_gmem_provider_prepare(kvm, slot, file, 0);
+	err = kvm_gmem_provider_prepare(kvm, slot, get_file(file), 0);
+	/* The test has a reference. */
+	if (!err)
+		fput(file);
+	return err;
 }
 
 static void slots_by_type(struct kunit *test)
@@ -129,10 +135,10 @@ static void no_encryption_after_slots(struct kunit *test)
 		kvm = make_vm(test, vm_types[i].type);
 		if (prepare(kvm, &slot, file))
 			continue;
-		KUNIT_ASSERT_EQ(test, 0, kvm_gmem_provider_commit(kvm, &slot));
+		KUNIT_ASSERT_EQ(test, 0, kvm_gmem_commit_memory_region(kvm, &slot));
 		KUNIT_EXPECT_EQ_MSG(test, -EBUSY, kvm_gmem_provider_exclude(kvm), "type %lu",
 				    vm_types[i].type);
-		kvm_gmem_provider_unbind(&slot);
+		kvm_gmem_unbind(&slot);
 		KUNIT_EXPECT_EQ(test, 0, kvm_gmem_provider_exclude(kvm));
 		KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, prepare(kvm, &slot, file));
 	}
@@ -189,7 +195,7 @@ static void widened(struct kunit *test)
 		slot.gmem.pgoff = w->pgoff;
 		start = w->start;
 		end = w->end;
-		kvm_gmem_provider_widen(&slot, &start, &end);
+		kvm_gmem_widen(&slot, &start, &end);
 		KUNIT_EXPECT_EQ_MSG(test, w->first, start, "%s", w->what);
 		KUNIT_EXPECT_EQ_MSG(test, w->last, end, "%s", w->what);
 	}
@@ -201,9 +207,9 @@ static struct kvm *make_vm_with_slot(struct kunit *test, struct kvm_memory_slot 
 	struct kvm *kvm = make_vm(test, KVM_X86_SW_PROTECTED_VM);
 
 	KUNIT_ASSERT_EQ(test, 0, prepare(kvm, slot, test->priv));
+	KUNIT_ASSERT_EQ(test, 0, kvm_gmem_commit_memory_region(kvm, slot));
 	slot->flags |= KVM_MEM_GUEST_MEMFD;
 	kvm->arch.has_private_mem = true;
-	kvm->gmem_provider_slots = 1;
 	rcu_assign_pointer(kvm->memslots[0], &kvm->__memslots[0][0]);
 	atomic_long_set(&kvm->__memslots[0][0].last_used_slot, (unsigned long)slot);
 	return kvm;
@@ -224,6 +230,7 @@ static void asked_under_rcu(struct kunit *test)
 	write_lock(&kvm->mmu_lock);
 	KUNIT_EXPECT_TRUE(test, kvm_mem_is_private(kvm, 0));
 	write_unlock(&kvm->mmu_lock);
+	kvm_gmem_unbind(&slot);
 	KUNIT_EXPECT_EQ(test, 2, asked);
 	KUNIT_EXPECT_EQ(test, 0, asked_outside);
 }
