@@ -16,6 +16,7 @@ static void gmfs_inode_init_once(void *obj)
 	struct gmfs_inode *gi = obj;
 
 	init_rwsem(&gi->map_lock);
+	seqcount_init(&gi->map_seq);
 	inode_init_once(&gi->vfs_inode);
 }
 

@@ -51,7 +51,8 @@
  *
  * map_lock protects gmfs_inode.map and gmfs_inode.absent. A look-up holds it shared, and a fault
  * that fills a hole holds it exclusively. mmap() and munmap() take it inside mmap_lock, for
- * reservations. gmfs_inode.converted is read under RCU alone.
+ * reservations. gmfs_inode.converted is read under RCU alone. A fault that hits the extent of the
+ * previous fault does without map_lock, under gmfs_inode.map_seq.
  *
  * gmfs_pool.lock serialises all changes of the pool's tables but those of the unzeroed table. It
  * is held for a bounded piece of work. The exception is gmfs_load() at mount: only
@@ -394,6 +395,8 @@ struct gmfs_pool {
 /**
  * struct gmfs_inode - a file or directory in memory
  * @map_lock: guards what is in @map; may be taken in a fault, and when a VMA comes or goes
+ * @map_seq: changes of @map beside faults, i.e. without invalidate_lock exclusive; see
+ *	gmfs_entry_again()
  * @map: the file's extents; a directory has none. Outlives the inode in gmfs_pool.leftovers
  * @offsets: positions of a directory's entries
  * @btime: time of creation, constant
@@ -407,6 +410,7 @@ struct gmfs_pool {
  */
 struct gmfs_inode {
 	struct rw_semaphore map_lock;
+	seqcount_t map_seq;
 	struct gmfs_extmap *map;
 	struct offset_ctx offsets;
 	struct timespec64 btime;
@@ -417,6 +421,25 @@ struct gmfs_inode {
 	bool userfaults;
 	struct inode vfs_inode;
 };
+
+/*
+ * Takes map_lock for a change of the extents that faults may see before it is complete. The section
+ * may sleep: a reader that meets it takes map_lock.
+ */
+static inline void gmfs_map_change_begin(struct gmfs_inode *gi)
+{
+	down_write(&gi->map_lock);
+	raw_write_seqcount_begin(&gi->map_seq);
+}
+
+static inline void gmfs_map_change_end(struct gmfs_inode *gi)
+{
+	raw_write_seqcount_end(&gi->map_seq);
+	up_write(&gi->map_lock);
+}
+
+DEFINE_GUARD(gmfs_map_change, struct gmfs_inode *, gmfs_map_change_begin(_T),
+	     gmfs_map_change_end(_T))
 
 /**
  * struct gmfs_pin_run - contiguous frames of a pin

@@ -70,7 +70,7 @@ int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, enum gmfs_ho
 	/* A read-only filesystem can be mapped, but faults must not allocate blocks. */
 	if (sb_rdonly(inode->i_sb))
 		return -EROFS;
-	guard(rwsem_write)(&gi->map_lock);
+	guard(gmfs_map_change)(gi);
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
@@ -146,7 +146,7 @@ static int gmfs_fill_some(struct inode *inode, struct gmfs_fill *fill)
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	guard(rwsem_write)(&gi->map_lock);
+	guard(gmfs_map_change)(gi);
 	guard(mutex)(&pool->lock);
 	free = pool->tables.free_blocks;
 	err = gmfs_fill_step(fill);
@@ -163,7 +163,7 @@ static int gmfs_fill_prepare(struct inode *inode, struct gmfs_fill *fill)
 	fill->t = &pool->tables;
 	fill->map = gi->map;
 	fill->ino = inode->i_ino;
-	guard(rwsem_write)(&gi->map_lock);
+	guard(gmfs_map_change)(gi);
 	err = gmfs_fill_cover(fill);
 	if (err)
 		return err;
@@ -207,7 +207,7 @@ static void gmfs_fill_finish(struct inode *inode, struct gmfs_fill *fill, struct
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 
-	guard(rwsem_write)(&gi->map_lock);
+	guard(gmfs_map_change)(gi);
 	gmfs_fill_uncover(fill);
 	if (fill->pending)
 		gmfs_edit_count(ed);
@@ -251,7 +251,7 @@ void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep)
 		filemap_invalidate_lock(inode->i_mapping);
 	gmfs_fill_finish(inode, fill, &ed);
 	while (more) {
-		guard(rwsem_write)(&gi->map_lock);
+		guard(gmfs_map_change)(gi);
 		more = gmfs_pool_edit_step(GUESTMEMFS_SB(inode->i_sb), inode->i_ino, &ed);
 	}
 	scoped_guard(rwsem_write, &gi->map_lock)
@@ -272,7 +272,7 @@ static int gmfs_file_claim(struct inode *inode, u64 logical, u64 count)
 	struct gmfs_spot spot;
 	int err;
 
-	guard(rwsem_write)(&gi->map_lock);
+	guard(gmfs_map_change)(gi);
 	err = gmfs_pool_begin(pool);
 	if (err)
 		return err;
@@ -355,6 +355,23 @@ static __always_inline int gmfs_entry_poisoned(struct inode *inode, const struct
 	return entry->order ? -EAGAIN : -EHWPOISON;
 }
 
+/*
+ * Finds the entry in the extent of the previous fault, without map_lock, which all vCPUs of a guest
+ * would write to. Most faults do. The extents are read while they may change, which map_seq tells;
+ * the memory that is read stays where it is. Changes that make pages private, or free or move
+ * blocks, are made with invalidate_lock exclusive. Returns false if map_lock is needed to tell.
+ */
+static __always_inline bool gmfs_entry_again(struct inode *inode, pgoff_t page,
+					     unsigned long orders, struct gmfs_entry *entry)
+{
+	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
+	unsigned int seq = raw_seqcount_begin(&gi->map_seq);
+
+	gmfs_entry_at(entry, page, __fls(orders));
+	return gmfs_map_entry_again(&GUESTMEMFS_SB(inode->i_sb)->tables, gi->map, entry) &&
+	       xa_empty(&gi->absent) && !read_seqcount_retry(&gi->map_seq, seq);
+}
+
 /**
  * gmfs_file_entry - prepare the largest entry of a page table that can map a page
  * @inode: the file; its invalidate_lock is held
@@ -381,19 +398,20 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	bool found, absent;
+	bool absent;
 	int err;
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
 	while (orders) {
-		scoped_guard(rwsem_read, &gi->map_lock) {
-			found = gmfs_map_entry(&pool->tables, gi->map, page, orders, entry);
-			absent = !xa_empty(&gi->absent) && found &&
+		absent = false;
+		if (!gmfs_entry_again(inode, page, orders, entry)) {
+			guard(rwsem_read)(&gi->map_lock);
+			if (!gmfs_map_entry(&pool->tables, gi->map, page, orders, entry))
+				break;
+			absent = !xa_empty(&gi->absent) &&
 				 gmfs_absent_any(inode, entry->first,
 						 entry->first + BIT(entry->order));
 		}
-		if (!found)
-			break;
 		if (shared && entry->converted != gmfs_private_by_default(inode))
 			return -EFAULT;
 		if (absent && entry->order)

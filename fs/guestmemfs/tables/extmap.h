@@ -89,8 +89,9 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 
 /*
  * Most faults hit the extent of the previous fault and can use the largest size in
- * question, so try that one first. The caller holds map_lock. The hint is valid: a change
- * of the tree clears it, with map_lock held for writing.
+ * question, so try that one first. The caller holds map_lock, or makes sure afterwards that
+ * nothing has changed: only entries of the extent table are read, which stay where they are. The
+ * hint is valid: a change of the tree clears it, with map_lock held for writing.
  */
 static inline bool gmfs_map_entry_again(const struct gmfs_tables *t, const struct gmfs_extmap *map,
 					struct gmfs_entry *entry)

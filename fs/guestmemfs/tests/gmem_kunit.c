@@ -6,8 +6,10 @@
  * find an error.
  */
 #include <kunit/static_stub.h>
+#include <linux/completion.h>
 #include <linux/file.h>
 #include <linux/gmem_provider.h>
+#include <linux/kthread.h>
 
 #include "../gmem.h"
 #include "fixture_file.h"
@@ -348,6 +350,64 @@ static void a_descriptor_is_of_one_machine(struct kunit *test)
 	close_gmem(gmem);
 }
 
+/**
+ * struct fault - what a vCPU asks for at a fault
+ * @ops: the provider's operations
+ * @gmem: the descriptor
+ * @err: what get_pfn() returned
+ * @done: both questions are answered
+ */
+struct fault {
+	const struct gmem_provider_ops *ops;
+	struct file *gmem;
+	int err;
+	struct completion done;
+};
+
+static int fault_thread(void *data)
+{
+	struct fault *fault = data;
+	unsigned long pfn;
+	int order;
+
+	fault->err = fault->ops->get_pfn(fault->gmem, 1, true, &pfn, &order);
+	if (fault->ops->is_private(fault->gmem, 1))
+		fault->err = -EINVAL;
+	complete(&fault->done);
+	return 0;
+}
+
+/* Red if a fault that hits the extent of the fault before it takes map_lock, be it shared. */
+static void a_fault_takes_one_lock_of_the_file(struct kunit *test)
+{
+	struct gmfs_test_file *t = begin(test, false);
+	struct gmfs_inode *gi = GUESTMEMFS_I(t->inode);
+	struct fault fault = {};
+	struct task_struct *task;
+	unsigned long left = 0;
+	unsigned long pfn;
+	int order;
+
+	/* The pool has private pages, but not this one. */
+	convert(test, t, PAGES, 2 * PAGES, true);
+	KUNIT_ASSERT_EQ(test, gmfs_file_allocate(t->inode, 0, 1, GMFS_PRESENT), 0);
+	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
+	init_completion(&fault.done);
+	fault.ops = make_gmem(test, t, 1, &fault.gmem);
+	KUNIT_ASSERT_NOT_NULL(test, fault.ops);
+	KUNIT_EXPECT_EQ(test, fault.ops->get_pfn(fault.gmem, 0, true, &pfn, &order), 0);
+	down_write(&gi->map_lock);
+	task = kthread_run(fault_thread, &fault, "guestmemfs_kunit");
+	if (!IS_ERR(task))
+		left = wait_for_completion_timeout(&fault.done, 10 * HZ);
+	up_write(&gi->map_lock);
+	KUNIT_EXPECT_NE(test, left, 0UL);
+	if (!IS_ERR(task) && !left)
+		wait_for_completion(&fault.done);
+	KUNIT_EXPECT_EQ(test, fault.err, 0);
+	close_gmem(fault.gmem);
+}
+
 static void nothing_changes_in_a_freeze(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
@@ -403,6 +463,7 @@ static struct kunit_case gmfs_gmem_cases[] = {
 	KUNIT_CASE(guests_let_go_before_a_change),
 	KUNIT_CASE(only_what_is_in_the_file_is_bound),
 	KUNIT_CASE(a_descriptor_is_of_one_machine),
+	KUNIT_CASE(a_fault_takes_one_lock_of_the_file),
 	KUNIT_CASE(nothing_changes_in_a_freeze),
 	KUNIT_CASE(there_is_one_hypervisor),
 	{}
