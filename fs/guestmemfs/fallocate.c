@@ -31,7 +31,7 @@ static int gmfs_zero_file(struct inode *inode, u64 logical, u64 end)
 			gmfs_map_lookup(&pool->tables, gi->map, logical, &run);
 		run.count = min(run.count, end - logical);
 		if (run.block != GMFS_NO_BLOCK)
-			err = gmfs_zero_blocks(inode, run.block, run.count);
+			err = gmfs_zero_blocks(inode, run.block, run.count, false);
 		up_read(lock);
 		/* A signal that is not fatal is pending, or another task waits for the lock. */
 		if (err == -EAGAIN || err == -EINPROGRESS)

@@ -220,7 +220,7 @@ static enum gmfs_fault_end gmfs_fault_locked(struct vm_fault *vmf, struct inode 
 			return end;
 	}
 	while (orders) {
-		err = gmfs_file_entry(inode, vmf->pgoff, orders, true, entry);
+		err = gmfs_file_entry(inode, vmf->pgoff, orders, GMFS_ENTRY_SHARED, entry);
 		if (err)
 			return gmfs_fault_error(err);
 		if (!gmfs_fault_has_table(vmf, asked, entry->order)) {

@@ -14,6 +14,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <uapi/linux/guestmemfs.h>
 #include <uapi/linux/kvm.h>
 
@@ -113,6 +114,7 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, bool shared, unsign
 	struct inode *inode = file_inode(file);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	unsigned long orders = gmfs_file_orders(inode, index, GMFS_ALL_ORDERS);
+	unsigned int flags = GMFS_ENTRY_STEP | (shared ? GMFS_ENTRY_SHARED : 0);
 	struct gmfs_entry entry;
 	int err;
 
@@ -122,7 +124,7 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, bool shared, unsign
 	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
 	    gmfs_file_missing(inode, index) && !gmfs_file_poisoned(inode, index))
 		return -ENODATA;
-	err = gmfs_file_entry(inode, index, orders, shared, &entry);
+	err = gmfs_file_entry(inode, index, orders, flags, &entry);
 	if (err == -EFAULT && shared && gmfs_file_is_private(inode, index))
 		return -EACCES;
 	if (err)
@@ -133,6 +135,51 @@ static int gmfs_gmem_entry(struct file *file, pgoff_t index, bool shared, unsign
 	return 0;
 }
 
+/**
+ * struct gmfs_gmem_wait - a task that will wait for a thaw
+ * @work: work of the task
+ * @pool: the pool, which is frozen
+ */
+struct gmfs_gmem_wait {
+	struct callback_head work;
+	const struct gmfs_pool *pool;
+};
+
+static void gmfs_gmem_wait_work(struct callback_head *work)
+{
+	struct gmfs_gmem_wait *wait = container_of(work, struct gmfs_gmem_wait, work);
+
+	while (READ_ONCE(wait->pool->frozen) && !signal_pending(current) &&
+	       !(current->flags & PF_EXITING))
+		schedule_timeout_interruptible(HZ / 50);
+	kfree(wait);
+}
+
+/*
+ * Lets the task wait for a thaw when it returns to the guest or to user space. KVM has released
+ * srcu then, so that memslots can change meanwhile. Without memory for this, the guest's fault is
+ * repeated without a wait. A kernel thread has no such work.
+ */
+static void gmfs_gmem_wait(const struct gmfs_pool *pool)
+{
+	struct gmfs_gmem_wait *wait;
+
+	if (current->flags & PF_KTHREAD)
+		return;
+	wait = kmalloc_obj(*wait);
+	if (!wait)
+		return;
+	init_task_work(&wait->work, gmfs_gmem_wait_work);
+	wait->pool = pool;
+	if (task_work_add(current, &wait->work, TWA_RESUME))
+		kfree(wait);
+}
+
+/*
+ * Zeroes 32 MiB at most with KVM's srcu and invalidate_lock held, and so many for each helper. For
+ * the rest, KVM repeats the guest's fault: before that it handles signals and requests, and changes
+ * of memslots and of the file get their turn.
+ */
 static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
 			     int *order)
 {
@@ -140,23 +187,16 @@ static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, bool shared, unsi
 	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
 	int err;
 
-	do {
-		err = down_read_interruptible(lock);
-		if (err)
-			return err;
-		err = gmfs_gmem_entry(file, index, shared, pfn, order);
-		up_read(lock);
-		/* -EINPROGRESS: another task waits for the lock, and there is more to zero. */
-	} while (err == -EINPROGRESS);
+	err = down_read_interruptible(lock);
+	if (err)
+		return err;
+	err = gmfs_gmem_entry(file, index, shared, pfn, order);
+	up_read(lock);
 	if (err != -EBUSY)
 		return err;
-	/*
-	 * -EBUSY: the guest needs a block, and the pool is frozen for a kexec. KVM repeats the
-	 * fault until the thaw. Sleep for a moment, so that this does not use up the CPU, but
-	 * not until the thaw: KVM holds srcu or slots_lock.
-	 */
-	schedule_timeout_interruptible(HZ / 50);
-	return signal_pending(current) ? -EINTR : -EAGAIN;
+	/* The guest needs a block, and the pool is frozen for a kexec. */
+	gmfs_gmem_wait(GUESTMEMFS_SB(inode->i_sb));
+	return -EAGAIN;
 }
 
 static bool gmfs_gmem_is_private(struct file *file, pgoff_t index)

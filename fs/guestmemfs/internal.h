@@ -75,9 +75,10 @@
  * gmfs_luo_freeze() writes for each descriptor of a session. A page fault that needs blocks
  * releases mmap_lock or the VMA's lock and waits for the thaw or for a signal. A page fault that
  * may not release its lock returns with nothing mapped and is repeated; at a fatal signal it is
- * SIGBUS. A guest's fault on memory bound by descriptor sleeps for a moment and is repeated. The
- * reboot notifier freezes every pool and never thaws it. Before that the Live Update Orchestrator
- * may freeze a pool once for each descriptor that it preserves, and thaws it if the kexec is called
+ * SIGBUS. A guest's fault on memory bound by descriptor returns to KVM, and the task waits, in
+ * gmfs_gmem_wait_work(), after KVM has released srcu; then the fault is repeated. The reboot
+ * notifier freezes every pool and never thaws it. Before that the Live Update Orchestrator may
+ * freeze a pool once for each descriptor that it preserves, and thaws it if the kexec is called
  * off.
  */
 
@@ -649,7 +650,7 @@ void gmfs_window_close(struct gmfs_window *window);
 /* zero.c */
 void gmfs_zero_mapped(const struct gmfs_pool *pool, void *va, u64 pos, size_t len);
 int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait);
-int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count);
+int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count, bool step);
 int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count);
 
 /* scrub.c */
@@ -736,12 +737,16 @@ enum gmfs_page {
 	GMFS_PAGE_PRIVATE,
 };
 
+/* Flags of gmfs_file_entry(). */
+#define GMFS_ENTRY_SHARED	BIT(0)	/* private pages cannot be used */
+#define GMFS_ENTRY_STEP		BIT(1)	/* as @step of gmfs_zero_blocks() */
+
 int gmfs_file_allocate(struct inode *inode, u64 logical, u64 count, enum gmfs_how how);
 int gmfs_file_reserve(struct inode *inode, u64 from, u64 end);
 void gmfs_file_unreserve(struct inode *inode, u64 from, u64 end);
 int gmfs_file_fill(struct inode *inode, struct gmfs_fill *fill);
 void gmfs_file_filled(struct inode *inode, struct gmfs_fill *fill, bool keep);
-int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
+int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, unsigned int flags,
 		    struct gmfs_entry *entry);
 bool gmfs_file_missing(struct inode *inode, pgoff_t page);
 enum gmfs_page gmfs_file_page(struct inode *inode, pgoff_t page);

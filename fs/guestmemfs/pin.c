@@ -77,7 +77,7 @@ static int gmfs_pin_entry(struct gmfs_pin *pin, struct inode *inode, pgoff_t *at
 	orders = gmfs_file_orders(inode, *at, orders);
 	if (!orders)
 		return -EINVAL;
-	err = gmfs_file_entry(inode, *at, orders, true, &entry);
+	err = gmfs_file_entry(inode, *at, orders, GMFS_ENTRY_SHARED, &entry);
 	if (err)
 		return err;
 	end = min(entry.first + (1UL << entry.order), (u64)last);

@@ -327,10 +327,11 @@ static __always_inline bool gmfs_entry_zeroed(const unsigned long *unzeroed,
 	return !any;
 }
 
-static __always_inline int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry)
+static __always_inline int gmfs_entry_zero(struct inode *inode, const struct gmfs_entry *entry,
+					   bool step)
 {
 	if (!gmfs_entry_zeroed(GUESTMEMFS_SB(inode->i_sb)->tables.unzeroed, entry))
-		return gmfs_zero_blocks(inode, entry->block, gmfs_entry_blocks(entry));
+		return gmfs_zero_blocks(inode, entry->block, gmfs_entry_blocks(entry), step);
 	/* Pairs with gmfs_zero_run(), as in gmfs_zero_blocks(). */
 	smp_rmb();
 	return 0;
@@ -377,8 +378,9 @@ static __always_inline bool gmfs_entry_again(struct inode *inode, pgoff_t page,
  * @inode: the file; its invalidate_lock is held
  * @page: the page
  * @orders: allowed orders of the entry, as log2 of pages: a bit for each
- * @shared: whether the entry is for the host, or for a guest without private memory, so that its
- *	pages must be shared
+ * @flags: %GMFS_ENTRY_SHARED: the entry is for the host, or for a guest without private memory, so
+ *	that its pages must be shared; %GMFS_ENTRY_STEP: the caller has to release other locks
+ *	than invalidate_lock, too, after a part of the zeroing
  * @entry: the answer, with blocks that are allocated and zeroed
  *
  * One lookup in the extents finds the largest entry. It has one page if its block has absent pages
@@ -389,11 +391,11 @@ static __always_inline bool gmfs_entry_again(struct inode *inode, pgoff_t page,
  * smaller one is tried.
  *
  * Return: 0; -EAGAIN if no entry of these orders is possible (never if %BIT(0) is in @orders);
- * -EFAULT if the page is private and @shared is set; -EHWPOISON if its frame is poisoned;
+ * -EFAULT if the page is private and must be shared; -EHWPOISON if its frame is poisoned;
  * -EINPROGRESS if the caller must release invalidate_lock and call again (never for entries up to a
  * block); or an error of gmfs_file_allocate() or gmfs_zero_blocks().
  */
-int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, bool shared,
+int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, unsigned int flags,
 		    struct gmfs_entry *entry)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
@@ -412,7 +414,8 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 				 gmfs_absent_any(inode, entry->first,
 						 entry->first + BIT(entry->order));
 		}
-		if (shared && entry->converted != gmfs_private_by_default(inode))
+		if (flags & GMFS_ENTRY_SHARED &&
+		    entry->converted != gmfs_private_by_default(inode))
 			return -EFAULT;
 		if (absent && entry->order)
 			err = -EAGAIN;
@@ -421,7 +424,7 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, boo
 		if (!err)
 			err = gmfs_entry_poisoned(inode, entry);
 		if (!err)
-			err = gmfs_entry_zero(inode, entry);
+			err = gmfs_entry_zero(inode, entry, flags & GMFS_ENTRY_STEP);
 		if (!err && absent)
 			err = gmfs_absent_present(inode, page, page + 1);
 		if (err == -EAGAIN || (err == -ENOMEM && entry->order))
@@ -513,5 +516,5 @@ int gmfs_file_frame(struct inode *inode, pgoff_t page, struct gmfs_entry *entry)
 	} while (err > 0);
 	if (!err)
 		err = gmfs_entry_poisoned(inode, entry);
-	return err ?: gmfs_entry_zero(inode, entry);
+	return err ?: gmfs_entry_zero(inode, entry, false);
 }

@@ -119,7 +119,7 @@ static ssize_t gmfs_continue(struct vm_area_struct *vma, unsigned long addr, pgo
 	if (gmfs_file_page(inode, page) != GMFS_PAGE_PRESENT)
 		return -EFAULT;
 	do {
-		err = gmfs_file_entry(inode, page, orders, true, &entry);
+		err = gmfs_file_entry(inode, page, orders, GMFS_ENTRY_SHARED, &entry);
 		/* Blocks are still to be zeroed, and another task waits for the lock. */
 		if (err == -EINPROGRESS)
 			return 0;

@@ -280,7 +280,7 @@ int gmfs_zero_free(struct gmfs_pool *pool, u32 block, u32 count)
 	return 0;
 }
 
-static int gmfs_zero_some(struct inode *inode, u32 block, u32 end)
+static int gmfs_zero_some(struct inode *inode, u32 block, u32 end, bool step)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	bool begun = false;
@@ -294,6 +294,8 @@ static int gmfs_zero_some(struct inode *inode, u32 block, u32 end)
 			return -EROFS;
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		if (begun && step)
+			return -EINPROGRESS;
 		if (begun && signal_pending(current))
 			return -EAGAIN;
 		if (begun && rwsem_is_contended(&inode->i_mapping->invalidate_lock))
@@ -310,18 +312,20 @@ static int gmfs_zero_some(struct inode *inode, u32 block, u32 end)
  * @inode: the file that has the blocks
  * @block: first block
  * @count: number of blocks
+ * @step: return after 32 MiB in any case, if there is more to zero
  *
  * Returns early, after 32 MiB at most, at a signal or if another task waits for invalidate_lock.
- * Several processors zero many blocks (gmfs_pool.scrub.helpers).
+ * A caller that holds other locks, for whose waiters nothing can be asked, sets @step. Several
+ * processors zero many blocks (gmfs_pool.scrub.helpers), each of them 32 MiB in a step.
  *
  * Context: process context. The caller holds the file's invalidate_lock, so that the file
  * cannot lose the blocks.
  * Return: 0 if all blocks are zeroed; -EINTR at a fatal signal, -EROFS if a feature forbids
  * writing to the pool, or -ENOMEM. After at least one block, so never with a @count of 1:
- * -EAGAIN at a signal that is not fatal, or -EINPROGRESS if another task waits for
- * invalidate_lock. The blocks that are left stay marked as unzeroed.
+ * -EAGAIN at a signal that is not fatal, unless @step is set, or -EINPROGRESS at the end of a step
+ * or if another task waits for invalidate_lock. The blocks that are left stay marked as unzeroed.
  */
-int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count)
+int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count, bool step)
 {
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_zero_job *job = NULL;
@@ -330,7 +334,7 @@ int gmfs_zero_blocks(struct inode *inode, u32 block, u32 count)
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
 	if (count >= GMFS_ZERO_SHARE && !pool->tables.read_only)
 		job = gmfs_zero_job_begin(pool, block, block + count);
-	err = gmfs_zero_some(inode, block, block + count);
+	err = gmfs_zero_some(inode, block, block + count, step);
 	gmfs_zero_job_end(job);
 	/* Pairs with gmfs_zero_run(): a clear bit is read before the bytes of its block. */
 	smp_rmb();

@@ -68,7 +68,7 @@ static void a_block_is_zeroed_around(struct kunit *test, pgoff_t bad)
 	gmfs_map_lookup(&t->pool.tables, GUESTMEMFS_I(t->inode)->map, 0, &run);
 	gmfs_mark_unzeroed(&t->pool.tables, run.block, 1);
 	filemap_invalidate_lock(t->inode->i_mapping);
-	KUNIT_EXPECT_EQ(test, gmfs_zero_blocks(t->inode, run.block, 1), 0);
+	KUNIT_EXPECT_EQ(test, gmfs_zero_blocks(t->inode, run.block, 1, false), 0);
 	filemap_invalidate_unlock(t->inode->i_mapping);
 	KUNIT_EXPECT_FALSE(test, test_bit(run.block, t->pool.tables.unzeroed));
 	expect_bytes(test, 0, bad * PAGE_SIZE, 0);
