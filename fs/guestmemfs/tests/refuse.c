@@ -2,9 +2,11 @@
 /*
  * guestmemfs_test/refuse in debugfs: a file that a live update session can preserve, but whose
  * freeze() fails. It is for tests of the state after an aborted live update. A frame whose physical
- * address is in guestmemfs_test/poison gets a memory error before that.
+ * address is in guestmemfs_test/poison gets a memory error before that, and freeze() sleeps for as
+ * many milliseconds as guestmemfs_test/refuse_ms says.
  */
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/liveupdate.h>
@@ -32,6 +34,7 @@ static void refuse_unpreserve(struct liveupdate_file_op_args *args)
 }
 
 static u64 refuse_poison;
+static u32 refuse_ms;
 
 static int refuse_freeze(struct liveupdate_file_op_args *args)
 {
@@ -39,6 +42,7 @@ static int refuse_freeze(struct liveupdate_file_op_args *args)
 
 	if (IS_ENABLED(CONFIG_MEMORY_FAILURE) && phys)
 		memory_failure(PHYS_PFN(phys), MF_SW_SIMULATED);
+	msleep(xchg(&refuse_ms, 0));
 	return -EIO;
 }
 
@@ -80,6 +84,7 @@ static int __init refuse_init(void)
 	 */
 	debugfs_create_file_unsafe("refuse", 0400, dir, NULL, &refuse_fops);
 	debugfs_create_x64("poison", 0200, dir, &refuse_poison);
+	debugfs_create_u32("refuse_ms", 0200, dir, &refuse_ms);
 	return 0;
 }
 late_initcall(refuse_init);
