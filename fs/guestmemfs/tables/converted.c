@@ -71,13 +71,6 @@ bool gmfs_converted_has(struct maple_tree *tree, u64 page)
 	return is;
 }
 
-static int gmfs_converted_store(struct maple_tree *tree, u64 at, u64 end, void *entry, gfp_t gfp)
-{
-	MA_STATE(mas, tree, at, end - 1);
-
-	return mas_store_gfp(&mas, entry, gfp);
-}
-
 static void gmfs_mixed_copy(struct gmfs_mixed *mixed, const unsigned long *pages)
 {
 	u32 i;
@@ -102,7 +95,7 @@ static int gmfs_converted_mix(struct maple_tree *tree, u64 at, const unsigned lo
 	if (!mixed)
 		return -ENOMEM;
 	gmfs_mixed_copy(mixed, pages);
-	err = gmfs_converted_store(tree, at, at + 1, mixed, gfp);
+	err = gmfs_tree_store(tree, at, at, mixed, gfp);
 	if (err)
 		kfree(mixed);
 	return err;
@@ -144,7 +137,7 @@ static int gmfs_converted_set(struct maple_tree *tree, u64 at, u64 end, bool con
 	}
 	if (converted)
 		gmfs_converted_widen(tree, &at, &end);
-	err = gmfs_converted_store(tree, at, end, entry, gfp);
+	err = gmfs_tree_store(tree, at, end - 1, entry, gfp);
 	while (!err && gone) {
 		mixed = gone;
 		gone = mixed->next;

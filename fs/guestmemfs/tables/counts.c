@@ -10,6 +10,7 @@
 #include <linux/xarray.h>
 
 #include "counts.h"
+#include "tables.h"
 
 /**
  * gmfs_count_at - find the number of users of an index
@@ -46,8 +47,7 @@ static int gmfs_count_store(struct maple_tree *counts, u64 start, u64 end, unsig
 		if (mas_walk(&mas) == entry)
 			end = mas.last + 1;
 	}
-	mas_set_range(&mas, start, end - 1);
-	return mas_store_gfp(&mas, entry, gfp);
+	return gmfs_tree_store(counts, start, end - 1, entry, gfp);
 }
 
 /**

@@ -134,6 +134,32 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
 }
 
 /**
+ * gmfs_tree_store - store an entry in a maple tree
+ * @tree: the tree
+ * @first: first index
+ * @last: last index
+ * @entry: the entry, NULL to erase
+ * @gfp: with __GFP_NOFAIL if the caller cannot handle a failure
+ *
+ * mas_store_gfp() may fail even with __GFP_NOFAIL: kmem_cache_prefill_sheaf() removes the flag
+ * before it allocates the sheaf itself. Repeat it then, as mas_erase() does.
+ *
+ * Return: 0, or -ENOMEM, but not with __GFP_NOFAIL.
+ */
+int gmfs_tree_store(struct maple_tree *tree, unsigned long first, unsigned long last, void *entry,
+		    gfp_t gfp)
+{
+	MA_STATE(mas, tree, first, last);
+	int err;
+
+	do {
+		mas_set_range(&mas, first, last);
+		err = mas_store_gfp(&mas, entry, gfp);
+	} while (err == -ENOMEM && gfp & __GFP_NOFAIL);
+	return err;
+}
+
+/**
  * gmfs_map_store - store an extent or a hole in the tree
  * @map: the file's extents
  * @start: first block in the file
@@ -145,10 +171,9 @@ bool gmfs_map_entry_found(const struct gmfs_tables *t, struct gmfs_extmap *map, 
  */
 int gmfs_map_store(struct gmfs_extmap *map, u64 start, u64 end, u32 slot, gfp_t gfp)
 {
-	MA_STATE(mas, &map->tree, start, end - 1);
-
 	map->hint = GMFS_NO_SLOT;
-	return mas_store_gfp(&mas, slot == GMFS_NO_SLOT ? NULL : xa_mk_value(slot), gfp);
+	return gmfs_tree_store(&map->tree, start, end - 1,
+			       slot == GMFS_NO_SLOT ? NULL : xa_mk_value(slot), gfp);
 }
 
 /**

@@ -73,11 +73,10 @@ static u32 gmfs_owner_ranges(const struct gmfs_persist *p, u32 ino)
 
 static int gmfs_owner_set_ranges(struct gmfs_tables *t, u32 ino, u32 nr, gfp_t gfp)
 {
-	MA_STATE(mas, &t->persist->files, ino, ino);
 	struct guestmemfs_inode *di = &t->inodes[ino];
 	int err;
 
-	err = mas_store_gfp(&mas, nr ? xa_mk_value(nr) : NULL, gfp);
+	err = gmfs_tree_store(&t->persist->files, ino, ino, nr ? xa_mk_value(nr) : NULL, gfp);
 	if (err)
 		return err;
 	if (nr)
@@ -148,7 +147,6 @@ static void gmfs_owner_count(struct gmfs_persist *p, const struct gmfs_owner_cha
 /* Gives frames to a file. Adjacent frames of the same owner become one range. */
 static int gmfs_owner_give(struct gmfs_tables *t, const struct gmfs_owner_change *c, u32 max)
 {
-	MA_STATE(mas, &t->persist->owners, 0, 0);
 	struct gmfs_persist *p = t->persist;
 	u32 ino = c->owner >> 1, old = c->old.owner >> 1;
 	u32 nr = gmfs_owner_ranges(p, ino);
@@ -166,8 +164,7 @@ static int gmfs_owner_give(struct gmfs_tables *t, const struct gmfs_owner_change
 	err = gmfs_owner_set_ranges(t, ino, nr + more, GFP_KERNEL);
 	if (err)
 		return err;
-	mas_set_range(&mas, first, last - 1);
-	err = mas_store_gfp(&mas, xa_mk_value(c->owner), GFP_KERNEL);
+	err = gmfs_tree_store(&p->owners, first, last - 1, xa_mk_value(c->owner), GFP_KERNEL);
 	if (err) {
 		gmfs_owner_set_ranges(t, ino, nr, GFP_KERNEL | __GFP_NOFAIL);
 		/* The pin table, which may be read again, has the file. */
@@ -187,14 +184,12 @@ static int gmfs_owner_give(struct gmfs_tables *t, const struct gmfs_owner_change
 /* Takes frames from their owner. */
 static void gmfs_owner_take(struct gmfs_tables *t, const struct gmfs_owner_change *c)
 {
-	MA_STATE(mas, &t->persist->owners, 0, 0);
 	const gfp_t gfp = GFP_KERNEL | __GFP_NOFAIL;
 	struct gmfs_persist *p = t->persist;
 	u32 ino = c->old.owner >> 1;
 	s32 part = gmfs_owner_part(c);
 
-	mas_set_range(&mas, c->start, c->end - 1);
-	mas_store_gfp(&mas, NULL, gfp);
+	gmfs_tree_store(&p->owners, c->start, c->end - 1, NULL, gfp);
 	gmfs_owner_set_ranges(t, ino, gmfs_owner_ranges(p, ino) + part, gfp);
 	p->nr += part;
 	gmfs_owner_count(p, c);

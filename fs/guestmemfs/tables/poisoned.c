@@ -54,9 +54,8 @@ u64 gmfs_poisoned_next(const struct gmfs_poisoned *p, u64 from, u64 end)
 
 static void gmfs_poisoned_store(struct gmfs_poisoned *p, u64 frame, unsigned long recorded)
 {
-	MA_STATE(mas, &p->frames, frame, frame);
-
-	mas_store_gfp(&mas, xa_mk_value(recorded), GFP_KERNEL | __GFP_NOFAIL);
+	gmfs_tree_store(&p->frames, frame, frame, xa_mk_value(recorded),
+			GFP_KERNEL | __GFP_NOFAIL);
 }
 
 /**

@@ -583,6 +583,8 @@ int gmfs_limits_set(struct gmfs_tables *t, const struct gmfs_limits *limits, boo
 		    const char **why);
 
 /* extmap.c */
+int gmfs_tree_store(struct maple_tree *tree, unsigned long first, unsigned long last, void *entry,
+		    gfp_t gfp);
 void gmfs_map_init(struct gmfs_extmap *map);
 void gmfs_map_destroy(struct gmfs_extmap *map);
 int gmfs_map_insert(struct gmfs_tables *t, struct gmfs_extmap *map, u32 slot);

@@ -78,12 +78,31 @@ void kmem_cache_free_bulk(struct kmem_cache *s, size_t nr, void **p)
 		kmem_cache_free(s, *p++);
 }
 
-/* Objects in a sheaf count as allocated. The sheaf does not: the kernel keeps empty sheaves. */
+/*
+ * Fails now and then for callers that come again: lib/maple_tree.c does after GFP_NOWAIT, and with
+ * __GFP_NOFAIL whoever has called it has to.
+ */
+static bool shim_sheaf_fails(gfp_t gfp)
+{
+	static unsigned int nowait, nofail;
+
+	if (gfp & __GFP_NOFAIL)
+		return ++nofail % 2;
+	return !gfpflags_allow_blocking(gfp) && ++nowait % 8 == 0;
+}
+
+/*
+ * Objects in a sheaf count as allocated. The sheaf does not: the kernel keeps empty sheaves. If it
+ * has none, it allocates one without __GFP_NOFAIL.
+ */
 struct slab_sheaf *kmem_cache_prefill_sheaf(struct kmem_cache *s, gfp_t gfp, unsigned int size)
 {
 	unsigned int capacity = max(size, s->sheaf_capacity);
-	struct slab_sheaf *sheaf = calloc(1, sizeof(*sheaf) + capacity * sizeof(void *));
+	struct slab_sheaf *sheaf;
 
+	if (shim_sheaf_fails(gfp))
+		return NULL;
+	sheaf = calloc(1, sizeof(*sheaf) + capacity * sizeof(void *));
 	if (!sheaf)
 		abort();
 	sheaf->capacity = capacity;
