@@ -176,9 +176,9 @@ static void gmfs_gmem_wait(const struct gmfs_pool *pool)
 }
 
 /*
- * Zeroes 32 MiB at most with KVM's srcu and invalidate_lock held, and so many for each helper. For
- * the rest, KVM repeats the guest's fault: before that it handles signals and requests, and changes
- * of memslots and of the file get their turn.
+ * Zeroes 32 MiB at most with KVM's srcu and invalidate_lock held, while each helper zeroes 32 MiB
+ * at most. For the rest, KVM repeats the guest's fault: before that it handles signals and
+ * requests, and changes of memslots and of the file get their turn.
  */
 static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
 			     int *order)

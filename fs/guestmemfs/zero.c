@@ -315,7 +315,7 @@ static int gmfs_zero_some(struct inode *inode, u32 block, u32 end, bool step)
  * @step: return after 32 MiB in any case, if there is more to zero
  *
  * Returns early, after 32 MiB at most, at a signal or if another task waits for invalidate_lock.
- * A caller that holds other locks, for whose waiters nothing can be asked, sets @step. Several
+ * A caller that holds other locks, whose waiters cannot be detected, sets @step. Several
  * processors zero many blocks (gmfs_pool.scrub.helpers), each of them 32 MiB in a step.
  *
  * Context: process context. The caller holds the file's invalidate_lock, so that the file
