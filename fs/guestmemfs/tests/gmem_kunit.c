@@ -377,8 +377,11 @@ static int fault_thread(void *data)
 	return 0;
 }
 
-/* Red if a fault that hits the extent of the fault before it takes map_lock, be it shared. */
-static void a_fault_takes_one_lock_of_the_file(struct kunit *test)
+/*
+ * Does a fault that hits the extent of the fault before it end while map_lock is held, for a change
+ * of the extents (@change) or for something else?
+ */
+static bool fault_ends(struct kunit *test, bool change, unsigned long timeout)
 {
 	struct gmfs_test_file *t = begin(test, false);
 	struct gmfs_inode *gi = GUESTMEMFS_I(t->inode);
@@ -394,18 +397,36 @@ static void a_fault_takes_one_lock_of_the_file(struct kunit *test)
 	bitmap_zero(t->pool.tables.unzeroed, t->pool.tables.nr_blocks);
 	init_completion(&fault.done);
 	fault.ops = make_gmem(test, t, 1, &fault.gmem);
-	KUNIT_ASSERT_NOT_NULL(test, fault.ops);
+	if (!fault.ops)
+		return false;
 	KUNIT_EXPECT_EQ(test, fault.ops->get_pfn(fault.gmem, 0, true, &pfn, &order), 0);
 	down_write(&gi->map_lock);
+	if (change)
+		raw_write_seqcount_begin(&gi->map_seq);
 	task = kthread_run(fault_thread, &fault, "guestmemfs_kunit");
+	KUNIT_EXPECT_FALSE(test, IS_ERR(task));
 	if (!IS_ERR(task))
-		left = wait_for_completion_timeout(&fault.done, 10 * HZ);
+		left = wait_for_completion_timeout(&fault.done, timeout);
+	if (change)
+		raw_write_seqcount_end(&gi->map_seq);
 	up_write(&gi->map_lock);
-	KUNIT_EXPECT_NE(test, left, 0UL);
 	if (!IS_ERR(task) && !left)
 		wait_for_completion(&fault.done);
 	KUNIT_EXPECT_EQ(test, fault.err, 0);
 	close_gmem(fault.gmem);
+	return left;
+}
+
+/* Red if a fault that hits the extent of the fault before it takes map_lock, be it shared. */
+static void a_fault_takes_one_lock_of_the_file(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, fault_ends(test, false, 10 * HZ));
+}
+
+/* Red if gmfs_entry_again() uses an extent that is being changed. */
+static void a_fault_waits_for_a_change(struct kunit *test)
+{
+	KUNIT_EXPECT_FALSE(test, fault_ends(test, true, HZ / 5));
 }
 
 static void nothing_changes_in_a_freeze(struct kunit *test)
@@ -464,6 +485,7 @@ static struct kunit_case gmfs_gmem_cases[] = {
 	KUNIT_CASE(only_what_is_in_the_file_is_bound),
 	KUNIT_CASE(a_descriptor_is_of_one_machine),
 	KUNIT_CASE(a_fault_takes_one_lock_of_the_file),
+	KUNIT_CASE(a_fault_waits_for_a_change),
 	KUNIT_CASE(nothing_changes_in_a_freeze),
 	KUNIT_CASE(there_is_one_hypervisor),
 	{}
