@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Can a guest be saved: asked before anything is changed.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "guestmemctl.h"
+
+/* A guest that does not answer in this time would not be saved in time either. */
+#define LOOK_MS		5000
+/* Room for the state of the devices on the disk. */
+#define STATE_ROOM	(64ULL << 20)
+
+static char *check_status(struct guest *guest, struct qmp *q, uint64_t deadline)
+{
+	char *status, *why = qmp_status(q, deadline, &status);
+
+	if (why)
+		return why;
+	guest->running = !strcmp(status, "running");
+	if (!guest->running && strcmp(status, "paused"))
+		why = text("its state is \"%s\", neither running nor paused", status);
+	free(status);
+	return why;
+}
+
+/* QEMU knows of devices that cannot be saved. */
+static char *check_blockers(struct qmp *q, uint64_t deadline)
+{
+	const struct json *list;
+	struct json *j;
+	char *why = qmp_ask(q, &j, deadline, "query-migrate", NULL);
+
+	if (why)
+		return why;
+	list = json_get(json_get(j, "return"), "blocked-reasons");
+	if (list && list->child && list->child->string)
+		why = text("QEMU says: %s", list->child->string);
+	json_free(j);
+	return why;
+}
+
+/* Asks for a property of a memory backend. */
+static char *ask_property(struct qmp *q, uint64_t deadline, const char *object,
+			  const char *property, struct json **j)
+{
+	char *arguments = text("{\"path\":\"/objects/%s\",\"property\":\"%s\"}", object, property);
+	char *why = qmp_ask(q, j, deadline, "qom-get", arguments);
+
+	free(arguments);
+	return why;
+}
+
+static char *check_file(struct guest *guest, struct pools *pools, const char *path, uint64_t size)
+{
+	struct pool *pool = pools_of_path(pools, path);
+	char *real = host_path(path), *why = NULL;
+	struct stat st;
+
+	if (!pool)
+		why = text("its memory %s is in no pool that is mounted, and would be lost", path);
+	else if (stat(real, &st))
+		why = text("its memory %s is not there", path);
+	else
+		guest_add_memory(guest, path, pool->uuid, st.st_ino, size);
+	free(real);
+	return why;
+}
+
+/* Memory that is not shared is a part of the state that QEMU writes to the disk. */
+static char *check_backend(struct guest *guest, struct pools *pools, struct qmp *q,
+			   uint64_t deadline, const char *name, uint64_t *copied)
+{
+	struct json *share = NULL, *size = NULL, *path = NULL;
+	uint64_t bytes;
+	char *why;
+
+	if (strpbrk(name, "\"\\"))
+		return text("a memory backend has the name %s", name);
+	why = ask_property(q, deadline, name, "share", &share);
+	if (!why)
+		why = ask_property(q, deadline, name, "size", &size);
+	if (why)
+		goto out;
+	bytes = json_get_number(size, "return");
+	if (!json_get_bool(share, "return")) {
+		*copied += bytes == UNKNOWN ? 0 : bytes;
+		goto out;
+	}
+	free(ask_property(q, deadline, name, "mem-path", &path));
+	if (path && json_get_string(path, "return"))
+		why = check_file(guest, pools, json_get_string(path, "return"), bytes);
+	else
+		why = text("its memory \"%s\" is shared, in no file, and would be lost", name);
+out:
+	json_free(share);
+	json_free(size);
+	json_free(path);
+	return why;
+}
+
+static char *check_memory(struct guest *guest, struct pools *pools, struct qmp *q,
+			  uint64_t deadline, uint64_t *copied)
+{
+	static const char backend[] = "child<memory-backend-";
+	const struct json *object;
+	struct json *j;
+	char *why;
+
+	guest_forget_memory(guest);
+	why = qmp_ask(q, &j, deadline, "qom-list", "{\"path\":\"/objects\"}");
+	if (why)
+		return why;
+	object = json_get(j, "return");
+	for (object = object ? object->child : NULL; !why && object; object = object->next) {
+		const char *type = json_get_string(object, "type");
+		const char *name = json_get_string(object, "name");
+
+		if (type && name && !strncmp(type, backend, sizeof(backend) - 1))
+			why = check_backend(guest, pools, q, deadline, name, copied);
+	}
+	json_free(j);
+	return why;
+}
+
+/*
+ * Looks at the file system that has @dir. The directory for states is made when it is needed first,
+ * so that one that exists above it counts.
+ */
+static bool look_at_room(const char *dir, struct statvfs *fs)
+{
+	bool ours = !strncmp(dir, STATE_DIR "/", strlen(STATE_DIR "/"));
+	char *real = host_path(dir), *slash;
+	bool there = !statvfs(real, fs);
+
+	while (ours && !there) {
+		slash = strrchr(real, '/');
+		if (!slash || slash == real)
+			break;
+		*slash = 0;
+		there = !statvfs(real, fs);
+	}
+	free(real);
+	return there;
+}
+
+static char *check_room(const struct guest *guest, uint64_t copied)
+{
+	char *dir = xstrdup(guest->state), *why = NULL;
+	struct statvfs fs;
+	char want[32];
+
+	*strrchr(dir, '/') = 0;
+	if (!look_at_room(dir, &fs))
+		why = text("the directory %s for its state is not there", dir);
+	else if ((uint64_t)fs.f_bavail * fs.f_frsize < copied + STATE_ROOM)
+		why = text("%s has too little room for its state: %s are needed", dir,
+			   show_size(want, sizeof(want), copied + STATE_ROOM));
+	free(dir);
+	return why;
+}
+
+/* Returns why the guest cannot be saved, or NULL; @note is something that people should know. */
+char *guest_look(struct guest *guest, struct pools *pools, struct qmp *q, uint64_t deadline,
+		 char **note)
+{
+	uint64_t copied = 0;
+	char *why, size[32];
+
+	*note = NULL;
+	why = check_status(guest, q, deadline);
+	if (!why)
+		why = check_blockers(q, deadline);
+	if (!why)
+		why = check_memory(guest, pools, q, deadline, &copied);
+	if (!why)
+		why = check_room(guest, copied);
+	if (!why && copied)
+		*note = text("%s of its memory are in no pool, and are copied to the disk and back",
+			     show_size(size, sizeof(size), copied));
+	return why;
+}
+
+/* Looks at one guest. Returns why it cannot be saved; @absent: it does not run. */
+static char *look(struct guest *guest, struct pools *pools, bool *absent, bool quiet)
+{
+	uint64_t deadline = mono_ms() + LOOK_MS, bytes = 0;
+	char *why, *note = NULL, size[32];
+	struct qmp q;
+	size_t i;
+
+	*absent = false;
+	why = qmp_connect(&q, guest->qmp, deadline, absent);
+	if (why)
+		return why;
+	why = guest_look(guest, pools, &q, deadline, &note);
+	qmp_close(&q);
+	for (i = 0; i < guest->nr_memory; i++)
+		bytes += guest->memory[i].size;
+	if (!why && !quiet)
+		progress("%s: can be saved: %s, %s in pools", guest->name,
+			 guest->running ? "running" : "paused",
+			 show_size(size, sizeof(size), bytes));
+	if (note && !quiet)
+		progress("%s: %s", guest->name, note);
+	free(note);
+	return why;
+}
+
+/*
+ * Looks at all guests. Those that do not run, and those that are saved already, leave the list.
+ * Returns the first reason for which one cannot be saved; the others have been printed.
+ */
+char *guests_look(struct guests *g, struct pools *pools, bool quiet)
+{
+	char *why, *first = NULL;
+	bool absent;
+	size_t i = 0;
+
+	while (i < g->nr) {
+		struct guest *guest = &g->guest[i];
+
+		why = look(guest, pools, &absent, quiet);
+		if (why && absent) {
+			progress("%s: %s", guest->name, record_exists(guest, SAVED) ?
+				 "is saved already" : "does not run");
+			free(why);
+			guests_drop(g, i);
+			continue;
+		}
+		i++;
+		if (!why)
+			continue;
+		progress("%s: cannot be saved: %s", guest->name, why);
+		if (!first)
+			first = text("%s cannot be saved: %s", guest->name, why);
+		free(why);
+	}
+	return first;
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Saving guests. Each is stopped and the state of its devices is written to a file, but its VMM
+ * stays until all guests are saved: if one cannot be, the others just go on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guestmemctl.h"
+
+#define QUIT_MS		10000
+#define GO_ON_MS	10000
+
+/* For the processes, which inherit them. */
+static struct pools pools;
+
+/* The state has to be on the disk: a kexec need not write anything back. */
+static char *sync_state(const struct guest *guest)
+{
+	char *real = host_path(guest->state), *why = NULL;
+	int fd = open(real, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		why = text("its state %s: %s", guest->state, strerror(errno));
+	else if (!st.st_size)
+		why = text("its state %s is empty", guest->state);
+	else if (fsync(fd))
+		why = text("its state %s: %s", guest->state, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(real);
+	return why;
+}
+
+static char *save(struct guest *guest, struct qmp *q, int out)
+{
+	uint64_t deadline = mono_ms() + guest->timeout * 1000;
+	char *note, *why, *real;
+
+	why = guest_look(guest, &pools, q, deadline, &note);
+	free(note);
+	if (!why)
+		why = qmp_prepare(q, deadline);
+	if (why)
+		return why;
+	remove_file(guest->state);
+	report_moment(out, guest, AT_STOP);
+	real = host_path(guest->state);
+	why = qmp_migrate(q, deadline, "migrate", real);
+	free(real);
+	if (!why)
+		why = sync_state(guest);
+	if (why)
+		return why;
+	report_moment(out, guest, AT_SAVED);
+	guest->boot = this_boot();
+	return record_write(guest, SAVED);
+}
+
+/* Lets the guest go on where it was stopped, in the VMM that it has. */
+static char *go_on(struct guest *guest, struct qmp *q)
+{
+	uint64_t deadline = mono_ms() + GO_ON_MS;
+	char *why = NULL, *status;
+
+	record_remove(guest, SAVED);
+	/* Of a migration that is still on its way; otherwise it is an error and does no harm. */
+	free(qmp_ask(q, NULL, deadline, "migrate_cancel", NULL));
+	if (!guest->at[AT_STOP] || !guest->running)
+		return NULL;
+	do {
+		/* While a migration is being cancelled the guest is not ready to go on. */
+		free(why);
+		status = NULL;
+		free(qmp_ask(q, NULL, deadline, "cont", NULL));
+		why = qmp_status(q, deadline, &status);
+		if (!why && strcmp(status, "running"))
+			why = text("it does not go on: its state is \"%s\"", status);
+		free(status);
+		if (!why)
+			break;
+		sleep_ms(50);
+	} while (mono_ms() < deadline);
+	remove_file(guest->state);
+	return why;
+}
+
+/* The process for a guest: saves it, then waits for what becomes of all of them. */
+static void save_worker(struct guest *guest, int in, int out)
+{
+	char *why, command = 0;
+	struct qmp q;
+
+	why = qmp_connect(&q, guest->qmp, mono_ms() + guest->timeout * 1000, NULL);
+	if (!why)
+		why = save(guest, &q, out);
+	if (!why)
+		report_progress(out, "saved in %llu ms",
+				(unsigned long long)(guest->at[AT_SAVED] - guest->at[AT_STOP]));
+	report_end(out, why);
+	if (read(in, &command, 1) != 1)
+		command = 0;
+	if (q.fd >= 0 && command == TO_QUIT)
+		why = qmp_quit(&q, mono_ms() + QUIT_MS);
+	else
+		why = q.fd >= 0 ? go_on(guest, &q) : NULL;
+	report_end(out, why);
+}
+
+static void forget_old_reports(void)
+{
+	struct guests old;
+	size_t i;
+
+	free(records_read(&old, WENT_ON));
+	for (i = 0; i < old.nr; i++)
+		record_remove(&old.guest[i], WENT_ON);
+}
+
+static char *first_failure(const struct guests *g)
+{
+	size_t i;
+
+	for (i = 0; i < g->nr; i++)
+		if (g->guest[i].why)
+			return text("%s: %s", g->guest[i].name, g->guest[i].why);
+	return xstrdup("interrupted");
+}
+
+/* Saves all guests at once. After a failure, guests_roll_back() has to be called. */
+char *guests_save(struct guests *g)
+{
+	size_t i;
+	char *why;
+
+	why = host_make_dirs(SAVED_DIR);
+	if (!why)
+		why = host_make_dirs(STATE_DIR "/state");
+	if (!why)
+		why = pools_read(&pools);
+	if (why)
+		return why;
+	forget_old_reports();
+	workers_start(g, save_worker);
+	if (!workers_wait(g))
+		return NULL;
+	for (i = 0; i < g->nr; i++)
+		if (g->guest[i].why)
+			progress("%s: cannot be saved: %s", g->guest[i].name, g->guest[i].why);
+	return first_failure(g);
+}
+
+/* Lets all guests go on. One that does not is a reason to look at it at once. */
+void guests_roll_back(struct guests *g)
+{
+	size_t i;
+
+	interrupted = false;
+	for (i = 0; i < g->nr; i++) {
+		free(g->guest[i].why);
+		g->guest[i].why = NULL;
+	}
+	workers_tell(g, TO_GO_ON);
+	workers_wait(g);
+	for (i = 0; i < g->nr; i++) {
+		if (g->guest[i].why)
+			warn("%s: %s", g->guest[i].name, g->guest[i].why);
+		else
+			progress("%s: goes on here", g->guest[i].name);
+	}
+	workers_end(g);
+}
+
+/*
+ * Ends the VMMs of guests that are all saved. A VMM that does not end is stopped by the kexec; its
+ * guest does not run.
+ */
+char *guests_commit(struct guests *g)
+{
+	size_t i;
+
+	workers_tell(g, TO_QUIT);
+	workers_wait(g);
+	for (i = 0; i < g->nr; i++)
+		if (g->guest[i].why)
+			warn("%s: %s", g->guest[i].name, g->guest[i].why);
+	workers_end(g);
+	return kexec_time_write(now_ms());
+}

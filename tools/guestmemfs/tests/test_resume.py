@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0
+"""guestmemctl resume and report"""
+
+import json
+import os
+import xml.etree.ElementTree as xml
+
+from host import UUID, contains, equal
+
+
+def saved(h, names=('one', 'two'), **config):
+    h.pool(0, '/mnt/node0')
+    for name in names:
+        h.guest(name, **config)
+    h.ctl('save')
+    h.reboot()
+
+
+def test_after_the_boot_all_guests_go_on(h):
+    # Red if a step is left out (the capabilities, the state, cont), or what was saved stays.
+    saved(h)
+    out = h.ctl('resume').out
+    contains(out, '2 of 2 guests go on', 'it stood still for')
+    for name in ('one', 'two'):
+        commands = h.commands(name)
+        start = commands.index('started -S -incoming defer')
+        equal([c for c in commands[start:] if not c.startswith('query')],
+              ['started -S -incoming defer', 'qmp_capabilities', 'migrate-set-parameters',
+               'migrate-set-capabilities', 'migrate-incoming', 'done', 'cont'])
+        assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
+        assert not h.exists('/var/lib/guestmemfs/state/' + name)
+        assert not h.exists('/run/guestmemfs/%s.env' % name)
+    # There is nothing left to do.
+    equal(h.ctl('resume').out, '')
+
+
+def test_a_guest_that_was_paused_stays_paused(h):
+    # Red if it runs.
+    saved(h, status='paused')
+    contains(h.ctl('resume').out, 'is there again, paused as it was')
+    assert 'cont' not in h.commands('one')
+
+
+def test_guests_are_restored_at_the_same_time(h):
+    # Red if one guest waits for another.
+    saved(h, names='abcd', save_ms=500)
+    h.ctl('resume')
+    begun = [ms for n in 'abcd' for ms, t in h.qmp_log(n) if t == 'migrate-incoming']
+    done = [[ms for ms, t in h.qmp_log(n) if t == 'done'][1] for n in 'abcd']
+    assert max(begun) < min(done), (begun, done)
+
+
+def test_one_guest_that_fails_does_not_hold_up_the_others(h):
+    # Red if the others do not go on, or what the guest needs for a second try is removed.
+    saved(h)
+    os.rename(h.path('/qemu/two.json'), h.path('/qemu/away'))
+    out = h.ctl('resume', status=1).out
+    contains(out, 'one: goes on', 'two: does not go on: "exec ', 'failed with status 1: ', 'No such file or directory',
+             '1 of 2 guests go on')
+    os.rename(h.path('/qemu/away'), h.path('/qemu/two.json'))
+    contains(h.ctl('resume').out, '1 of 1 guests go on')
+    equal(h.commands('two')[-1], 'cont')
+
+
+def test_a_state_that_cannot_be_read_is_reported(h):
+    # Red if QEMU's error is lost, or the guest is made to run.
+    saved(h, names=('vm',))
+    h.write('/var/lib/guestmemfs/state/vm', 'damaged\n')
+    contains(h.ctl('resume', status=1).out, 'vm: does not go on: QEMU says: failed: bad state')
+    assert 'cont' not in h.commands('vm')
+    assert h.exists('/var/lib/guestmemfs/state/vm')
+    contains(h.ctl('report', status=1).out, 'vm: saved, and has not gone on yet')
+
+
+def test_a_guest_waits_for_its_pool(h):
+    # Red if the VMM is started before the pool is mounted: it would make a file elsewhere.
+    saved(h, names=('vm',))
+    mounts = h.read('/proc/self/mountinfo')
+    h.write('/proc/self/mountinfo', '22 1 8:1 / / rw - ext4 /dev/vda1 rw\n')
+    p = h.start_ctl('resume')
+    h.wait(lambda: h.exists('/run/guestmemfs/lock'), 'resume')
+    assert p.poll() is None
+    assert 'started -S -incoming defer' not in h.commands('vm')
+    h.write('/proc/self/mountinfo.new', mounts)
+    os.rename(h.path('/proc/self/mountinfo.new'), h.path('/proc/self/mountinfo'))
+    out, _ = p.communicate(timeout=30)
+    equal((p.returncode, h.commands('vm')[-1]), (0, 'cont'))
+    contains(out, 'vm: goes on')
+
+
+def test_a_pool_that_does_not_come_is_named(h):
+    # Red if a pool that is refused, or is not mounted in time, is not the reason that is given.
+    saved(h, names=('vm',), conf='timeout = 1\n')
+    mounts = h.read('/proc/self/mountinfo')
+    h.write('/proc/self/mountinfo', '22 1 8:1 / / rw - ext4 /dev/vda1 rw\n')
+    contains(h.ctl('resume', status=1).out, 'the pool with /mnt/node0/vm is not mounted')
+    h.write('/proc/self/mountinfo', mounts)
+    h.write('/sys/fs/guestmemfs/node0/refused', 'its metadata has a memory error\n')
+    contains(h.ctl('resume', status=1).out,
+             'the pool node0 is refused: its metadata has a memory error')
+    h.write('/sys/fs/guestmemfs/node0/refused', 'no\n')
+    h.ctl('resume')
+
+
+def test_a_guest_whose_memory_is_lost_is_not_resumed(h):
+    # Red if the devices of a guest meet memory that is not its own: after a loss of power the pool
+    # is a new one.
+    saved(h, names=('vm',), conf='timeout = 1\n')
+    h.write('/sys/fs/guestmemfs/node0/uuid', 'a-new-one\n')
+    contains(h.ctl('resume', status=1).out, 'its memory is lost: there is no pool ' + UUID % 0)
+    equal(h.commands('vm')[-1], 'ended')
+    h.write('/sys/fs/guestmemfs/node0/uuid', UUID % 0)
+    os.unlink(h.path('/mnt/node0/vm'))
+    contains(h.ctl('resume', status=1).out, '/mnt/node0/vm: No such file')
+    h.write('/mnt/node0/keep', '')
+    h.write('/mnt/node0/vm', '')
+    contains(h.ctl('resume', status=1).out, 'is another file than the one it was saved with')
+
+
+def test_prepare_tells_the_units_of_saved_guests(h):
+    # Red if a unit starts its guest anew beside the state that waits for it, or if a guest whose
+    # memory is lost waits for ever for its state.
+    saved(h)
+    h.ctl('resume', '--prepare')
+    equal(h.read('/run/guestmemfs/one.env'), 'GUESTMEMFS_INCOMING=-S -incoming defer\n')
+    assert 'started -S -incoming defer' not in h.commands('one')
+    os.unlink(h.path('/run/guestmemfs/one.env'))
+    h.write('/sys/fs/guestmemfs/node0/uuid', 'a-new-one\n')
+    contains(h.ctl('resume', '--prepare').err, 'one: its memory is lost')
+    assert not h.exists('/run/guestmemfs/one.env')
+    assert not h.exists('/var/lib/guestmemfs/saved/one.json')
+    contains(h.ctl('report', status=1).out, 'one: its memory was lost')
+    equal(h.ctl('resume').out, '')
+
+
+def test_a_vmm_that_its_unit_has_started_is_used(h):
+    # Red if a second VMM is started on the same memory.
+    saved(h, names=('vm',))
+    h.start('vm', '-S', '-incoming', 'defer')
+    h.ctl('resume')
+    equal(h.commands('vm').count('started -S -incoming defer'), 1)
+    equal(h.commands('vm')[-1], 'cont')
+
+
+def test_a_vmm_that_was_started_anew_is_left_alone(h):
+    # Red if the state is loaded into a guest that runs.
+    saved(h, names=('vm',), conf='timeout = 1\n')
+    h.start('vm')
+    contains(h.ctl('resume', status=1).out,
+             'its VMM does not wait for a state, but is "running": start it with')
+    assert 'migrate-incoming' not in h.commands('vm')
+
+
+def test_resume_takes_names_and_forgets(h):
+    # Red if a guest that is not named goes on, or a forgotten one is resumed later.
+    saved(h)
+    h.ctl('resume', 'two')
+    assert 'started -S -incoming defer' not in h.commands('one')
+    contains(h.ctl('resume', 'three', status=2).err, 'there is no guest three')
+    h.ctl('resume', '--forget', 'one')
+    equal(h.ctl('resume').out, '')
+    assert not h.exists('/var/lib/guestmemfs/state/one')
+    h.write('/var/lib/guestmemfs/saved/bad.json', '{"name": 1}')
+    contains(h.ctl('resume', status=2).err, 'bad.json is no record of a guest')
+
+
+def record(h, name, **at):
+    h.write('/var/lib/guestmemfs/saved/%s.done' % name, json.dumps(dict(
+        name=name, qmp='/q', state='/s', start='x', timeout=60, boot='b', running=True, memory=[],
+        at=dict(dict(stop=1000, saved=1100, kexec=1300, boot=1700, ready=2500, vmm=2900, runs=3000),
+                **at))))
+
+
+def test_the_report_adds_up(h):
+    # Red if a phase is counted twice, or one that there was not is counted.
+    record(h, 'one')
+    record(h, 'two', stop=500)
+    # A guest that went on here: no kexec, and no boot.
+    record(h, 'three', kexec=0, boot=0)
+    # The clock went back at the boot.
+    record(h, 'four', boot=1200)
+    out = h.ctl('report').out.splitlines()
+    equal(out[0].split(), ['GUEST', 'STANDSTILL', 'save', 'wait', 'down', 'boot', 'VMM', 'restore'])
+    rows = {l.split()[0]: l.split()[1:] for l in out[1:]}
+    equal(rows['one'], ['2000', 'ms', '100', '200', '400', '800', '400', '100'])
+    equal(rows['two'], ['2500', 'ms', '600', '200', '400', '800', '400', '100'])
+    equal(rows['three'], ['2000', 'ms', '100', '0', '0', '1400', '400', '100'])
+    equal(rows['four'][:6], ['2000', 'ms', '100', '200', '0', '1300'])
+    j = h.json('report', '--json')
+    for guest in j['guests']:
+        if guest['name'] != 'four':
+            equal(guest['standstill'], sum(v for k, v in guest.items()
+                                           if k not in ('name', 'standstill')))
+
+
+def test_the_report_is_of_the_last_update(h):
+    # Red if guests of an earlier update are shown, or times are not those of the guest.
+    record(h, 'old')
+    saved(h, names=('vm',), save_ms=200)
+    h.ctl('resume')
+    (guest,) = h.json('report', '--json')['guests']
+    equal(guest['name'], 'vm')
+    assert 200 <= guest['save'] < 5000, guest
+    assert 200 <= guest['restore'] < 5000, guest
+    # The uptime is half a second, and the boot was after the kexec or the clock says so.
+    assert guest['standstill'] >= 400, guest
+
+
+def test_the_report_as_svg(h):
+    # Red if a bar is longer than its guest stood still, or the picture is not well formed.
+    record(h, 'one')
+    record(h, 'two', stop=0)
+    h.ctl('report', '--svg', h.path('/out.svg'))
+    root = xml.parse(h.path('/out.svg')).getroot()
+    ns = '{http://www.w3.org/2000/svg}'
+    bars = {}
+    for rect in root.iter(ns + 'rect'):
+        if rect.find(ns + 'title') is not None:
+            bars.setdefault(rect.get('y'), []).append(float(rect.get('width')))
+    widths = sorted(sum(b) for b in bars.values())
+    assert abs(widths[-1] - 800) < 1 and abs(widths[0] - 800 * 2000 / 3000) < 1, widths
+
+
+def test_a_report_of_nothing(h):
+    # Red if a host without any update has an empty report and success.
+    contains(h.ctl('report', status=2).err, 'no guest was saved yet')

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: GPL-2.0
+"""guestmemctl live-update and save"""
+
+import json
+import os
+import signal
+
+from host import contains, equal
+
+
+def update(h, *arguments, status=0):
+    return h.ctl('live-update', *arguments, status=status)
+
+
+def two_guests(h, **second):
+    h.pool(0, '/mnt/node0')
+    h.guest('one')
+    h.guest('two', **second)
+
+
+def goes_on(h, name):
+    """The guest was not stopped, or was made to go on, and its VMM has not ended."""
+    commands = h.commands(name)
+    assert 'ended' not in commands, commands
+    if 'migrate' in commands:
+        assert 'cont' in commands[commands.index('migrate'):], commands
+    assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
+    assert not h.exists('/var/lib/guestmemfs/state/%s' % name)
+
+
+def untouched(h, name):
+    assert 'migrate' not in h.commands(name), h.commands(name)
+    goes_on(h, name)
+
+
+def test_update_saves_all_guests_and_starts_the_kernel(h):
+    # Red if a step is left out, or the order is another one: load, save, quit, kexec.
+    two_guests(h)
+    h.write('/run/systemd/system/x', '')
+    out = update(h).out
+    equal(h.log(), [
+        'kexec -s -l %s --command-line=root=/dev/vda1 guestmemfs=0:90%% kho=on --initrd=%s' % (
+            h.path('/boot/vmlinuz-9'), h.path('/boot/initrd.img-9')),
+        'systemctl kexec'])
+    for name in ('one', 'two'):
+        commands = h.commands(name)
+        equal(commands[-3:], ['query-migrate', 'quit', 'ended'])
+        assert 'cont' not in commands
+        equal(h.read('/var/lib/guestmemfs/state/' + name), 'devices\n')
+        record = json.loads(h.read('/var/lib/guestmemfs/saved/%s.json' % name))
+        equal((record['running'], record['boot'], record['memory'][0]['path']),
+              (True, 'boot-1', '/mnt/node0/' + name))
+        equal(record['memory'][0]['inode'], os.stat(h.path('/mnt/node0/' + name)).st_ino)
+        assert record['at']['stop'] <= record['at']['saved'], record
+        contains(out, name + ': saved in ')
+    contains(out, '2 guests are saved; kexec')
+    assert int(h.read('/var/lib/guestmemfs/kexec')) >= record['at']['saved']
+
+
+def test_update_without_systemd_uses_kexec(h):
+    # Red if a host without systemd does not boot.
+    two_guests(h)
+    update(h)
+    equal(h.log()[-1], 'kexec -e')
+
+
+def test_guests_are_saved_at_the_same_time(h):
+    # Red if a guest is stopped only when the one before it is saved.
+    h.pool(0, '/mnt/node0')
+    for name in 'abcd':
+        h.guest(name, save_ms=700)
+    update(h)
+    begun, done = [], []
+    for name in 'abcd':
+        for ms, text in h.qmp_log(name):
+            if text == 'migrate':
+                begun.append(ms)
+            elif text == 'done':
+                done.append(ms)
+    assert max(begun) < min(done), (begun, done)
+    # No VMM ends before all guests are saved.
+    for name in 'abcd':
+        quit_at = [ms for ms, text in h.qmp_log(name) if text == 'quit']
+        assert quit_at[0] >= max(done), (quit_at, done)
+
+
+def failure(h, reason, **second):
+    two_guests(h, conf='timeout = 2\n', **second)
+    r = update(h, status=1)
+    contains(r.out, 'called off: ', reason)
+    assert 'systemctl kexec' not in h.log() and 'kexec -e' not in h.log(), h.log()
+    # The kernel that was loaded is not left behind for the next reboot.
+    if h.log():
+        equal(h.log()[-1], 'kexec -s -u')
+    equal(h.read('/sys/kernel/kexec_loaded'), '0\n')
+    return r
+
+
+def test_a_guest_that_fails_to_be_saved_calls_the_update_off(h):
+    # Red if a guest that was saved already does not go on, or its VMM has ended.
+    r = failure(h, 'two: QEMU says: failed: no space left', fail={'migration': 'no space left'},
+                save_ms=300)
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+    contains(r.out, 'one: saved', 'one: goes on here', 'two: goes on here')
+
+
+def test_a_guest_that_hangs_calls_the_update_off(h):
+    # Red if the time limit of a guest does not hold, or others wait for it when they could go on.
+    failure(h, 'two: no answer from QEMU in time', hang='migrate')
+    goes_on(h, 'one')
+
+
+def test_a_guest_that_is_slow_is_given_up(h):
+    # Red if a migration that is not done in time is not cancelled before the guest goes on.
+    failure(h, 'two: QEMU was not done in time', save_ms=4000)
+    commands = h.commands('two')
+    assert commands.index('migrate_cancel') < commands.index('cont'), commands
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+
+
+def test_a_vmm_that_dies_while_saving_calls_the_update_off(h):
+    # Red if a VMM that is gone is taken for one whose guest is saved.
+    failure(h, 'two: QEMU has ended', die='migrate')
+    goes_on(h, 'one')
+
+
+def test_a_state_that_is_empty_is_no_success(h):
+    # Red if the file of the state is not looked at: QEMU may write it elsewhere.
+    failure(h, 'two: its state /var/lib/guestmemfs/state/two is empty', state='')
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+
+
+def test_what_can_be_known_before_stops_no_guest(h):
+    # Red if a guest that cannot be saved is found only when others have been stopped.
+    failure(h, 'two cannot be saved: QEMU says: VFIO device', blocked='VFIO device')
+    untouched(h, 'one')
+    equal(h.log(), [])
+
+
+def test_a_guest_whose_memory_is_not_in_a_pool_is_refused(h):
+    # Red if shared memory outside of the pools is left to the kexec, which loses it.
+    h.pool(0, '/mnt/node0')
+    h.write('/mnt/other/ram', '')
+    for backend, reason in (
+            ({'type': 'memory-backend-memfd', 'share': True, 'size': 1 << 20},
+             'its memory "ram" is shared, in no file'),
+            ({'type': 'memory-backend-file', 'share': True, 'size': 1 << 20,
+              'mem-path': '/mnt/other/ram'}, 'its memory /mnt/other/ram is in no pool'),
+            ({'type': 'memory-backend-file', 'share': True, 'size': 1 << 20,
+              'mem-path': '/mnt/node0x'}, 'its memory /mnt/node0x is in no pool')):
+        h.guest('vm', memory={'ram': backend})
+        contains(update(h, '--dry-run', status=1).out, reason)
+        h.end()
+        os.unlink(h.path('/run/vm.qmp'))
+
+
+def test_memory_that_is_not_shared_is_copied(h):
+    # Red if a guest with memory that QEMU writes to the disk is refused, or nobody is told.
+    h.pool(0, '/mnt/node0')
+    h.guest('vm', memory={'ram': {'type': 'memory-backend-ram', 'share': False, 'size': 3 << 20}})
+    contains(update(h, '--dry-run').out, '3M of its memory are in no pool')
+
+
+def test_memory_behind_a_symbolic_link_is_found(h):
+    # Red if paths are compared as text: /srv/vms may lead into a pool.
+    h.pool(0, '/mnt/node0')
+    os.makedirs(h.path('/srv'))
+    os.symlink(h.path('/mnt/node0'), h.path('/srv/vms'))
+    h.write('/mnt/node0/ram', '')
+    h.guest('vm', memory={'ram': {'type': 'memory-backend-file', 'share': True, 'size': 4096,
+                                  'mem-path': '/srv/vms/ram'}})
+    contains(update(h, '--dry-run').out, 'vm: can be saved: running, 4K in pools')
+
+
+def test_a_dry_run_changes_nothing(h):
+    # Red if it loads a kernel, stops a guest, or writes a record.
+    two_guests(h)
+    out = update(h, '--dry-run', '--append', 'quiet').out
+    contains(out, 'takes the pools over', 'one: can be saved: running, 512M in pools',
+             'command line: root=/dev/vda1 guestmemfs=0:90% kho=on quiet', 'nothing speaks against')
+    equal(h.log(), [])
+    untouched(h, 'one')
+    untouched(h, 'two')
+    assert not h.exists('/var/lib/guestmemfs')
+
+
+def test_a_dry_run_tells_all_that_is_wrong(h):
+    # Red if it ends at the first finding.
+    two_guests(h, blocked='VFIO device')
+    h.kernel('/boot/vmlinuz-9', 'kho-v9 format 1 features 0xf')
+    out = update(h, '--dry-run', status=1).out
+    contains(out, 'reads KHO data of version kho-v9', 'two: cannot be saved: QEMU says: VFIO device',
+             'one: can be saved')
+
+
+def test_a_guest_that_does_not_run_is_left_out(h):
+    # Red if a guest that was shut down calls the update off.
+    h.pool(0, '/mnt/node0')
+    h.guest('off', start=False)
+    h.guest('on')
+    # A socket that is left over from a VMM that was killed.
+    h.guest('killed')
+    h.processes[-1].kill()
+    h.processes[-1].wait()
+    out = update(h).out
+    contains(out, 'off: does not run', 'killed: does not run', '1 guests are saved')
+
+
+def test_a_paused_guest_is_saved_as_such(h):
+    # Red if a guest that an administrator has paused runs after the update, or after it was
+    # called off.
+    two_guests(h, status='paused', save_ms=50)
+    update(h)
+    equal(json.loads(h.read('/var/lib/guestmemfs/saved/two.json'))['running'], False)
+    assert 'cont' not in h.commands('two')
+
+
+def test_a_guest_in_another_state_calls_the_update_off(h):
+    # Red if a guest that has crashed, or is being migrated, is stopped.
+    failure(h, 'two cannot be saved: its state is "internal-error"', status='internal-error')
+    untouched(h, 'one')
+
+
+def test_a_kexec_that_does_not_begin_lets_the_guests_go_on(h):
+    # Red if the guests are lost when systemd or the kernel refuses the kexec after they were saved.
+    two_guests(h)
+    h.write('/run/systemd/system/x', '')
+    h.write('/fail.systemctl.kexec', 'Failed: Access denied\n')
+    out = update(h, status=1).out
+    contains(out, 'the kexec has not begun: systemctl kexec failed: Failed: Access denied',
+             'one: goes on', 'two: goes on')
+    for name in ('one', 'two'):
+        equal(h.commands(name)[-1], 'cont')
+        assert 'started -S -incoming defer' in h.commands(name)
+        assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
+    equal(h.log()[-1], 'kexec -s -u')
+
+
+def test_a_kernel_that_cannot_be_loaded_calls_the_update_off(h):
+    # Red if the reason that kexec gives is lost, or a guest is stopped before.
+    two_guests(h)
+    h.write('/fail.kexec.-s', 'first line\nkexec_file_load failed: Device or resource busy\n')
+    contains(update(h, status=1).out,
+             'kexec cannot load /boot/vmlinuz-9: kexec_file_load failed: Device or resource busy')
+    untouched(h, 'one')
+
+
+def test_a_load_that_only_claims_success_is_noticed(h):
+    # Red if kexec_loaded is not looked at.
+    two_guests(h)
+    h.write('/bin/kexec', '#!/bin/sh\nexit 0\n')
+    contains(update(h, status=1).out, 'is not loaded')
+    untouched(h, 'one')
+
+
+def test_a_kernel_that_does_not_take_the_pools_over_is_not_loaded(h):
+    # Red if the check of the image is skipped, or "cannot be found out" counts as yes.
+    two_guests(h)
+    h.kernel('/boot/vmlinuz-9', 'kho-v4 format 2 features 0xf')
+    contains(update(h, status=1).out, 'called off: ', 'reads pools of format 2')
+    h.write('/boot/vmlinuz-9', 'no kernel')
+    contains(update(h, status=1).out, 'called off: ', 'is not a kernel')
+    h.write('/sys/fs/guestmemfs/handover', 'no: KHO is off\n')
+    contains(update(h, status=1).out, 'called off: ', 'does not hand the pools over: no: KHO is off')
+    equal(h.log(), [])
+    untouched(h, 'one')
+
+
+def test_a_command_line_that_would_lose_the_guests_is_refused(h):
+    # Red if discard, or a missing kho=on, reaches the next kernel.
+    two_guests(h)
+    for line, reason in (
+            ('kho=on guestmemfs=0:90%,discard', 'discards the memory of all guests'),
+            ('kho=on guestmemfs=0:90%,1:discard', 'discards the memory of all guests'),
+            ('kho=on guestmemfs=0:1G guestmemfs=discard', 'discards the memory of all guests'),
+            ('quiet', 'lacks kho=on'),
+            ('kho=off', 'with kho=off the next kernel would take nothing over'),
+            ('kho=on kho=0', 'with kho=0 the next kernel would take nothing over')):
+        contains(update(h, '--command-line', line, status=1).out, 'called off', reason)
+    update(h, '--dry-run', '--command-line', 'kho=1 guestmemfs=0:90% name=discard')
+    equal(h.log(), [])
+
+
+def test_the_initrd_belongs_to_the_kernel(h):
+    # Red if a kernel is loaded without its initrd, or with that of another one.
+    h.pool(0, '/mnt/node0')
+    h.kernel('/boot/vmlinuz-8', 'kho-v4 format 1 features 0xf')
+    h.write('/etc/guestmemfs/guests.d/x', '')
+    contains(update(h, '--kernel', '/boot/vmlinuz-8', status=1).out,
+             'there is no /boot/initrd.img-8')
+    update(h, '--kernel', '/boot/vmlinuz-8', '--initrd', 'none')
+    assert '--initrd' not in h.log()[0], h.log()
+    h.kernel('/boot/bzImage', 'kho-v4 format 1 features 0xf')
+    contains(update(h, '--kernel', '/boot/bzImage', status=1).out, 'which initrd belongs to')
+    update(h, '--kernel', '/boot/bzImage', '--initrd', '/boot/initrd.img-9')
+    contains(h.log()[-2], '/boot/bzImage', '--initrd=' + h.path('/boot/initrd.img-9'))
+    contains(update(h, '--kernel', '/boot/none', status=1).out, 'cannot read /boot/none')
+
+
+def test_descriptions_are_checked(h):
+    # Red if a mistake in a description is ignored: the guest would be left to the kexec.
+    h.pool(0, '/mnt/node0')
+    for conf, reason in (
+            ('qmp = /run/a\n', 'does not say start'),
+            ('start = x\n', 'does not say qmp'),
+            ('start = x\n\nqpm = /run/a\n', 'vm.conf, line 3: the key "qpm" is none of'),
+            ('start = x\nqmp = run/a\n', 'line 2: qmp has to be an absolute path'),
+            ('start = x\nqmp\n', 'line 2: "qmp" is no KEY = VALUE'),
+            ('start =\n', 'line 1: start has no value'),
+            ('qmp = /run/a\nstart = x\nstate = /a,b\n', 'comma'),
+            ('timeout = 1m\n', 'timeout is no number of seconds')):
+        h.write('/etc/guestmemfs/guests.d/vm.conf', conf)
+        contains(update(h, '--dry-run', status=2).err, reason)
+    h.write('/etc/guestmemfs/guests.d/vm.conf', ' # c\n\n qmp=/run/a \n\tstart = a = b\n')
+    update(h, '--dry-run')
+    h.write('/etc/guestmemfs/guests.d/vm 2.conf', 'qmp = /run/a\nstart = x\n')
+    contains(update(h, '--dry-run', status=2).err, 'a name has letters, digits and _.- only')
+    contains(update(h, '--guests', '/none', status=2).err, 'cannot read the directory /none')
+
+
+def test_what_is_no_monitor_is_refused(h):
+    # Red if anything that answers is believed, or a wrong line ends the program.
+    for n, greeting in enumerate(('SSH-2.0', '{"QMP"', '{}', '[' * 2000, '{"QMP": {}} x')):
+        two_guests(h, greeting=greeting)
+        contains(update(h, '--dry-run', status=1).out, 'two cannot be saved: what ')
+        h.end()
+        for name in ('one', 'two'):
+            os.unlink(h.path('/run/%s.qmp' % name))
+        assert n < 9
+
+
+def test_ctrl_c_while_saving_lets_all_guests_go_on(h):
+    # Red if an interrupted update leaves guests stopped.
+    two_guests(h, save_ms=1500)
+    p = h.start_ctl('live-update')
+    h.wait(lambda: h.exists('/var/lib/guestmemfs/saved/one.json') and
+           'migrate' in h.commands('two'), 'one guest')
+    p.send_signal(signal.SIGINT)
+    out, _ = p.communicate(timeout=30)
+    equal(p.returncode, 1)
+    contains(out, 'called off: interrupted')
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+
+
+def test_an_update_that_is_killed_leaves_the_guests_running(h):
+    # Red if the processes for the guests wait for ever for a command that never comes.
+    two_guests(h, save_ms=600)
+    p = h.start_ctl('live-update')
+    h.wait(lambda: h.exists('/var/lib/guestmemfs/saved/one.json'), 'one guest')
+    p.kill()
+    for name in ('one', 'two'):
+        h.wait(lambda n=name: 'cont' in h.commands(n), name)
+    h.wait(lambda: not h.exists('/var/lib/guestmemfs/state/two'), 'its state')
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+
+
+def test_two_updates_at_once_are_refused(h):
+    # Red if there is no lock.
+    two_guests(h, save_ms=1500)
+    p = h.start_ctl('live-update')
+    h.wait(lambda: 'migrate' in h.commands('two'), 'the first')
+    contains(h.ctl('live-update', status=2).err, 'another guestmemctl')
+    contains(h.ctl('save', status=2).err, 'another guestmemctl')
+    p.communicate(timeout=30)
+    equal(p.returncode, 0)
+
+
+def test_save_takes_names(h):
+    # Red if a guest that is not named is saved.
+    two_guests(h)
+    h.ctl('save', 'two')
+    untouched(h, 'one')
+    equal(h.commands('two')[-1], 'ended')
+    contains(h.ctl('save', 'three', status=2).err, 'there is no guest three')
+    contains(h.ctl('save', 'two').out, 'two: is saved already')
+    equal(h.log(), [])
+
+
+def test_the_hook_saves_only_on_the_way_to_a_kexec(h):
+    # Red if guests are saved at an ordinary shutdown, or not at a kexec.
+    two_guests(h)
+    h.write('/jobs', '77 reboot.target start waiting\n')
+    h.ctl('save', '--if-kexec')
+    untouched(h, 'one')
+    h.write('/jobs', '78 kexec.target start waiting\n')
+    contains(h.ctl('save', '--if-kexec').out, '2 guests are saved')
+
+
+def test_the_hook_calls_a_kexec_off_if_a_guest_cannot_be_saved(h):
+    # Red if the host goes on to the kexec, which would lose the guest.
+    two_guests(h, fail={'migrate': 'no'})
+    h.write('/jobs', '78 kexec.target start waiting\n')
+    h.ctl('save', '--if-kexec', status=1)
+    equal(h.log()[-1], 'systemctl cancel')
+    goes_on(h, 'one')
+    goes_on(h, 'two')
