@@ -275,6 +275,8 @@ char *qmp_ask(struct qmp *q, struct json **answer, uint64_t deadline, const char
 char *qmp_status(struct qmp *q, uint64_t deadline, char **status);
 /* Sets what saving and restoring a guest without its RAM needs. */
 char *qmp_prepare(struct qmp *q, uint64_t deadline);
+/* Sets them back. */
+char *qmp_unprepare(struct qmp *q, uint64_t deadline);
 /* Starts "migrate" or "migrate-incoming" with a file, and waits for the end. */
 char *qmp_migrate(struct qmp *q, uint64_t deadline, const char *command, const char *file);
 char *qmp_quit(struct qmp *q, uint64_t deadline);

@@ -14,6 +14,8 @@
 
 /* An answer of a monitor has less. */
 #define LINE_MAX_BYTES	(16 << 20)
+#define IGNORE_SHARED(state) \
+	"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":" state "}]}"
 #define POLL_MS		10
 /* For an answer that QEMU gives at once, near the end of the time. */
 #define ANSWER_MS	1000
@@ -219,18 +221,26 @@ char *qmp_status(struct qmp *q, uint64_t deadline, char **status)
 	return NULL;
 }
 
+static char *qmp_set(struct qmp *q, uint64_t deadline, const char *mode, const char *capabilities)
+{
+	char *why = qmp_ask(q, NULL, deadline, "migrate-set-parameters", mode);
+
+	return why ? why : qmp_ask(q, NULL, deadline, "migrate-set-capabilities", capabilities);
+}
+
 /*
  * With mode cpr-reboot QEMU lets a guest with a memory backend in a file be saved and restored on
  * the same host; with x-ignore-shared it does not write the RAM, which stays in that file.
  */
 char *qmp_prepare(struct qmp *q, uint64_t deadline)
 {
-	static const char ignore_shared[] =
-		"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}";
-	char *why = qmp_ask(q, NULL, deadline, "migrate-set-parameters",
-			    "{\"mode\":\"cpr-reboot\"}");
+	return qmp_set(q, deadline, "{\"mode\":\"cpr-reboot\"}", IGNORE_SHARED("true"));
+}
 
-	return why ? why : qmp_ask(q, NULL, deadline, "migrate-set-capabilities", ignore_shared);
+/* A later migration to another host has to copy the RAM. */
+char *qmp_unprepare(struct qmp *q, uint64_t deadline)
+{
+	return qmp_set(q, deadline, "{\"mode\":\"normal\"}", IGNORE_SHARED("false"));
 }
 
 static char *wait_migration(struct qmp *q, uint64_t deadline)

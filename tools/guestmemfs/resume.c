@@ -206,8 +206,19 @@ static char *restore(struct guest *guest, struct qmp *q, uint64_t deadline)
 	real = host_path(guest->state);
 	why = qmp_migrate(q, deadline, "migrate-incoming", real);
 	free(real);
-	if (!why && guest->running)
+	if (why)
+		return why;
+	/*
+	 * From now on the memory changes. The state must not meet it again, not even if this
+	 * program ends here.
+	 */
+	record_remove(guest, SAVED);
+	remove_file(guest->state);
+	if (guest->running)
 		why = qmp_ask(q, NULL, deadline, "cont", NULL);
+	/* The guest runs, and needs this for its next migration only. */
+	if (!why)
+		free(qmp_unprepare(q, deadline));
 	return why;
 }
 
@@ -247,10 +258,7 @@ static char *resume(struct guest *guest, int out)
 	env = env_path(guest);
 	remove_file(env);
 	free(env);
-	remove_file(guest->state);
-	why = record_write(guest, WENT_ON);
-	record_remove(guest, SAVED);
-	return why;
+	return record_write(guest, WENT_ON);
 }
 
 static void resume_worker(struct guest *guest, int in, int out)

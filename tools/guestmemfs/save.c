@@ -62,19 +62,12 @@ static char *save(struct guest *guest, struct qmp *q, int out)
 	return record_write(guest, SAVED);
 }
 
-/* Lets the guest go on where it was stopped, in the VMM that it has. */
-static char *go_on(struct guest *guest, struct qmp *q)
+/* While a migration is being cancelled QEMU is not ready to let the guest go on: ask again. */
+static char *run_again(struct qmp *q, uint64_t deadline)
 {
-	uint64_t deadline = mono_ms() + GO_ON_MS;
-	char *why = NULL, *status;
+	char *status, *why = NULL;
 
-	record_remove(guest, SAVED);
-	/* Of a migration that is still on its way; otherwise it is an error and does no harm. */
-	free(qmp_ask(q, NULL, deadline, "migrate_cancel", NULL));
-	if (!guest->at[AT_STOP] || !guest->running)
-		return NULL;
 	do {
-		/* While a migration is being cancelled the guest is not ready to go on. */
 		free(why);
 		status = NULL;
 		free(qmp_ask(q, NULL, deadline, "cont", NULL));
@@ -83,11 +76,28 @@ static char *go_on(struct guest *guest, struct qmp *q)
 			why = text("it does not go on: its state is \"%s\"", status);
 		free(status);
 		if (!why)
-			break;
+			return NULL;
 		sleep_ms(50);
 	} while (mono_ms() < deadline);
-	remove_file(guest->state);
 	return why;
+}
+
+/* Lets the guest go on where it was stopped, in the VMM that it has. */
+static char *go_on(struct guest *guest, struct qmp *q)
+{
+	uint64_t deadline = mono_ms() + GO_ON_MS;
+	char *why = NULL;
+
+	record_remove(guest, SAVED);
+	/* Nothing has been asked of QEMU yet. */
+	if (!guest->at[AT_STOP])
+		return NULL;
+	/* Of a migration that is still on its way; otherwise it is an error and does no harm. */
+	free(qmp_ask(q, NULL, deadline, "migrate_cancel", NULL));
+	remove_file(guest->state);
+	if (guest->running)
+		why = run_again(q, deadline);
+	return why ? why : qmp_unprepare(q, deadline);
 }
 
 /* The process for a guest: saves it, then waits for what becomes of all of them. */

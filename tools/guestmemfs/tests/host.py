@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -28,6 +27,10 @@ case "${0##*/} $1 $2" in
 "systemctl list-jobs"*) cat "$GUESTMEMCTL_ROOT/jobs" ;;
 esac
 '''
+
+
+class Skip(Exception):
+    """The test cannot be done here."""
 
 
 class Run:
@@ -216,7 +219,3 @@ def contains(text, *parts):
 
 def equal(have, want):
     assert have == want, 'have %r, want %r' % (have, want)
-
-
-def note(text):
-    print('# ' + text, file=sys.stderr)

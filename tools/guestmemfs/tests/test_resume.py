@@ -25,8 +25,13 @@ def test_after_the_boot_all_guests_go_on(h):
         commands = h.commands(name)
         start = commands.index('started -S -incoming defer')
         equal([c for c in commands[start:] if not c.startswith('query')],
-              ['started -S -incoming defer', 'qmp_capabilities', 'migrate-set-parameters',
-               'migrate-set-capabilities', 'migrate-incoming', 'done', 'cont'])
+              ['started -S -incoming defer', 'qmp_capabilities',
+               'migrate-set-parameters', '{"mode": "cpr-reboot"}', 'migrate-set-capabilities',
+               '{"capabilities": [{"capability": "x-ignore-shared", "state": true}]}',
+               'migrate-incoming', 'done', 'cont',
+               # Red if a later migration to another host would not copy the RAM.
+               'migrate-set-parameters', '{"mode": "normal"}', 'migrate-set-capabilities',
+               '{"capabilities": [{"capability": "x-ignore-shared", "state": false}]}'])
         assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
         assert not h.exists('/var/lib/guestmemfs/state/' + name)
         assert not h.exists('/run/guestmemfs/%s.env' % name)
@@ -41,13 +46,22 @@ def test_a_guest_that_was_paused_stays_paused(h):
     assert 'cont' not in h.commands('one')
 
 
+def test_what_was_saved_is_gone_before_the_guest_goes_on(h):
+    # Red if a state is still there when the memory changes: after another kexec, without a save
+    # before it, the guest would be restored with memory that does not belong to the state.
+    dirs = '/var/lib/guestmemfs/'
+    saved(h, names=('vm',), gone=[h.path(dirs + 'saved/vm.json'), h.path(dirs + 'state/vm')])
+    h.ctl('resume')
+    # Likewise if the guest goes on because the update was called off.
+    h.guest('other', fail={'migration': 'full'}, start=True)
+    h.ctl('save', status=1)
+    assert 'cont' in h.commands('vm')[h.commands('vm').index('migrate', 9):]
+
+
 def test_guests_are_restored_at_the_same_time(h):
     # Red if one guest waits for another.
-    saved(h, names='abcd', save_ms=500)
-    h.ctl('resume')
-    begun = [ms for n in 'abcd' for ms, t in h.qmp_log(n) if t == 'migrate-incoming']
-    done = [[ms for ms, t in h.qmp_log(n) if t == 'done'][1] for n in 'abcd']
-    assert max(begun) < min(done), (begun, done)
+    saved(h, names='abcd', meet=[h.path('/run'), 4])
+    contains(h.ctl('resume').out, '4 of 4 guests go on')
 
 
 def test_one_guest_that_fails_does_not_hold_up_the_others(h):
@@ -59,7 +73,7 @@ def test_one_guest_that_fails_does_not_hold_up_the_others(h):
              '1 of 2 guests go on')
     os.rename(h.path('/qemu/away'), h.path('/qemu/two.json'))
     contains(h.ctl('resume').out, '1 of 1 guests go on')
-    equal(h.commands('two')[-1], 'cont')
+    assert 'cont' in h.commands('two')
 
 
 def test_a_state_that_cannot_be_read_is_reported(h):
@@ -84,7 +98,8 @@ def test_a_guest_waits_for_its_pool(h):
     h.write('/proc/self/mountinfo.new', mounts)
     os.rename(h.path('/proc/self/mountinfo.new'), h.path('/proc/self/mountinfo'))
     out, _ = p.communicate(timeout=30)
-    equal((p.returncode, h.commands('vm')[-1]), (0, 'cont'))
+    equal(p.returncode, 0)
+    assert 'cont' in h.commands('vm')
     contains(out, 'vm: goes on')
 
 
@@ -99,6 +114,9 @@ def test_a_pool_that_does_not_come_is_named(h):
     contains(h.ctl('resume', status=1).out,
              'the pool node0 is refused: its metadata has a memory error')
     h.write('/sys/fs/guestmemfs/node0/refused', 'no\n')
+    record = h.read('/var/lib/guestmemfs/saved/vm.json')
+    h.write('/var/lib/guestmemfs/saved/vm.json',
+            record.replace('"timeout": 1,', '"timeout": 60,'))
     h.ctl('resume')
 
 
@@ -139,12 +157,12 @@ def test_a_vmm_that_its_unit_has_started_is_used(h):
     h.start('vm', '-S', '-incoming', 'defer')
     h.ctl('resume')
     equal(h.commands('vm').count('started -S -incoming defer'), 1)
-    equal(h.commands('vm')[-1], 'cont')
+    assert 'cont' in h.commands('vm')
 
 
 def test_a_vmm_that_was_started_anew_is_left_alone(h):
     # Red if the state is loaded into a guest that runs.
-    saved(h, names=('vm',), conf='timeout = 1\n')
+    saved(h, names=('vm',))
     h.start('vm')
     contains(h.ctl('resume', status=1).out,
              'its VMM does not wait for a state, but is "running": start it with')

@@ -23,7 +23,10 @@ def goes_on(h, name):
     commands = h.commands(name)
     assert 'ended' not in commands, commands
     if 'migrate' in commands:
-        assert 'cont' in commands[commands.index('migrate'):], commands
+        tail = commands[commands.index('migrate'):]
+        assert 'cont' in tail, commands
+        # Red if a later migration to another host would not copy the RAM.
+        contains(' '.join(tail), '"normal"', '"state": false')
     assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
     assert not h.exists('/var/lib/guestmemfs/state/%s' % name)
 
@@ -65,27 +68,20 @@ def test_update_without_systemd_uses_kexec(h):
 
 
 def test_guests_are_saved_at_the_same_time(h):
-    # Red if a guest is stopped only when the one before it is saved.
+    # Red if a guest is stopped only when the one before it is saved, or if a VMM ends before all
+    # guests are saved.
     h.pool(0, '/mnt/node0')
     for name in 'abcd':
-        h.guest(name, save_ms=700)
+        h.guest(name, meet=[h.path('/run'), 4])
     update(h)
-    begun, done = [], []
-    for name in 'abcd':
-        for ms, text in h.qmp_log(name):
-            if text == 'migrate':
-                begun.append(ms)
-            elif text == 'done':
-                done.append(ms)
-    assert max(begun) < min(done), (begun, done)
-    # No VMM ends before all guests are saved.
-    for name in 'abcd':
-        quit_at = [ms for ms, text in h.qmp_log(name) if text == 'quit']
-        assert quit_at[0] >= max(done), (quit_at, done)
+    done = [ms for n in 'abcd' for ms, text in h.qmp_log(n) if text == 'done']
+    ends = [ms for n in 'abcd' for ms, text in h.qmp_log(n) if text == 'quit']
+    equal((len(done), len(ends)), (4, 4))
+    assert max(done) <= min(ends), (done, ends)
 
 
 def failure(h, reason, **second):
-    two_guests(h, conf='timeout = 2\n', **second)
+    two_guests(h, conf='timeout = 4\n', **second)
     r = update(h, status=1)
     contains(r.out, 'called off: ', reason)
     assert 'systemctl kexec' not in h.log() and 'kexec -e' not in h.log(), h.log()
@@ -113,7 +109,7 @@ def test_a_guest_that_hangs_calls_the_update_off(h):
 
 def test_a_guest_that_is_slow_is_given_up(h):
     # Red if a migration that is not done in time is not cancelled before the guest goes on.
-    failure(h, 'two: QEMU was not done in time', save_ms=4000)
+    failure(h, 'two: QEMU was not done in time', save_ms=9000)
     commands = h.commands('two')
     assert commands.index('migrate_cancel') < commands.index('cont'), commands
     goes_on(h, 'one')
@@ -233,8 +229,8 @@ def test_a_kexec_that_does_not_begin_lets_the_guests_go_on(h):
     contains(out, 'the kexec has not begun: systemctl kexec failed: Failed: Access denied',
              'one: goes on', 'two: goes on')
     for name in ('one', 'two'):
-        equal(h.commands(name)[-1], 'cont')
-        assert 'started -S -incoming defer' in h.commands(name)
+        commands = h.commands(name)
+        assert 'cont' in commands[commands.index('started -S -incoming defer'):], commands
         assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
     equal(h.log()[-1], 'kexec -s -u')
 
@@ -334,7 +330,7 @@ def test_what_is_no_monitor_is_refused(h):
 
 def test_ctrl_c_while_saving_lets_all_guests_go_on(h):
     # Red if an interrupted update leaves guests stopped.
-    two_guests(h, save_ms=1500)
+    two_guests(h, save_ms=6000)
     p = h.start_ctl('live-update')
     h.wait(lambda: h.exists('/var/lib/guestmemfs/saved/one.json') and
            'migrate' in h.commands('two'), 'one guest')
@@ -348,7 +344,7 @@ def test_ctrl_c_while_saving_lets_all_guests_go_on(h):
 
 def test_an_update_that_is_killed_leaves_the_guests_running(h):
     # Red if the processes for the guests wait for ever for a command that never comes.
-    two_guests(h, save_ms=600)
+    two_guests(h, save_ms=3000)
     p = h.start_ctl('live-update')
     h.wait(lambda: h.exists('/var/lib/guestmemfs/saved/one.json'), 'one guest')
     p.kill()
@@ -361,7 +357,7 @@ def test_an_update_that_is_killed_leaves_the_guests_running(h):
 
 def test_two_updates_at_once_are_refused(h):
     # Red if there is no lock.
-    two_guests(h, save_ms=1500)
+    two_guests(h, save_ms=4000)
     p = h.start_ctl('live-update')
     h.wait(lambda: 'migrate' in h.commands('two'), 'the first')
     contains(h.ctl('live-update', status=2).err, 'another guestmemctl')
