@@ -42,6 +42,7 @@ help:
 	@echo 'Parts of make check:'
 	@echo '  make check-style    checkpatch, kernel-doc, W=1, sparse, shellcheck'
 	@echo '  make check-user     format and allocator in user space, with ASAN and UBSAN'
+	@echo '  make check-tools    the programs in tools/guestmemfs, without a kernel'
 	@echo '  make check-harness  checks that the harness notices planted failures'
 	@echo '  make check-demo     runs the demo, and checks that it notices planted damage'
 	@echo '  make check-vm       the VM tests (TEST=name or VM=name for one of them; the names are in'
@@ -68,7 +69,7 @@ help:
 	@echo '  JOBS=n       number of parallel jobs of a build (the number of processors)'
 	@echo '  OUT=dir      the directory for results (out)'
 
-.PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-harness check-demo
+.PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-tools check-harness check-demo
 .PHONY: check-vm check-luo check-kvm bench bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
@@ -97,6 +98,9 @@ check-style: setup
 
 check-user: setup
 	@$(SCRIPTS)/check-user
+
+check-tools: setup
+	@$(SCRIPTS)/check-tools
 
 check-harness: setup
 	@$(SCRIPTS)/check-harness
