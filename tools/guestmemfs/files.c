@@ -93,7 +93,8 @@ static int by_path(const void *a, const void *b)
 
 void pool_sort(struct pool *pool)
 {
-	qsort(pool->files, pool->nr_files, sizeof(*pool->files), by_path);
+	if (pool->nr_files)
+		qsort(pool->files, pool->nr_files, sizeof(*pool->files), by_path);
 }
 
 /* Finds the files of the pool, sorted by name. */

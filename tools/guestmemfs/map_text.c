@@ -47,7 +47,8 @@ static void give_letters(struct drawing *d)
 	for (i = 0; i < nr; i++)
 		d->order[i] = i;
 	sort_files = d->m->pool->files;
-	qsort(d->order, nr, sizeof(*d->order), by_memory);
+	if (nr)
+		qsort(d->order, nr, sizeof(*d->order), by_memory);
 	for (i = 0; i < nr; i++)
 		d->letter[d->order[i]] = i < sizeof(letters) - 1 ? letters[i] : '+';
 }

@@ -141,7 +141,8 @@ char *pools_read(struct pools *p)
 		pool_read(&p->pool[p->nr++], node);
 	}
 	closedir(dir);
-	qsort(p->pool, p->nr, sizeof(*p->pool), by_node);
+	if (p->nr)
+		qsort(p->pool, p->nr, sizeof(*p->pool), by_node);
 	p->handover = host_read(SYSFS "/handover");
 	p->format = host_read(SYSFS "/format");
 	pools_mounts(p);

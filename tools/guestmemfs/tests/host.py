@@ -105,16 +105,23 @@ class Host:
     def pool_tables(self, node, description):
         self.tables('/sys/kernel/debug/guestmemfs/node%d/tables' % node, description)
 
-    def ctl(self, *arguments, status=0):
-        """Runs guestmemctl, which has to exit with that status."""
+    def run(self, *arguments, preload=None):
+        """Runs guestmemctl, with a library of the tests."""
         env = dict(os.environ, GUESTMEMCTL_ROOT=self.root, LC_ALL='C',
                    PATH=self.path('/bin') + ':' + os.environ['PATH'])
+        if preload:
+            env['LD_PRELOAD'] = self.bindir + '/' + preload
         r = subprocess.run([self.bindir + '/guestmemctl'] + list(arguments), env=env,
                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                            check=False)
         self.last = Run(r.returncode, r.stdout, r.stderr)
-        assert r.returncode == status, 'exit status %d, not %d' % (r.returncode, status)
         return self.last
+
+    def ctl(self, *arguments, status=0, preload=None):
+        """Runs guestmemctl, which has to exit with that status."""
+        r = self.run(*arguments, preload=preload)
+        assert r.status == status, 'exit status %d, not %d' % (r.status, status)
+        return r
 
     def start_ctl(self, *arguments):
         env = dict(os.environ, GUESTMEMCTL_ROOT=self.root, LC_ALL='C',
@@ -125,8 +132,8 @@ class Host:
         self.processes.append(p)
         return p
 
-    def json(self, *arguments, status=0):
-        return json.loads(self.ctl(*arguments, status=status).out)
+    def json(self, *arguments, status=0, preload=None):
+        return json.loads(self.ctl(*arguments, status=status, preload=preload).out)
 
     # Guests
 

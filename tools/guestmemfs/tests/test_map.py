@@ -2,6 +2,7 @@
 """guestmemctl map"""
 
 import os
+import random
 import subprocess
 import xml.etree.ElementTree as xml
 
@@ -159,6 +160,51 @@ extent 2 0 0 4
 pin 1 511 2 2
 '''))
     equal(rows[0x100000000][1], " ##")
+
+
+def test_map_shows_what_devices_have_pinned_now(h):
+    # Red if the state of pages is asked of another file, or marked at another place: the offsets of
+    # a file with several pieces are not those of its blocks.
+    h.pool(0, '/mnt/node0', pinned=12288)
+    h.pool_tables(0, '''
+range 0x100000000 0x40000000 0
+file 2 1 vm1 0x1000000
+file 3 1 vm2 0x1000000
+extent 2 0 100 2
+extent 2 4 10 4
+extent 3 0 200 8
+''')
+    for name in ('vm1', 'vm2'):
+        with open(h.path('/mnt/node0/' + name), 'w', encoding='utf-8') as f:
+            f.truncate(16 << 20)
+    # GUESTMEMFS_STATE_ALLOCATED is 1, PINNED is 4. Two pages beside each other, in two blocks.
+    h.write('/states', 'vm1 %d %d 5\nvm2 %d %d 5\nvm2 %d %d 4\n' % (
+        (6 << 21) - 4096, 8192, 3 << 21, 4096, 5 << 21, 4096))
+    rows = cells(h.ctl('map', 'node0', preload='fake-ioctl.so').out)
+    equal(rows[0x100000000][1], ' ' * 11 + '##')
+    equal(rows[0x118000000][1], ' ' * (203 - 192) + '#')
+    files = {f['path']: f['pinned'] for f in h.json('list', '--json', preload='fake-ioctl.so')[
+        'pools'][0]['files']}
+    equal(files, {'/vm1': 8192, '/vm2': 4096})
+
+
+def test_map_of_damaged_tables_ends(h):
+    # Red if a number in the tables is used without a check: with the sanitizers of check-tools, any
+    # access beyond what was read is an error.
+    h.tables('/tables', SMALL + 'pin 3 1 2 2\ndir 4 1 d\nfile 5 4 f 4096\n')
+    with open(h.path('/tables'), 'rb') as f:
+        good = f.read()
+    places = list(range(0, 600)) + [i for i in range(4096, len(good)) if good[i]]
+    random.seed(21)
+    for _ in range(60):
+        data = bytearray(good)
+        for _ in range(random.choice((1, 2, 8))):
+            data[random.choice(places)] = random.choice((0, 1, 0x7f, 0x80, 0xff))
+        data = data[:random.choice((len(data), len(data), 5000, 4096, 100))]
+        with open(h.path('/tables'), 'wb') as f:
+            f.write(data)
+        for way in (('--json',), ('--svg', '-'), ('--width', '64')):
+            assert h.run('map', '--tables', h.path('/tables'), *way).status in (0, 2)
 
 
 def test_map_as_svg_is_well_formed(h):

@@ -120,8 +120,12 @@ def test_the_generator_makes_a_mount_for_each_pool(h):
     assert not h.exists('/units/local-fs.target.requires')
     h.write('/etc/fstab', '# node12 /x guestmemfs\nnode0 /srv/pool guestmemfs defaults 0 0\n')
     equal(generate(h)[0], {'mnt-node12.mount'})
+    h.write('/etc/fstab', 'none /srv/pool guestmemfs rw,node=12 0 0\n')
+    equal(generate(h)[0], {'mnt-node0.mount'})
+    h.write('/etc/fstab', 'none /srv/pool guestmemfs rw,node=1 0 0\nnode0 /x tmpfs rw 0 0\n')
+    equal(generate(h)[0], {'mnt-node0.mount', 'mnt-node12.mount'})
     h.write('/etc/default/guestmemfs', 'MOUNTS=/srv/vm_ram\n')
-    equal(generate(h)[0], {'srv-vm_ram-node12.mount'})
+    equal(generate(h)[0], {'srv-vm_ram-node0.mount', 'srv-vm_ram-node12.mount'})
     h.write('/etc/default/guestmemfs', 'MOUNTS=none\n')
     equal(generate(h)[0], set())
     for bad in ('srv', '/srv/a-b', '/srv/', '//srv', '"/a b"'):
