@@ -400,7 +400,7 @@ char *kernel_start(void);
 /* run.c: runs a program. Its last line of output is in @said. Returns its exit status. */
 int run_program(char *const argv[], char **said);
 char *beside_me(const char *name);
-int lock_updates(void);
+int lock_updates(bool wait);
 
 int cmd_list(int argc, char **argv);
 int cmd_map(int argc, char **argv);

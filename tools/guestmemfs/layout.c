@@ -70,6 +70,20 @@ static void mark_run(struct layout *l, const struct run *run)
 		mark_whole(l, run);
 }
 
+/* A bad page is mapped by nothing, so that its gigabyte is not mapped as a whole. */
+static void count_whole(struct layout *l, struct pool *pool)
+{
+	uint64_t b;
+
+	for (b = 0; b < l->nr; b++)
+		if (l->flags[b] & BLOCK_BAD)
+			l->whole[b / BLOCK_PAGES] = 0;
+	/* In damaged tables another run may have taken the first block. */
+	for (b = 0; b + BLOCK_PAGES <= l->nr; b += BLOCK_PAGES)
+		if (l->whole[b / BLOCK_PAGES] && l->owner[b] && l->owner[b] <= pool->nr_files)
+			pool->files[l->owner[b] - 1].gigabytes++;
+}
+
 void layout_make(struct layout *l, const struct tables *t, struct pool *pool)
 {
 	uint64_t b;
@@ -93,6 +107,7 @@ void layout_make(struct layout *l, const struct tables *t, struct pool *pool)
 	for (i = 0; i < t->nr_pins; i++)
 		mark_pages(l, pool, t->pins[2 * i], t->pins[2 * i + 1], BLOCK_PINNED);
 	mark_detached(l);
+	count_whole(l, pool);
 }
 
 void layout_free(struct layout *l)
@@ -187,10 +202,9 @@ enum gigabyte layout_gigabyte(const struct layout *l, const struct tables *t, ui
 		free += l->owner[block] == OWNER_FREE;
 		*bad |= l->flags[block] & BLOCK_BAD;
 	}
-	/* A bad page is mapped by nothing, so that its gigabyte is not mapped as a whole. */
 	if (free == there)
 		return GIGABYTE_FREE;
-	if (first != UINT32_MAX && l->whole[first / BLOCK_PAGES] && !*bad)
+	if (first != UINT32_MAX && l->whole[first / BLOCK_PAGES])
 		return GIGABYTE_WHOLE;
 	return GIGABYTE_BROKEN;
 }

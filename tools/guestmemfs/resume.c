@@ -358,7 +358,7 @@ int cmd_resume(int argc, char **argv)
 	}
 	if (only_prepare && only_forget)
 		usage_error(usage);
-	lock_updates();
+	lock_updates(false);
 	why = records_read(&g, SAVED);
 	if (!why)
 		why = guests_choose(&g, argv + i, argc - i);

@@ -83,7 +83,7 @@ char *beside_me(const char *name)
 }
 
 /* Takes the lock until this process ends. Returns the descriptor. */
-int lock_updates(void)
+int lock_updates(bool wait)
 {
 	char *why = host_make_dirs(RUN_DIR), *path = host_path(RUN_DIR "/lock");
 	int fd = why ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -92,7 +92,7 @@ int lock_updates(void)
 		die("%s", why);
 	if (fd < 0)
 		die("cannot open %s: %s", path, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB))
+	if (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB))
 		die("another guestmemctl saves or resumes guests at this moment");
 	free(path);
 	return fd;

@@ -191,18 +191,6 @@ static uint32_t private_pages(const struct reader *r, const struct guestmemfs_ex
 	return converted;
 }
 
-/* How many gigabytes of a run one page table entry of 1 GiB can map. */
-static uint64_t whole_gigabytes(const struct run *run)
-{
-	uint64_t skip = -(uint64_t)run->block % BLOCK_PAGES;
-
-	if ((run->block ^ run->logical) % BLOCK_PAGES || run->count < skip)
-		return 0;
-	if (run->private_pages && run->private_pages != BLOCK_PAGES)
-		return 0;
-	return (run->count - skip) / BLOCK_PAGES;
-}
-
 static void take_extent(struct reader *r, struct tables *t, struct pool *pool,
 			const struct guestmemfs_extent *e, uint32_t pages)
 {
@@ -225,7 +213,6 @@ static void take_extent(struct reader *r, struct tables *t, struct pool *pool,
 		file->extents++;
 		file->memory += (uint64_t)run->count << BLOCK_SHIFT;
 		file->private_pages += (uint64_t)run->count * pages;
-		file->gigabytes += whole_gigabytes(run);
 	}
 	t->nr_runs++;
 }

@@ -201,7 +201,7 @@ int cmd_live_update(int argc, char **argv)
 		why = guests_read(&g, o.guests);
 	if (why)
 		die("%s", why);
-	lock_updates();
+	lock_updates(false);
 	why = check(&k, &g, &p, &o);
 	if (why)
 		return called_off(why);
@@ -296,6 +296,7 @@ int cmd_save(int argc, char **argv)
 		why = guests_choose(&g, argv + i, argc - i);
 	if (why)
 		die("%s", why);
-	lock_updates();
+	/* The update that has begun the shutdown may not have ended yet. */
+	lock_updates(if_kexec);
 	return save(&g, if_kexec);
 }

@@ -57,9 +57,9 @@ void report_end(int out, char *why)
 {
 	char *c;
 
-	/* One line, whatever QEMU says. */
+	/* One line, whatever QEMU says, and nothing that a terminal would obey. */
 	for (c = why; c && *c; c++)
-		if (*c == '\n')
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = ' ';
 	dprintf(out, "%c%s\n", why ? '-' : '+', why ? why : "");
 	free(why);

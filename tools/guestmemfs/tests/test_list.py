@@ -52,8 +52,9 @@ def test_list_for_programs_has_all_numbers_in_bytes(h):
     equal((second['free'], second['refused']), (None, 'its metadata has a memory error'))
     files = {f['path']: f for f in first['files']}
     equal(set(files), {'/vms/vm1', '/vm2', None})
-    # A bad page: its gigabyte is one extent all the same.
-    equal((files['/vms/vm1']['poisoned'], files['/vms/vm1']['whole_gigabytes']), (4096, 1))
+    # A bad page: its gigabyte is one extent, but no single entry maps it.
+    vm1 = files['/vms/vm1']
+    equal((vm1['poisoned'], vm1['pieces'], vm1['whole_gigabytes']), (4096, 1, 0))
     equal(files['/vm2']['private'], 20 << 20)
     equal(files['/vms/vm1']['private'], 0)
 

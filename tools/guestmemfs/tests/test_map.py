@@ -71,6 +71,8 @@ extent 2 6144 2560 511
 mixed 2 6655 3071 7
 ''')
     contains(out, '0x00100000000  =//=!/..\n', '2 whole, 2 free, 4 broken')
+    # MEMORY PIECES WHOLE PRIVATE PINNED BAD of the file.
+    equal(out.splitlines()[-1].split(), ['a', '6G', '8', '2', '1G', '-', '4K', '/vm1'])
 
 
 def test_map_of_four_tebibytes_fits_on_a_screen(h):
@@ -111,6 +113,17 @@ range 0xd0000000 0x18000000 1152
     equal(sorted(rows), [0x38000000] + [0x80000000 + i * 0x8000000 for i in range(8)] +
           [0xd0000000 + i * 0x8000000 for i in range(3)])
     contains(out, '0 whole, 3 free, 0 broken')
+
+
+def test_map_of_two_ranges_in_a_row(h):
+    # Red if a row is drawn once for each range in it: a pool that was resized has such ranges.
+    rows = picture(h, '''
+range 0x10000000 0x8000000 128
+range 0x30000000 0x8000000 384
+range 0x100000000 0x1000000000 1024
+''').splitlines()
+    equal([r for r in rows if r.startswith('0x00000000000')],
+          ['0x00000000000  .', '0x00000000000' + ' ' * 10 + '....' + ' ' * 12 + '....'])
 
 
 def test_map_of_the_golden_pool_has_what_the_kernel_wrote(h):
@@ -191,16 +204,21 @@ extent 3 0 200 8
 def test_map_of_damaged_tables_ends(h):
     # Red if a number in the tables is used without a check: with the sanitizers of check-tools, any
     # access beyond what was read is an error.
-    h.tables('/tables', SMALL + 'pin 3 1 2 2\ndir 4 1 d\nfile 5 4 f 4096\n')
+    h.tables('/tables', SMALL + 'pin 3 1 2 2\ndir 4 1 d\nfile 5 4 f 4096\n'
+             'range 0x200000000 0x40000000 512\nextent 5 0 512 512\nextent 1 512 512 9 detached\n')
     with open(h.path('/tables'), 'rb') as f:
         good = f.read()
     places = list(range(0, 600)) + [i for i in range(4096, len(good)) if good[i]]
     random.seed(21)
-    for _ in range(60):
+    for n in range(65):
         data = bytearray(good)
-        for _ in range(random.choice((1, 2, 8))):
-            data[random.choice(places)] = random.choice((0, 1, 0x7f, 0x80, 0xff))
-        data = data[:random.choice((len(data), len(data), 5000, 4096, 100))]
+        if n < 5:
+            # Fewer blocks than ranges, extents, pins and bad pages say.
+            data[68:72] = (1, 11, 300, 500, 1000)[n].to_bytes(4, 'little')
+        else:
+            for _ in range(random.choice((1, 2, 8))):
+                data[random.choice(places)] = random.choice((0, 1, 0x7f, 0x80, 0xff))
+            data = data[:random.choice((len(data), len(data), 5000, 4096, 100))]
         with open(h.path('/tables'), 'wb') as f:
             f.write(data)
         for way in (('--json',), ('--svg', '-'), ('--width', '64')):

@@ -128,11 +128,16 @@ def test_a_guest_whose_memory_is_lost_is_not_resumed(h):
     contains(h.ctl('resume', status=1).out, 'its memory is lost: there is no pool ' + UUID % 0)
     equal(h.commands('vm')[-1], 'ended')
     h.write('/sys/fs/guestmemfs/node0/uuid', UUID % 0)
+    # The same file, and a size that it did not have.
+    os.truncate(h.path('/mnt/node0/vm'), 4096)
+    contains(h.ctl('resume', status=1).out, 'is another file than the one it was saved with')
+    # Another file of that name and size.
+    with open(h.path('/mnt/node0/other'), 'w', encoding='utf-8') as f:
+        f.truncate(512 << 20)
+    os.rename(h.path('/mnt/node0/other'), h.path('/mnt/node0/vm'))
+    contains(h.ctl('resume', status=1).out, 'is another file than the one it was saved with')
     os.unlink(h.path('/mnt/node0/vm'))
     contains(h.ctl('resume', status=1).out, '/mnt/node0/vm: No such file')
-    h.write('/mnt/node0/keep', '')
-    h.write('/mnt/node0/vm', '')
-    contains(h.ctl('resume', status=1).out, 'is another file than the one it was saved with')
 
 
 def test_prepare_tells_the_units_of_saved_guests(h):

@@ -93,8 +93,10 @@ def failure(h, reason, **second):
 
 
 def test_a_guest_that_fails_to_be_saved_calls_the_update_off(h):
-    # Red if a guest that was saved already does not go on, or its VMM has ended.
-    r = failure(h, 'two: QEMU says: failed: no space left', fail={'migration': 'no space left'},
+    # Red if a guest that was saved already does not go on, or its VMM has ended; or if a terminal
+    # gets what QEMU says as it is.
+    r = failure(h, 'two: QEMU says: failed: no  space left',
+                fail={'migration': 'no\n\x1bspace left'},
                 save_ms=300)
     goes_on(h, 'one')
     goes_on(h, 'two')
@@ -140,6 +142,7 @@ def test_a_guest_whose_memory_is_not_in_a_pool_is_refused(h):
     # Red if shared memory outside of the pools is left to the kexec, which loses it.
     h.pool(0, '/mnt/node0')
     h.write('/mnt/other/ram', '')
+    h.write('/mnt/node0x', '')
     for backend, reason in (
             ({'type': 'memory-backend-memfd', 'share': True, 'size': 1 << 20},
              'its memory "ram" is shared, in no file'),
@@ -319,7 +322,7 @@ def test_descriptions_are_checked(h):
 
 def test_what_is_no_monitor_is_refused(h):
     # Red if anything that answers is believed, or a wrong line ends the program.
-    for n, greeting in enumerate(('SSH-2.0', '{"QMP"', '{}', '[' * 2000, '{"QMP": {}} x')):
+    for n, greeting in enumerate(('SSH-2.0', '{"QMP"', '{}', '[' * 300000, '{"QMP": {}} x')):
         two_guests(h, greeting=greeting)
         contains(update(h, '--dry-run', status=1).out, 'two cannot be saved: what ')
         h.end()
@@ -362,6 +365,10 @@ def test_two_updates_at_once_are_refused(h):
     h.wait(lambda: 'migrate' in h.commands('two'), 'the first')
     contains(h.ctl('live-update', status=2).err, 'another guestmemctl')
     contains(h.ctl('save', status=2).err, 'another guestmemctl')
+    # The hook waits for the update that has begun the shutdown.
+    h.write('/jobs', '78 kexec.target start waiting\n')
+    out = h.ctl('save', '--if-kexec').out
+    contains(out, 'one: is saved already', 'two: is saved already', 'no guest runs')
     p.communicate(timeout=30)
     equal(p.returncode, 0)
 
