@@ -27,7 +27,7 @@ _guestmemctl_options()
 	list) echo "--json --all --help" ;;
 	map) echo "--svg --json --tables --width --color --help" ;;
 	check-kernel) echo "--json --help" ;;
-	live-update) echo "--kernel --initrd --command-line --append --guests --dry-run --help" ;;
+	live-update) echo "--kernel --initrd --command-line --append --guests --dry-run --json --help" ;;
 	save) echo "--guests --if-kexec --help" ;;
 	resume) echo "--prepare --forget --help" ;;
 	report) echo "--json --svg --help" ;;

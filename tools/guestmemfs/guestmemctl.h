@@ -373,7 +373,8 @@ extern uint64_t started;
 /* preflight.c */
 char *guest_look(struct guest *guest, struct pools *pools, struct qmp *q, uint64_t deadline,
 		 char **note);
-char *guests_look(struct guests *g, struct pools *pools, bool quiet);
+/* @quiet: tells of trouble only. With @j, all of it is written there instead. */
+char *guests_look(struct guests *g, struct pools *pools, bool quiet, struct json_out *j);
 
 /* save.c, resume.c */
 char *guests_save(struct guests *g);

@@ -184,60 +184,90 @@ char *guest_look(struct guest *guest, struct pools *pools, struct qmp *q, uint64
 	return why;
 }
 
-/* Looks at one guest. Returns why it cannot be saved; @absent: it does not run. */
-static char *look(struct guest *guest, struct pools *pools, bool *absent, bool quiet)
+/* What was found out about a guest. */
+struct finding {
+	char *why;	/* it cannot be saved */
+	char *note;
+	bool absent;
+	uint64_t bytes;
+};
+
+static void look(struct guest *guest, struct pools *pools, struct finding *f)
 {
-	uint64_t deadline = mono_ms() + LOOK_MS, bytes = 0;
-	char *why, *note = NULL, size[32];
+	uint64_t deadline = mono_ms() + LOOK_MS;
 	struct qmp q;
 	size_t i;
 
-	*absent = false;
-	why = qmp_connect(&q, guest->qmp, deadline, absent);
-	if (why)
-		return why;
-	why = guest_look(guest, pools, &q, deadline, &note);
+	memset(f, 0, sizeof(*f));
+	f->why = qmp_connect(&q, guest->qmp, deadline, &f->absent);
+	if (f->why)
+		return;
+	f->why = guest_look(guest, pools, &q, deadline, &f->note);
 	qmp_close(&q);
 	for (i = 0; i < guest->nr_memory; i++)
-		bytes += guest->memory[i].size;
-	if (!why && !quiet)
+		f->bytes += guest->memory[i].size;
+}
+
+static void tell(const struct guest *guest, const struct finding *f, bool quiet)
+{
+	char size[32];
+
+	if (f->absent)
+		progress("%s: %s", guest->name, record_exists(guest, SAVED) ?
+			 "is saved already" : "does not run");
+	else if (f->why)
+		progress("%s: cannot be saved: %s", guest->name, f->why);
+	else if (!quiet)
 		progress("%s: can be saved: %s, %s in pools", guest->name,
 			 guest->running ? "running" : "paused",
-			 show_size(size, sizeof(size), bytes));
-	if (note && !quiet)
-		progress("%s: %s", guest->name, note);
-	free(note);
-	return why;
+			 show_size(size, sizeof(size), f->bytes));
+	if (f->note && !quiet)
+		progress("%s: %s", guest->name, f->note);
+}
+
+static void tell_json(const struct guest *guest, const struct finding *f, struct json_out *j)
+{
+	json_open(j, NULL, '{');
+	json_string(j, "name", guest->name);
+	if (f->absent)
+		json_string(j, "state", record_exists(guest, SAVED) ? "saved" : "absent");
+	else if (f->why)
+		json_string(j, "state", NULL);
+	else
+		json_string(j, "state", guest->running ? "running" : "paused");
+	json_number(j, "memory", f->bytes);
+	json_bool(j, "possible", f->absent || !f->why);
+	json_string(j, "reason", f->absent ? NULL : f->why);
+	json_string(j, "note", f->note);
+	json_close(j, '}');
 }
 
 /*
  * Looks at all guests. Those that do not run, and those that are saved already, leave the list.
- * Returns the first reason for which one cannot be saved; the others have been printed.
+ * Returns the first reason for which one cannot be saved; the others have been told.
  */
-char *guests_look(struct guests *g, struct pools *pools, bool quiet)
+char *guests_look(struct guests *g, struct pools *pools, bool quiet, struct json_out *j)
 {
-	char *why, *first = NULL;
-	bool absent;
+	char *first = NULL;
+	struct finding f;
 	size_t i = 0;
 
 	while (i < g->nr) {
 		struct guest *guest = &g->guest[i];
 
-		why = look(guest, pools, &absent, quiet);
-		if (why && absent) {
-			progress("%s: %s", guest->name, record_exists(guest, SAVED) ?
-				 "is saved already" : "does not run");
-			free(why);
+		look(guest, pools, &f);
+		if (j)
+			tell_json(guest, &f, j);
+		else
+			tell(guest, &f, quiet);
+		if (f.why && !f.absent && !first)
+			first = text("%s cannot be saved: %s", guest->name, f.why);
+		if (f.absent)
 			guests_drop(g, i);
-			continue;
-		}
-		i++;
-		if (!why)
-			continue;
-		progress("%s: cannot be saved: %s", guest->name, why);
-		if (!first)
-			first = text("%s cannot be saved: %s", guest->name, why);
-		free(why);
+		else
+			i++;
+		free(f.why);
+		free(f.note);
 	}
 	return first;
 }

@@ -176,6 +176,11 @@ static char *greet(struct qmp *q, uint64_t deadline)
 	struct json *j;
 	char *why = next_object(q, deadline, &j);
 
+	if (why && mono_ms() >= deadline) {
+		/* QEMU lets others wait while it serves one. */
+		free(why);
+		return xstrdup("QEMU's monitor says nothing: another program may be using it");
+	}
 	if (why)
 		return why;
 	if (!json_get(j, "QMP"))

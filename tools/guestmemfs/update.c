@@ -23,6 +23,7 @@ static const char usage[] =
 	"  --append TEXT        more for its command line\n"
 	"  --guests DIR         descriptions of the guests (" GUESTS_DIR ")\n"
 	"  --dry-run            checks everything, and changes nothing\n"
+	"  --json               with --dry-run: for programs\n"
 	"\n"
 	"Exit status: 0 if the kexec has begun (with --dry-run: if nothing speaks against it),\n"
 	"1 if the update was called off, 2 if the command line or a description is wrong.\n";
@@ -46,6 +47,7 @@ struct options {
 	const char *append;
 	const char *guests;
 	bool dry_run;
+	bool json;
 };
 
 static void on_signal(int signal)
@@ -73,44 +75,67 @@ static int called_off(char *why)
 
 static char *check_handover(const struct pools *p)
 {
-	size_t i;
-
 	if (!p->handover)
 		return xstrdup("this kernel does not say whether it hands the pools over");
 	if (strcmp(p->handover, "yes"))
 		return text("this kernel does not hand the pools over: %s", p->handover);
+	return NULL;
+}
+
+static char *check_kernel(struct kernel *k, const struct pools *p, const struct options *o)
+{
+	char *why = check_handover(p), *said = NULL;
+	int status;
+
+	if (!why)
+		why = kernel_choose(k, o->image, o->initrd, o->command_line, o->append);
+	if (!why)
+		why = kernel_check(k->image, &said, &status);
+	free(said);
+	return why;
+}
+
+/* Everything that can be known before anything is changed. A dry run tells all that is wrong. */
+static char *check(struct kernel *k, struct guests *g, struct pools *p, const struct options *o)
+{
+	char *why = check_kernel(k, p, o), *guests_why;
+	size_t i;
+
 	for (i = 0; i < p->nr; i++)
 		if (p->pool[i].refused)
 			progress("note: the pool %s is refused: %s", p->pool[i].name,
 				 p->pool[i].refused);
-	return NULL;
-}
-
-/* Everything that can be known before anything is changed. */
-static char *check(struct kernel *k, struct guests *g, struct pools *p, const struct options *o)
-{
-	char *why, *said = NULL, *guests_why;
-	int status;
-
-	why = check_handover(p);
-	if (!why)
-		why = kernel_choose(k, o->image, o->initrd, o->command_line, o->append);
-	if (!why) {
-		why = kernel_check(k->image, &said, &status);
-		if (!why)
-			progress("%s takes the pools over", k->image);
-	}
-	free(said);
-	/* A dry run tells everything that is wrong. */
 	if (why && !o->dry_run)
 		return why;
 	if (why)
 		progress("wrong: %s", why);
-	guests_why = guests_look(g, p, false);
+	else
+		progress("%s takes the pools over", k->image);
+	guests_why = guests_look(g, p, false, NULL);
 	if (!why)
 		return guests_why;
 	free(guests_why);
 	return why;
+}
+
+static int dry_run_json(struct guests *g, struct pools *p, const struct options *o)
+{
+	struct json_out j = { .file = stdout };
+	struct kernel k = {};
+	char *why = check_kernel(&k, p, o), *guests_why;
+
+	json_open(&j, NULL, '{');
+	json_string(&j, "kernel", k.image);
+	json_string(&j, "initrd", k.initrd);
+	json_string(&j, "command_line", k.command_line);
+	json_string(&j, "kernel_reason", why);
+	json_open(&j, "guests", '[');
+	guests_why = guests_look(g, p, true, &j);
+	json_close(&j, ']');
+	json_bool(&j, "possible", !why && !guests_why);
+	json_close(&j, '}');
+	close_output();
+	return why || guests_why ? EXIT_NO : EXIT_YES;
 }
 
 /* The guests are saved and their VMMs have ended, but this kernel stays. */
@@ -177,6 +202,10 @@ static void parse(int argc, char **argv, struct options *o)
 			o->dry_run = true;
 			continue;
 		}
+		if (!strcmp(argv[i], "--json")) {
+			o->json = true;
+			continue;
+		}
 		for (k = 0; k < ARRAY_SIZE(values); k++)
 			if (!strcmp(argv[i], values[k].name))
 				break;
@@ -184,6 +213,8 @@ static void parse(int argc, char **argv, struct options *o)
 			usage_error(usage);
 		*values[k].value = argv[++i];
 	}
+	if (o->json && !o->dry_run)
+		usage_error(usage);
 }
 
 int cmd_live_update(int argc, char **argv)
@@ -202,6 +233,8 @@ int cmd_live_update(int argc, char **argv)
 	if (why)
 		die("%s", why);
 	lock_updates(false);
+	if (o.json)
+		return dry_run_json(&g, &p, &o);
 	why = check(&k, &g, &p, &o);
 	if (why)
 		return called_off(why);
@@ -245,7 +278,7 @@ static int save(struct guests *g, bool if_kexec)
 	char *why = pools_read(&p);
 
 	if (!why)
-		why = guests_look(g, &p, true);
+		why = guests_look(g, &p, true, NULL);
 	if (!why && !g->nr) {
 		puts("no guest runs");
 		close_output();

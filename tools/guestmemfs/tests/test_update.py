@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 
 from host import contains, equal
 
@@ -195,6 +196,22 @@ def test_a_dry_run_tells_all_that_is_wrong(h):
              'one: can be saved')
 
 
+def test_a_dry_run_for_programs(h):
+    # Red if a guest that stands in the way is not told from others, or a program has to parse text.
+    two_guests(h, blocked='VFIO device')
+    h.guest('off', start=False)
+    j = h.json('live-update', '--dry-run', '--json', status=1)
+    equal((j['possible'], j['kernel'], j['kernel_reason']), (False, '/boot/vmlinuz-9', None))
+    equal({g['name']: (g['state'], g['possible'], g['reason']) for g in j['guests']}, {
+        'one': ('running', True, None), 'off': ('absent', True, None),
+        'two': (None, False, 'QEMU says: VFIO device')})
+    j = h.json('live-update', '--dry-run', '--json', '--command-line', 'quiet', status=1)
+    contains(j['kernel_reason'], 'lacks kho=on')
+    equal(h.log(), [])
+    untouched(h, 'one')
+    contains(h.ctl('live-update', '--json', status=2).err, 'usage: ')
+
+
 def test_a_guest_that_does_not_run_is_left_out(h):
     # Red if a guest that was shut down calls the update off.
     h.pool(0, '/mnt/node0')
@@ -329,6 +346,16 @@ def test_what_is_no_monitor_is_refused(h):
         for name in ('one', 'two'):
             os.unlink(h.path('/run/%s.qmp' % name))
         assert n < 9
+
+
+def test_a_monitor_that_somebody_else_uses_is_named(h):
+    # Red if the update waits for ever, or the reason is only that there was no answer.
+    h.pool(0, '/mnt/node0')
+    h.guest('vm')
+    with socket.socket(socket.AF_UNIX) as other:
+        other.connect(h.path('/run/vm.qmp'))
+        contains(update(h, '--dry-run', status=1).out, 'another program may be using it')
+    contains(update(h, '--dry-run').out, 'vm: can be saved')
 
 
 def test_ctrl_c_while_saving_lets_all_guests_go_on(h):
