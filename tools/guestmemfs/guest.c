@@ -125,6 +125,27 @@ static char *take_file(struct guests *g, const char *dir, const char *file)
 	return why;
 }
 
+/* A description is often a copy of another one: two guests cannot share a monitor or a state. */
+static char *check_pairs(const struct guests *g, const char *dir)
+{
+	size_t i, k;
+
+	for (i = 1; i < g->nr; i++) {
+		const struct guest *a = &g->guest[i];
+
+		for (k = 0; k < i; k++) {
+			const struct guest *b = &g->guest[k];
+			const char *what = !strcmp(a->qmp, b->qmp) ? "qmp" :
+					   !strcmp(a->state, b->state) ? "state" : NULL;
+
+			if (what)
+				return text("%s: %s.conf and %s.conf have the same %s", dir,
+					    b->name, a->name, what);
+		}
+	}
+	return NULL;
+}
+
 char *guests_read(struct guests *g, const char *dir)
 {
 	char *real = host_path(dir), *why = NULL;
@@ -141,7 +162,15 @@ char *guests_read(struct guests *g, const char *dir)
 	closedir(d);
 	if (g->nr)
 		qsort(g->guest, g->nr, sizeof(*g->guest), by_name);
-	return why;
+	return why ? why : check_pairs(g, dir);
+}
+
+static bool is_chosen(const struct guest *chosen, size_t n, const char *name)
+{
+	while (n--)
+		if (!strcmp(chosen[n].name, name))
+			return true;
+	return false;
 }
 
 /* Keeps the guests that are named; all of them if none is. */
@@ -160,6 +189,8 @@ char *guests_choose(struct guests *g, char **names, int nr)
 			;
 		if (k == g->nr)
 			return text("there is no guest %s", names[i]);
+		if (is_chosen(chosen, n, names[i]))
+			return text("the guest %s is named twice", names[i]);
 		chosen[n++] = g->guest[k];
 	}
 	g->guest = chosen;

@@ -169,6 +169,8 @@ struct pools {
 char *pools_read(struct pools *p);
 void pools_free(struct pools *p);
 struct pool *pools_find(struct pools *p, const char *name);
+/* The type of the filesystem that has @path, or its nearest directory that exists. */
+char *mount_type(const char *path);
 /* The pool that @path is a file of, by the longest mount point. */
 struct pool *pools_of_path(struct pools *p, const char *path);
 char *tables_path(const struct pool *pool);

@@ -107,6 +107,65 @@ static void take_mount(struct pools *p, char *line)
 	pool->dev = makedev(major, minor);
 }
 
+/* The path without links, as the host has it; of a path that does not exist, what there is of it. */
+static char *existing_part(const char *path)
+{
+	char *real = host_path(path), *root = host_path(""), *whole_root, *whole, *slash, *found;
+
+	whole_root = *root ? realpath(root, NULL) : xstrdup("");
+	while (!(whole = realpath(real, NULL))) {
+		slash = strrchr(real, '/');
+		if (!slash || slash == real)
+			break;
+		*slash = 0;
+	}
+	if (whole && whole_root && !strncmp(whole, whole_root, strlen(whole_root)))
+		found = xstrdup(whole + strlen(whole_root));
+	else
+		found = xstrdup("/");
+	free(whole_root);
+	free(whole);
+	free(root);
+	free(real);
+	return found;
+}
+
+static bool is_below(const char *path, const char *mount)
+{
+	size_t n = strlen(mount);
+
+	if (!strcmp(mount, "/"))
+		return true;
+	return !strncmp(path, mount, n) && (!path[n] || path[n] == '/');
+}
+
+char *mount_type(const char *path)
+{
+	char *all = host_read("/proc/self/mountinfo"), *line, *rest = all, *type = xstrdup("unknown");
+	char *whole = existing_part(path), at[PATH_MAX], name[64];
+	size_t best = 0;
+
+	while (rest) {
+		char *tail;
+
+		line = strsep(&rest, "\n");
+		tail = strstr(line, " - ");
+		if (!tail || sscanf(tail, " - %63s", name) != 1 ||
+		    sscanf(line, "%*u %*u %*s %*s %4095s", at) != 1)
+			continue;
+		unescape(at);
+		/* Of two mounts at one place the later one is on top. */
+		if (!is_below(whole, at) || strlen(at) < best)
+			continue;
+		best = strlen(at);
+		free(type);
+		type = xstrdup(name);
+	}
+	free(whole);
+	free(all);
+	return type;
+}
+
 static void pools_mounts(struct pools *p)
 {
 	char *all = host_read("/proc/self/mountinfo"), *line, *rest = all;

@@ -64,8 +64,17 @@ static char *check_file(struct guest *guest, struct pools *pools, const char *pa
 		why = text("its memory %s is in no pool that is mounted, and would be lost", path);
 	else if (stat(real, &st))
 		why = text("its memory %s is not there", path);
+	else if (!S_ISREG(st.st_mode))
+		/* In a directory QEMU makes a file, and removes its name at once. */
+		why = text("its memory is a file without a name in %s, and would be lost: mem-path has to be a file",
+			   path);
+	else if (size != UNKNOWN && (uint64_t)st.st_size < size)
+		why = text("its memory %s is smaller than the memory of the guest: another file has taken its place",
+			   path);
 	else
-		guest_add_memory(guest, path, pool->uuid, st.st_ino, size);
+		/* The file may be larger, and is recognised by its own size. */
+		guest_add_memory(guest, path, pool->uuid ? pool->uuid : "", st.st_ino,
+				 st.st_size);
 	free(real);
 	return why;
 }
@@ -147,6 +156,22 @@ static bool look_at_room(const char *dir, struct statvfs *fs)
 	return there;
 }
 
+/* A state, and the record of a guest, have to survive the kexec. */
+static char *check_disk(const char *path)
+{
+	static const char *const memory[] = { "tmpfs", "ramfs", "devtmpfs", "hugetlbfs",
+					      "guestmemfs" };
+	char *type = mount_type(path), *why = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(memory); i++)
+		if (!strcmp(type, memory[i]))
+			why = text("%s is on %s: what is there does not survive a kexec", path,
+				   type);
+	free(type);
+	return why;
+}
+
 static char *check_room(const struct guest *guest, uint64_t copied)
 {
 	char *dir = xstrdup(guest->state), *why = NULL;
@@ -176,6 +201,10 @@ char *guest_look(struct guest *guest, struct pools *pools, struct qmp *q, uint64
 		why = check_blockers(q, deadline);
 	if (!why)
 		why = check_memory(guest, pools, q, deadline, &copied);
+	if (!why)
+		why = check_disk(guest->state);
+	if (!why)
+		why = check_disk(SAVED_DIR);
 	if (!why)
 		why = check_room(guest, copied);
 	if (!why && copied)

@@ -140,6 +140,17 @@ def test_a_guest_whose_memory_is_lost_is_not_resumed(h):
     contains(h.ctl('resume', status=1).out, '/mnt/node0/vm: No such file')
 
 
+def test_a_file_that_is_larger_than_the_memory_is_recognised(h):
+    # Red if the size of the guest's memory is compared with that of the file: the guest could be
+    # saved, and would never go on.
+    h.pool(0, '/mnt/node0')
+    h.guest('vm')
+    os.truncate(h.path('/mnt/node0/vm'), 1 << 30)
+    h.ctl('save')
+    h.reboot()
+    contains(h.ctl('resume').out, '1 of 1 guests go on')
+
+
 def test_prepare_tells_the_units_of_saved_guests(h):
     # Red if a unit starts its guest anew beside the state that waits for it, or if a guest whose
     # memory is lost waits for ever for its state.
@@ -180,6 +191,9 @@ def test_resume_takes_names_and_forgets(h):
     h.ctl('resume', 'two')
     assert 'started -S -incoming defer' not in h.commands('one')
     contains(h.ctl('resume', 'three', status=2).err, 'there is no guest three')
+    # Red if two VMMs are started on the same memory.
+    contains(h.ctl('resume', 'one', 'one', status=2).err, 'the guest one is named twice')
+    assert 'started -S -incoming defer' not in h.commands('one')
     h.ctl('resume', '--forget', 'one')
     equal(h.ctl('resume').out, '')
     assert not h.exists('/var/lib/guestmemfs/state/one')

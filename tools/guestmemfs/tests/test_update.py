@@ -157,6 +157,62 @@ def test_a_guest_whose_memory_is_not_in_a_pool_is_refused(h):
         os.unlink(h.path('/run/vm.qmp'))
 
 
+def test_memory_in_a_file_without_a_name_is_refused(h):
+    # Red if a mem-path that is a directory in a pool counts as memory in the pool: QEMU has removed
+    # the name of its file there, and the memory goes with the VMM.
+    h.pool(0, '/mnt/node0')
+    os.makedirs(h.path('/mnt/node0/vms'))
+    h.guest('vm', memory={'ram': {'type': 'memory-backend-file', 'share': True, 'size': 1 << 20,
+                                  'mem-path': '/mnt/node0/vms'}})
+    contains(update(h, '--dry-run', status=1).out, 'a file without a name in /mnt/node0/vms')
+    h.ctl('save', status=1)
+    assert 'migrate' not in h.commands('vm')
+
+
+def test_memory_whose_file_was_replaced_is_refused(h):
+    # Red if a file that cannot be what QEMU has mapped is recorded as the memory of the guest.
+    h.pool(0, '/mnt/node0')
+    h.guest('vm')
+    os.truncate(h.path('/mnt/node0/vm'), 4096)
+    contains(update(h, '--dry-run', status=1).out, 'another file has taken its place')
+
+
+def test_a_state_in_memory_is_refused(h):
+    # Red if the state of the devices is written where the kexec loses it.
+    h.pool(0, '/mnt/node0')
+    with open(h.path('/proc/self/mountinfo'), 'a', encoding='utf-8') as out:
+        out.write('23 22 0:21 / /run rw - tmpfs tmpfs rw\n24 22 0:22 / /tmp\\040x rw - tmpfs x rw\n'
+                  '25 23 8:2 / /run/disk rw - ext4 /dev/vda2 rw\n')
+    os.makedirs(h.path('/run/disk'))
+    os.makedirs(h.path('/tmp x'))
+    os.symlink(h.path('/run'), h.path('/var run'))
+    for state, good in (('/run/vm', False), ('/tmp x/vm', False), ('/var run/vm', False),
+                        ('/mnt/node0/state', False), ('/run/disk/vm', True)):
+        h.guest('vm', conf='state = %s\n' % state)
+        out = update(h, '--dry-run', status=0 if good else 1).out
+        contains(out, 'vm: can be saved' if good else 'does not survive a kexec')
+        h.end()
+        os.unlink(h.path('/run/vm.qmp'))
+    # The records as well.
+    h.guest('vm', conf='state = /run/disk/vm\n')
+    with open(h.path('/proc/self/mountinfo'), 'a', encoding='utf-8') as out:
+        out.write('26 22 0:23 / /var rw - tmpfs tmpfs rw\n')
+    os.makedirs(h.path('/var'), exist_ok=True)
+    contains(update(h, '--dry-run', status=1).out, '/var/lib/guestmemfs/saved is on tmpfs')
+
+
+def test_two_descriptions_do_not_share_anything(h):
+    # Red if the state of one guest is written over that of another, after one description was
+    # copied to make the other.
+    two_guests(h)
+    two = h.read('/etc/guestmemfs/guests.d/two.conf')
+    h.write('/etc/guestmemfs/guests.d/two.conf', two.replace('/run/two.qmp\n', '/run/one.qmp\n'))
+    contains(update(h, status=2).err, 'one.conf and two.conf have the same qmp')
+    h.write('/etc/guestmemfs/guests.d/two.conf', two + 'state = /var/lib/guestmemfs/state/one\n')
+    contains(update(h, status=2).err, 'one.conf and two.conf have the same state')
+    untouched(h, 'one')
+
+
 def test_memory_that_is_not_shared_is_copied(h):
     # Red if a guest with memory that QEMU writes to the disk is refused, or nobody is told.
     h.pool(0, '/mnt/node0')
@@ -169,7 +225,7 @@ def test_memory_behind_a_symbolic_link_is_found(h):
     h.pool(0, '/mnt/node0')
     os.makedirs(h.path('/srv'))
     os.symlink(h.path('/mnt/node0'), h.path('/srv/vms'))
-    h.write('/mnt/node0/ram', '')
+    h.write('/mnt/node0/ram', 4096 * 'x')
     h.guest('vm', memory={'ram': {'type': 'memory-backend-file', 'share': True, 'size': 4096,
                                   'mem-path': '/srv/vms/ram'}})
     contains(update(h, '--dry-run').out, 'vm: can be saved: running, 4K in pools')
@@ -407,6 +463,7 @@ def test_save_takes_names(h):
     untouched(h, 'one')
     equal(h.commands('two')[-1], 'ended')
     contains(h.ctl('save', 'three', status=2).err, 'there is no guest three')
+    contains(h.ctl('save', 'one', 'one', status=2).err, 'the guest one is named twice')
     contains(h.ctl('save', 'two').out, 'two: is saved already')
     equal(h.log(), [])
 
