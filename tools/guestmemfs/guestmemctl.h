@@ -62,6 +62,8 @@ char *host_read(const char *path);
 uint64_t host_number(const char *path);
 char *host_make_dirs(const char *path);
 char *host_write(const char *path, const char *contents);
+char *host_remove(const char *path);
+char *host_rename(const char *from, const char *to);
 
 /* table.c: columns of text */
 struct table {
@@ -326,6 +328,7 @@ struct guest {
 	char *line;
 	size_t line_len;
 	bool finished;
+	bool ended;		/* the process has ended by itself */
 	char *why;		/* it has failed */
 };
 
@@ -342,14 +345,20 @@ void guest_add_memory(struct guest *guest, const char *path, const char *pool, u
 void guest_forget_memory(struct guest *guest);
 
 /* record.c */
+/* Reads all records of that kind but damaged ones, and returns what is wrong with the first of these. */
 char *records_read(struct guests *g, const char *suffix);
+void records_forget(const char *suffix);
 char *record_write(const struct guest *guest, const char *suffix);
 bool record_exists(const struct guest *guest, const char *suffix);
-void record_remove(const struct guest *guest, const char *suffix);
+/* The record is gone from the disk as well, or the reason is returned. */
+char *record_remove(const struct guest *guest, const char *suffix);
+char *record_rename(const struct guest *guest, const char *from, const char *to);
 char *kexec_time_write(uint64_t at);
 uint64_t kexec_time_read(void);
 char *this_boot(void);
-char *env_path(const struct guest *guest);
+/* The unit of the guest starts its VMM so that it waits for the state, from env_write() on. */
+char *env_write(const struct guest *guest);
+void env_remove(const struct guest *guest);
 void remove_file(const char *path);
 
 /* workers.c: a process for each guest */
@@ -383,6 +392,8 @@ char *guests_save(struct guests *g);
 void guests_roll_back(struct guests *g);
 char *guests_commit(struct guests *g);
 size_t guests_resume(struct guests *g);
+/* Lets a guest that was saved go on in the VMM that it has. */
+char *guest_go_on(struct guest *guest, struct qmp *q);
 uint64_t phase_ms(const struct guest *guest, enum moment to);
 
 /* kernel.c */

@@ -110,12 +110,41 @@ static void sync_dir_of(const char *real)
 	free(dir);
 }
 
+/* Removes a file, and waits until it is gone from the disk. It is no error if there is none. */
+char *host_remove(const char *path)
+{
+	char *real = host_path(path), *why = NULL;
+
+	if (!unlink(real))
+		sync_dir_of(real);
+	else if (errno != ENOENT && errno != ENOTDIR)
+		why = text("cannot remove %s: %s", real, strerror(errno));
+	free(real);
+	return why;
+}
+
+char *host_rename(const char *from, const char *to)
+{
+	char *real = host_path(from), *other = host_path(to), *why = NULL;
+
+	if (rename(real, other))
+		why = text("cannot rename %s: %s", real, strerror(errno));
+	else
+		sync_dir_of(real);
+	free(other);
+	free(real);
+	return why;
+}
+
 /* Replaces a file as a whole, and waits until it is on the disk. */
 char *host_write(const char *path, const char *contents)
 {
 	char *real = host_path(path), *tmp = text("%s.new", real), *why, *reason = NULL;
-	int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd;
 
+	/* The directory may belong to the user of a VMM: no link is followed. */
+	unlink(tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	why = fd < 0 ? xstrdup(strerror(errno)) : write_whole(fd, contents);
 	if (fd >= 0)
 		close(fd);

@@ -3,6 +3,7 @@
  * guestmemctl: the commands.
  */
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,8 @@ int main(int argc, char **argv)
 	size_t i;
 
 	started = mono_ms();
+	/* Whoever starts this program may ignore it, and waitpid() would find no child. */
+	signal(SIGCHLD, SIG_DFL);
 	setlocale(LC_CTYPE, "");
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
 			  !strcmp(argv[1], "help"))) {

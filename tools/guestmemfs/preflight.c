@@ -21,7 +21,11 @@ static char *check_status(struct guest *guest, struct qmp *q, uint64_t deadline)
 	if (why)
 		return why;
 	guest->running = !strcmp(status, "running");
-	if (!guest->running && strcmp(status, "paused"))
+	if (!strcmp(status, "postmigrate"))
+		why = text("it was stopped by a save that did not end: %s lets it go on",
+			   record_exists(guest, SAVED) ? "guestmemctl resume" :
+			   "\"cont\" in its monitor");
+	else if (!guest->running && strcmp(status, "paused"))
 		why = text("its state is \"%s\", neither running nor paused", status);
 	free(status);
 	return why;

@@ -21,10 +21,22 @@ static char *record_path(const struct guest *guest, const char *suffix)
 	return text(SAVED_DIR "/%s%s", guest->name, suffix);
 }
 
-/* The file that tells the unit of a guest to start its VMM so that it waits for the state. */
-char *env_path(const struct guest *guest)
+char *env_write(const struct guest *guest)
 {
-	return text(RUN_DIR "/%s.env", guest->name);
+	char *why = host_make_dirs(RUN_DIR), *path = text(RUN_DIR "/%s.env", guest->name);
+
+	if (!why)
+		why = host_write(path, "GUESTMEMFS_INCOMING=" INCOMING "\n");
+	free(path);
+	return why;
+}
+
+void env_remove(const struct guest *guest)
+{
+	char *path = text(RUN_DIR "/%s.env", guest->name);
+
+	remove_file(path);
+	free(path);
 }
 
 void remove_file(const char *path)
@@ -35,12 +47,22 @@ void remove_file(const char *path)
 	free(real);
 }
 
-void record_remove(const struct guest *guest, const char *suffix)
+char *record_remove(const struct guest *guest, const char *suffix)
 {
-	char *path = record_path(guest, suffix);
+	char *path = record_path(guest, suffix), *why = host_remove(path);
 
-	remove_file(path);
 	free(path);
+	return why;
+}
+
+char *record_rename(const struct guest *guest, const char *from, const char *to)
+{
+	char *path = record_path(guest, from), *other = record_path(guest, to);
+	char *why = host_rename(path, other);
+
+	free(other);
+	free(path);
+	return why;
 }
 
 bool record_exists(const struct guest *guest, const char *suffix)
@@ -145,7 +167,15 @@ static bool take_record(struct guest *guest, const struct json *j)
 	return good && guest->timeout != UNKNOWN;
 }
 
-static char *read_record(struct guests *g, const char *file)
+/* A copy of a record, by an administrator, would be a second guest with the same memory. */
+static bool has_name(const struct guest *guest, const char *file, const char *suffix)
+{
+	size_t n = strlen(guest->name);
+
+	return !strncmp(file, guest->name, n) && !strcmp(file + n, suffix);
+}
+
+static char *read_record(struct guests *g, const char *file, const char *suffix)
 {
 	char *path = text(SAVED_DIR "/%s", file), *all = host_read(path), *why = NULL;
 	struct json *j = all ? json_parse(all) : NULL;
@@ -154,7 +184,7 @@ static char *read_record(struct guests *g, const char *file)
 	g->guest = xrealloc(g->guest, g->nr + 1, sizeof(*guest));
 	guest = &g->guest[g->nr];
 	memset(guest, 0, sizeof(*guest));
-	if (j && take_record(guest, j))
+	if (j && take_record(guest, j) && has_name(guest, file, suffix))
 		g->nr++;
 	else
 		why = text("%s is no record of a guest", path);
@@ -169,26 +199,52 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct guest *)a)->name, ((const struct guest *)b)->name);
 }
 
-/* Reads all records of that kind. It is no error if there are none. */
+static bool is_record(const char *file, const char *suffix)
+{
+	size_t n = strlen(file), s = strlen(suffix);
+
+	return n > s && !strcmp(file + n - s, suffix) && *file != '.';
+}
+
 char *records_read(struct guests *g, const char *suffix)
 {
-	char *real = host_path(SAVED_DIR), *why = NULL;
+	char *real = host_path(SAVED_DIR), *first = NULL, *why;
 	DIR *d = opendir(real);
 	struct dirent *e;
-	size_t n, s = strlen(suffix);
 
+	if (!d && errno != ENOENT)
+		first = text("cannot read " SAVED_DIR ": %s", strerror(errno));
 	free(real);
 	memset(g, 0, sizeof(*g));
-	while (d && !why && (e = readdir(d))) {
-		n = strlen(e->d_name);
-		if (n > s && !strcmp(e->d_name + n - s, suffix) && *e->d_name != '.')
-			why = read_record(g, e->d_name);
+	while (d && (e = readdir(d))) {
+		if (!is_record(e->d_name, suffix))
+			continue;
+		why = read_record(g, e->d_name, suffix);
+		if (first)
+			free(why);
+		else
+			first = why;
 	}
 	if (d)
 		closedir(d);
 	if (g->nr)
 		qsort(g->guest, g->nr, sizeof(*g->guest), by_name);
-	return why;
+	return first;
+}
+
+/* Removes all records of that kind, damaged ones as well. */
+void records_forget(const char *suffix)
+{
+	char *real = host_path(SAVED_DIR);
+	DIR *d = opendir(real);
+	struct dirent *e;
+
+	free(real);
+	while (d && (e = readdir(d)))
+		if (is_record(e->d_name, suffix))
+			unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
 }
 
 /* When all guests were saved: the same for all, and written once, while they stand still. */

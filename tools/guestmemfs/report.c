@@ -175,14 +175,15 @@ static void report_svg(const struct guests *g, const char *path)
 
 static void read_all(struct guests *done, struct guests *saved, struct guests *lost)
 {
-	char *why = records_read(done, WENT_ON);
+	char *why[] = { records_read(done, WENT_ON), records_read(saved, SAVED),
+			records_read(lost, LOST) };
+	size_t i;
 
-	if (!why)
-		why = records_read(saved, SAVED);
-	if (!why)
-		why = records_read(lost, LOST);
-	if (why)
-		die("%s", why);
+	for (i = 0; i < ARRAY_SIZE(why); i++) {
+		if (why[i])
+			warn("%s", why[i]);
+		free(why[i]);
+	}
 	if (!done->nr && !saved->nr && !lost->nr)
 		die("no guest was saved yet");
 }

@@ -23,11 +23,17 @@ static const struct pool *pool_by_uuid(const struct pools *p, const char *uuid)
 	return NULL;
 }
 
-/* The kernel does not have a pool of the guest any more: a cold boot or "discard" made new ones. */
+/*
+ * The kernel does not have a pool of the guest any more: a cold boot or "discard" made new ones. A
+ * pool that is refused may have lost its identity, and another kernel may read it.
+ */
 static char *memory_lost(const struct guest *guest, const struct pools *p)
 {
 	size_t i;
 
+	for (i = 0; i < p->nr; i++)
+		if (p->pool[i].refused || !p->pool[i].uuid)
+			return NULL;
 	for (i = 0; i < guest->nr_memory; i++)
 		if (!pool_by_uuid(p, guest->memory[i].pool))
 			return text("its memory is lost: there is no pool %s with %s any more",
@@ -48,7 +54,10 @@ static char *memory_missing(const struct guest *guest, const struct pools *p)
 
 		if (pool && pool->refused)
 			why = text("the pool %s is refused: %s", pool->name, pool->refused);
-		else if (!pool || !pool->mount)
+		else if (!pool)
+			why = text("there is no pool %s with %s, but one that is refused",
+				   m->pool, m->path);
+		else if (!pool->mount)
 			why = text("the pool with %s is not mounted", m->path);
 		else if (stat(real, &st))
 			why = text("%s: %s", m->path, strerror(errno));
@@ -80,16 +89,6 @@ static char *wait_memory(const struct guest *guest, uint64_t deadline)
 	}
 }
 
-static char *write_env(const struct guest *guest)
-{
-	char *why = host_make_dirs(RUN_DIR), *path = env_path(guest);
-
-	if (!why)
-		why = host_write(path, "GUESTMEMFS_INCOMING=" INCOMING "\n");
-	free(path);
-	return why;
-}
-
 static char *log_path(const struct guest *guest)
 {
 	return text(RUN_DIR "/%s.log", guest->name);
@@ -99,9 +98,12 @@ static char *log_path(const struct guest *guest)
 static void redirect(const struct guest *guest)
 {
 	char *path = log_path(guest), *real = host_path(path);
-	int in = open("/dev/null", O_RDONLY);
-	int out = open(real, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int in = open("/dev/null", O_RDONLY), out;
 
+	unlink(real);
+	out = open(real, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (out < 0)
+		out = open("/dev/null", O_WRONLY);
 	if (in >= 0)
 		dup2(in, STDIN_FILENO);
 	if (out >= 0) {
@@ -189,12 +191,39 @@ static char *start_and_connect(const struct guest *guest, struct qmp *q, uint64_
 	return why;
 }
 
+/* A disk that somebody else has locked is an error here. */
+static char *let_run(struct qmp *q, uint64_t deadline)
+{
+	char *longer, *why = qmp_ask(q, NULL, deadline, "cont", NULL);
+
+	if (!why)
+		return NULL;
+	longer = text("it is restored, and paused: %s. When that is mended, \"cont\" in its monitor lets it go on",
+		      why);
+	free(why);
+	return longer;
+}
+
+static bool is_of_this_boot(const struct guest *guest)
+{
+	char *id = this_boot();
+	bool yes = !strcmp(id, guest->boot);
+
+	free(id);
+	return yes;
+}
+
 static char *restore(struct guest *guest, struct qmp *q, uint64_t deadline)
 {
 	char *status, *real, *why = qmp_status(q, deadline, &status);
 
 	if (why)
 		return why;
+	/* It is the VMM that it was saved with, and nothing has changed since. */
+	if (!strcmp(status, "postmigrate") && is_of_this_boot(guest)) {
+		free(status);
+		return guest_go_on(guest, q);
+	}
 	if (strcmp(status, "inmigrate"))
 		why = text("its VMM does not wait for a state, but is \"%s\": start it with \"%s\"",
 			   status, INCOMING);
@@ -212,10 +241,12 @@ static char *restore(struct guest *guest, struct qmp *q, uint64_t deadline)
 	 * From now on the memory changes. The state must not meet it again, not even if this
 	 * program ends here.
 	 */
-	record_remove(guest, SAVED);
+	why = record_remove(guest, SAVED);
+	if (why)
+		return why;
 	remove_file(guest->state);
 	if (guest->running)
-		why = qmp_ask(q, NULL, deadline, "cont", NULL);
+		why = let_run(q, deadline);
 	/* The guest runs, and needs this for its next migration only. */
 	if (!why)
 		free(qmp_unprepare(q, deadline));
@@ -225,12 +256,11 @@ static char *restore(struct guest *guest, struct qmp *q, uint64_t deadline)
 /* When this kernel began, if that was after the guest was saved. */
 static uint64_t boot_time(const struct guest *guest)
 {
-	char *uptime = host_read("/proc/uptime"), *id = this_boot();
+	char *uptime = host_read("/proc/uptime");
 	uint64_t at = 0;
 
-	if (uptime && strcmp(id, guest->boot))
+	if (uptime && !is_of_this_boot(guest))
 		at = now_ms() - (uint64_t)(strtod(uptime, NULL) * 1000);
-	free(id);
 	free(uptime);
 	return at;
 }
@@ -238,11 +268,11 @@ static uint64_t boot_time(const struct guest *guest)
 static char *resume(struct guest *guest, int out)
 {
 	uint64_t deadline = mono_ms() + guest->timeout * 1000;
-	char *why = wait_memory(guest, deadline), *env;
+	char *why = wait_memory(guest, deadline);
 	struct qmp q;
 
 	if (!why)
-		why = write_env(guest);
+		why = env_write(guest);
 	if (why)
 		return why;
 	report_moment(out, guest, AT_READY);
@@ -255,10 +285,13 @@ static char *resume(struct guest *guest, int out)
 	if (why)
 		return why;
 	report_moment(out, guest, AT_RUNS);
-	env = env_path(guest);
-	remove_file(env);
-	free(env);
-	return record_write(guest, WENT_ON);
+	env_remove(guest);
+	why = record_write(guest, WENT_ON);
+	/* The guest runs: only the report lacks it. */
+	if (why)
+		report_progress(out, "%s", why);
+	free(why);
+	return NULL;
 }
 
 static void resume_worker(struct guest *guest, int in, int out)
@@ -303,12 +336,13 @@ static const char usage[] =
 
 static void forget(const struct guest *guest)
 {
-	char *env = env_path(guest);
+	char *why = record_remove(guest, SAVED);
 
-	remove_file(env);
-	free(env);
+	if (why)
+		warn("%s: %s", guest->name, why);
+	free(why);
+	env_remove(guest);
 	remove_file(guest->state);
-	record_remove(guest, SAVED);
 }
 
 /* A guest whose memory is lost has to start anew: its record is put away. */
@@ -326,10 +360,14 @@ static void prepare(struct guests *g)
 		lost = memory_lost(guest, &p);
 		if (lost) {
 			warn("%s: %s", guest->name, lost);
-			free(record_write(guest, LOST));
+			/* By a rename, which a full disk does not keep from being done. */
+			why = record_rename(guest, SAVED, LOST);
+			if (why)
+				warn("%s: %s", guest->name, why);
+			free(why);
 			forget(guest);
 		} else {
-			why = write_env(guest);
+			why = env_write(guest);
 			if (why)
 				warn("%s: %s", guest->name, why);
 			free(why);
@@ -344,7 +382,7 @@ int cmd_resume(int argc, char **argv)
 	bool only_prepare = false, only_forget = false;
 	struct guests g;
 	size_t failed = 0, k;
-	char *why;
+	char *why, *damaged;
 	int i;
 
 	usage_help(argc, argv, usage);
@@ -358,10 +396,12 @@ int cmd_resume(int argc, char **argv)
 	}
 	if (only_prepare && only_forget)
 		usage_error(usage);
-	lock_updates(false);
-	why = records_read(&g, SAVED);
-	if (!why)
-		why = guests_choose(&g, argv + i, argc - i);
+	/* Guests that wait for this at boot must not be left because of a dry run at that moment. */
+	lock_updates(true);
+	damaged = records_read(&g, SAVED);
+	if (damaged)
+		warn("%s", damaged);
+	why = guests_choose(&g, argv + i, argc - i);
 	if (why)
 		die("%s", why);
 	if (only_prepare)
@@ -373,5 +413,7 @@ int cmd_resume(int argc, char **argv)
 	if (!only_prepare && !only_forget && g.nr)
 		printf("%zu of %zu guests go on\n", g.nr - failed, g.nr);
 	close_output();
+	if (damaged)
+		return EXIT_TROUBLE;
 	return failed ? EXIT_NO : EXIT_YES;
 }

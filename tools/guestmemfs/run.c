@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,6 +16,7 @@
 
 static void exec_child(char *const argv[], int out)
 {
+	signal(SIGPIPE, SIG_DFL);
 	dup2(out, STDOUT_FILENO);
 	dup2(out, STDERR_FILENO);
 	execvp(argv[0], argv);
@@ -82,12 +84,16 @@ char *beside_me(const char *name)
 	return xstrdup(name);
 }
 
-/* Takes the lock until this process ends. Returns the descriptor. */
+/*
+ * Takes the lock until this process ends. Returns the descriptor. What is done under the lock is done
+ * to its end, even if nobody reads the output any more: a network connection may have been lost.
+ */
 int lock_updates(bool wait)
 {
 	char *why = host_make_dirs(RUN_DIR), *path = host_path(RUN_DIR "/lock");
-	int fd = why ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = why ? -1 : open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
+	signal(SIGPIPE, SIG_IGN);
 	if (why)
 		die("%s", why);
 	if (fd < 0)

@@ -22,11 +22,14 @@ static struct pools pools;
 static char *sync_state(const struct guest *guest)
 {
 	char *real = host_path(guest->state), *why = NULL;
-	int fd = open(real, O_RDONLY | O_CLOEXEC);
+	/* The directory may belong to the user of QEMU, who may have put anything there. */
+	int fd = open(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st))
 		why = text("its state %s: %s", guest->state, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		why = text("its state %s is no file", guest->state);
 	else if (!st.st_size)
 		why = text("its state %s is empty", guest->state);
 	else if (fsync(fd))
@@ -44,10 +47,16 @@ static char *save(struct guest *guest, struct qmp *q, int out)
 
 	why = guest_look(guest, &pools, q, deadline, &note);
 	free(note);
+	/* A record that is left over does not belong to the state that is written now. */
 	if (!why)
-		why = qmp_prepare(q, deadline);
+		why = record_remove(guest, SAVED);
 	if (why)
 		return why;
+	why = qmp_prepare(q, deadline);
+	if (why) {
+		free(qmp_unprepare(q, deadline + GO_ON_MS));
+		return why;
+	}
 	remove_file(guest->state);
 	report_moment(out, guest, AT_STOP);
 	real = host_path(guest->state);
@@ -59,7 +68,9 @@ static char *save(struct guest *guest, struct qmp *q, int out)
 		return why;
 	report_moment(out, guest, AT_SAVED);
 	guest->boot = this_boot();
-	return record_write(guest, SAVED);
+	why = record_write(guest, SAVED);
+	/* If the unit of the guest is started under this kernel it must not start it anew. */
+	return why ? why : env_write(guest);
 }
 
 /* While a migration is being cancelled QEMU is not ready to let the guest go on: ask again. */
@@ -82,22 +93,28 @@ static char *run_again(struct qmp *q, uint64_t deadline)
 	return why;
 }
 
-/* Lets the guest go on where it was stopped, in the VMM that it has. */
-static char *go_on(struct guest *guest, struct qmp *q)
+/* The guest goes on even if its record cannot be removed, and that is reported. */
+char *guest_go_on(struct guest *guest, struct qmp *q)
 {
 	uint64_t deadline = mono_ms() + GO_ON_MS;
-	char *why = NULL;
+	char *why = NULL, *left;
 
-	record_remove(guest, SAVED);
-	/* Nothing has been asked of QEMU yet. */
+	/* It has not been stopped. */
 	if (!guest->at[AT_STOP])
 		return NULL;
+	left = record_remove(guest, SAVED);
+	env_remove(guest);
 	/* Of a migration that is still on its way; otherwise it is an error and does no harm. */
 	free(qmp_ask(q, NULL, deadline, "migrate_cancel", NULL));
 	remove_file(guest->state);
 	if (guest->running)
 		why = run_again(q, deadline);
-	return why ? why : qmp_unprepare(q, deadline);
+	if (!why)
+		why = qmp_unprepare(q, deadline);
+	if (!why)
+		return left;
+	free(left);
+	return why;
 }
 
 /* The process for a guest: saves it, then waits for what becomes of all of them. */
@@ -118,18 +135,8 @@ static void save_worker(struct guest *guest, int in, int out)
 	if (q.fd >= 0 && command == TO_QUIT)
 		why = qmp_quit(&q, mono_ms() + QUIT_MS);
 	else
-		why = q.fd >= 0 ? go_on(guest, &q) : NULL;
+		why = q.fd >= 0 ? guest_go_on(guest, &q) : NULL;
 	report_end(out, why);
-}
-
-static void forget_old_reports(void)
-{
-	struct guests old;
-	size_t i;
-
-	free(records_read(&old, WENT_ON));
-	for (i = 0; i < old.nr; i++)
-		record_remove(&old.guest[i], WENT_ON);
 }
 
 static char *first_failure(const struct guests *g)
@@ -155,7 +162,9 @@ char *guests_save(struct guests *g)
 		why = pools_read(&pools);
 	if (why)
 		return why;
-	forget_old_reports();
+	/* A report is of one update. */
+	records_forget(WENT_ON);
+	records_forget(LOST);
 	workers_start(g, save_worker);
 	if (!workers_wait(g))
 		return NULL;
@@ -163,6 +172,22 @@ char *guests_save(struct guests *g)
 		if (g->guest[i].why)
 			progress("%s: cannot be saved: %s", g->guest[i].name, g->guest[i].why);
 	return first_failure(g);
+}
+
+/* The process for the guest was killed, and did not do it. */
+static void go_on_without_worker(struct guest *guest)
+{
+	struct qmp q;
+	char *why;
+
+	if (!guest->at[AT_STOP])
+		return;
+	why = qmp_connect(&q, guest->qmp, mono_ms() + GO_ON_MS, NULL);
+	if (!why)
+		why = guest_go_on(guest, &q);
+	qmp_close(&q);
+	free(guest->why);
+	guest->why = why;
 }
 
 /* Lets all guests go on. One that does not is a reason to look at it at once. */
@@ -178,6 +203,8 @@ void guests_roll_back(struct guests *g)
 	workers_tell(g, TO_GO_ON);
 	workers_wait(g);
 	for (i = 0; i < g->nr; i++) {
+		if (g->guest[i].ended)
+			go_on_without_worker(&g->guest[i]);
 		if (g->guest[i].why)
 			warn("%s: %s", g->guest[i].name, g->guest[i].why);
 		else
@@ -194,6 +221,8 @@ char *guests_commit(struct guests *g)
 {
 	size_t i;
 
+	/* A signal that came after the last guest was saved does not count any more. */
+	interrupted = false;
 	workers_tell(g, TO_QUIT);
 	workers_wait(g);
 	for (i = 0; i < g->nr; i++)

@@ -138,8 +138,24 @@ static int dry_run_json(struct guests *g, struct pools *p, const struct options 
 	return why || guests_why ? EXIT_NO : EXIT_YES;
 }
 
+/* Guests that somebody has saved by "guestmemctl save" before stay as they are. */
+static void keep_guests(struct guests *records, const struct guests *of)
+{
+	size_t i = 0, k;
+
+	while (i < records->nr) {
+		for (k = 0; k < of->nr; k++)
+			if (!strcmp(records->guest[i].name, of->guest[k].name))
+				break;
+		if (k < of->nr)
+			i++;
+		else
+			guests_drop(records, i);
+	}
+}
+
 /* The guests are saved and their VMMs have ended, but this kernel stays. */
-static int go_on_here(char *why)
+static int go_on_here(char *why, const struct guests *of)
 {
 	struct guests g;
 
@@ -147,7 +163,9 @@ static int go_on_here(char *why)
 	free(why);
 	why = records_read(&g, SAVED);
 	if (why)
-		die("%s", why);
+		warn("%s", why);
+	free(why);
+	keep_guests(&g, of);
 	guests_resume(&g);
 	kernel_unload();
 	close_output();
@@ -156,12 +174,14 @@ static int go_on_here(char *why)
 
 static int update(struct kernel *k, struct guests *g)
 {
-	char *why = kernel_load(k);
+	char *why;
 
+	/* From here on a signal calls the update off, and the kernel is unloaded. */
+	catch_signals(on_signal);
+	why = kernel_load(k);
 	if (why)
 		return called_off(why);
 	progress("%s is loaded", k->image);
-	catch_signals(on_signal);
 	why = guests_save(g);
 	if (why) {
 		guests_roll_back(g);
@@ -177,7 +197,7 @@ static int update(struct kernel *k, struct guests *g)
 	progress("%zu guests are saved; kexec", g->nr);
 	why = kernel_start();
 	if (why)
-		return go_on_here(why);
+		return go_on_here(why, g);
 	close_output();
 	return EXIT_YES;
 }
@@ -249,15 +269,17 @@ int cmd_live_update(int argc, char **argv)
 	return update(&k, &g);
 }
 
-/* systemd has queued the way to a kexec. */
+/* Returns whether systemd is on the way to a kexec, and ends the program if that is not known. */
 static bool kexec_is_queued(void)
 {
 	char *const argv[] = { "systemctl", "list-jobs", "--no-legend", "--plain", "kexec.target",
 			       NULL };
 	char *said;
-	int rc = run_program(argv, &said);
-	bool yes = !rc && strstr(said, "kexec.target");
+	bool yes;
 
+	if (run_program(argv, &said))
+		die("cannot find out whether this is the way to a kexec: systemctl: %s", said);
+	yes = strstr(said, "kexec.target");
 	free(said);
 	return yes;
 }
@@ -272,17 +294,47 @@ static void cancel_jobs(void)
 	free(said);
 }
 
+/*
+ * The host stays under this kernel, so that guests that the update has saved before the shutdown
+ * began have to go on here.
+ */
+static int call_off_kexec(char *why)
+{
+	char *id = this_boot(), *damaged;
+	struct guests g;
+	size_t i = 0;
+
+	cancel_jobs();
+	damaged = records_read(&g, SAVED);
+	if (damaged)
+		warn("%s", damaged);
+	free(damaged);
+	while (i < g.nr)
+		if (strcmp(g.guest[i].boot, id))
+			guests_drop(&g, i);
+		else
+			i++;
+	free(id);
+	guests_resume(&g);
+	return called_off(why);
+}
+
 static int save(struct guests *g, bool if_kexec)
 {
 	struct pools p;
-	char *why = pools_read(&p);
+	char *no_pools = pools_read(&p), *why;
 
-	if (!why)
-		why = guests_look(g, &p, true, NULL);
-	if (!why && !g->nr) {
+	why = guests_look(g, &p, true, NULL);
+	if (!g->nr) {
+		/* A kexec of a host without pools is of no interest either. */
+		free(no_pools);
 		puts("no guest runs");
 		close_output();
 		return EXIT_YES;
+	}
+	if (no_pools) {
+		free(why);
+		why = no_pools;
 	}
 	if (!why) {
 		catch_signals(on_signal);
@@ -290,11 +342,8 @@ static int save(struct guests *g, bool if_kexec)
 		if (why)
 			guests_roll_back(g);
 	}
-	if (why) {
-		if (if_kexec)
-			cancel_jobs();
-		return called_off(why);
-	}
+	if (why)
+		return if_kexec ? call_off_kexec(why) : called_off(why);
 	catch_signals(SIG_IGN);
 	why = guests_commit(g);
 	if (why)
@@ -324,12 +373,15 @@ int cmd_save(int argc, char **argv)
 	}
 	if (if_kexec && !kexec_is_queued())
 		return EXIT_YES;
+	/* The update that has begun the shutdown may not have ended yet. */
+	lock_updates(if_kexec);
 	why = guests_read(&g, dir);
 	if (!why)
 		why = guests_choose(&g, argv + i, argc - i);
+	/* With a description that is wrong a guest is not saved, and would be lost. */
+	if (why && if_kexec)
+		return call_off_kexec(why);
 	if (why)
 		die("%s", why);
-	/* The update that has begun the shutdown may not have ended yet. */
-	lock_updates(if_kexec);
 	return save(&g, if_kexec);
 }

@@ -95,6 +95,7 @@ static void start(struct guests *g, size_t i, worker work)
 	guest->from = reports[0];
 	guest->to = commands[1];
 	guest->finished = false;
+	guest->ended = false;
 }
 
 void workers_start(struct guests *g, worker work)
@@ -150,6 +151,7 @@ static void take_lines(struct guest *guest)
 		return;
 	if (n <= 0) {
 		guest->finished = true;
+		guest->ended = true;
 		if (!guest->why)
 			guest->why = xstrdup("the process for it has ended");
 		return;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For LD_PRELOAD: GUESTMEMFS_IOC_GET_STATE on files of any filesystem. $GUESTMEMCTL_ROOT/states has
+ * For LD_PRELOAD: GUESTMEMFS_IOC_GET_STATE on files of any filesystem, and unlink(). $GUESTMEMCTL_ROOT/states has
  * lines NAME OFFSET LENGTH STATE, ascending for each file; what is between them is a hole.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,4 +68,18 @@ int ioctl(int fd, unsigned long request, ...)
 		return get_state(fd, arg);
 	errno = ENOTTY;
 	return -1;
+}
+
+/* With a file "read-only" in the tree, records are on a filesystem that has become so. */
+int unlink(const char *path)
+{
+	char flag[PATH_MAX];
+	size_t n = strlen(path);
+
+	snprintf(flag, sizeof(flag), "%s/read-only", getenv("GUESTMEMCTL_ROOT"));
+	if (n > 5 && !strcmp(path + n - 5, ".json") && !access(flag, F_OK)) {
+		errno = EROFS;
+		return -1;
+	}
+	return unlinkat(AT_FDCWD, path, 0);
 }

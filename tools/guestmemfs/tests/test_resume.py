@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """guestmemctl resume and report"""
 
+import fcntl
 import json
 import os
+import time
 import xml.etree.ElementTree as xml
 
 from host import UUID, contains, equal
@@ -165,6 +167,11 @@ def test_prepare_tells_the_units_of_saved_guests(h):
     assert not h.exists('/var/lib/guestmemfs/saved/one.json')
     contains(h.ctl('report', status=1).out, 'one: its memory was lost')
     equal(h.ctl('resume').out, '')
+    # Red if that is reported for ever.
+    h.start('one')
+    h.ctl('save', 'one')
+    h.ctl('resume')
+    h.ctl('report')
 
 
 def test_a_vmm_that_its_unit_has_started_is_used(h):
@@ -197,8 +204,78 @@ def test_resume_takes_names_and_forgets(h):
     h.ctl('resume', '--forget', 'one')
     equal(h.ctl('resume').out, '')
     assert not h.exists('/var/lib/guestmemfs/state/one')
+
+
+def test_a_damaged_record_does_not_hold_up_the_others(h):
+    # Red if no guest goes on because of one record, or a copy of a record is a second guest with the
+    # same memory.
+    saved(h)
     h.write('/var/lib/guestmemfs/saved/bad.json', '{"name": 1}')
-    contains(h.ctl('resume', status=2).err, 'bad.json is no record of a guest')
+    r = h.ctl('resume', status=2)
+    contains(r.err, 'bad.json is no record of a guest')
+    contains(r.out, '2 of 2 guests go on')
+    h.ctl('report')
+    os.unlink(h.path('/var/lib/guestmemfs/saved/bad.json'))
+    h.ctl('save', 'one')
+    h.write('/var/lib/guestmemfs/saved/copy.json', h.read('/var/lib/guestmemfs/saved/one.json'))
+    r = h.ctl('resume', status=2)
+    contains(r.err, 'copy.json is no record of a guest')
+    contains(r.out, '1 of 1 guests go on')
+
+
+def test_a_guest_whose_record_stays_does_not_run(h):
+    # Red if a guest runs while its record cannot be removed: after the next boot its old state would
+    # meet memory that has changed.
+    saved(h, names=('vm',))
+    h.start('vm', '-S', '-incoming', 'defer')
+    h.write('/read-only', '')
+    contains(h.ctl('resume', status=1, preload='fake-ioctl.so').out, 'vm: does not go on: cannot remove ')
+    assert 'cont' not in h.commands('vm')
+
+
+def test_a_guest_that_is_restored_and_does_not_run_is_not_restored_again(h):
+    # Red if the reason is lost, or nobody is told that there is nothing to try again.
+    saved(h, names=('vm',), fail={'cont': 'Failed to get "write" lock'})
+    contains(h.ctl('resume', status=1).out, 'it is restored, and paused: QEMU says: Failed to get',
+             '"cont" in its monitor lets it go on')
+    equal(h.ctl('resume').out, '')
+
+
+def test_resume_waits_for_its_turn(h):
+    # Red if a dry run, at that moment, leaves all guests of a boot down.
+    saved(h, names=('vm',))
+    with open(h.path('/run/guestmemfs/lock'), 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        p = h.start_ctl('resume')
+        time.sleep(0.5)
+        equal(p.poll(), None)
+    out, _ = p.communicate(timeout=30)
+    equal(p.returncode, 0)
+    contains(out, '1 of 1 guests go on')
+
+
+def test_links_in_the_directory_of_logs_are_not_followed(h):
+    # Red if a user of a VMM, to whom an administrator has given the directory, has another file
+    # overwritten.
+    saved(h, names=('vm',))
+    h.write('/precious', 'x')
+    for name in ('vm.log', 'vm.env.new'):
+        os.symlink(h.path('/precious'), h.path('/run/guestmemfs/' + name))
+    h.ctl('resume')
+    equal(h.read('/precious'), 'x')
+
+
+def test_a_refused_pool_may_be_the_one(h):
+    # Red if the state of a guest is removed because the kernel cannot read the identity of its pool.
+    saved(h, names=('vm',), conf='timeout = 1\n')
+    h.write('/sys/fs/guestmemfs/node0/uuid', '00000000-0000-0000-0000-000000000000\n')
+    h.write('/sys/fs/guestmemfs/node0/refused', 'its superblock is damaged\n')
+    h.ctl('resume', '--prepare')
+    assert h.exists('/var/lib/guestmemfs/state/vm')
+    contains(h.ctl('resume', status=1).out, 'but one that is refused')
+    h.write('/sys/fs/guestmemfs/node0/uuid', UUID % 0)
+    h.write('/sys/fs/guestmemfs/node0/refused', 'no\n')
+    h.ctl('resume')
 
 
 def record(h, name, **at):

@@ -30,6 +30,7 @@ def goes_on(h, name):
         contains(' '.join(tail), '"normal"', '"state": false')
     assert not h.exists('/var/lib/guestmemfs/saved/%s.json' % name)
     assert not h.exists('/var/lib/guestmemfs/state/%s' % name)
+    assert not h.exists('/run/guestmemfs/%s.env' % name)
 
 
 def untouched(h, name):
@@ -462,6 +463,8 @@ def test_save_takes_names(h):
     h.ctl('save', 'two')
     untouched(h, 'one')
     equal(h.commands('two')[-1], 'ended')
+    # Red if its unit, started before "guestmemctl resume", would start the guest anew.
+    equal(h.read('/run/guestmemfs/two.env'), 'GUESTMEMFS_INCOMING=-S -incoming defer\n')
     contains(h.ctl('save', 'three', status=2).err, 'there is no guest three')
     contains(h.ctl('save', 'one', 'one', status=2).err, 'the guest one is named twice')
     contains(h.ctl('save', 'two').out, 'two: is saved already')
@@ -484,5 +487,106 @@ def test_the_hook_calls_a_kexec_off_if_a_guest_cannot_be_saved(h):
     h.write('/jobs', '78 kexec.target start waiting\n')
     h.ctl('save', '--if-kexec', status=1)
     equal(h.log()[-1], 'systemctl cancel')
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+
+
+def test_the_hook_calls_a_kexec_off_if_a_description_is_wrong(h):
+    # Red if a guest is lost because of a mistake in a description, or guests that the update has
+    # saved before stay down when the host stays up.
+    two_guests(h)
+    h.ctl('save', 'two')
+    h.write('/etc/guestmemfs/guests.d/three.conf', 'qpm = /run/three.qmp\n')
+    h.write('/jobs', '78 kexec.target start waiting\n')
+    contains(h.ctl('save', '--if-kexec', status=1).out, 'called off: ', 'the key "qpm" is none of')
+    equal(h.log()[-1], 'systemctl cancel')
+    untouched(h, 'one')
+    equal(h.commands('two')[-1], '{"capabilities": [{"capability": "x-ignore-shared", "state": false}]}')
+    assert 'cont' in h.commands('two')
+
+
+def test_the_hook_leaves_a_host_without_guests_alone(h):
+    # Red if a kexec of a host without guestmemfs, or without guests, is called off.
+    h.write('/jobs', '78 kexec.target start waiting\n')
+    os.rename(h.path('/sys/fs/guestmemfs'), h.path('/sys/fs/other'))
+    os.makedirs(h.path('/etc/guestmemfs/guests.d'))
+    contains(h.ctl('save', '--if-kexec').out, 'no guest runs')
+    assert 'systemctl cancel' not in h.log()
+
+
+def test_the_hook_says_that_it_does_not_know(h):
+    # Red if no answer from systemd is taken for an ordinary shutdown without a word.
+    two_guests(h)
+    h.write('/fail.systemctl.list-jobs', 'Failed to connect to bus\n')
+    contains(h.ctl('save', '--if-kexec', status=2).err, 'cannot find out', 'Failed to connect to bus')
+    untouched(h, 'one')
+
+
+def children(pid):
+    with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as f:
+        return [int(word) for word in f.read().split()]
+
+
+def test_processes_for_guests_that_are_killed_leave_the_guests_running(h):
+    # Red if a guest stays stopped because the process that has stopped it was killed: that of the
+    # update has to let it go on.
+    two_guests(h, save_ms=2000)
+    p = h.start_ctl('live-update')
+    h.wait(lambda: h.exists('/var/lib/guestmemfs/saved/one.json') and
+           'migrate' in h.commands('two'), 'one guest')
+    for pid in children(p.pid):
+        os.kill(pid, signal.SIGKILL)
+    out, _ = p.communicate(timeout=30)
+    equal(p.returncode, 1)
+    contains(out, 'called off: one: the process for it has ended')
+    equal(h.log()[-1], 'kexec -s -u')
+    goes_on(h, 'one')
+    goes_on(h, 'two')
+
+
+def test_after_all_of_an_update_was_killed_resume_lets_guests_go_on(h):
+    # Red if a guest that is saved, and whose VMM has not ended, can only be killed; or if nobody is
+    # told what to do with one that was stopped before its record was written.
+    two_guests(h, save_ms=1000)
+    p = h.start_ctl('live-update')
+    h.wait(lambda: h.exists('/var/lib/guestmemfs/saved/one.json') and
+           'migrate' in h.commands('two'), 'one guest')
+    workers = children(p.pid)
+    os.kill(p.pid, signal.SIGSTOP)
+    for pid in workers + [p.pid]:
+        os.kill(pid, signal.SIGKILL)
+    p.communicate(timeout=30)
+    h.wait(lambda: 'done' in h.commands('two'), 'the migration')
+    out = update(h, status=1).out
+    contains(out, 'one: cannot be saved: it was stopped by a save that did not end: guestmemctl resume',
+             'two: cannot be saved: it was stopped by a save that did not end: "cont" in its monitor')
+    contains(h.ctl('resume').out, 'one: goes on', '1 of 1 guests go on')
+    goes_on(h, 'one')
+
+
+def test_an_update_whose_output_nobody_reads_goes_on(h):
+    # Red if the loss of a network connection ends the update when the VMMs have ended.
+    two_guests(h, save_ms=500)
+    p = h.start_ctl('live-update')
+    p.stdout.readline()
+    p.stdout.close()
+    p.wait(timeout=30)
+    equal(h.log()[-1], 'kexec -e')
+
+
+def test_a_record_that_is_left_over_is_gone_while_a_guest_is_saved(h):
+    # Red if an old record is found beside a state that is being written when the host goes down.
+    two_guests(h, save_ms=1500)
+    h.write('/var/lib/guestmemfs/saved/two.json', '{}')
+    p = h.start_ctl('live-update')
+    h.wait(lambda: 'migrate' in h.commands('two'), 'the migration')
+    assert not h.exists('/var/lib/guestmemfs/saved/two.json')
+    p.communicate(timeout=30)
+    equal(p.returncode, 0)
+
+
+def test_a_state_that_is_no_file_does_not_hold_up_the_others(h):
+    # Red if opening what a hostile VMM has put there waits for ever.
+    failure(h, 'two: its state /var/lib/guestmemfs/state/two is no file', fifo=True)
     goes_on(h, 'one')
     goes_on(h, 'two')
