@@ -7,6 +7,7 @@
 #ifndef _GUESTMEMCTL_H
 #define _GUESTMEMCTL_H
 
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,7 @@
 extern const char *program;
 
 void die(const char *fmt, ...) attribute((noreturn, format(printf, 1, 2)));
+void put_message(FILE *out, const char *fmt, va_list args) attribute((format(printf, 2, 0)));
 void warn(const char *fmt, ...) attribute((format(printf, 1, 2)));
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *old, size_t n, size_t size);
@@ -43,7 +45,9 @@ uint64_t now_ms(void);
 uint64_t mono_ms(void);
 void sleep_ms(unsigned int ms);
 const char *show_size(char *buf, size_t size, uint64_t bytes);
-void print_escaped(FILE *out, const char *s);
+/* The length of the character that begins at @s, or 0 if the bytes are no UTF-8. */
+unsigned int utf8_char(const char *s);
+char *escaped(const char *s);
 void close_output(void);
 
 struct command {
@@ -81,6 +85,7 @@ struct json_out {
 	FILE *file;
 	unsigned int depth;
 	bool more;
+	bool exact;	/* strings with bytes that are no UTF-8 keep them */
 };
 
 void json_open(struct json_out *j, const char *key, char bracket);
@@ -88,7 +93,7 @@ void json_close(struct json_out *j, char bracket);
 void json_string(struct json_out *j, const char *key, const char *value);
 void json_number(struct json_out *j, const char *key, uint64_t value);
 void json_bool(struct json_out *j, const char *key, bool value);
-void json_quote(FILE *out, const char *value);
+void json_quote(FILE *out, const char *value, bool exact);
 
 /* json_read.c */
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
@@ -157,6 +162,7 @@ struct pool {
 	uint64_t room;
 	struct file *files;
 	size_t nr_files;
+	struct file **by_inode;	/* from pool_users() on */
 	const char *files_from;	/* "tables", "mount", or NULL: they are not known */
 	char *files_why;	/* why they are not known */
 };
@@ -264,6 +270,9 @@ struct qmp {
 	size_t have;
 	size_t room;
 };
+
+/* So many bytes of an error of QEMU are shown. */
+#define SAID_MAX	1000
 
 /*
  * Connects to the monitor. If nobody listens there: with @absent, sets it and returns at once;

@@ -54,7 +54,7 @@ static long four_digits(const char *p)
 	return v;
 }
 
-/* Appends a code point of the basic plane as UTF-8; surrogates and NUL become a question mark. */
+/* Appends a code point as UTF-8; surrogates without another half and NUL become a question mark. */
 static char *put_utf8(char *out, long c)
 {
 	if (!c || (c >= 0xd800 && c < 0xe000))
@@ -65,11 +65,33 @@ static char *put_utf8(char *out, long c)
 		*out++ = 0xc0 | c >> 6;
 		*out++ = 0x80 | (c & 0x3f);
 	} else {
-		*out++ = 0xe0 | c >> 12;
+		if (c >= 0x10000) {
+			*out++ = 0xf0 | c >> 18;
+			*out++ = 0x80 | (c >> 12 & 0x3f);
+		} else {
+			*out++ = 0xe0 | c >> 12;
+		}
 		*out++ = 0x80 | (c >> 6 & 0x3f);
 		*out++ = 0x80 | (c & 0x3f);
 	}
 	return out;
+}
+
+/* Takes the digits after "\u", and those of a second escape if both are one character. */
+static long take_digits(const char **p)
+{
+	long c = four_digits(*p), low;
+
+	if (c < 0)
+		return c;
+	*p += 4;
+	if (c < 0xd800 || c >= 0xdc00 || (*p)[0] != '\\' || (*p)[1] != 'u')
+		return c;
+	low = four_digits(*p + 2);
+	if (low < 0xdc00 || low >= 0xe000)
+		return c;
+	*p += 6;
+	return 0x10000 + ((c - 0xd800) << 10) + low - 0xdc00;
 }
 
 /* Takes one escape after the backslash. Returns NULL if it is none. */
@@ -80,10 +102,10 @@ static char *take_escape(const char **p, char *out)
 	long c;
 
 	if (**p == 'u') {
-		c = four_digits(*p + 1);
+		(*p)++;
+		c = take_digits(p);
 		if (c < 0)
 			return NULL;
-		*p += 5;
 		return put_utf8(out, c);
 	}
 	which = **p ? strchr(from, **p) : NULL;
@@ -94,6 +116,17 @@ static char *take_escape(const char **p, char *out)
 	return out;
 }
 
+/* The number of bytes up to the quotation mark, or to the end if there is none. */
+static size_t string_length(const char *s)
+{
+	size_t n;
+
+	for (n = 0; s[n] && s[n] != '"'; n++)
+		if (s[n] == '\\' && s[n + 1])
+			n++;
+	return n;
+}
+
 static char *parse_string(const char **p)
 {
 	char *s, *out;
@@ -102,7 +135,7 @@ static char *parse_string(const char **p)
 		return NULL;
 	(*p)++;
 	/* No escape is shorter than what it stands for. */
-	s = xcalloc(strlen(*p) + 1, 1);
+	s = xcalloc(string_length(*p) + 1, 1);
 	out = s;
 	while (**p && **p != '"') {
 		if (**p != '\\') {

@@ -4,19 +4,28 @@
  */
 #include "guestmemctl.h"
 
-/* Bytes of a name that are no UTF-8 are written as they are. */
-void json_quote(FILE *out, const char *value)
+/*
+ * Bytes of a name that are no UTF-8 are no JSON either, and are replaced. With @exact, for what this
+ * program reads itself, they stay.
+ */
+void json_quote(FILE *out, const char *value, bool exact)
 {
+	unsigned int n;
+
 	fputc('"', out);
-	for (; *value; value++) {
+	for (; *value; value += n) {
 		unsigned char c = *value;
 
-		if (c == '"' || c == '\\')
+		n = utf8_char(value);
+		if (!n && !exact)
+			fputs("\\ufffd", out);
+		else if (c == '"' || c == '\\')
 			fprintf(out, "\\%c", c);
 		else if (c < ' ' || c == 0x7f)
 			fprintf(out, "\\u%04x", c);
 		else
-			fputc(c, out);
+			fwrite(value, n ? n : 1, 1, out);
+		n = n ? n : 1;
 	}
 	fputc('"', out);
 }
@@ -28,7 +37,7 @@ static void json_key(struct json_out *j, const char *key)
 	if (j->depth)
 		fprintf(j->file, "\n%*s", (int)(2 * j->depth), "");
 	if (key) {
-		json_quote(j->file, key);
+		json_quote(j->file, key, j->exact);
 		fputs(": ", j->file);
 	}
 	j->more = true;
@@ -57,7 +66,7 @@ void json_string(struct json_out *j, const char *key, const char *value)
 {
 	json_key(j, key);
 	if (value)
-		json_quote(j->file, value);
+		json_quote(j->file, value, j->exact);
 	else
 		fputs("null", j->file);
 }

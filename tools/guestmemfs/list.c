@@ -79,14 +79,16 @@ static void pools_text(const struct pools *p, bool all)
 /* "qemu-system-x86 1234, vhost 99 (open)": mapped, unless it is said. */
 static char *users_cell(const struct file *file)
 {
-	char *s = xstrdup(""), *longer;
+	char *s = xstrdup(""), *longer, *name;
 	size_t i;
 
 	for (i = 0; i < file->nr_users; i++) {
 		const struct user *user = &file->users[i];
 
-		longer = text("%s%s%s %d%s", s, *s ? ", " : "", user->name, (int)user->pid,
+		name = escaped(user->name);
+		longer = text("%s%s%s %d%s", s, *s ? ", " : "", name, (int)user->pid,
 			      user->mapped ? "" : " (open)");
+		free(name);
 		free(s);
 		s = longer;
 	}
@@ -98,19 +100,14 @@ static char *users_cell(const struct file *file)
 
 static char *path_cell(const struct pool *pool, const struct file *file)
 {
-	char *buf = NULL;
-	size_t size;
-	FILE *out;
+	char *whole, *cell;
 
 	if (!file->path)
 		return text("(removed, inode %llu)", (unsigned long long)file->ino);
-	out = open_memstream(&buf, &size);
-	if (!out)
-		die("out of memory");
-	print_escaped(out, pool->mount ? pool->mount : "");
-	print_escaped(out, file->path);
-	fclose(out);
-	return buf;
+	whole = text("%s%s", pool->mount ? pool->mount : "", file->path);
+	cell = escaped(whole);
+	free(whole);
+	return cell;
 }
 
 static void files_text(const struct pools *p, bool all)

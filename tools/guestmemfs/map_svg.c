@@ -40,16 +40,24 @@ static const char *colour_of(uint32_t owner)
 
 static void put_text(FILE *out, const char *s)
 {
-	for (; *s; s++) {
+	unsigned int n;
+
+	for (; *s; s += n) {
 		unsigned char c = *s;
 
+		n = utf8_char(s);
+		if (n > 1) {
+			fwrite(s, n, 1, out);
+			continue;
+		}
+		n = 1;
 		if (c == '<')
 			fputs("&lt;", out);
 		else if (c == '&')
 			fputs("&amp;", out);
 		else if (c == '"')
 			fputs("&quot;", out);
-		else if (c < ' ' || c == 0x7f)
+		else if (c < ' ' || c >= 0x7f)
 			fputc('?', out);
 		else
 			fputc(c, out);

@@ -253,14 +253,7 @@ static void put_legend(const struct drawing *d)
 		table_cell(&t, xstrdup(names[i]));
 	for (i = 0; i < pool->nr_files; i++) {
 		const struct file *f = &pool->files[d->order[i]];
-		char *path = NULL;
-		size_t size;
-		FILE *out = open_memstream(&path, &size);
 
-		if (!out)
-			die("out of memory");
-		print_escaped(out, f->path ? f->path : "(removed)");
-		fclose(out);
 		table_cell(&t, text("%c", d->letter[d->order[i]]));
 		table_cell(&t, sum_cell(f->memory >> 12));
 		table_cell(&t, text("%llu", (unsigned long long)f->extents));
@@ -268,7 +261,7 @@ static void put_legend(const struct drawing *d)
 		table_cell(&t, sum_cell(f->private_pages));
 		table_cell(&t, sum_cell(f->pinned_pages));
 		table_cell(&t, sum_cell(f->bad_pages));
-		table_cell(&t, path);
+		table_cell(&t, escaped(f->path ? f->path : "(removed)"));
 	}
 	putchar('\n');
 	table_print(&t, stdout);

@@ -219,6 +219,7 @@ static void pool_free(struct pool *pool)
 		free(pool->files[i].path);
 	}
 	free(pool->files);
+	free(pool->by_inode);
 	free(pool->files_why);
 	free(pool->name);
 	free(pool->uuid);

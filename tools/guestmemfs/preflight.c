@@ -42,7 +42,7 @@ static char *check_blockers(struct qmp *q, uint64_t deadline)
 		return why;
 	list = json_get(json_get(j, "return"), "blocked-reasons");
 	if (list && list->child && list->child->string)
-		why = text("QEMU says: %s", list->child->string);
+		why = text("QEMU says: %.*s", SAID_MAX, list->child->string);
 	json_free(j);
 	return why;
 }

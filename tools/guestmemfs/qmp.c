@@ -3,42 +3,70 @@
  * QMP, the protocol of QEMU's monitor: a line of JSON for each command, answer and event.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "guestmemctl.h"
 
 /* An answer of a monitor has less. */
-#define LINE_MAX_BYTES	(16 << 20)
+#define LINE_MAX_BYTES	(1 << 20)
 #define IGNORE_SHARED(state) \
 	"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":" state "}]}"
 #define POLL_MS		10
+#define BUSY		"QEMU's monitor says nothing: another program may be using it"
 /* For an answer that QEMU gives at once, near the end of the time. */
 #define ANSWER_MS	1000
 
+/*
+ * The directory may belong to the user of a VMM, who must not lead this program to the monitor of
+ * another one: links are refused. Returns a descriptor of the socket, or -1 with a reason.
+ */
+static int find_socket(const char *path, int *err, char **why)
+{
+	char *real = host_path(path);
+	int at = open(real, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	*err = 0;
+	free(real);
+	if (at < 0 || fstat(at, &st)) {
+		*err = errno;
+		*why = text("cannot connect to %s: %s", path, strerror(*err));
+	} else if (!S_ISSOCK(st.st_mode)) {
+		*why = text("%s is no socket%s", path, S_ISLNK(st.st_mode) ? ", but a link" : "");
+	} else {
+		return at;
+	}
+	if (at >= 0)
+		close(at);
+	return -1;
+}
+
+/* Nothing here waits: a VMM may have stopped to accept connections, or to read. */
 static char *open_socket(struct qmp *q, const char *path, int *err)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	char *real = host_path(path), *why = NULL;
+	char *why = NULL;
+	int at = find_socket(path, err, &why);
 
-	*err = 0;
-	if (strlen(real) >= sizeof(a.sun_path)) {
-		why = text("the path of the socket %s is too long", path);
-		free(real);
+	if (at < 0)
 		return why;
+	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d", at);
+	q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (q->fd < 0 || connect(q->fd, (struct sockaddr *)&a, sizeof(a))) {
+		*err = errno;
+		qmp_close(q);
+		why = *err == EAGAIN ? xstrdup(BUSY) :
+		      text("cannot connect to %s: %s", path, strerror(*err));
 	}
-	memcpy(a.sun_path, real, strlen(real));
-	free(real);
-	q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (q->fd >= 0 && !connect(q->fd, (struct sockaddr *)&a, sizeof(a)))
-		return NULL;
-	*err = errno;
-	qmp_close(q);
-	return text("cannot connect to %s: %s", path, strerror(*err));
+	close(at);
+	return why;
 }
 
 void qmp_close(struct qmp *q)
@@ -69,7 +97,7 @@ static int fill(struct qmp *q, uint64_t deadline)
 	}
 	n = read(q->fd, q->buf + q->have, q->room - q->have - 1);
 	if (n < 0)
-		return errno == EINTR ? 1 : 0;
+		return errno == EINTR || errno == EAGAIN ? 1 : 0;
 	q->have += n;
 	return n > 0;
 }
@@ -109,14 +137,19 @@ static char *next_object(struct qmp *q, uint64_t deadline, struct json **j)
 	return *j ? NULL : xstrdup("what QEMU's monitor says is no QMP");
 }
 
-static char *send_line(struct qmp *q, const char *line)
+static char *send_line(struct qmp *q, const char *line, uint64_t deadline)
 {
+	struct pollfd p = { .fd = q->fd, .events = POLLOUT };
 	size_t left = strlen(line);
 
 	while (left) {
 		ssize_t n = send(q->fd, line, left, MSG_NOSIGNAL);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EAGAIN && mono_ms() >= deadline)
+			return xstrdup("QEMU does not read what its monitor is asked");
+		if (n < 0 && errno == EAGAIN)
+			poll(&p, 1, 100);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return text("QEMU's monitor: %s", strerror(errno));
@@ -142,13 +175,16 @@ static char *take_answer(struct qmp *q, struct json **answer, uint64_t deadline)
 		error = json_get(j, "error");
 		if (error) {
 			desc = json_get_string(error, "desc");
-			why = text("QEMU says: %s", desc ? desc : "an error");
+			why = text("QEMU says: %.*s", SAID_MAX, desc ? desc : "an error");
 			json_free(j);
 			return why;
 		}
 		if (json_get(j, "return"))
 			break;
 		json_free(j);
+		/* There may be no end of events. */
+		if (mono_ms() >= deadline)
+			return xstrdup("no answer from QEMU in time");
 	}
 	if (answer)
 		*answer = j;
@@ -166,7 +202,7 @@ char *qmp_ask(struct qmp *q, struct json **answer, uint64_t deadline, const char
 		line = text("{\"execute\":\"%s\",\"arguments\":%s}\n", command, arguments);
 	else
 		line = text("{\"execute\":\"%s\"}\n", command);
-	why = send_line(q, line);
+	why = send_line(q, line, deadline);
 	free(line);
 	return why ? why : take_answer(q, answer, deadline);
 }
@@ -179,7 +215,7 @@ static char *greet(struct qmp *q, uint64_t deadline)
 	if (why && mono_ms() >= deadline) {
 		/* QEMU lets others wait while it serves one. */
 		free(why);
-		return xstrdup("QEMU's monitor says nothing: another program may be using it");
+		return xstrdup(BUSY);
 	}
 	if (why)
 		return why;
@@ -201,7 +237,7 @@ char *qmp_connect(struct qmp *q, const char *path, uint64_t deadline, bool *abse
 
 		if (absent)
 			*absent = nobody;
-		if (!nobody || absent || mono_ms() >= deadline)
+		if ((!nobody && err != EAGAIN) || (nobody && absent) || mono_ms() >= deadline)
 			return why;
 		free(why);
 		sleep_ms(POLL_MS);
@@ -265,7 +301,8 @@ static char *wait_migration(struct qmp *q, uint64_t deadline)
 		desc = json_get_string(json_get(j, "return"), "error-desc");
 		done = status && !strcmp(status, "completed");
 		if (status && (!strcmp(status, "failed") || !strcmp(status, "cancelled")))
-			why = text("QEMU says: %s%s%s", status, desc ? ": " : "", desc ? desc : "");
+			why = text("QEMU says: %s%s%.*s", status, desc ? ": " : "", SAID_MAX,
+				   desc ? desc : "");
 		json_free(j);
 		if (done || why)
 			return why;
@@ -282,7 +319,7 @@ char *qmp_migrate(struct qmp *q, uint64_t deadline, const char *command, const c
 	if (!out)
 		die("out of memory");
 	fputs("{\"uri\":", out);
-	json_quote(out, uri);
+	json_quote(out, uri, true);
 	fputc('}', out);
 	fclose(out);
 	why = qmp_ask(q, NULL, deadline, command, arguments);

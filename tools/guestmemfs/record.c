@@ -84,7 +84,7 @@ char *this_boot(void)
 
 static void put_record(FILE *out, const struct guest *guest)
 {
-	struct json_out j = { .file = out };
+	struct json_out j = { .file = out, .exact = true };
 	size_t i;
 
 	json_open(&j, NULL, '{');

@@ -10,7 +10,9 @@
 /* @cell belongs to the table from then on. */
 void table_cell(struct table *t, char *cell)
 {
-	t->cells = xrealloc(t->cells, t->nr + 1, sizeof(*t->cells));
+	/* There is room for a power of two. */
+	if (!(t->nr & (t->nr - 1)))
+		t->cells = xrealloc(t->cells, t->nr ? 2 * t->nr : 1, sizeof(*t->cells));
 	t->cells[t->nr++] = cell;
 }
 

@@ -18,6 +18,8 @@
 
 /* Of a longer path only the last names are shown. */
 #define PATH_DEPTH	64
+/* No physical address of x86 is beyond. */
+#define PHYS_END	(1ULL << 52)
 
 struct reader {
 	int fd;
@@ -107,8 +109,9 @@ static bool read_ranges(struct reader *r, struct tables *t)
 		range->base = le64toh(ranges[i].base);
 		range->size = le64toh(ranges[i].size);
 		range->first = le32toh(ranges[i].first_block);
-		/* Leave a range out that the bitmap does not reach. */
-		if (range->first < t->nr_blocks &&
+		/* Leave a range out that no memory has, or that the bitmap does not reach. */
+		if (range->base < PHYS_END && !((range->base | range->size) % BLOCK_SIZE) &&
+		    range->first < t->nr_blocks &&
 		    range->size >> BLOCK_SHIFT <= t->nr_blocks - range->first)
 			t->nr_ranges++;
 	}

@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,18 +12,38 @@
 
 #include "guestmemctl.h"
 
+static int by_inode(const void *a, const void *b)
+{
+	const struct file *x = *(struct file *const *)a, *y = *(struct file *const *)b;
+
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+/* A host may have 500,000 files, and thousands of mappings of them. */
+static void sort_files(struct pool *pool)
+{
+	size_t i;
+
+	pool->by_inode = xcalloc(pool->nr_files, sizeof(*pool->by_inode));
+	for (i = 0; i < pool->nr_files; i++)
+		pool->by_inode[i] = &pool->files[i];
+	if (pool->nr_files)
+		qsort(pool->by_inode, pool->nr_files, sizeof(*pool->by_inode), by_inode);
+}
+
 static struct file *find_file(struct pools *pools, dev_t dev, uint64_t ino)
 {
-	size_t i, k;
+	struct file key = { .ino = ino }, *wanted = &key, **found;
+	size_t i;
 
 	for (i = 0; i < pools->nr; i++) {
 		struct pool *pool = &pools->pool[i];
 
-		if (!pool->mount || pool->dev != dev)
+		if (!pool->mount || pool->dev != dev || !pool->nr_files)
 			continue;
-		for (k = 0; k < pool->nr_files; k++)
-			if (pool->files[k].ino == ino)
-				return &pool->files[k];
+		found = bsearch(&wanted, pool->by_inode, pool->nr_files, sizeof(*found), by_inode);
+		if (found)
+			return *found;
 	}
 	return NULL;
 }
@@ -68,13 +89,15 @@ static void look_at_descriptors(struct pools *pools, pid_t pid)
 
 	while (dir && (e = readdir(dir))) {
 		struct file *file;
-		struct stat st;
+		struct statx st;
+		dev_t dev;
 
-		/* Follows the link, to the file itself. */
-		if (!isdigit((unsigned char)*e->d_name) || fstatat(dirfd(dir), e->d_name, &st, 0) ||
-		    !is_of_pools(pools, st.st_dev))
+		/* Follows the link, to the file itself; a server that is down is not asked. */
+		if (!isdigit((unsigned char)*e->d_name) ||
+		    statx(dirfd(dir), e->d_name, AT_STATX_DONT_SYNC, STATX_INO, &st))
 			continue;
-		file = find_file(pools, st.st_dev, st.st_ino);
+		dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+		file = is_of_pools(pools, dev) ? find_file(pools, dev, st.stx_ino) : NULL;
 		if (file)
 			user_of(file, pid)->open = true;
 	}
@@ -112,8 +135,11 @@ void pool_users(struct pools *pools)
 	char *real = host_path("/proc");
 	DIR *dir = opendir(real);
 	struct dirent *e;
+	size_t i;
 
 	free(real);
+	for (i = 0; i < pools->nr; i++)
+		sort_files(&pools->pool[i]);
 	while (dir && (e = readdir(dir))) {
 		uint64_t pid;
 

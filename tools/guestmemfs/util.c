@@ -14,6 +14,53 @@
 
 const char *program = "guestmemctl";
 
+unsigned int utf8_char(const char *s)
+{
+	const unsigned char *c = (const unsigned char *)s;
+	unsigned int n, i;
+
+	if (*c < 0x80)
+		return 1;
+	n = *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf5 ? 4 : 0;
+	for (i = 1; i < n; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* Too long for their character, surrogates, and what is beyond Unicode. */
+	if ((*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] >= 0xa0) ||
+	    (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+/* Terminals obey those of one byte, and those of two (C1) as well. */
+static bool is_control(const char *s)
+{
+	const unsigned char *c = (const unsigned char *)s;
+
+	return *c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0);
+}
+
+/* Messages may have parts that come from a VMM or from names of files. */
+void put_message(FILE *out, const char *fmt, va_list args)
+{
+	char *s, *c;
+	unsigned int n;
+
+	if (vasprintf(&s, fmt, args) < 0) {
+		fputs("out of memory\n", out);
+		return;
+	}
+	for (c = s; *c; c += n) {
+		n = utf8_char(c);
+		if (!n || is_control(c)) {
+			memset(c, n ? ' ' : '?', n ? n : 1);
+			n = 1;
+		}
+	}
+	fprintf(out, "%s\n", s);
+	free(s);
+}
+
 void die(const char *fmt, ...)
 {
 	va_list args;
@@ -21,9 +68,8 @@ void die(const char *fmt, ...)
 	fflush(stdout);
 	fprintf(stderr, "%s: ", program);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	put_message(stderr, fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
 	exit(EXIT_TROUBLE);
 }
 
@@ -34,9 +80,8 @@ void warn(const char *fmt, ...)
 	fflush(stdout);
 	fprintf(stderr, "%s: ", program);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	put_message(stderr, fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
 }
 
 void *xcalloc(size_t n, size_t size)
@@ -144,17 +189,28 @@ const char *show_size(char *buf, size_t size, uint64_t bytes)
 	return buf;
 }
 
-/* Names of files may contain anything: a terminal gets no control characters. */
-void print_escaped(FILE *out, const char *s)
+/*
+ * Names of files and processes may contain anything: a terminal gets no control characters. Returns a
+ * copy of @s, for free().
+ */
+char *escaped(const char *s)
 {
-	for (; *s; s++) {
-		unsigned char c = *s;
+	char *copy = xcalloc(strlen(s) + 1, 4), *out = copy;
+	unsigned int n, i;
 
-		if (c < ' ' || c == 0x7f || c == '\\')
-			fprintf(out, "\\%03o", c);
-		else
-			fputc(c, out);
+	for (; *s; s += n) {
+		bool good;
+
+		n = utf8_char(s);
+		good = n && !is_control(s) && *s != '\\';
+		n = n ? n : 1;
+		for (i = 0; i < n; i++)
+			if (good)
+				*out++ = s[i];
+			else
+				out += sprintf(out, "\\%03o", (unsigned char)s[i]);
 	}
+	return copy;
 }
 
 /* Not everything may have been written, to a full disk for instance. */

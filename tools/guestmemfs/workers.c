@@ -27,9 +27,8 @@ void progress(const char *fmt, ...)
 	printf("[%4llu.%02llu s] ", (unsigned long long)(ms / 1000),
 	       (unsigned long long)(ms % 1000 / 10));
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	put_message(stdout, fmt, args);
 	va_end(args);
-	putchar('\n');
 	fflush(stdout);
 }
 

@@ -2,6 +2,8 @@
 """guestmemctl list"""
 
 import os
+import time
+import xml.etree.ElementTree as xml
 
 from host import UUID, contains, equal
 
@@ -156,3 +158,48 @@ def test_names_of_files_do_not_reach_the_terminal_as_they_are(h):
     assert '\x1b' not in out, out
     contains(out, '/a\\033[31mb')
     equal(h.json('list', '--json')['pools'][0]['files'][0]['path'], '/a\x1b[31mb')
+
+
+def test_names_of_processes_do_not_reach_the_terminal_as_they_are(h):
+    # Red if a user of a pool, who can name a process, can write to the terminal of root.
+    h.pool(0, '/mnt/node0')
+    h.pool_tables(0, TABLES)
+    h.write('/proc/77/comm', 'a\x1b[2J\nb\x9bc\n')
+    h.write('/proc/77/maps', '7f0000000000-7f0040000000 rw-s 00000000 00:32 3  /x\n')
+    contains(h.ctl('list').out, 'a\\033[2J\\012b\\302\\233c 77')
+
+
+def test_names_that_are_no_utf8(h):
+    # Red if --json, or a picture, is no UTF-8 because of a name, or another name is damaged.
+    h.pool(0, '/mnt/node0')
+    good = 'ok\u00e4\u20ac\U0001f427'
+    h.pool_tables(0, 'range 0x100000000 0x40000000 0\nfile 2 1 bad..... 0x200000\n'
+                  'file 3 1 %s 0x200000\n' % good)
+    tables = h.path('/sys/kernel/debug/guestmemfs/node0/tables')
+    with open(tables, 'rb') as f:
+        data = f.read()
+    for bytes_ in (b'\xff\xc0\x80..', b'\xed\xa0\x80..', b'\xe0\x80\x80..', b'\xf4\x90\x80\x80.',
+                   b'\xf0\x8f\xbf\xbf.', b'\xc3....', b'....\xe2'):
+        with open(tables, 'wb') as f:
+            f.write(data.replace(b'bad.....', b'bad' + bytes_))
+        names = [f['path'] for f in h.json('list', '--json')['pools'][0]['files']]
+        assert '/' + good in names, names
+        contains(''.join(names), '\ufffd')
+        xml.fromstring(h.ctl('map', '--svg', '-', '0').out.encode())
+        contains(h.ctl('list').out, '/' + good, '\\3')
+
+
+def test_list_of_many_files_and_mappings(h):
+    # Red if each mapping is compared with each file: minutes on a large host.
+    h.pool(0, '/mnt/node0', device='0:50')
+    h.pool_tables(0, 'range 0x100000000 0x100000000000 0\n' + ''.join(
+        'file %d 1 vm%d 4096\n' % (i, i) for i in range(2, 40002)))
+    h.write('/proc/77/comm', 'qemu\n')
+    # Of the first file, and often of the last one in the order of names.
+    line = '7f0000000000-7f0040000000 rw-s 00000000 00:32 %d  /x\n'
+    h.write('/proc/77/maps', line % 2 + 300000 * (line % 9999))
+    begin = time.monotonic()
+    files = h.json('list', '--json')['pools'][0]['files']
+    equal([f['inode'] for f in files if f['users']], [2, 9999])
+    took = time.monotonic() - begin
+    assert took < 12, took

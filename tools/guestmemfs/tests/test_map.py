@@ -225,6 +225,19 @@ def test_map_of_damaged_tables_ends(h):
             assert h.run('map', '--tables', h.path('/tables'), *way).status in (0, 2)
 
 
+def test_map_of_damaged_ranges_ends(h):
+    # Red if addresses are added without a limit, so that there is no end, or a block is looked for
+    # behind the last one.
+    for base, size in (('0xffffffffc0000000', '0x3fe00000'), ('0x7fffffffc0000000', '0x40000000'),
+                       ('0x100000000', '0x40001000'), ('0x100001000', '0x40000000')):
+        h.tables('/tables', 'range 0x200000000 0x40000000 512\nrange %s %s 0\n'
+                 'file 2 1 vm 0x200000\n' % (base, size))
+        for way in ((), ('--json',), ('--svg', '-')):
+            h.ctl('map', '--tables', h.path('/tables'), *way)
+        h.tables('/tables', 'range %s %s 0\n' % (base, size))
+        h.ctl('map', '--tables', h.path('/tables'))
+
+
 def test_map_as_svg_is_well_formed(h):
     # Red if a name breaks the picture, or the rectangles of a tile leave it or overlap.
     h.tables('/tables', SMALL.replace('vm1', '<a&"b>'))
