@@ -354,7 +354,7 @@ void guest_add_memory(struct guest *guest, const char *path, const char *pool, u
 void guest_forget_memory(struct guest *guest);
 
 /* record.c */
-/* Reads all records of that kind but damaged ones, and returns what is wrong with the first of these. */
+/* Reads all records of that kind but damaged ones. Returns what is wrong with the first. */
 char *records_read(struct guests *g, const char *suffix);
 void records_forget(const char *suffix);
 char *record_write(const struct guest *guest, const char *suffix);

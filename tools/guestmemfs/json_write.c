@@ -5,8 +5,8 @@
 #include "guestmemctl.h"
 
 /*
- * Bytes of a name that are no UTF-8 are no JSON either, and are replaced. With @exact, for what this
- * program reads itself, they stay.
+ * Bytes of a name that are no UTF-8 are no JSON either, and are replaced. With @exact, for what
+ * this program reads itself, they stay.
  */
 void json_quote(FILE *out, const char *value, bool exact)
 {

@@ -101,6 +101,9 @@ static char *same_command_line(void)
 {
 	char *line = host_read("/proc/cmdline"), *rest = line, *word, *kept = xstrdup(""), *longer;
 
+	/* Without "root=" the next kernel would not get to its guests. */
+	if (!line)
+		die("cannot read /proc/cmdline: %s", strerror(errno));
 	while ((word = strsep(&rest, " \t\n"))) {
 		if (!*word || !strncmp(word, "BOOT_IMAGE=", 11) || !strncmp(word, "initrd=", 7))
 			continue;

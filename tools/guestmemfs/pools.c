@@ -107,7 +107,7 @@ static void take_mount(struct pools *p, char *line)
 	pool->dev = makedev(major, minor);
 }
 
-/* The path without links, as the host has it; of a path that does not exist, what there is of it. */
+/* The path without links, as the host has it; if it does not exist, as much of it as does. */
 static char *existing_part(const char *path)
 {
 	char *real = host_path(path), *root = host_path(""), *whole_root, *whole, *slash, *found;
@@ -141,8 +141,8 @@ static bool is_below(const char *path, const char *mount)
 
 char *mount_type(const char *path)
 {
-	char *all = host_read("/proc/self/mountinfo"), *line, *rest = all, *type = xstrdup("unknown");
-	char *whole = existing_part(path), at[PATH_MAX], name[64];
+	char *all = host_read("/proc/self/mountinfo"), *line, *rest = all;
+	char *type = xstrdup("unknown"), *whole = existing_part(path), at[PATH_MAX], name[64];
 	size_t best = 0;
 
 	while (rest) {

@@ -70,11 +70,9 @@ static char *check_file(struct guest *guest, struct pools *pools, const char *pa
 		why = text("its memory %s is not there", path);
 	else if (!S_ISREG(st.st_mode))
 		/* In a directory QEMU makes a file, and removes its name at once. */
-		why = text("its memory is a file without a name in %s, and would be lost: mem-path has to be a file",
-			   path);
+		why = text("its memory is a file without a name in %s, and would be lost", path);
 	else if (size != UNKNOWN && (uint64_t)st.st_size < size)
-		why = text("its memory %s is smaller than the memory of the guest: another file has taken its place",
-			   path);
+		why = text("its memory %s is too small: another file has taken its place", path);
 	else
 		/* The file may be larger, and is recognised by its own size. */
 		guest_add_memory(guest, path, pool->uuid ? pool->uuid : "", st.st_ino,

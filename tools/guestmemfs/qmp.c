@@ -15,7 +15,7 @@
 #include "guestmemctl.h"
 
 /* An answer of a monitor has less. */
-#define LINE_MAX_BYTES	(1 << 20)
+#define LINE_MAX_BYTES	(1024 * 1024)
 #define IGNORE_SHARED(state) \
 	"{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":" state "}]}"
 #define POLL_MS		10

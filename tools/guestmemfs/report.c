@@ -173,17 +173,21 @@ static void report_svg(const struct guests *g, const char *path)
 		fclose(out);
 }
 
+/* The report is of the other guests then. */
+static void read_kind(struct guests *g, const char *suffix)
+{
+	char *why = records_read(g, suffix);
+
+	if (why)
+		warn("%s", why);
+	free(why);
+}
+
 static void read_all(struct guests *done, struct guests *saved, struct guests *lost)
 {
-	char *why[] = { records_read(done, WENT_ON), records_read(saved, SAVED),
-			records_read(lost, LOST) };
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(why); i++) {
-		if (why[i])
-			warn("%s", why[i]);
-		free(why[i]);
-	}
+	read_kind(done, WENT_ON);
+	read_kind(saved, SAVED);
+	read_kind(lost, LOST);
 	if (!done->nr && !saved->nr && !lost->nr)
 		die("no guest was saved yet");
 }

@@ -198,8 +198,7 @@ static char *let_run(struct qmp *q, uint64_t deadline)
 
 	if (!why)
 		return NULL;
-	longer = text("it is restored, and paused: %s. When that is mended, \"cont\" in its monitor lets it go on",
-		      why);
+	longer = text("it is restored, and paused: %s; \"cont\" in its monitor lets it go on", why);
 	free(why);
 	return longer;
 }
@@ -396,7 +395,7 @@ int cmd_resume(int argc, char **argv)
 	}
 	if (only_prepare && only_forget)
 		usage_error(usage);
-	/* Guests that wait for this at boot must not be left because of a dry run at that moment. */
+	/* Guests that wait for this at boot must not be left because of a dry run meanwhile. */
 	lock_updates(true);
 	damaged = records_read(&g, SAVED);
 	if (damaged)

@@ -85,8 +85,8 @@ char *beside_me(const char *name)
 }
 
 /*
- * Takes the lock until this process ends. Returns the descriptor. What is done under the lock is done
- * to its end, even if nobody reads the output any more: a network connection may have been lost.
+ * Takes the lock until this process ends. Returns the descriptor. What is done under the lock is
+ * done to its end, even if nobody reads the output any more: the network may have failed.
  */
 int lock_updates(bool wait)
 {

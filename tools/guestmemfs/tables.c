@@ -19,7 +19,7 @@
 /* Of a longer path only the last names are shown. */
 #define PATH_DEPTH	64
 /* No physical address of x86 is beyond. */
-#define PHYS_END	(1ULL << 52)
+#define PHYS_END	0x10000000000000ULL
 
 struct reader {
 	int fd;

@@ -190,8 +190,8 @@ const char *show_size(char *buf, size_t size, uint64_t bytes)
 }
 
 /*
- * Names of files and processes may contain anything: a terminal gets no control characters. Returns a
- * copy of @s, for free().
+ * Names of files and processes may contain anything: a terminal gets no control characters. Returns
+ * a copy of @s, for free().
  */
 char *escaped(const char *s)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For LD_PRELOAD: GUESTMEMFS_IOC_GET_STATE on files of any filesystem, and unlink(). $GUESTMEMCTL_ROOT/states has
- * lines NAME OFFSET LENGTH STATE, ascending for each file; what is between them is a hole.
+ * For LD_PRELOAD: GUESTMEMFS_IOC_GET_STATE on files of any filesystem, and unlink().
+ * $GUESTMEMCTL_ROOT/states has lines NAME OFFSET LENGTH STATE, ascending for each file; what is
+ * between them is a hole.
  */
 #include <errno.h>
 #include <fcntl.h>

