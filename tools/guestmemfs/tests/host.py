@@ -43,6 +43,8 @@ class Host:
         self.root, self.bindir = root, bindir
         self.processes = []
         self.last = None
+        # The seconds of processor time that a run may take: others may load this host.
+        self.seconds = None
         self.nodes = {}
         self.write('/sys/fs/guestmemfs/handover', 'yes\n')
         self.write('/sys/fs/guestmemfs/format', FORMAT + '\n')
@@ -111,7 +113,8 @@ class Host:
                    PATH=self.path('/bin') + ':' + os.environ['PATH'])
         if preload:
             env['LD_PRELOAD'] = self.bindir + '/' + preload
-        r = subprocess.run([self.bindir + '/guestmemctl'] + list(arguments), env=env,
+        limit = ['sh', '-c', 'ulimit -t %d; exec "$@"' % self.seconds, 'sh'] if self.seconds else []
+        r = subprocess.run(limit + [self.bindir + '/guestmemctl'] + list(arguments), env=env,
                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                            check=False)
         self.last = Run(r.returncode, r.stdout, r.stderr)

@@ -2,7 +2,6 @@
 """guestmemctl list"""
 
 import os
-import time
 import xml.etree.ElementTree as xml
 
 from host import UUID, contains, equal
@@ -198,8 +197,6 @@ def test_list_of_many_files_and_mappings(h):
     # Of the first file, and often of the last one in the order of names.
     line = '7f0000000000-7f0040000000 rw-s 00000000 00:32 %d  /x\n'
     h.write('/proc/77/maps', line % 2 + 300000 * (line % 9999))
-    begin = time.monotonic()
+    h.seconds = 8
     files = h.json('list', '--json')['pools'][0]['files']
     equal([f['inode'] for f in files if f['users']], [2, 9999])
-    took = time.monotonic() - begin
-    assert took < 12, took

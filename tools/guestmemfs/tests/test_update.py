@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import time
 
 from host import contains, equal
 
@@ -676,9 +675,8 @@ def test_a_vmm_that_reads_nothing_does_not_hold_up_the_others(h):
 def test_many_strings_in_an_answer_take_no_time(h):
     # Red if each string is looked at to the end of the answer.
     two_guests(h, greeting='[' + '"",' * 240000 + '""]')
-    begin = time.monotonic()
+    h.seconds = 8
     contains(update(h, '--dry-run', status=1).out, 'two cannot be saved: what answers is no QMP')
-    assert time.monotonic() - begin < 20
 
 
 def test_names_outside_of_ascii(h):
