@@ -265,11 +265,7 @@ vm_main()
 		vm_shell
 		vm_poweroff
 	fi
-	for vm_p in /sys/class/virtio-ports/*; do
-		if [ "$(cat "$vm_p/name")" = ktap ]; then
-			exec 3>"/dev/${vm_p##*/}"
-		fi
-	done
+	vm_open_port
 	# For tests that do less on a slow kernel.
 	export KERNEL=plain
 	if [ -e /proc/lockdep_stats ]; then
@@ -285,12 +281,30 @@ vm_main()
 		vm_ktap "KTAP version 1"
 		vm_ktap "1..$PLAN"
 	fi
-	note "generation $GEN, $(cut -d' ' -f1 /proc/uptime) s after the kernel's start"
-	if (run); then
+	vm_generation run
+}
+
+# Opens the port for results as descriptor 3.
+vm_open_port()
+{
+	for vm_p in /sys/class/virtio-ports/*; do
+		read -r vm_name <"$vm_p/name"
+		if [ "$vm_name" = ktap ]; then
+			exec 3>"/dev/${vm_p##*/}"
+		fi
+	done
+}
+
+# vm_generation COMMAND: runs one generation of the test, and stops the machine.
+vm_generation()
+{
+	read -r vm_up _ </proc/uptime
+	note "generation $GEN, $vm_up s after the kernel's start"
+	if ("$@"); then
 		vm_end_generation
 		echo "done" >/out/status
 	else
-		vm_ktap "Bail out! run() failed in generation $GEN"
+		vm_ktap "Bail out! $*() failed in generation $GEN"
 	fi
 	vm_poweroff
 }
