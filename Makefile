@@ -14,7 +14,7 @@ SCRIPTS := scripts
 help:
 	@echo 'guestmemfs: a filesystem for guest RAM that survives kexec'
 	@echo
-	@echo '  make demo         a VM survives three kexecs of its host'
+	@echo '  make demo         a VM survives four kexecs of its host'
 	@echo '  make check        every check on the plain kernel; ends with "N passed, N failed"'
 	@echo '  make check-debug  most VM tests, and a minute of races, on a kernel with KASAN,'
 	@echo '                    lockdep and kmemleak'
