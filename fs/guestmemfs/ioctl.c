@@ -8,17 +8,18 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/security.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <uapi/linux/guestmemfs.h>
+#include <uapi/linux/kvm.h>
 
 #include "tables/extmap.h"
 #include "internal.h"
 #include "ioctl.h"
 
 /* The layout is the same for 32-bit programs, which come through compat_ptr_ioctl(). */
-static_assert(sizeof(struct guestmemfs_set_attributes) == 40);
-static_assert(offsetof(struct guestmemfs_set_attributes, offset) == 8);
-static_assert(offsetof(struct guestmemfs_set_attributes, error_offset) == 32);
+static_assert(sizeof(struct kvm_memory_attributes2) == 128);
+static_assert(offsetof(struct kvm_memory_attributes2, error_offset) == 32);
 static_assert(sizeof(struct guestmemfs_get_state) == 40);
 static_assert(offsetof(struct guestmemfs_get_state, offset) == 8);
 static_assert(offsetof(struct guestmemfs_get_state, order) == 32);
@@ -61,34 +62,33 @@ static bool gmfs_part_valid(u64 offset, u64 length)
 	return !check_add_overflow(offset, length, &end) && end <= MAX_LFS_FILESIZE;
 }
 
-static bool gmfs_attributes_valid(const struct guestmemfs_set_attributes *arg)
+static bool gmfs_attributes_valid(const struct kvm_memory_attributes2 *arg)
 {
-	if (arg->flags || arg->attributes & ~GUESTMEMFS_ATTRIBUTE_PRIVATE)
+	if (arg->flags || arg->attributes & ~KVM_MEMORY_ATTRIBUTE_PRIVATE)
 		return false;
-	return gmfs_part_valid(arg->offset, arg->length);
+	if (memchr_inv(arg->reserved, 0, sizeof(arg->reserved)))
+		return false;
+	return gmfs_part_valid(arg->offset, arg->size);
 }
 
+/* %KVM_SET_MEMORY_ATTRIBUTES2. */
 static long gmfs_ioctl_set_attributes(struct file *file, void __user *uarg)
 {
-	struct guestmemfs_set_attributes __user *to = uarg;
-	struct guestmemfs_set_attributes arg;
-	pgoff_t conflict = 0;
+	struct kvm_memory_attributes2 __user *to = uarg;
+	struct kvm_memory_attributes2 arg;
+	pgoff_t conflict;
 	int err;
 
-	err = gmfs_ioctl_get(&arg, sizeof(arg), sizeof(arg), uarg);
-	if (err)
-		return err;
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
 	if (!gmfs_attributes_valid(&arg))
 		return -EINVAL;
-	/* Check that error_offset can be written: EFAULT means that nothing was converted. */
-	if (put_user(arg.error_offset, &to->error_offset))
-		return -EFAULT;
+	conflict = arg.offset >> PAGE_SHIFT;
 	err = gmfs_convert(file_inode(file), arg.offset >> PAGE_SHIFT,
-			   (arg.offset + arg.length) >> PAGE_SHIFT,
-			   arg.attributes & GUESTMEMFS_ATTRIBUTE_PRIVATE, &conflict);
-	if (err && err != -EAGAIN && err != -EEXIST)
-		return err;
-	if (put_user((u64)conflict << PAGE_SHIFT, &to->error_offset) && err)
+			   (arg.offset + arg.size) >> PAGE_SHIFT,
+			   arg.attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE, &conflict);
+	/* Nothing is written after a conversion: EFAULT means that nothing was converted. */
+	if (err && err != -EINVAL && put_user((u64)conflict << PAGE_SHIFT, &to->error_offset))
 		return -EFAULT;
 	return err;
 }
@@ -348,14 +348,14 @@ long gmfs_ioctl(struct file *file, unsigned int cmd, void __user *uarg)
 /**
  * guestmemfs_gmem_ioctl - ioctls of a descriptor for a hypervisor
  * @file: the descriptor
- * @cmd: GUESTMEMFS_IOC_*
+ * @cmd: GUESTMEMFS_IOC_*, or %KVM_SET_MEMORY_ATTRIBUTES2
  * @arg: a pointer to its argument
  *
  * Return: as gmfs_ioctl().
  */
 long guestmemfs_gmem_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	if (gmfs_ioctl_nr(cmd) == _IOC_NR(GUESTMEMFS_IOC_SET_ATTRIBUTES))
+	if (cmd == KVM_SET_MEMORY_ATTRIBUTES2)
 		return gmfs_ioctl_set_attributes(file, (void __user *)arg);
 	return gmfs_ioctl(file, cmd, (void __user *)arg);
 }

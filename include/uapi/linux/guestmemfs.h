@@ -74,45 +74,27 @@ struct guestmemfs_create_gmem {
  */
 #define GUESTMEMFS_IOC_CREATE_GMEM	_IOW(GUESTMEMFS_IOC_MAGIC, 0, struct guestmemfs_create_gmem)
 
-/* The same bit as KVM_MEMORY_ATTRIBUTE_PRIVATE. */
-#define GUESTMEMFS_ATTRIBUTE_PRIVATE	(1ULL << 3)
-
-/**
- * struct guestmemfs_set_attributes - argument of %GUESTMEMFS_IOC_SET_ATTRIBUTES
- * @size: sizeof(struct guestmemfs_set_attributes)
- * @flags: zero
- * @offset: first byte, a multiple of 4096
- * @length: bytes, a multiple of 4096, not zero; @offset + @length must not
- *	exceed the file's size, rounded up to a multiple of 4096
- * @attributes: %GUESTMEMFS_ATTRIBUTE_PRIVATE, or 0 for shared
- * @error_offset: output. With EAGAIN: the first offset that is pinned; with
- *	EEXIST: the first offset that two virtual machines have; 0 on success
- */
-struct guestmemfs_set_attributes {
-	__u32 size;
-	__u32 flags;
-	__aligned_u64 offset;
-	__aligned_u64 length;
-	__aligned_u64 attributes;
-	__aligned_u64 error_offset;
-};
-
 /*
- * On a descriptor of GUESTMEMFS_IOC_CREATE_GMEM: makes a part of the file
- * private or shared, in place, for all users of the file.
+ * KVM_SET_MEMORY_ATTRIBUTES2 (linux/kvm.h, struct kvm_memory_attributes2), on a
+ * descriptor of GUESTMEMFS_IOC_CREATE_GMEM: makes a part of the file private
+ * (KVM_MEMORY_ATTRIBUTE_PRIVATE) or shared (0), in place, for all users of the
+ * file. @offset and @size are multiples of 4096; @size is not zero, and
+ * @offset + @size must not exceed the file's size, rounded up to a multiple of
+ * 4096. @flags and @reserved are zero. The contents are preserved. The argument
+ * is written only if the conversion fails: @error_offset is then the offset of the
+ * page that it failed for, or @offset if that is not one page.
  *
  * Errors, all with nothing changed:
- *   EAGAIN  the part would become private, and one of its pages is pinned
+ *   EAGAIN  the part would become private, and the page is pinned
  *   EBUSY   a kexec has begun
- *   EEXIST  the part would become private, and one of its pages is in memslots of
- *           two virtual machines that can use private memory
+ *   EEXIST  the part would become private, and the page is in memslots of two
+ *           virtual machines that can use private memory
  *   EFAULT  the argument cannot be read, or @error_offset cannot be written
+ *   EINVAL  a field has another value than those above; nothing is written
  *   ENOSPC  the tables have no room to record the conversion
  *   EROFS   the filesystem is mounted read-only
- *   ENOMEM
+ *   EINTR, ENOMEM
  */
-#define GUESTMEMFS_IOC_SET_ATTRIBUTES	_IOWR(GUESTMEMFS_IOC_MAGIC, 1, \
-					      struct guestmemfs_set_attributes)
 
 #define GUESTMEMFS_STATE_ALLOCATED	(1ULL << 0)
 #define GUESTMEMFS_STATE_PRIVATE	(1ULL << 1)

@@ -4,12 +4,13 @@
 
 #include <errno.h>
 #include <linux/guestmemfs.h>
+#include <linux/kvm.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-/* Wrappers of the guestmemfs ioctls, which return -1 and errno on failure. */
+/* Wrappers of the ioctls of files and descriptors, which return -1 and errno on failure. */
 
-#define GMEM_PRIVATE	GUESTMEMFS_ATTRIBUTE_PRIVATE
+#define GMEM_PRIVATE	KVM_MEMORY_ATTRIBUTE_PRIVATE
 #define GMEM_SHARED	0
 
 static inline int gmem_create(int fd, int vm, uint32_t flags)
@@ -26,14 +27,13 @@ static inline int gmem_create(int fd, int vm, uint32_t flags)
 /* Converts a range to GMEM_PRIVATE or GMEM_SHARED. */
 static inline int gmem_convert(int fd, uint64_t offset, uint64_t len, uint64_t attributes)
 {
-	struct guestmemfs_set_attributes arg = {
-		.size		= sizeof(arg),
+	struct kvm_memory_attributes2 arg = {
 		.offset		= offset,
-		.length		= len,
+		.size		= len,
 		.attributes	= attributes,
 	};
 
-	return ioctl(fd, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg);
+	return ioctl(fd, KVM_SET_MEMORY_ATTRIBUTES2, &arg);
 }
 
 static inline int gmem_get_state(int fd, uint64_t offset, struct guestmemfs_get_state *s)

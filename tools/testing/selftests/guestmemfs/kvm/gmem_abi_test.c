@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The ABI of the ioctls: values that are the same as KVM's, layouts of structures, and the result
- * of a call that cannot write its answer.
+ * of a conversion that cannot write its answer.
  */
 #include <stddef.h>
 
@@ -12,7 +12,6 @@ TEST_F(gmem, values_of_kvm)
 {
 	EXPECT_EQ(GUEST_MEMFD_FLAG_MMAP, GUESTMEMFS_GMEM_MMAP);
 	EXPECT_EQ(GUEST_MEMFD_FLAG_INIT_SHARED, GUESTMEMFS_GMEM_INIT_SHARED);
-	EXPECT_EQ(KVM_MEMORY_ATTRIBUTE_PRIVATE, GUESTMEMFS_ATTRIBUTE_PRIVATE);
 }
 
 /* The flags have the same meaning as in KVM. */
@@ -59,11 +58,12 @@ TEST_F(gmem, layouts)
 		.size = 1, .flags = 2, .vm_fd = 3, .reserved = 4,
 	};
 	const uint32_t create_words[] = { 1, 2, 3, 4 };
-	const struct guestmemfs_set_attributes set = {
-		.size = 1, .flags = 2, .offset = 3, .length = 4, .attributes = 5,
-		.error_offset = 6,
+	/* As posted for KVM (v8): a VMM that is written for it needs no other layout. */
+	const struct kvm_memory_attributes2 set = {
+		.offset = 1, .size = 2, .attributes = 3, .flags = 4, .error_offset = 5,
+		.reserved = { 6, [10] = 7 },
 	};
-	const uint32_t set_words[] = { 1, 2, 3, 0, 4, 0, 5, 0, 6, 0 };
+	const uint64_t set_words[16] = { 1, 2, 3, 4, 5, 6, [15] = 7 };
 	const struct guestmemfs_get_state get = {
 		.size = 1, .flags = 2, .offset = 3, .length = 4, .state = 5, .order = 6,
 		.reserved = 7,
@@ -77,49 +77,70 @@ TEST_F(gmem, layouts)
 	EXPECT_EQ(sizeof(get_words), sizeof(get));
 	EXPECT_EQ(0, memcmp(&get, get_words, sizeof(get)));
 	EXPECT_EQ(0x4010b900, GUESTMEMFS_IOC_CREATE_GMEM);
-	EXPECT_EQ(0xc028b901, GUESTMEMFS_IOC_SET_ATTRIBUTES);
+	EXPECT_EQ(0xc080aed2, KVM_SET_MEMORY_ATTRIBUTES2);
+	EXPECT_EQ(&set.offset, &set.address);
 	EXPECT_EQ(0xc028b902, GUESTMEMFS_IOC_GET_STATE);
 }
 
-/* If a conversion fails with EFAULT, nothing was converted: a VMM would repeat it or give up. */
+/*
+ * If a conversion fails with EFAULT, nothing was converted: a VMM would repeat it or give up. The
+ * argument is written only if a conversion fails. Were it written on success, one in read-only
+ * memory would be EFAULT after a conversion.
+ */
 TEST_F(gmem, answer_that_cannot_be_written)
 {
+	const size_t size = sizeof(struct kvm_memory_attributes2);
 	int fd = file_make(&self->p, "ram", 2 * BLOCK);
 	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
-	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	char *area = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
-	/* In the second variant, all of the argument but the answer is in writable memory. */
-	const size_t places[] = {
-		PAGE, PAGE - offsetof(struct guestmemfs_set_attributes, error_offset),
+	struct kvm_memory_attributes2 *arg = (void *)(area + PAGE);
+	struct guestmemfs_part pin = {
+		.size = sizeof(pin), .offset = BLOCK, .length = PAGE,
 	};
-	int i;
+	size_t i;
 
 	ASSERT_GE(gmem, 0);
 	ASSERT_NE(MAP_FAILED, area);
-	for (i = 0; i < ARRAY_SIZE(places); i++) {
-		struct guestmemfs_set_attributes *arg = (void *)(area + places[i]);
+	*arg = (struct kvm_memory_attributes2) {
+		.offset = PAGE, .size = BLOCK, .attributes = variant->other,
+	};
+	/* Arguments of which a part cannot be read. */
+	ASSERT_EQ(0, mprotect(area + 2 * PAGE, PAGE, PROT_NONE));
+	for (i = 0; i < size; i += 8) {
+		char *p = memcpy(area + 2 * PAGE - i, arg, i);
 
-		*arg = (struct guestmemfs_set_attributes) {
-			.size = sizeof(*arg), .offset = PAGE, .length = BLOCK,
-			.attributes = variant->other,
-		};
-		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
-		EXPECT_EQ(EFAULT, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
-		EXPECT_EQ(variant->state, gmem_state(gmem, PAGE));
-		EXPECT_EQ(variant->state, gmem_state(gmem, BLOCK));
-		/* Errors of the argument are reported before EFAULT. */
-		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
-		arg->length = 0;
-		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
-		EXPECT_EQ(EINVAL, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
-		ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
-		arg->length = BLOCK;
-		arg->error_offset = 1;
-		EXPECT_EQ(0, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, arg)));
-		EXPECT_EQ(0, arg->error_offset);
-		EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(gmem, PAGE));
-		ASSERT_EQ(0, gmem_convert(gmem, PAGE, BLOCK, variant->first));
+		EXPECT_EQ(EFAULT, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, p)))
+			TH_LOG("%zu bytes", i);
 	}
+	EXPECT_EQ(EFAULT, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, NULL)));
+	EXPECT_EQ(EFAULT, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, -PAGE)));
+	EXPECT_EQ(variant->state, gmem_state(gmem, PAGE));
+	/* An argument that cannot be written. */
+	ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(0, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
+	EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(gmem, PAGE));
+	EXPECT_EQ(variant->state ^ PRIVATE, gmem_state(gmem, BLOCK));
+	ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
+	arg->size = 0;
+	ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(EINVAL, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
+	ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, gmem_convert(gmem, 0, 2 * BLOCK, GMEM_SHARED));
+	ASSERT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_PIN, &pin)));
+	*arg = (struct kvm_memory_attributes2) {
+		.offset = PAGE, .size = BLOCK, .attributes = GMEM_PRIVATE,
+	};
+	ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(EFAULT, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
+	EXPECT_EQ(0, gmem_state(gmem, PAGE) & PRIVATE);
+	ASSERT_EQ(0, mprotect(area + PAGE, PAGE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
+	EXPECT_EQ(BLOCK, arg->error_offset);
+	EXPECT_EQ(0, gmem_state(gmem, PAGE) & PRIVATE);
+	ASSERT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_UNPIN, &pin)));
+	EXPECT_EQ(0, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
+	EXPECT_EQ(PRIVATE, gmem_state(gmem, PAGE));
 }
 
 TEST_HARNESS_MAIN

@@ -108,13 +108,12 @@ static bool make_two(const struct pool *p, const struct vmm *v, unsigned long ty
 
 /* A conversion fails with EEXIST and the offset of the conflict, and changes nothing. */
 #define EXPECT_CONTESTED(gmem, from, len, at) do {				\
-	struct guestmemfs_set_attributes _arg = {				\
-		.size = sizeof(_arg), .offset = from, .length = len,		\
-		.attributes = GMEM_PRIVATE,					\
+	struct kvm_memory_attributes2 _arg = {					\
+		.offset = from, .size = len, .attributes = GMEM_PRIVATE,	\
 	};									\
 	int _gmem = gmem;							\
 										\
-	EXPECT_EQ(EEXIST, ERR(ioctl(_gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &_arg)));	\
+	EXPECT_EQ(EEXIST, ERR(ioctl(_gmem, KVM_SET_MEMORY_ATTRIBUTES2, &_arg)));	\
 	EXPECT_EQ(at, _arg.error_offset);					\
 	EXPECT_EQ(0, gmem_state(_gmem, _arg.error_offset) & PRIVATE);		\
 } while (0)

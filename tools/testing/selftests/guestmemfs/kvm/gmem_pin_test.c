@@ -32,9 +32,7 @@ static int shared_file(const struct pool *p, const struct vmm *v, size_t size, i
 TEST_F(gmem, held_is_not_private)
 {
 	int gmem, fd = shared_file(&self->p, &self->vmm, 2 * BLOCK, &gmem), pin = holder();
-	struct guestmemfs_set_attributes arg = {
-		.size = sizeof(arg), .length = BLOCK, .attributes = GMEM_PRIVATE,
-	};
+	struct kvm_memory_attributes2 arg = { .size = BLOCK, .attributes = GMEM_PRIVATE };
 	struct guestmemfs_get_state s;
 
 	ASSERT_GE(fd, 0);
@@ -46,11 +44,11 @@ TEST_F(gmem, held_is_not_private)
 	EXPECT_EQ(0, gmem_get_state(fd, 5 * PAGE, &s));
 	EXPECT_EQ(ALLOCATED | HELD, s.state);
 	EXPECT_EQ(2 * PAGE, s.length);
-	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg)));
+	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, &arg)));
 	EXPECT_EQ(5 * PAGE, arg.error_offset);
 	arg.offset = 6 * PAGE;
-	arg.length = PAGE;
-	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg)));
+	arg.size = PAGE;
+	EXPECT_EQ(EAGAIN, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, &arg)));
 	EXPECT_EQ(6 * PAGE, arg.error_offset);
 	EXPECT_EQ(ALLOCATED, gmem_state(fd, 0));
 	/*

@@ -70,7 +70,6 @@ TEST_F(gmem, sizes_of_arguments)
 	const struct guestmemfs_create_gmem create = {
 		.flags = variant->flags, .vm_fd = self->vmm.vm,
 	};
-	const struct guestmemfs_set_attributes set = { .length = PAGE };
 	const struct guestmemfs_get_state get = {};
 	const struct {
 		int fd;
@@ -79,7 +78,6 @@ TEST_F(gmem, sizes_of_arguments)
 		size_t known;
 	} all[] = {
 		{ fd, GUESTMEMFS_IOC_CREATE_GMEM, &create, sizeof(create) },
-		{ gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &set, sizeof(set) },
 		{ gmem, GUESTMEMFS_IOC_GET_STATE, &get, sizeof(get) },
 		{ fd, GUESTMEMFS_IOC_GET_STATE, &get, sizeof(get) },
 	};
@@ -117,7 +115,7 @@ TEST_F(gmem, no_such_ioctl)
 	char arg[256] = {};
 
 	ASSERT_GE(gmem, 0);
-	for (i = 7; i < 256; i++) {
+	for (i = 1; i < 256; i = i == 1 ? 7 : i + 1) {
 		EXPECT_EQ(ENOTTY, ERR(ioctl(fd, _IOW(GUESTMEMFS_IOC_MAGIC, i, arg), arg)));
 		EXPECT_EQ(ENOTTY, ERR(ioctl(gmem, _IOW(GUESTMEMFS_IOC_MAGIC, i, arg), arg)));
 	}
@@ -127,6 +125,9 @@ TEST_F(gmem, no_such_ioctl)
 	EXPECT_EQ(-ENOTTY, gmem_state(dir, 0));
 	EXPECT_EQ(ENOTTY, ERR(gmem_create(dir, self->vmm.vm, variant->flags)));
 	EXPECT_EQ(ENOTTY, ERR(ioctl(gmem, KVM_GET_API_VERSION, 0)));
+	/* The numbers of both kinds of KVM_SET_MEMORY_ATTRIBUTES differ by their size. */
+	EXPECT_EQ(ENOTTY, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES, arg)));
+	EXPECT_EQ(ENOTTY, ERR(ioctl(self->vmm.vm, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
 	/* The size in the ioctl number is ignored. */
 	EXPECT_EQ(0, sized_ioctl(fd, _IOW(GUESTMEMFS_IOC_MAGIC, 2, char),
 				 &(struct guestmemfs_get_state) {},
@@ -309,23 +310,24 @@ TEST_F(gmem, set_fields)
 
 			valid = valid && length && !((offsets[i] | length) % PAGE) &&
 				offsets[i] < end && length <= end - offsets[i];
-			for (k = 0; k < 4; k++) {
-				struct guestmemfs_set_attributes arg = {
-					.size = sizeof(arg), .flags = k == 1, .offset = offsets[i],
-					.length = length, .attributes = attribute,
-					.error_offset = k == 2,
+			for (k = 0; k < 5; k++) {
+				struct kvm_memory_attributes2 arg = {
+					.offset = offsets[i], .size = length,
+					.attributes = attribute,
+					.flags = k == 1 ? 1 : k == 2 ? 1ULL << 63 : 0,
+					.reserved = { k == 3, [10] = k == 4 ? 1ULL << 63 : 0 },
+					/* An output field is ignored as input. */
+					.error_offset = 77,
 				};
-				/* Output fields are ignored as input. */
-				bool done = valid && (!k || k == 2);
+				bool done = valid && !k;
 				int64_t before = gmem_state(fd, 0);
 
-				if (k == 3)
-					arg.flags = 1U << 31;
 				EXPECT_EQ(done ? 0 : EINVAL,
-					  ERR(ioctl(gmem, GUESTMEMFS_IOC_SET_ATTRIBUTES, &arg)))
+					  ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, &arg)))
 					TH_LOG("offset %#lx, length %#lx, attributes %#lx, %d",
 					       offsets[i], length, attribute, k);
-				EXPECT_EQ(!done && k == 2, arg.error_offset);
+				/* Neither success nor an argument that is not valid changes it. */
+				EXPECT_EQ(77, arg.error_offset);
 				if (!done)
 					EXPECT_EQ(before, gmem_state(fd, 0));
 			}
