@@ -8,6 +8,7 @@
  */
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/falloc.h>
 #include <linux/gmem_provider.h>
 #include <linux/init.h>
 #include <linux/mm.h>
@@ -219,6 +220,21 @@ static int guestmemfs_gmem_mmap_prepare(struct vm_area_desc *desc)
 	return guestmemfs_mmap_prepare(desc);
 }
 
+/*
+ * What KVM's own guest_memfd can do has its rules: whole pages, and no memory beyond the end of the
+ * file. The rest is as for a file.
+ */
+static long guestmemfs_gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	loff_t end = round_up(i_size_read(file_inode(file)), PAGE_SIZE);
+
+	if (!(mode & FALLOC_FL_ZERO_RANGE) && !PAGE_ALIGNED(offset | len))
+		return -EINVAL;
+	if (mode == FALLOC_FL_KEEP_SIZE && offset + len > end)
+		return -EINVAL;
+	return guestmemfs_fallocate(file, mode, offset, len);
+}
+
 static int guestmemfs_gmem_release(struct inode *inode, struct file *file)
 {
 	struct gmfs_gmem *gmem = file->private_data;
@@ -330,7 +346,7 @@ const struct file_operations gmfs_gmem_file_operations = {
 	.llseek			= guestmemfs_llseek,
 	.mmap_prepare		= guestmemfs_gmem_mmap_prepare,
 	.get_unmapped_area	= guestmemfs_get_unmapped_area,
-	.fallocate		= guestmemfs_fallocate,
+	.fallocate		= guestmemfs_gmem_fallocate,
 	.fsync			= noop_fsync,
 	.unlocked_ioctl		= guestmemfs_gmem_ioctl,
 	.compat_ioctl		= compat_ptr_ioctl,

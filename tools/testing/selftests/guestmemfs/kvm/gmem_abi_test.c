@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The ABI of the ioctls: values that are the same as KVM's, layouts of structures, and the result
- * of a conversion that cannot write its answer.
+ * The ABI of the ioctls: values that are the same as KVM's, layouts of structures, the result of a
+ * conversion that cannot write its answer, and fallocate() where it is that of KVM's guest_memfd.
  */
 #include <stddef.h>
 
@@ -141,6 +141,46 @@ TEST_F(gmem, answer_that_cannot_be_written)
 	ASSERT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_UNPIN, &pin)));
 	EXPECT_EQ(0, ERR(ioctl(gmem, KVM_SET_MEMORY_ATTRIBUTES2, arg)));
 	EXPECT_EQ(PRIVATE, gmem_state(gmem, PAGE));
+}
+
+/*
+ * Where KVM's guest_memfd has fallocate(), a descriptor refuses the same: a VMM finds its mistakes
+ * on both. A file takes any bytes.
+ */
+TEST_F(gmem, allocation_of_kvm)
+{
+	static const struct {
+		int mode;
+		off_t offset, len;
+		int err;
+	} cases[] = {
+		{ FALLOC_FL_KEEP_SIZE,	0,		BLOCK,		0 },
+		{ FALLOC_FL_KEEP_SIZE,	BLOCK - PAGE,	PAGE,		0 },
+		{ FALLOC_FL_KEEP_SIZE,	0,		BLOCK + PAGE,	EINVAL },
+		{ FALLOC_FL_KEEP_SIZE,	BLOCK,		PAGE,		EINVAL },
+		{ FALLOC_FL_KEEP_SIZE,	BLOCK + PAGE,	PAGE,		EINVAL },
+		{ FALLOC_FL_KEEP_SIZE,	1,		PAGE,		EINVAL },
+		{ FALLOC_FL_KEEP_SIZE,	PAGE,		PAGE - 1,	EINVAL },
+		{ PUNCH,		PAGE,		PAGE,		0 },
+		{ PUNCH,		PAGE - 1,	PAGE,		EINVAL },
+		{ PUNCH,		0,		1,		EINVAL },
+		{ PUNCH,		0,		PAGE + 1,	EINVAL },
+		{ PUNCH,		BLOCK,		PAGE,		0 },
+		{ PUNCH,		BLOCK + PAGE,	PAGE,		0 },
+		{ 0,			1,		PAGE,		EINVAL },
+	};
+	int fd = file_make(&self->p, "ram", BLOCK), i;
+	int gmem = gmem_create(fd, self->vmm.vm, variant->flags);
+
+	ASSERT_GE(gmem, 0);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		EXPECT_EQ(cases[i].err,
+			  ERR(fallocate(gmem, cases[i].mode, cases[i].offset, cases[i].len)))
+			TH_LOG("case %d", i);
+		EXPECT_EQ(0, ERR(fallocate(fd, cases[i].mode, cases[i].offset, cases[i].len)))
+			TH_LOG("case %d", i);
+		ASSERT_EQ(0, ftruncate(fd, BLOCK));
+	}
 }
 
 TEST_HARNESS_MAIN
