@@ -284,17 +284,34 @@ struct file *gmfs_gmem_file(struct file *file, u64 vm_id, u32 flags)
 	return new;
 }
 
-static int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
+/* Nothing of the caller's may fail after this: gmfs_choose_character() cannot be undone. */
+static struct file *gmfs_gmem_make(struct file *file, u64 vm_id, u32 flags)
 {
 	const fmode_t access = FMODE_READ | FMODE_WRITE;
+	struct file *new;
+	int err;
+
+	if ((file->f_mode & access) != access)
+		return ERR_PTR(-EACCES);
+	new = gmfs_gmem_file(file, vm_id, flags);
+	if (IS_ERR(new))
+		return new;
+	err = gmfs_choose_character(file_inode(file), !(flags & GUESTMEMFS_GMEM_INIT_SHARED));
+	if (err) {
+		fput(new);
+		return ERR_PTR(err);
+	}
+	return new;
+}
+
+static int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
+{
 	struct file *new;
 	u64 vm_id;
 	int fd, err;
 
 	CLASS(fd, vm)(vm_fd);
 
-	if ((file->f_mode & access) != access)
-		return -EACCES;
 	if (fd_empty(vm))
 		return -EBADF;
 	err = gmem_vm_id(fd_file(vm), &vm_id);
@@ -303,23 +320,48 @@ static int gmfs_gmem_create(struct file *file, int vm_fd, u32 flags)
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	new = gmfs_gmem_file(file, vm_id, flags);
+	new = gmfs_gmem_make(file, vm_id, flags);
 	if (IS_ERR(new)) {
-		err = PTR_ERR(new);
-		goto err_fd;
+		put_unused_fd(fd);
+		return PTR_ERR(new);
 	}
-	/* Nothing may fail after this: gmfs_choose_character() cannot be undone. */
-	err = gmfs_choose_character(file_inode(file), !(flags & GUESTMEMFS_GMEM_INIT_SHARED));
-	if (err)
-		goto err_file;
 	fd_install(fd, new);
 	return fd;
+}
 
-err_file:
-	fput(new);
-err_fd:
-	put_unused_fd(fd);
-	return err;
+/**
+ * gmfs_gmem_resource_open - make a descriptor for a hypervisor that asks for it
+ * @resource: a directory, which gets a file without a name, or a file
+ * @vm_id: number of the VM that may bind the descriptor
+ * @size: size of the file
+ * @flags: %GUEST_MEMFD_FLAG_MMAP and %GUEST_MEMFD_FLAG_INIT_SHARED
+ *
+ * Return: the descriptor's file, or an ERR_PTR(): -EINVAL if @resource is anything else or the file
+ * has another size, -EBADF if it was opened with O_PATH; or an error of open(2), ftruncate(2) or
+ * %GUESTMEMFS_IOC_CREATE_GMEM.
+ */
+struct file *gmfs_gmem_resource_open(struct file *resource, u64 vm_id, loff_t size, u64 flags)
+{
+	struct inode *inode = file_inode(resource);
+	struct file *file __free(fput) = NULL;
+	int err;
+
+	if (S_ISREG(inode->i_mode)) {
+		if (resource->f_mode & FMODE_PATH)
+			return ERR_PTR(-EBADF);
+		if (gmfs_is_gmem(resource) || i_size_read(inode) != size)
+			return ERR_PTR(-EINVAL);
+		return gmfs_gmem_make(resource, vm_id, flags);
+	}
+	if (!S_ISDIR(inode->i_mode))
+		return ERR_PTR(-EINVAL);
+	file = file_open_root(&resource->f_path, ".", O_TMPFILE | O_RDWR | O_LARGEFILE, 0600);
+	if (IS_ERR(file))
+		return no_free_ptr(file);
+	err = do_truncate(file_mnt_idmap(file), file_dentry(file), size, 0, file);
+	if (err)
+		return ERR_PTR(err);
+	return gmfs_gmem_make(file, vm_id, flags);
 }
 
 /**

@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/gmem_provider.h>
 #include <linux/init.h>
 #include <linux/kstrtox.h>
 #include <linux/magic.h>
@@ -19,6 +20,7 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
+#include "gmem.h"
 #include "internal.h"
 
 /**
@@ -380,10 +382,16 @@ static const struct gmfs_inode_kinds gmfs_inode_kinds = {
 	.file		= &guestmemfs_file_operations,
 };
 
+static struct gmem_resource guestmemfs_resource = {
+	.fs	= &guestmemfs_fs_type,
+	.open	= gmfs_gmem_resource_open,
+};
+
 static int __init guestmemfs_init(void)
 {
 	int err;
 
+	gmem_resource_register(&guestmemfs_resource);
 	err = gmfs_inode_cache_init(&gmfs_inode_kinds);
 	return err ? err : register_filesystem(&guestmemfs_fs_type);
 }

@@ -59,6 +59,7 @@
 
 struct file;
 struct file_operations;
+struct file_system_type;
 struct gmem_binding;
 
 /**
@@ -138,6 +139,21 @@ struct gmem_provider {
 	const struct gmem_provider_ops *ops;
 };
 
+/**
+ * struct gmem_resource - a filesystem of which a hypervisor can ask for guest memory
+ * @list: for the registry
+ * @fs: the filesystem
+ * @open: make a descriptor of a provider for the virtual machine with the number @vm_id. @resource
+ *	is a directory, possibly opened with O_PATH, that gets an unnamed file of @size bytes, or a
+ *	file of @size bytes; -EINVAL if it is anything else. @flags: GUEST_MEMFD_FLAG_*, without
+ *	GUEST_MEMFD_FLAG_USE_RESOURCE.
+ */
+struct gmem_resource {
+	struct list_head list;
+	const struct file_system_type *fs;
+	struct file *(*open)(struct file *resource, u64 vm_id, loff_t size, u64 flags);
+};
+
 void gmem_provider_register(struct gmem_provider *p);
 void gmem_provider_unregister(struct gmem_provider *p);
 const struct gmem_provider_ops *gmem_provider_of(const struct file *file);
@@ -156,12 +172,18 @@ struct gmem_consumer_ops {
 };
 
 #ifdef CONFIG_GMEM_PROVIDER
+void gmem_resource_register(struct gmem_resource *r);
+struct file *gmem_resource_open(struct file *resource, u64 vm_id, loff_t size, u64 flags);
 int gmem_consumer_register(const struct gmem_consumer_ops *ops);
 void gmem_consumer_unregister(const struct gmem_consumer_ops *ops);
 int gmem_vm_id(struct file *file, u64 *id);
 u64 gmem_new_vm_id(void);
 void gmem_reclaim(unsigned long pfn, unsigned long nr);
 #else
+static inline void gmem_resource_register(struct gmem_resource *r)
+{
+}
+
 static inline void gmem_reclaim(unsigned long pfn, unsigned long nr)
 {
 }

@@ -60,7 +60,13 @@ static const struct gmem_binding_ops kvm_gmem_binding_ops = {
 	.invalidate_end		= kvm_gmem_binding_end,
 };
 
-static u64 kvm_gmem_vm_id(struct kvm *kvm)
+/**
+ * kvm_gmem_vm_id - the number that providers know a VM by
+ * @kvm: the virtual machine
+ *
+ * Return: the number, not 0.
+ */
+u64 kvm_gmem_vm_id(struct kvm *kvm)
 {
 	if (!atomic64_read(&kvm->gmem_vm_id))
 		atomic64_cmpxchg(&kvm->gmem_vm_id, 0, gmem_new_vm_id());

@@ -7,6 +7,7 @@
  */
 #include <kunit/static_stub.h>
 #include <linux/atomic.h>
+#include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/fs.h>
@@ -15,6 +16,7 @@
 
 static DECLARE_RWSEM(gmem_registry_lock);
 static LIST_HEAD(gmem_providers);
+static LIST_HEAD(gmem_resources);
 static const struct gmem_consumer_ops *gmem_consumer;
 
 /**
@@ -62,6 +64,41 @@ const struct gmem_provider_ops *gmem_provider_of(const struct file *file)
 	return NULL;
 }
 EXPORT_SYMBOL_FOR_MODULES(gmem_provider_of, "kvm");
+
+/**
+ * gmem_resource_register - register a filesystem of which a hypervisor can ask for guest memory
+ * @r: the filesystem, which is built in and never goes away
+ *
+ * Context: process context.
+ */
+void gmem_resource_register(struct gmem_resource *r)
+{
+	guard(rwsem_write)(&gmem_registry_lock);
+	list_add_tail(&r->list, &gmem_resources);
+}
+
+/**
+ * gmem_resource_open - make a descriptor of a provider
+ * @resource: a directory or a file, of any filesystem
+ * @vm_id: number of the virtual machine that may bind the descriptor
+ * @size: size of the file
+ * @flags: GUEST_MEMFD_FLAG_*
+ *
+ * Context: process context, with the credentials of the user.
+ * Return: the descriptor, -EINVAL if no such filesystem has @resource, or another error of open()
+ * in struct gmem_resource.
+ */
+struct file *gmem_resource_open(struct file *resource, u64 vm_id, loff_t size, u64 flags)
+{
+	struct gmem_resource *r, *found = NULL;
+
+	scoped_guard(rwsem_read, &gmem_registry_lock)
+		list_for_each_entry(r, &gmem_resources, list)
+			if (r->fs == file_inode(resource)->i_sb->s_type)
+				found = r;
+	return found ? found->open(resource, vm_id, size, flags) : ERR_PTR(-EINVAL);
+}
+EXPORT_SYMBOL_FOR_MODULES(gmem_resource_open, "kvm");
 
 /**
  * gmem_consumer_register - register the hypervisor
