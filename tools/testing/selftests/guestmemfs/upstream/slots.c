@@ -2,8 +2,11 @@
 /*
  * Gives KVM's own selftests memory of a provider: linked with a test, this mmap() and this ioctl()
  * take the place of libc's. Anonymous memory that the test maps is a file of guestmemfs, and each
- * memory slot of it is bound by a descriptor of that file. SLOTS_DIR is a directory in a pool;
- * without that variable nothing is different.
+ * memory slot of it is bound by a descriptor of that file. private.c does so for guest_memfd.
+ * SLOTS_DIR is a directory in a pool; without that variable nothing is different.
+ *
+ * A slot with a descriptor cannot be moved, nor can one of KVM's own guest_memfd. It is deleted and
+ * added then, which a guest cannot tell from a move.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -11,6 +14,7 @@
 #include <linux/guestmemfs.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +23,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "slots.h"
 
 /* Less is not memory of a guest. */
 #define LEAST		(64UL << 10)
@@ -40,7 +46,16 @@ static struct file {
 	int gmem;
 } files[MOST_FILES];
 
-static void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+/* Where slots are, of those that were set last. */
+#define NR_PLACES	64
+
+static struct place {
+	int vm;
+	uint32_t slot;
+	uint64_t gpa;
+} places[NR_PLACES];
+
+void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	return (void *)syscall(SYS_mmap, addr, len, prot, flags, fd, offset);
 }
@@ -69,8 +84,12 @@ void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 	void *p;
 
 	if (!dir || !(flags & MAP_ANONYMOUS) || flags & MAP_FIXED || len < LEAST ||
-	    prot != (PROT_READ | PROT_WRITE))
-		return sys_mmap(addr, len, prot, flags, fd, offset);
+	    prot != (PROT_READ | PROT_WRITE)) {
+		p = sys_mmap(addr, len, prot, flags, fd, offset);
+		if (dir && p != MAP_FAILED && !(flags & MAP_ANONYMOUS) && !offset)
+			gmem_mapped(fd, p);
+		return p;
+	}
 	f = find_free();
 	f->fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 	if (f->fd < 0 || ftruncate(f->fd, len))
@@ -88,6 +107,7 @@ int munmap(void *at, size_t len)
 {
 	struct file *f = find(at);
 
+	gmem_unmapped(at, len);
 	if (f && f->at == at) {
 		close(f->fd);
 		if (f->gmem >= 0)
@@ -97,9 +117,23 @@ int munmap(void *at, size_t len)
 	return syscall(SYS_munmap, at, len);
 }
 
-static int sys_ioctl(int fd, unsigned long request, void *arg)
+int sys_ioctl(int fd, unsigned long request, void *arg)
 {
 	return syscall(SYS_ioctl, fd, request, arg);
+}
+
+/* Has the slot been at another place before? Notes where it is now. */
+static bool moves(int vm, const struct kvm_userspace_memory_region2 *region)
+{
+	struct place *p = &places[region->slot % NR_PLACES];
+	bool same = p->vm == vm && p->slot == region->slot;
+	bool moved = same && p->gpa != region->guest_phys_addr;
+
+	if (region->memory_size)
+		*p = (struct place) { vm, region->slot, region->guest_phys_addr };
+	else if (same)
+		memset(p, 0, sizeof(*p));
+	return moved && region->memory_size;
 }
 
 /* A slot that the test has no guest_memfd for gets the descriptor of the file at its address. */
@@ -113,8 +147,10 @@ static int set_region(int vm, const struct kvm_userspace_memory_region2 *given)
 		.flags = GUESTMEMFS_GMEM_INIT_SHARED | GUESTMEMFS_GMEM_MMAP,
 	};
 
-	if (!f || !region.memory_size || region.flags & KVM_MEM_GUEST_MEMFD)
-		return sys_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region);
+	if (!f || !region.memory_size || region.flags & KVM_MEM_GUEST_MEMFD) {
+		moves(vm, &region);
+		return gmem_set_region(vm, &region);
+	}
 	if (f->gmem < 0 || f->vm != vm) {
 		f->gmem = sys_ioctl(f->fd, GUESTMEMFS_IOC_CREATE_GMEM, &create);
 		f->vm = vm;
@@ -124,7 +160,29 @@ static int set_region(int vm, const struct kvm_userspace_memory_region2 *given)
 	region.flags |= KVM_MEM_GUEST_MEMFD;
 	region.guest_memfd = f->gmem;
 	region.guest_memfd_offset = (char *)(uintptr_t)region.userspace_addr - f->at;
+	if (moves(vm, &region)) {
+		struct kvm_userspace_memory_region2 old = { .slot = region.slot };
+
+		if (sys_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &old))
+			return -1;
+	}
 	return sys_ioctl(vm, KVM_SET_USER_MEMORY_REGION2, &region);
+}
+
+/* The number of the descriptor may have been that of another machine. */
+static void new_vm(int vm)
+{
+	for (int i = 0; i < NR_PLACES; i++)
+		if (places[i].vm == vm)
+			memset(&places[i], 0, sizeof(places[i]));
+	gmem_new_vm(vm);
+}
+
+static int check_extension(int fd, void *arg)
+{
+	if ((uintptr_t)arg == KVM_CAP_GUEST_MEMFD_FLAGS)
+		return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
+	return sys_ioctl(fd, KVM_CHECK_EXTENSION, arg);
 }
 
 int ioctl(int fd, unsigned long request, ...)
@@ -132,16 +190,33 @@ int ioctl(int fd, unsigned long request, ...)
 	struct kvm_userspace_memory_region2 region = {};
 	va_list args;
 	void *arg;
+	int ret;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
 	switch (getenv("SLOTS_DIR") ? request : 0) {
+	case KVM_CREATE_VM:
+		ret = sys_ioctl(fd, request, arg);
+		if (ret >= 0)
+			new_vm(ret);
+		return ret;
+	case KVM_CHECK_EXTENSION:
+		return check_extension(fd, arg);
+	case KVM_CREATE_GUEST_MEMFD:
+		return gmem_create(fd, arg);
+	case KVM_SET_MEMORY_ATTRIBUTES:
+		return gmem_set_attributes(fd, arg);
+	case KVM_RUN:
+		return gmem_run(fd);
 	case KVM_SET_USER_MEMORY_REGION2:
 		return set_region(fd, arg);
 	case KVM_SET_USER_MEMORY_REGION:
 		memcpy(&region, arg, sizeof(struct kvm_userspace_memory_region));
-		return set_region(fd, &region);
+		/* It refuses the flags of the other ioctl. */
+		if (find((char *)(uintptr_t)region.userspace_addr))
+			return set_region(fd, &region);
+		return sys_ioctl(fd, request, arg);
 	default:
 		return sys_ioctl(fd, request, arg);
 	}

@@ -64,3 +64,50 @@ kvm_programs()
 {
 	kvm_programs_by kvm_program
 }
+
+# The rest is for programs whose guests have memory of a pool (upstream/slots.c). The base kernel has
+# no pool: nothing is different there.
+PROVIDER_POOL=/sys/fs/guestmemfs/node0
+
+# provider_zeroed: all memory of the pool is, after which no thread does that.
+provider_zeroed()
+{
+	[ -d $PROVIDER_POOL ] || return 0
+	vm_i=0
+	echo 1 >$PROVIDER_POOL/zero_threads
+	while [ "$(cat $PROVIDER_POOL/unzeroed)" -ne 0 ]; do
+		vm_i=$((vm_i + 1))
+		[ $vm_i -lt 600 ] || return 1
+		sleep 0.1
+	done
+	echo 0 >$PROVIDER_POOL/zero_threads
+}
+
+# The program has had memory of the pool, which has to be zeroed again: it would not fail without.
+provider_used()
+{
+	[ -d $PROVIDER_POOL ] || return 0
+	echo "$(cat $PROVIDER_POOL/unzeroed) bytes"
+	[ "$(cat $PROVIDER_POOL/unzeroed)" -ge $((4 << 20)) ]
+}
+
+# provider_program PROGRAM ARGS...: three results.
+provider_program()
+{
+	check "the pool is clean" provider_zeroed
+	kvm_program "$@"
+	check "$* had memory of the pool" provider_used
+}
+
+# Runs the programs of the test in order, with memory of the pool of node 0.
+provider_programs()
+{
+	# shellcheck source=tools/testing/selftests/guestmemfs/vm/pools.sh
+	. /vm/pools.sh
+	if [ -d $PROVIDER_POOL ]; then
+		mount_pool 0
+		mkdir /mnt/node0/slots
+		export SLOTS_DIR=/mnt/node0/slots
+	fi
+	kvm_programs_by provider_program
+}
