@@ -109,8 +109,9 @@ struct gmem_binding {
  *	around the page has contiguous frames with the same alignment, and is all private or all
  *	shared. -EINTR at a signal; -EINPROGRESS if only a part of the memory is zeroed so far, and
  *	-EAGAIN if the memory cannot be changed at present: the consumer has to release its locks
- *	and repeat the call; -EHWPOISON; -EFAULT beyond the end of the file or if the memory is being
- *	freed; -ENODATA if userspace has to fill the page first; or an error of the allocation.
+ *	and repeat the call; -EHWPOISON; -EFAULT beyond the end of the file or if the memory is
+ *	being freed; -ENODATA if userspace has to fill the page first; or an error of the
+ *	allocation.
  *	Must not hold up the consumer's locks for longer than it takes to zero some tens of MiB.
  * @is_private: is a page private, i.e. accessible to the guest only. Beyond the end of the
  *	file: whether the page would be private if the file grew. Called under rcu_read_lock(), and

@@ -65,8 +65,8 @@ kvm_programs()
 	kvm_programs_by kvm_program
 }
 
-# The rest is for programs whose guests have memory of a pool (upstream/slots.c). The base kernel has
-# no pool: nothing is different there.
+# The rest is for programs whose guests have memory of a pool (upstream/slots.c). The base kernel
+# has no pool: nothing is different there.
 PROVIDER_POOL=/sys/fs/guestmemfs/node0
 
 # provider_zeroed: all memory of the pool is, after which no thread does that.
