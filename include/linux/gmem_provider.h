@@ -174,7 +174,7 @@ struct gmem_consumer_ops {
 
 #ifdef CONFIG_GMEM_PROVIDER
 void gmem_resource_register(struct gmem_resource *r);
-struct file *gmem_resource_open(struct file *resource, u64 vm_id, loff_t size, u64 flags);
+struct file *gmem_resource_open(unsigned int fd, u64 vm_id, loff_t size, u64 flags);
 int gmem_consumer_register(const struct gmem_consumer_ops *ops);
 void gmem_consumer_unregister(const struct gmem_consumer_ops *ops);
 int gmem_vm_id(struct file *file, u64 *id);

@@ -10,6 +10,7 @@
 #include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/export.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gmem_provider.h>
 #include <linux/rwsem.h>
@@ -79,24 +80,29 @@ void gmem_resource_register(struct gmem_resource *r)
 
 /**
  * gmem_resource_open - make a descriptor of a provider
- * @resource: a directory or a file, of any filesystem
+ * @fd: number of a descriptor, of a directory or a file of any filesystem; may be one of fsmount(),
+ *	which are opened with O_PATH
  * @vm_id: number of the virtual machine that may bind the descriptor
  * @size: size of the file
  * @flags: GUEST_MEMFD_FLAG_*
  *
  * Context: process context, with the credentials of the user.
- * Return: the descriptor, -EINVAL if no such filesystem has @resource, or another error of open()
- * in struct gmem_resource.
+ * Return: the descriptor, -EBADF if @fd is not open, -EINVAL if it is not of such a filesystem, or
+ * another error of open() in struct gmem_resource.
  */
-struct file *gmem_resource_open(struct file *resource, u64 vm_id, loff_t size, u64 flags)
+struct file *gmem_resource_open(unsigned int fd, u64 vm_id, loff_t size, u64 flags)
 {
 	struct gmem_resource *r, *found = NULL;
 
+	CLASS(fd_raw, resource)(fd);
+
+	if (fd_empty(resource))
+		return ERR_PTR(-EBADF);
 	scoped_guard(rwsem_read, &gmem_registry_lock)
 		list_for_each_entry(r, &gmem_resources, list)
-			if (r->fs == file_inode(resource)->i_sb->s_type)
+			if (r->fs == file_inode(fd_file(resource))->i_sb->s_type)
 				found = r;
-	return found ? found->open(resource, vm_id, size, flags) : ERR_PTR(-EINVAL);
+	return found ? found->open(fd_file(resource), vm_id, size, flags) : ERR_PTR(-EINVAL);
 }
 EXPORT_SYMBOL_FOR_MODULES(gmem_resource_open, "kvm");
 
