@@ -31,6 +31,12 @@ static char *number_cell(uint64_t n)
 	return n == UNKNOWN ? xstrdup("-") : text("%llu", (unsigned long long)n);
 }
 
+/* Bytes of a number of pages, which may be unknown. */
+static uint64_t bytes_of(uint64_t pages)
+{
+	return pages == UNKNOWN ? UNKNOWN : pages << 12;
+}
+
 static void head(struct table *t, const char *const *names)
 {
 	for (t->columns = 0; *names; names++, t->columns++)
@@ -133,21 +139,18 @@ static void files_text(const struct pools *p, bool all)
 				table_cell(&t, number_cell(f->ino));
 				table_cell(&t, number_cell(f->extents));
 				table_cell(&t, number_cell(f->gigabytes));
-				table_cell(&t, size_cell(f->private_pages == UNKNOWN ? UNKNOWN :
-							 f->private_pages << 12));
-				table_cell(&t, size_cell(f->pinned_pages == UNKNOWN ? UNKNOWN :
-							 f->pinned_pages << 12));
-				table_cell(&t, size_cell(f->bad_pages == UNKNOWN ? UNKNOWN :
-							 f->bad_pages << 12));
+				table_cell(&t, size_cell(bytes_of(f->private_pages)));
+				table_cell(&t, size_cell(bytes_of(f->pinned_pages)));
+				table_cell(&t, size_cell(bytes_of(f->bad_pages)));
 			}
 			table_cell(&t, users_cell(f));
 			table_cell(&t, path_cell(&p->pool[i], f));
 		}
 	}
-	if (t.nr > t.columns)
+	if (t.nr > t.columns) {
 		putchar('\n');
-	if (t.nr > t.columns)
 		table_print(&t, stdout);
+	}
 }
 
 static void file_json(struct json_out *j, const struct file *f)
@@ -164,9 +167,9 @@ static void file_json(struct json_out *j, const struct file *f)
 	json_number(j, "gid", f->gid);
 	json_number(j, "pieces", f->extents);
 	json_number(j, "whole_gigabytes", f->gigabytes);
-	json_number(j, "private", f->private_pages == UNKNOWN ? UNKNOWN : f->private_pages << 12);
-	json_number(j, "pinned", f->pinned_pages == UNKNOWN ? UNKNOWN : f->pinned_pages << 12);
-	json_number(j, "poisoned", f->bad_pages == UNKNOWN ? UNKNOWN : f->bad_pages << 12);
+	json_number(j, "private", bytes_of(f->private_pages));
+	json_number(j, "pinned", bytes_of(f->pinned_pages));
+	json_number(j, "poisoned", bytes_of(f->bad_pages));
 	json_open(j, "users", '[');
 	for (i = 0; i < f->nr_users; i++) {
 		json_open(j, NULL, '{');

@@ -61,14 +61,19 @@ void put_message(FILE *out, const char *fmt, va_list args)
 	free(s);
 }
 
+static void complain(const char *fmt, va_list args)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s: ", program);
+	put_message(stderr, fmt, args);
+}
+
 void die(const char *fmt, ...)
 {
 	va_list args;
 
-	fflush(stdout);
-	fprintf(stderr, "%s: ", program);
 	va_start(args, fmt);
-	put_message(stderr, fmt, args);
+	complain(fmt, args);
 	va_end(args);
 	exit(EXIT_TROUBLE);
 }
@@ -77,10 +82,8 @@ void warn(const char *fmt, ...)
 {
 	va_list args;
 
-	fflush(stdout);
-	fprintf(stderr, "%s: ", program);
 	va_start(args, fmt);
-	put_message(stderr, fmt, args);
+	complain(fmt, args);
 	va_end(args);
 }
 
