@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A virtual CPU touches a hole while a live update has frozen the pool, and is called off some
- * seconds later. The CPU waits, and nothing else waits for the CPU. The VM test gmem-luo runs this,
- * with a kernel that is loaded for a kexec.
+ * seconds later, and another CPU prefaults the hole. Both wait, and nothing else waits for them.
+ * The VM test gmem-luo runs this, with a kernel that is loaded for a kexec.
  */
 #include <linux/reboot.h>
 #include <sys/syscall.h>
@@ -45,6 +45,30 @@ static void *run(void *arg)
 	return (void *)(long)vcpu_go(arg);
 }
 
+/**
+ * struct prefault - a call of KVM_PRE_FAULT_MEMORY for the first page of the file
+ * @cpu: whose second stage gets the entry
+ * @other: a file of the same pool
+ * @err: its error, positive
+ * @frozen: the pool was frozen when it returned
+ */
+struct prefault {
+	const struct vcpu *cpu;
+	int other;
+	int err;
+	bool frozen;
+};
+
+static void *prefault(void *arg)
+{
+	struct kvm_pre_fault_memory range = { .gpa = FILE_GPA, .size = PAGE };
+	struct prefault *p = arg;
+
+	p->err = ERR(ioctl(p->cpu->fd, KVM_PRE_FAULT_MEMORY, &range));
+	p->frozen = is_frozen(p->other);
+	return NULL;
+}
+
 /* Milliseconds of a processor that this process has used. */
 static long used_ms(void)
 {
@@ -75,13 +99,16 @@ static bool preserve(int session, int gmem)
 /*
  * Turns red if the CPU waits for the end of the freeze with srcu held (the memslot does not change
  * before the end); if it does not wait, but faults again and again (it uses a processor); if it is
- * deaf to signals; or if it does not go on after the freeze.
+ * deaf to signals; or if it does not go on after the freeze. KVM_PRE_FAULT_MEMORY fails, so that a
+ * VMM can do other work, but not before the end, so that a VMM that repeats it uses no processor.
  */
 TEST_F(gmem, a_cpu_waits_alone)
 {
 	void *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int gmem, fd, other, luo, session, i;
-	pthread_t reboot, cpu;
+	pthread_t reboot, cpu, prefaults;
+	struct prefault p = {};
+	struct vcpu second;
 	void *end;
 	long used;
 
@@ -94,6 +121,9 @@ TEST_F(gmem, a_cpu_waits_alone)
 	other = file_make(&self->p, "other", BLOCK);
 	ASSERT_EQ(0, fallocate(other, 0, 0, BLOCK));
 	ASSERT_EQ(VCPU_DONE, guest_touch(&self->cpu, VMM_LOW_GPA, 1, 0));
+	ASSERT_EQ(0, vcpu_make(&self->vmm, &second, 1));
+	p.cpu = &second;
+	p.other = other;
 	luo = luo_open();
 	session = luo_create(luo, "freeze");
 	ASSERT_GE(session, 0);
@@ -105,6 +135,7 @@ TEST_F(gmem, a_cpu_waits_alone)
 
 	ASSERT_EQ(0, set_touch(&self->cpu));
 	ASSERT_EQ(0, pthread_create(&cpu, NULL, run, &self->cpu));
+	ASSERT_EQ(0, pthread_create(&prefaults, NULL, prefault, &p));
 	used = used_ms();
 	usleep(1000000);
 	used = used_ms() - used;
@@ -122,6 +153,12 @@ TEST_F(gmem, a_cpu_waits_alone)
 	EXPECT_EQ(VCPU_DONE, vcpu_go(&self->cpu));
 	EXPECT_FALSE(is_frozen(other));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
+	pthread_join(prefaults, NULL);
+	EXPECT_EQ(EAGAIN, p.err);
+	EXPECT_FALSE(p.frozen);
+	prefault(&p);
+	EXPECT_EQ(0, p.err);
+	vcpu_close(&second);
 	pthread_join(reboot, &end);
 	EXPECT_EQ(EIO, (long)end);
 	close(session);
