@@ -21,6 +21,8 @@
 /* In each round, what does not allocate is done this often. */
 #define REPEATS	5
 #define MAX_FAULTS	256
+/* What was freed before is freed by RCU within this time, and not while something is measured. */
+#define SETTLE_US	50000
 /* How often memory that is present is mapped anew for faults, if it has few entries. */
 #define MAPPINGS	32
 /*
@@ -33,6 +35,12 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE	23
 #endif
+
+static long begin(void)
+{
+	usleep(SETTLE_US);
+	return now();
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -62,7 +70,7 @@ static void sample_faults(const char *what, const struct system *s, char *base, 
 
 static void sample_populate(const char *what, const struct system *s, char *p, size_t size)
 {
-	long began = now();
+	long began = begin();
 
 	if (madvise(p, size, MADV_POPULATE_WRITE))
 		err(1, "%s: MADV_POPULATE_WRITE", s->name);
@@ -72,7 +80,7 @@ static void sample_populate(const char *what, const struct system *s, char *p, s
 /* guest_memfd refuses fallocate() without FALLOC_FL_KEEP_SIZE. */
 static void sample_fallocate(const char *what, const struct system *s, int fd, int mode)
 {
-	long began = now();
+	long began = begin();
 
 	if (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, 0, GIB))
 		err(1, "%s: fallocate", s->name);
@@ -95,7 +103,7 @@ static void punch(const char *what, const struct system *s, int fd)
 
 static void sample_munmap(char *p, size_t size)
 {
-	long began = now();
+	long began = begin();
 
 	munmap(p, size);
 	sample("munmap", size, now() - began);
@@ -114,10 +122,7 @@ static void zeroing(const struct system *s, char *base, int fd)
 	punch(NULL, s, fd);
 }
 
-/*
- * Entries of 4 KiB take long, and so many of them that the sum hardly varies. It varies where RCU
- * frees memory meanwhile, as after a punch of a guest_memfd, so that all have several rounds.
- */
+/* Entries of 4 KiB take long, and so many of them that the sum hardly varies in a round. */
 static int often(const struct system *s, int times)
 {
 	return s->entry == PAGE ? 1 : times;
