@@ -566,12 +566,6 @@ struct gmfs_inode_kinds {
 	const struct file_operations *file;
 };
 
-/* The number of the hop after @hops; 0 is the number of none. */
-static inline u32 gmfs_next_hop(u32 hops)
-{
-	return hops == U32_MAX ? 1 : hops + 1;
-}
-
 /* Prototypes by file, callees first. */
 
 /* pools.c */

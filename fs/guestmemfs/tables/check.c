@@ -48,6 +48,9 @@ static int gmfs_check_live(struct gmfs_checker *k)
 		return gmfs_fail(k, "superblock", 0, "tables in use that no feature announces");
 	if (k->used_pins > k->t->nr_pins)
 		return gmfs_fail(k, "superblock", 0, "more pins in use than there are");
+	k->nr_absent = gmfs_absent_records(k->t);
+	if (k->nr_absent > gmfs_absent_room(k->t))
+		return gmfs_fail(k, "superblock", 0, "more absent pages than there is room for");
 	return 0;
 }
 

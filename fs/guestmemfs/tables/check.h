@@ -15,6 +15,7 @@
  * @used_maps: number of entries of the map table to check
  * @used_pins: number of entries of the pin table to check
  * @used_poison: number of entries of the poison table to check
+ * @nr_absent: number of records of absent pages to check
  */
 struct gmfs_checker {
 	const struct gmfs_tables *t;
@@ -24,6 +25,7 @@ struct gmfs_checker {
 	u32 used_maps;
 	u32 used_pins;
 	u32 used_poison;
+	u32 nr_absent;
 };
 
 /**

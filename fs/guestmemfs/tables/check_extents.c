@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Check the extents of a pool and the poison table, and that the bitmap, the map table and the pin
- * table agree with the extents. As in check.c, nothing in the tables is trusted.
+ * Check the extents of a pool and the poison table, and that the bitmap, the map table, the pin
+ * table and the records of absent pages agree with the extents. As in check.c, nothing in the
+ * tables is trusted.
  */
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
@@ -305,6 +306,47 @@ static int gmfs_check_poison(struct gmfs_checker *k)
 	return 0;
 }
 
+/* Returns the error of a record of absent pages as text, NULL if it has none. */
+static const char *gmfs_absent_complaint(const struct gmfs_checker *k,
+					 const struct guestmemfs_absent *record,
+					 const unsigned long *left)
+{
+	u32 slot = le32_to_cpu(record->extent), block = le32_to_cpu(record->block), first;
+	const struct guestmemfs_extent *e;
+
+	if (slot >= k->used_extents)
+		return "is of no extent";
+	e = &k->t->extents[slot];
+	if (!e->ino || !gmfs_extent_allocated(e) ||
+	    le32_to_cpu(e->flags) & GUESTMEMFS_EXTENT_DETACHED)
+		return "is of no extent";
+	first = le32_to_cpu(e->block);
+	if (block < first || block - first >= le32_to_cpu(e->count))
+		return "is not in its extent";
+	return test_bit(block, left) ? NULL : "is of a block that another one has";
+}
+
+/*
+ * Check the records of absent pages. The bits of their blocks in @owned are clear while this runs,
+ * so that a second record of a block is found.
+ */
+static int gmfs_check_absent(struct gmfs_checker *k, unsigned long *owned)
+{
+	u32 used = k->used_maps, i;
+	const struct guestmemfs_absent *records = (const void *)&k->t->maps[used];
+
+	for (i = 0; i < k->nr_absent; i++) {
+		const char *what = gmfs_absent_complaint(k, &records[i], owned);
+
+		if (what)
+			return gmfs_fail(k, "absent pages", i, what);
+		__clear_bit(le32_to_cpu(records[i].block), owned);
+	}
+	for (i = 0; i < k->nr_absent; i++)
+		__set_bit(le32_to_cpu(records[i].block), owned);
+	return 0;
+}
+
 /**
  * gmfs_check_extents - check extents, pins, poison, bitmap and maps
  * @k: a check that has accepted the inodes and the superblock's counts
@@ -336,6 +378,8 @@ int gmfs_check_extents(struct gmfs_checker *k, struct gmfs_index *index)
 		err = gmfs_check_pins(k, blocks);
 	if (!err)
 		err = gmfs_check_pin_owners(k, index);
+	if (!err)
+		err = gmfs_check_absent(k, blocks);
 	if (!err)
 		err = gmfs_check_poison(k);
 	if (!err)

@@ -5,6 +5,7 @@
 #include <linux/bitmap.h>
 #include <linux/bits.h>
 #include <linux/compiler.h>
+#include <linux/limits.h>
 #include <linux/maple_tree.h>
 #include <linux/types.h>
 #include <linux/kho/abi/guestmemfs.h>
@@ -495,6 +496,12 @@ struct gmfs_want {
 	bool own;
 };
 
+/* The number of the hop after @hops; 0 is the number of none. */
+static inline u32 gmfs_next_hop(u32 hops)
+{
+	return hops == U32_MAX ? 1 : hops + 1;
+}
+
 /* ids.c */
 int gmfs_ids_init(struct gmfs_ids *ids, u32 nr);
 void gmfs_ids_exit(struct gmfs_ids *ids);
@@ -669,6 +676,55 @@ void gmfs_move_count(struct gmfs_move *mv);
 int gmfs_move_begin(struct gmfs_move *mv);
 bool gmfs_move_step(struct gmfs_move *mv);
 void gmfs_move_end(struct gmfs_move *mv);
+
+/* absent.c */
+
+/**
+ * struct gmfs_absence - a block with absent pages, as a record of the tables has it
+ * @ino: the file that has the block, 0 if none has it any more
+ * @logical: the block in the file
+ * @pages: a bit for each page of the block; set: absent
+ */
+struct gmfs_absence {
+	u32 ino;
+	u64 logical;
+	const unsigned long *pages;
+};
+
+/**
+ * gmfs_absent_room - how many records fit into the unused part of the map table
+ * @t: the pool's tables, of which no more maps are used than there are
+ *
+ * Return: the number.
+ */
+static inline u32 gmfs_absent_room(const struct gmfs_tables *t)
+{
+	u64 unused = t->nr_maps - le32_to_cpu(t->super->live.used_maps);
+
+	return unused * sizeof(*t->maps) / sizeof(struct guestmemfs_absent);
+}
+
+/**
+ * gmfs_absent_records - how many records of absent pages there are
+ * @t: the pool's tables
+ *
+ * Return: the number, 0 if another kernel has mounted the pool since they were written.
+ */
+static inline u32 gmfs_absent_records(const struct gmfs_tables *t)
+{
+	const struct guestmemfs_super_live *live = &t->super->live;
+
+	if (le32_to_cpu(live->absent_hop) != gmfs_next_hop(le32_to_cpu(live->hops)))
+		return 0;
+	return le32_to_cpu(live->nr_absent);
+}
+
+void gmfs_absent_read(const struct gmfs_tables *t, u32 i, struct gmfs_absence *a);
+bool gmfs_absent_trim(struct gmfs_tables *t);
+unsigned long *gmfs_absent_record(struct gmfs_tables *t, const struct gmfs_extmap *map,
+				  u64 logical);
+void gmfs_absent_seal(struct gmfs_tables *t);
+void gmfs_absent_unwrite(struct gmfs_tables *t);
 
 /* states.c */
 void gmfs_map_state(const struct gmfs_tables *t, const struct gmfs_extmap *map, u64 page,

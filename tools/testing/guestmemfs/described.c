@@ -50,7 +50,8 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_super_live, used_extents),
 	DESCRIBED(guestmemfs_super_live, used_maps),
 	DESCRIBED(guestmemfs_super_live, used_poison), DESCRIBED(guestmemfs_super_live, hops),
-	DESCRIBED(guestmemfs_super_live, used_pins), DESCRIBED(guestmemfs_super_live, reserved),
+	DESCRIBED(guestmemfs_super_live, used_pins), DESCRIBED(guestmemfs_super_live, nr_absent),
+	DESCRIBED(guestmemfs_super_live, absent_hop), DESCRIBED(guestmemfs_super_live, reserved),
 	DESCRIBED(guestmemfs_range, base), DESCRIBED(guestmemfs_range, size),
 	DESCRIBED(guestmemfs_range, first_block), DESCRIBED(guestmemfs_range, flags),
 	DESCRIBED(guestmemfs_range, reserved),
@@ -70,6 +71,8 @@ static const struct described fields[] = {
 	DESCRIBED(guestmemfs_extent, flags), DESCRIBED(guestmemfs_extent, map),
 	DESCRIBED(guestmemfs_extent, reserved),
 	DESCRIBED(guestmemfs_map, bits),
+	DESCRIBED(guestmemfs_absent, bits), DESCRIBED(guestmemfs_absent, block),
+	DESCRIBED(guestmemfs_absent, extent),
 	DESCRIBED(guestmemfs_poison, page), DESCRIBED(guestmemfs_poison, flags),
 	DESCRIBED(guestmemfs_poison, reserved),
 	DESCRIBED(guestmemfs_pin, frame), DESCRIBED(guestmemfs_pin, count),
@@ -141,6 +144,7 @@ static void document_has_every_complaint(const void *arg)
 	document = calloc(1, 0x100000);
 	CHECK(document && fread(document, 1, 0xfffff, in) && feof(in));
 	fclose(in);
+	absent_complaints(expect_complaint);
 	check_complaints(expect_complaint);
 	check_states_complaints(expect_complaint);
 	persist_complaints(expect_complaint);

@@ -63,6 +63,9 @@ static void dump_super(FILE *out, const struct guestmemfs_super *s, u64 size)
 		le32_to_cpu(live->used_maps), le32_to_cpu(live->used_poison),
 		le32_to_cpu(live->used_pins));
 	fprintf(out, "  hops      %u\n", le32_to_cpu(live->hops));
+	if (live->nr_absent || live->absent_hop)
+		fprintf(out, "  absent    %u records, for hop %u\n", le32_to_cpu(live->nr_absent),
+			le32_to_cpu(live->absent_hop));
 }
 
 static void dump_table_list(FILE *out, const struct guestmemfs_super *s)
@@ -300,6 +303,27 @@ static void dump_maps(FILE *out, const struct gmfs_tables *t)
 	}
 }
 
+/* Prints the records of absent pages that the next mount would read, if there are any. */
+static void dump_absent(FILE *out, const struct gmfs_tables *t)
+{
+	u32 used = min(le32_to_cpu(t->super->live.used_maps), t->nr_maps), i, nr;
+	const struct guestmemfs_absent *records = (const void *)&t->maps[used];
+
+	nr = min_t(u64, gmfs_absent_records(t),
+		   (u64)(t->nr_maps - used) * sizeof(*t->maps) / sizeof(*records));
+	if (!nr)
+		return;
+	fprintf(out, "absent pages\n");
+	for (i = 0; i < nr; i++) {
+		const unsigned long *bits = (const unsigned long *)records[i].bits;
+
+		fprintf(out, "  %-3u %u pages of block %u, the first is %lu, extent %u\n", i,
+			bitmap_weight(bits, GUESTMEMFS_BLOCK_PAGES), le32_to_cpu(records[i].block),
+			find_first_bit(bits, GUESTMEMFS_BLOCK_PAGES),
+			le32_to_cpu(records[i].extent));
+	}
+}
+
 /* Prints the persistent pins, if there are any. */
 static void dump_pins(FILE *out, const struct gmfs_tables *t)
 {
@@ -375,6 +399,7 @@ bool dump_tables(FILE *out, const void *meta, u64 size, bool brief)
 		dump_inodes(out, &t);
 		dump_extents(out, &t);
 		dump_maps(out, &t);
+		dump_absent(out, &t);
 		dump_pins(out, &t);
 		dump_poison(out, &t);
 	}

@@ -63,7 +63,8 @@ enum what {
 	/*
 	 * Makes record @index of the pin table, and sets the feature and the flag of inode @a /
 	 * 4096: @a % 4096 + 1 frames, from frame @b on. With @index & 0x10, makes record @index %
-	 * 16 of the poison table, and sets the feature: frame @b, flags @a.
+	 * 16 of the poison table, and sets the feature: frame @b, flags @a. With @index & 0x20,
+	 * makes record @index % 16 of absent pages instead: of block @b, of extent @a.
 	 */
 	CHANGE_MAKE_PIN,
 	NR_CHANGES,
@@ -258,6 +259,21 @@ static void fuzz_make_poison(u8 index, u16 a, u32 b)
 	live->used_poison = cpu_to_le32(max(le32_to_cpu(live->used_poison), index % 16U + 1));
 }
 
+static void fuzz_make_absent(u8 index, u16 a, u32 b)
+{
+	struct guestmemfs_super_live *live = &image->t.super->live;
+	u32 used = min(le32_to_cpu(live->used_maps), image->t.nr_maps - 32);
+	struct guestmemfs_absent *records = (void *)&image->t.maps[used];
+
+	image_touch(image, live, sizeof(*live));
+	image_touch(image, records, 16 * sizeof(*records));
+	memset(&records[index % 16], b % 256, sizeof(*records));
+	records[index % 16].block = cpu_to_le32(b);
+	records[index % 16].extent = cpu_to_le32(a);
+	live->nr_absent = cpu_to_le32(max(le32_to_cpu(live->nr_absent), index % 16U + 1));
+	live->absent_hop = cpu_to_le32(gmfs_next_hop(le32_to_cpu(live->hops)));
+}
+
 static void fuzz_make_range(u8 index, u16 a, u32 b)
 {
 	struct guestmemfs_range *r = &image->t.ranges[index % 8];
@@ -317,7 +333,9 @@ static void fuzz_change(const struct change *c)
 		fuzz_make_extent(c->index, a, b);
 		break;
 	case CHANGE_MAKE_PIN:
-		if (c->index & 0x10)
+		if (c->index & 0x20)
+			fuzz_make_absent(c->index, a, b);
+		else if (c->index & 0x10)
 			fuzz_make_poison(c->index, a, b);
 		else
 			fuzz_make_pin(c->index, a, b);
@@ -333,7 +351,7 @@ static void fuzz_dump(void)
 	const struct guestmemfs_super_live *live = &image->t.super->live;
 	bool brief = le32_to_cpu(live->used_inodes) > 32 || le32_to_cpu(live->used_extents) > 32 ||
 		     le32_to_cpu(live->used_maps) > 32 || le32_to_cpu(live->used_pins) > 32 ||
-		     le32_to_cpu(live->used_poison) > 32;
+		     le32_to_cpu(live->used_poison) > 32 || le32_to_cpu(live->nr_absent) > 32;
 
 	dump_tables(nowhere, image->shown, image->size, brief);
 }

@@ -271,6 +271,34 @@ static void golden_make_states(struct golden_maker *m)
 	m->t.inodes[7].flags |= cpu_to_le32(GUESTMEMFS_INODE_CHOSEN | GUESTMEMFS_INODE_PRIVATE);
 }
 
+/* Pages that were punched out of blocks: of one block, of a mixed one, and all of a block. */
+static const struct golden_absence {
+	u32 ino;
+	u64 logical;
+	u32 page;
+	u32 count;
+} golden_absences[] = {
+	{ 4, 3, 0, 1 }, { 4, 3, 511, 1 }, { 4, 200, 17, 300 }, { 9, 4294967295, 0, 512 },
+	{ 11, 0, 1, 511 },
+};
+
+/* Adds records of absent pages: two with the same block in a row are one. */
+static void golden_make_absent(struct golden_maker *m)
+{
+	const struct golden_absence *a = golden_absences;
+	unsigned long *bits = NULL;
+	u32 i;
+
+	CHECK(!gmfs_absent_trim(&m->t));
+	for (i = 0; i < ARRAY_SIZE(golden_absences); i++, a++) {
+		if (!i || a->ino != a[-1].ino || a->logical != a[-1].logical)
+			bits = gmfs_absent_record(&m->t, &m->map[a->ino], a->logical);
+		CHECK(bits);
+		bitmap_set(bits, a->page, a->count);
+	}
+	gmfs_absent_seal(&m->t);
+}
+
 /* The image without states is one of a kernel that does not know the pin table. */
 static void golden_no_pin_table(struct golden *g)
 {
@@ -280,7 +308,7 @@ static void golden_no_pin_table(struct golden *g)
 	pool_fix_crc(g->meta, g->meta_size);
 }
 
-static void golden_make_tables(struct golden *g, bool states)
+static void golden_make_tables(struct golden *g, enum golden_kind kind)
 {
 	struct golden_maker *m = calloc(1, sizeof(*m));
 	struct gmfs_complaint c;
@@ -306,13 +334,15 @@ static void golden_make_tables(struct golden *g, bool states)
 		golden_step(m, &golden_steps[i]);
 	for (i = 0; i < GOLDEN_INODES; i++)
 		golden_store(&m->t.inodes[i + 1], &golden_inodes[i]);
-	if (states)
+	if (kind >= GOLDEN_STATES)
 		golden_make_states(m);
 	m->t.super->live.hops = cpu_to_le32(GOLDEN_HOPS);
 	CHECK(!gmfs_persist_write(&m->t, &frame, &nr));
+	if (kind >= GOLDEN_ABSENT)
+		golden_make_absent(m);
 	for (i = 0; i <= GOLDEN_INODES; i++)
 		gmfs_map_destroy(&m->map[i]);
-	if (!states)
+	if (kind == GOLDEN_PLAIN)
 		golden_no_pin_table(g);
 	gmfs_alloc_exit(&m->t);
 	__mt_destroy(&m->pins.counts);
@@ -355,9 +385,9 @@ static void golden_make_blob(struct golden *g)
 	golden_short_ranges(g);
 }
 
-void golden_make(struct golden *g, bool states)
+void golden_make(struct golden *g, enum golden_kind kind)
 {
 	memset(g, 0, sizeof(*g));
-	golden_make_tables(g, states);
+	golden_make_tables(g, kind);
 	golden_make_blob(g);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests the golden image with converted offsets, detached blocks and persistent pins: the code
- * still reads it, finds the same contents in it, and writes the same bytes. See golden.c.
+ * Tests the golden images with converted offsets, detached blocks and persistent pins, and with
+ * absent pages as well: the code still reads them, finds the same contents in them, and writes the
+ * same bytes. See golden.c.
  */
 #include <linux/crc32c.h>
 
@@ -19,7 +20,7 @@ struct image {
 	struct pool p;
 };
 
-static void image_open(struct image *m, const u32 *inos, u32 nr)
+static void image_open_file(struct image *m, const char *file, const u32 *inos, u32 nr)
 {
 	struct gmfs_complaint c = {};
 	struct gmfs_index index;
@@ -28,7 +29,7 @@ static void image_open(struct image *m, const u32 *inos, u32 nr)
 	memset(m, 0, sizeof(*m));
 	gmfs_pins_init(&m->p.pins);
 	gmfs_persist_init(&m->p.persist);
-	golden_load(&m->g, GOLDEN_STATES_FILE);
+	golden_load(&m->g, file);
 	if (gmfs_format_open(&m->p.t, m->g.meta, GOLDEN_META_BASE, m->g.meta_size, &c) ||
 	    gmfs_check(&m->p.t, &index, &c))
 		FAIL("refused: %s %llu %s", c.table, c.entry, c.what);
@@ -43,6 +44,11 @@ static void image_open(struct image *m, const u32 *inos, u32 nr)
 	}
 	m->p.nr_files = nr;
 	gmfs_index_free(&index);
+}
+
+static void image_open(struct image *m, const u32 *inos, u32 nr)
+{
+	image_open_file(m, GOLDEN_STATES_FILE, inos, nr);
 }
 
 static void image_close(struct image *m)
@@ -68,14 +74,24 @@ static void golden_states_are_kept(const void *arg)
 	golden_free(&g);
 }
 
-static void golden_states_are_written(const void *arg)
+static void golden_absent_is_kept(const void *arg)
+{
+	struct golden g;
+
+	(void)arg;
+	golden_load(&g, GOLDEN_ABSENT_FILE);
+	CHECK_EQ(g.meta_size, 8 * MIB);
+	CHECK_EQ(crc32c(~0U, g.meta, g.meta_size), 0xb6fa136c);
+	golden_free(&g);
+}
+
+static void image_is_written(enum golden_kind kind, const char *file)
 {
 	struct golden now, then;
 	size_t at;
 
-	(void)arg;
-	golden_make(&now, true);
-	golden_load(&then, GOLDEN_STATES_FILE);
+	golden_make(&now, kind);
+	golden_load(&then, file);
 	CHECK_EQ(now.meta_size, then.meta_size);
 	for (at = 0; at < then.meta_size; at++)
 		if (now.meta[at] != then.meta[at])
@@ -83,6 +99,18 @@ static void golden_states_are_written(const void *arg)
 			     now.meta[at], then.meta[at]);
 	golden_free(&now);
 	golden_free(&then);
+}
+
+static void golden_states_are_written(const void *arg)
+{
+	(void)arg;
+	image_is_written(GOLDEN_STATES, GOLDEN_STATES_FILE);
+}
+
+static void golden_absent_is_written(const void *arg)
+{
+	(void)arg;
+	image_is_written(GOLDEN_ABSENT, GOLDEN_ABSENT_FILE);
 }
 
 static void golden_states_counts(const void *arg)
@@ -287,8 +315,47 @@ static void golden_states_are_dropped(const void *arg)
 	image_close(&m);
 }
 
+/* The absent pages of each record, from @first to before @end. */
+static const struct golden_absent {
+	u32 ino;
+	u64 logical;
+	u32 first;
+	u32 end;
+	u32 pages;
+} golden_absent[] = {
+	{ 4, 3, 0, 512, 2 }, { 4, 200, 17, 317, 300 }, { 9, LAST, 0, 512, 512 },
+	{ 11, 0, 1, 512, 511 },
+};
+
+static void golden_absent_are(const void *arg)
+{
+	struct gmfs_absence a;
+	struct image m;
+	u32 i;
+
+	(void)arg;
+	image_open_file(&m, GOLDEN_ABSENT_FILE, golden_files, ARRAY_SIZE(golden_files));
+	CHECK_EQ(gmfs_absent_records(&m.p.t), ARRAY_SIZE(golden_absent));
+	CHECK_EQ(le32_to_cpu(m.p.t.super->live.absent_hop), 4);
+	CHECK_EQ(gmfs_absent_room(&m.p.t), (1344 - 8) * 64 / 72);
+	for (i = 0; i < ARRAY_SIZE(golden_absent); i++) {
+		const struct golden_absent *want = &golden_absent[i];
+
+		gmfs_absent_read(&m.p.t, i, &a);
+		CHECK_EQ(a.ino, want->ino);
+		CHECK_EQ(a.logical, want->logical);
+		CHECK_EQ(find_first_bit(a.pages, PAGES), want->first);
+		CHECK_EQ(find_last_bit(a.pages, PAGES), want->end - 1);
+		CHECK_EQ(bitmap_weight(a.pages, PAGES), want->pages);
+	}
+	image_close(&m);
+}
+
 void golden_states_tests(void)
 {
+	TEST(golden_absent_is_kept);
+	TEST(golden_absent_is_written);
+	TEST(golden_absent_are);
 	TEST(golden_states_are_kept);
 	TEST(golden_states_are_written);
 	TEST(golden_states_counts);

@@ -22,6 +22,11 @@ static const char golden_head_states[] =
 	"# The pool of golden-v1.txt after some of its pages were converted and some blocks\n"
 	"# detached, with the feature that says so. It never changes either.\n";
 
+static const char golden_head_absent[] =
+	"#\n"
+	"# The pool of golden-v1-states.txt after some pages were punched out of blocks that stay.\n"
+	"# It never changes either.\n";
+
 /* Writes to @text what the metadata has at this offset, as a comment for people. */
 static void golden_where(const struct guestmemfs_super *s, size_t at, char *text, size_t size)
 {
@@ -82,6 +87,7 @@ void golden_print(const struct golden *g, FILE *out)
 
 	/* In two parts, so that no tool takes it for the licence line of this source file. */
 	fprintf(out, "# %s-License-Identifier: GPL-2.0\n%s", "SPDX",
+		s->live.nr_absent ? golden_head_absent :
 		s->feature_incompat ? golden_head_states : golden_head);
 	golden_print_part("tables", g->meta, g->meta_size, true, out);
 	golden_print_part("handover", g->blob, g->blob_size, false, out);

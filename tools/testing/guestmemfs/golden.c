@@ -87,7 +87,7 @@ static void golden_is_written(const void *arg)
 	struct golden now, then;
 
 	(void)arg;
-	golden_make(&now, false);
+	golden_make(&now, GOLDEN_PLAIN);
 	golden_load(&then, GOLDEN_FILE);
 	CHECK_EQ(now.meta_size, then.meta_size);
 	golden_differs("tables", now.meta, then.meta, then.meta_size);

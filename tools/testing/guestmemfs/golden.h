@@ -11,6 +11,9 @@
 /* The same image with some offsets converted, some blocks detached and persistent pins. */
 #define GOLDEN_STATES_FILE	TEST_DIR "/golden-v1-states.txt"
 #define GOLDEN_STATES_DUMP	TEST_DIR "/golden-v1-states.dump"
+/* The same with records of absent pages. */
+#define GOLDEN_ABSENT_FILE	TEST_DIR "/golden-v1-absent.txt"
+#define GOLDEN_ABSENT_DUMP	TEST_DIR "/golden-v1-absent.dump"
 #define GOLDEN_META_BASE	0x30000000ULL
 
 /* A pool's metadata and a handover blob that names it. */
@@ -21,8 +24,15 @@ struct golden {
 	size_t blob_size;
 };
 
-/* Makes the image with the current code. */
-void golden_make(struct golden *g, bool states);
+/* The images; each has what the one before it has. */
+enum golden_kind {
+	GOLDEN_PLAIN,
+	GOLDEN_STATES,
+	GOLDEN_ABSENT,
+};
+
+/* Makes an image with the current code. */
+void golden_make(struct golden *g, enum golden_kind kind);
 /* Read an image from a text file, and write one as text. */
 void golden_load(struct golden *g, const char *file);
 void golden_print(const struct golden *g, FILE *out);

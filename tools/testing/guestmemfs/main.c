@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 	int failed;
 
 	geometry_tests();
+	absent_tests();
 	alloc_tests();
 	find_tests();
 	ids_tests();

@@ -116,17 +116,28 @@ static void dump_of_golden(const void *arg)
 	printed_end(&t);
 }
 
-static void dump_of_golden_states(const void *arg)
+static void dump_is(const char *image, const char *dump)
 {
 	struct printed t;
 	char *want;
 
-	(void)arg;
-	printed_begin_with(&t, GOLDEN_STATES_FILE);
-	want = printed_by(0, "grep -v '^#' %s", GOLDEN_STATES_DUMP);
+	printed_begin_with(&t, image);
+	want = printed_by(0, "grep -v '^#' %s", dump);
 	printed_is(printed_by(0, "%s %s %s", t.program, t.tables, t.blob), want);
 	free(want);
 	printed_end(&t);
+}
+
+static void dump_of_golden_states(const void *arg)
+{
+	(void)arg;
+	dump_is(GOLDEN_STATES_FILE, GOLDEN_STATES_DUMP);
+}
+
+static void dump_of_golden_absent(const void *arg)
+{
+	(void)arg;
+	dump_is(GOLDEN_ABSENT_FILE, GOLDEN_ABSENT_DUMP);
 }
 
 /* The ranges are not in the order of addresses, and the blob has their numbers. */
@@ -325,6 +336,7 @@ void printed_tests(void)
 
 	TEST(dump_of_golden);
 	TEST(dump_of_golden_states);
+	TEST(dump_of_golden_absent);
 	TEST(dump_of_resized);
 	TEST(dump_brief);
 	TEST(dump_unreadable);

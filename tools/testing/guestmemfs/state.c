@@ -103,6 +103,28 @@ void state_make_converted(struct pool *p)
 	pool_check(p);
 }
 
+static void make_absent(struct pool *p, u32 file, u64 logical, u32 page, u32 count)
+{
+	unsigned long *bits = gmfs_absent_record(&p->t, &p->map[file], logical);
+
+	CHECK(bits && !memchr_inv(bits, 0, GUESTMEMFS_BLOCK_PAGES / 8));
+	bitmap_set(bits, page, count);
+}
+
+void state_make_absent(struct pool *p)
+{
+	state_make_converted(p);
+	p->t.super->live.hops = cpu_to_le32(7);
+	CHECK(!gmfs_absent_trim(&p->t));
+	make_absent(p, 0, 0, 0, 1);
+	make_absent(p, 0, 2, 100, 411);
+	make_absent(p, 3, 5, 0, GUESTMEMFS_BLOCK_PAGES);
+	CHECK_EQ(gmfs_absent_records(&p->t), 0);
+	gmfs_absent_seal(&p->t);
+	CHECK_EQ(gmfs_absent_records(&p->t), 3);
+	pool_check(p);
+}
+
 static void *patch_entry(struct pool *p, const struct patch *patch)
 {
 	switch (patch->place) {
@@ -120,6 +142,9 @@ static void *patch_entry(struct pool *p, const struct patch *patch)
 		return &p->t.extents[patch->index];
 	case AT_MAP:
 		return &p->t.maps[patch->index];
+	case AT_ABSENT:
+		return (struct guestmemfs_absent *)
+		       &p->t.maps[le32_to_cpu(p->t.super->live.used_maps)] + patch->index;
 	default:
 		return NULL;
 	}

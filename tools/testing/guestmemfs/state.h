@@ -28,6 +28,7 @@ enum place {
 	AT_NAME,
 	AT_EXTENT,
 	AT_MAP,
+	AT_ABSENT,
 	AT_BITMAP,
 };
 
@@ -55,6 +56,7 @@ struct patch {
 #define INODE(ino, field, v)	{ AT_INODE, ino, FIELD(guestmemfs_inode, field), v }
 #define EXTENT(slot, field, v)	{ AT_EXTENT, slot, FIELD(guestmemfs_extent, field), v }
 #define MAP(i, byte, v)		{ AT_MAP, i, FIELD(guestmemfs_map, bits[byte]), v }
+#define ABSENT(i, field, v)	{ AT_ABSENT, i, FIELD(guestmemfs_absent, field), v }
 #define BITMAP(nr, v)		{ AT_BITMAP, nr, { 0, 1 }, v }
 /* A name with its length; the string may have NUL bytes, so strlen() may be less. */
 #define NAME(ino, string)	{ AT_NAME, ino, { 0, sizeof(string) - 1 }, 0, string }
@@ -77,6 +79,7 @@ struct state {
 #define INODE_BAD(ino, what)	"inode table", ino, what
 #define EXTENT_BAD(slot, what)	"extent table", slot, what
 #define MAP_BAD(i, what)	"map table", i, what
+#define ABSENT_BAD(i, what)	"absent pages", i, what
 #define BITMAP_BAD(block, what)	"bitmap", block, what
 
 /* Makes a pool of two ranges, with directories, files, extents, and free entries in the tables. */
@@ -87,6 +90,11 @@ void state_make(struct pool *p);
  * of file 1 and have no blocks; extent 7 is converted, and extent 8 has map 2.
  */
 void state_make_converted(struct pool *p);
+/*
+ * The same as state_make_converted(), with records of absent pages: 0 and 1 of the blocks 448 and
+ * 450 of extent 0, and 2 of the block 455 of extent 4. They are for hop 8.
+ */
+void state_make_absent(struct pool *p);
 /* Returns the address that a patch changes, if the patch only stores bytes in one place. */
 void *patch_place(struct pool *p, const struct patch *patch);
 void state_apply(struct pool *p, const struct state *s);

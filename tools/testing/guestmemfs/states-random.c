@@ -18,6 +18,8 @@
 
 struct model_file {
 	unsigned long converted[MODEL_BLOCKS * WORDS];
+	/* Pages that were punched out of blocks. Those of holes mean nothing. */
+	unsigned long absent[MODEL_BLOCKS * WORDS];
 	u32 block[MODEL_BLOCKS];
 };
 
@@ -54,6 +56,11 @@ struct model {
 	/* How often there was no room for an extent, or for a map. */
 	u32 full;
 	u32 no_map;
+	/* How often a block was freed with its last page, or a mount has found absent pages. */
+	u32 by_page;
+	u32 absences;
+	/* How often there was no room for a record of absent pages. */
+	u32 no_record;
 };
 
 /* Makes the tables so small that they are full now and then. */
@@ -323,6 +330,7 @@ static void model_forget(struct model *m, u32 file, u64 from, u64 to)
 	for (; from < to; from++) {
 		u32 *block = &m->file[file].block[from];
 
+		bitmap_clear(&m->file[file].absent[from * WORDS], 0, PAGES);
 		if (*block == GMFS_NO_BLOCK)
 			continue;
 		if (model_pinned(m, *block)) {
@@ -457,7 +465,13 @@ static void model_move(struct model *m, u32 file, u64 from, u64 to, u64 r)
 	for (i = 0; i < nr; i++) {
 		u32 *a = &m->file[file].block[from + i];
 		u32 *b = &m->file[m->other].block[m->other_from + i], block;
+		unsigned long *gone = &m->file[file].absent[(from + i) * WORDS];
+		unsigned long *too = &m->file[m->other].absent[(m->other_from + i) * WORDS];
+		unsigned long pages[WORDS];
 
+		memcpy(pages, gone, sizeof(pages));
+		memcpy(gone, too, sizeof(pages));
+		memcpy(too, pages, sizeof(pages));
 		if (m->zero && *a != GMFS_NO_BLOCK)
 			m->unzeroed[*a] = true;
 		if (m->zero && *b != GMFS_NO_BLOCK)
@@ -469,6 +483,101 @@ static void model_move(struct model *m, u32 file, u64 from, u64 to, u64 r)
 		*b = block;
 	}
 	model_compare(m, m->other);
+}
+
+/* Punches pages of a block. */
+static void model_punch_pages_of(struct model *m, u32 file, u64 at, u64 r)
+{
+	unsigned long *absent = &m->file[file].absent[at * WORDS];
+	u32 first = r % PAGES, count = 1 + (r >> 9) % (r >> 40 & 1 ? PAGES : 8);
+
+	bitmap_set(absent, first, min(count, PAGES - first));
+	/* The last page would seldom go by chance. */
+	if (!(r >> 41 & 7))
+		bitmap_set(absent, 0, PAGES);
+	if (find_first_zero_bit(absent, PAGES) < PAGES ||
+	    model_try(m, PUNCH, file, at, at + 1, false))
+		return;
+	model_forget(m, file, at, at + 1);
+	m->by_page++;
+}
+
+/* Punches pages of the first block from @at on. With the last one, the block is free. */
+static void model_punch_pages(struct model *m, u32 file, u64 at, u64 r)
+{
+	struct gmfs_run run = {};
+
+	for (; at < MODEL_BLOCKS; at += run.count) {
+		gmfs_map_lookup(&m->p.t, &m->p.map[file], at, &run);
+		if (run.block != GMFS_NO_BLOCK)
+			break;
+	}
+	if (at < MODEL_BLOCKS)
+		model_punch_pages_of(m, file, at, r);
+}
+
+static void model_punch_some(struct model *m, u32 file, u64 at)
+{
+	u32 i;
+
+	for (i = 0; i < 8; i++)
+		model_punch_pages(m, file, at + 7 * i, pool_random(&m->seed));
+}
+
+/*
+ * Writes records of all absent pages, as before a kexec, with room for @room of them. Blocks that
+ * get none have no absent page at the next mount.
+ */
+static void model_write_absent(struct model *m, u32 room)
+{
+	u32 maps = m->p.t.nr_maps, file;
+	u64 i;
+
+	while (gmfs_absent_trim(&m->p.t))
+		;
+	m->p.t.nr_maps = min(maps, le32_to_cpu(m->p.t.super->live.used_maps) + room);
+	for (file = 0; file < MODEL_FILES; file++)
+		for (i = 0; i < MODEL_BLOCKS; i++) {
+			unsigned long *absent = &m->file[file].absent[i * WORDS], *bits;
+
+			if (m->file[file].block[i] == GMFS_NO_BLOCK ||
+			    find_first_bit(absent, PAGES) == PAGES)
+				continue;
+			bits = gmfs_absent_record(&m->p.t, &m->p.map[file], i);
+			CHECK(bits || gmfs_absent_room(&m->p.t) ==
+				      le32_to_cpu(m->p.t.super->live.nr_absent));
+			m->no_record += !bits;
+			if (bits)
+				memcpy(bits, absent, WORDS * sizeof(long));
+			else
+				bitmap_clear(absent, 0, PAGES);
+		}
+	m->p.t.nr_maps = maps;
+	gmfs_absent_seal(&m->p.t);
+}
+
+/* Reads the records, which are those that model_write_absent() has written. */
+static void model_read_absent(struct model *m)
+{
+	u32 nr = gmfs_absent_records(&m->p.t), i, file, all = 0;
+	struct gmfs_absence a;
+	u64 at;
+
+	for (i = 0; i < nr; i++) {
+		gmfs_absent_read(&m->p.t, i, &a);
+		for (file = 0; m->p.ino[file] != a.ino; file++)
+			CHECK(file + 1 < MODEL_FILES);
+		CHECK(a.logical < MODEL_BLOCKS);
+		CHECK(!memcmp(a.pages, &m->file[file].absent[a.logical * WORDS],
+			      WORDS * sizeof(long)));
+	}
+	for (file = 0; file < MODEL_FILES; file++)
+		for (at = 0; at < MODEL_BLOCKS; at++)
+			all += m->file[file].block[at] != GMFS_NO_BLOCK &&
+			       find_first_bit(&m->file[file].absent[at * WORDS], PAGES) < PAGES;
+	CHECK_EQ(nr, all);
+	m->absences += nr;
+	gmfs_absent_unwrite(&m->p.t);
 }
 
 static void model_clear(struct model *m, u32 file)
@@ -504,6 +613,7 @@ static void model_reopen(struct model *m, bool kexec)
 	u32 i;
 
 	model_grow(m);
+	model_write_absent(m, pool_random(&m->seed) & 3 ? U32_MAX / 2 : 16);
 	if (kexec) {
 		pool_kexec(&m->p);
 		m->nr_pins = 0;
@@ -511,6 +621,7 @@ static void model_reopen(struct model *m, bool kexec)
 	} else {
 		pool_reopen(&m->p);
 	}
+	model_read_absent(m);
 	model_shrink(m);
 	for (i = 0; i < MODEL_FILES; i++) {
 		gmfs_converted_free(&m->converted[i]);
@@ -553,8 +664,10 @@ static void model_step(struct model *m)
 		model_unpin(m, pool_random(&m->seed));
 	else if (what >= 38 && what < 46)
 		model_move(m, file, from, to, pool_random(&m->seed));
-	else if (what >= 46 && what < 60)
+	else if (what >= 46 && what < 56)
 		model_convert(m, file, from, to, pool_random(&m->seed));
+	else if (what >= 56 && what < 60)
+		model_punch_some(m, file, from);
 	shim_fail_from = 0;
 	if (what == 60)
 		model_clear(m, file);
@@ -639,6 +752,7 @@ static void model(const void *arg)
 	CHECK(m->detaches > 100);
 	CHECK(m->no_memory > 10);
 	CHECK(m->moved > 300 && m->exchanged > 300);
+	CHECK(m->by_page > 50 && m->absences > 500 && m->no_record > 10);
 	model_end(m);
 	pool_free(&m->p);
 	free(m->unzeroed);

@@ -34,6 +34,7 @@ void __noreturn test_fail(const char *file, int line, const char *fmt, ...) __pr
 			FAIL("%s is \"%s\", not \"%s\"", #a, _a, _b);	\
 	} while (0)
 
+void absent_tests(void);
 void alloc_tests(void);
 void check_tests(void);
 void check_states_tests(void);
@@ -74,6 +75,7 @@ void move_tests(void);
 void steps_tests(void);
 
 /* Call @fn with each complaint that the tests of that file expect. */
+void absent_complaints(void (*fn)(const char *what));
 void check_complaints(void (*fn)(const char *what));
 void check_states_complaints(void (*fn)(const char *what));
 void format_complaints(void (*fn)(const char *what));

@@ -585,6 +585,28 @@ static unsigned long *use_copy_bits(const unsigned long *bits, u32 nr)
 	return copy;
 }
 
+/* Reads the records of absent pages, as a mount does after the files. */
+static void use_absent(struct pool *p)
+{
+	u32 nr = gmfs_absent_records(&p->t), i;
+	struct gmfs_absence a;
+	struct gmfs_run run;
+	u32 file;
+
+	for (i = 0; i < nr; i++) {
+		gmfs_absent_read(&p->t, i, &a);
+		CHECK(bitmap_weight(a.pages, GUESTMEMFS_BLOCK_PAGES) <= GUESTMEMFS_BLOCK_PAGES);
+		for (file = 0; file < p->nr_files; file++) {
+			if (p->ino[file] != a.ino)
+				continue;
+			gmfs_map_lookup(&p->t, &p->map[file], a.logical, &run);
+			CHECK(run.block != GMFS_NO_BLOCK);
+		}
+	}
+	if (!p->t.read_only)
+		gmfs_absent_unwrite(&p->t);
+}
+
 void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, const u8 *ops,
 		size_t nr)
 {
@@ -609,6 +631,7 @@ void use_tables(const struct gmfs_tables *t, const struct gmfs_index *index, con
 	use_find_files(p, index);
 	pool_load_detached(p, index);
 	pool_load_poison(&p->t);
+	use_absent(p);
 	for (; nr >= USE_OP; nr -= USE_OP, ops += USE_OP)
 		use_once(u, ops);
 	use_verify(u);

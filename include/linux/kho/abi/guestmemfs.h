@@ -244,13 +244,16 @@ static_assert(sizeof(struct guestmemfs_table_desc) == 16);
  * struct guestmemfs_super_live - the part of the superblock that changes
  * @used_inodes: inodes from this number on are not in use and have never been
  * @used_extents: likewise for extents
- * @used_maps: likewise for maps
+ * @used_maps: likewise for maps; may become less again when @nr_absent is written
  * @used_poison: number of poison records. They are never removed, and may be
  *	added while the tables are frozen for a kexec
  * @hops: number of kexecs that the pool had been through when last mounted
  * @used_pins: number of records in the pin table. Table and number are written
  *	at the end of a mount and before a kexec; the number is 0 while the pool
  *	is mounted
+ * @nr_absent: number of records of absent pages, written likewise
+ * @absent_hop: which kexec the records are for: @hops when they were written, plus
+ *	one. With any other number a reader ignores the records
  * @reserved: zero
  */
 struct guestmemfs_super_live {
@@ -260,10 +263,14 @@ struct guestmemfs_super_live {
 	__le32 used_poison;
 	__le32 hops;
 	__le32 used_pins;
-	__le32 reserved[10];
+	__le32 nr_absent;
+	__le32 absent_hop;
+	__le32 reserved[8];
 };
 
 static_assert(sizeof(struct guestmemfs_super_live) == 64);
+static_assert(offsetof(struct guestmemfs_super_live, nr_absent) == 24);
+static_assert(offsetof(struct guestmemfs_super_live, reserved) == 32);
 
 /**
  * struct guestmemfs_super - first 4 KiB of a pool's metadata
@@ -476,6 +483,25 @@ struct guestmemfs_map {
 };
 
 static_assert(sizeof(struct guestmemfs_map) == 64);
+
+/**
+ * struct guestmemfs_absent - which pages of a block its file has lost without the block
+ * @bits: one bit per page of 4 KiB, bit 0 of byte 0 first; set: absent
+ * @block: the block
+ * @extent: entry of the extent table that has the block
+ *
+ * The records are in the unused part of the map table: one after the other, from the map with the
+ * number &guestmemfs_super_live.used_maps on. Bits may become clear while the tables are frozen
+ * for a kexec. A kernel that ignores a record finds the pages present, with zeroes in them.
+ */
+struct guestmemfs_absent {
+	__u8 bits[GUESTMEMFS_BLOCK_PAGES / 8];
+	__le32 block;
+	__le32 extent;
+};
+
+static_assert(sizeof(struct guestmemfs_absent) == 72);
+static_assert(offsetof(struct guestmemfs_absent, block) == 64);
 
 /**
  * struct guestmemfs_poison - a page frame with a memory error
