@@ -4,8 +4,8 @@
  *
  * An absent page reads as zeroes, is zeroed and in no page table. For userfaultfd it is missing,
  * like a hole. gmfs_inode.absent has a bitmap for each block with absent pages, by the block's
- * number in the file. It is not preserved: in the next kernel an absent page is present, with its
- * zeroes.
+ * number in the file. punched.c hands the bitmaps over to the next mount, which may be that of the
+ * next kernel.
  *
  * A page becomes absent when it is punched without its block, under conditions that
  * gmfs_absent_get() has, or when UFFDIO_COPY fills a part of a hole. It becomes present when it
@@ -21,25 +21,24 @@
 
 #include "internal.h"
 
-/**
- * struct gmfs_absent - absent pages of a block
- * @pages: a bit for each page
- */
-struct gmfs_absent {
-	DECLARE_BITMAP(pages, GUESTMEMFS_BLOCK_PAGES);
-};
-
 /* Adds an empty bitmap. The block has none, and map_lock is held exclusively. */
 static struct gmfs_absent *gmfs_absent_new(struct gmfs_inode *gi, u64 logical)
 {
 	struct gmfs_absent *absent = kzalloc_obj(*absent, GFP_KERNEL_ACCOUNT);
 
-	lockdep_assert_held_write(&gi->map_lock);
-	if (absent && xa_insert(&gi->absent, logical, absent, GFP_KERNEL_ACCOUNT)) {
+	if (absent && gmfs_punched_add(gi, logical, absent)) {
 		kfree(absent);
 		return NULL;
 	}
 	return absent;
+}
+
+/* Makes a page present, first in the record that the next kernel reads. */
+static void gmfs_absent_clear(struct gmfs_absent *absent, unsigned long page)
+{
+	if (absent->kept)
+		clear_bit(page, absent->kept);
+	clear_bit(page, absent->pages);
 }
 
 /**
@@ -60,6 +59,26 @@ int gmfs_absent_add(struct inode *inode, u64 logical)
 }
 
 /**
+ * gmfs_absent_load - add absent pages that the previous mount has recorded
+ * @inode: the file, which no other task can reach
+ * @absence: the record
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gmfs_absent_load(struct inode *inode, const struct gmfs_absence *absence)
+{
+	struct gmfs_absent *absent;
+
+	if (bitmap_empty(absence->pages, GUESTMEMFS_BLOCK_PAGES))
+		return 0;
+	absent = gmfs_absent_new(GUESTMEMFS_I(inode), absence->logical);
+	if (!absent)
+		return -ENOMEM;
+	bitmap_copy(absent->pages, absence->pages, GUESTMEMFS_BLOCK_PAGES);
+	return 0;
+}
+
+/**
  * gmfs_absent_forget - make all pages of whole blocks present
  * @inode: the file; its map_lock is held exclusively, or no other task can reach the inode
  * @from: first block
@@ -76,8 +95,7 @@ void gmfs_absent_forget(struct inode *inode, u64 from, u64 end)
 	if (from >= end)
 		return;
 	xa_for_each_range(&gi->absent, logical, absent, from, end - 1) {
-		xa_erase(&gi->absent, logical);
-		kfree(absent);
+		kfree(gmfs_punched_take(gi, logical));
 		cond_resched();
 	}
 }
@@ -90,10 +108,8 @@ static void gmfs_absent_reap(struct inode *inode, u64 logical)
 
 	guard(rwsem_write)(&gi->map_lock);
 	absent = xa_load(&gi->absent, logical);
-	if (absent && bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES)) {
-		xa_erase(&gi->absent, logical);
-		kfree(absent);
-	}
+	if (absent && bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES))
+		kfree(gmfs_punched_take(gi, logical));
 }
 
 /**
@@ -136,7 +152,8 @@ static struct mutex *gmfs_absent_lock(struct inode *inode, u64 logical)
  * @last: page after the last one, in the same block
  *
  * Context: process context. Waits for a task that is filling pages of the block.
- * Return: 0, or -EINTR at a fatal signal.
+ * Return: 0, -EINTR at a fatal signal, or -EROFS if a feature forbids writing to the pool: the
+ * record of absent pages cannot be removed then.
  */
 int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
 {
@@ -151,10 +168,12 @@ int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
 		absent = xa_load(&gi->absent, logical);
 		if (!absent)
 			return 0;
+		if (GUESTMEMFS_SB(inode->i_sb)->tables.read_only)
+			return -EROFS;
 		if (mutex_lock_killable(lock))
 			return -EINTR;
 		for (; first < last; first++, at++)
-			clear_bit(at, absent->pages);
+			gmfs_absent_clear(absent, at);
 		empty = bitmap_empty(absent->pages, GUESTMEMFS_BLOCK_PAGES);
 		mutex_unlock(lock);
 	}
@@ -348,6 +367,8 @@ long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u6
 		absent = xa_load(&gi->absent, logical);
 		if (!absent)
 			return -EEXIST;
+		if (GUESTMEMFS_SB(inode->i_sb)->tables.read_only)
+			return -EROFS;
 		if (mutex_lock_killable(lock))
 			return -EINTR;
 		if (src && test_bit(at, absent->pages)) {
@@ -359,13 +380,16 @@ long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u6
 			err = -EEXIST;
 			if (!test_bit(at + i, absent->pages))
 				break;
+			/* A page with bytes in it is present in the next kernel. */
+			if (absent->kept)
+				clear_bit(at + i, absent->kept);
 			if (window)
 				memcpy(window->va + i * PAGE_SIZE, src + i * PAGE_SIZE, PAGE_SIZE);
 			/* The bytes come before the entry of the page table. */
 			smp_wmb();
 			err = install(i, data);
 			if (!err)
-				clear_bit(at + i, absent->pages);
+				gmfs_absent_clear(absent, at + i);
 			else if (window)
 				memset(window->va + i * PAGE_SIZE, 0, PAGE_SIZE);
 			if (err)

@@ -32,7 +32,9 @@
  *           KVM's mmu_lock
  *         gmfs_inode.map_lock
  *           gmfs_pool.lock; the registry's lock of gmem_provider.c
- *           gmfs_pool.absent_locks[]; gmfs_blob_lock of kho.c
+ *           gmfs_blob_lock of kho.c
+ *             gmfs_pool.absent_lock
+ *               gmfs_pool.absent_locks[]
  *             gmfs_pool.zeroing
  *
  * KVM's invalidation takes srcu inside invalidate_lock as well. Nothing waits for the end of srcu's
@@ -52,7 +54,9 @@
  * map_lock protects gmfs_inode.map and gmfs_inode.absent. A look-up holds it shared, and a fault
  * that fills a hole holds it exclusively. mmap() and munmap() take it inside mmap_lock, for
  * reservations. gmfs_inode.converted is read under RCU alone. A fault that hits the extent of the
- * previous fault does without map_lock, under gmfs_inode.map_seq.
+ * previous fault does without map_lock, under gmfs_inode.map_seq. gmfs_inode.absent changes with
+ * gmfs_pool.absent_lock held in addition, so that a freeze reads it, and keeps what it finds there
+ * in memory, without map_lock.
  *
  * gmfs_pool.lock serialises all changes of the pool's tables but those of the unzeroed table. It
  * is held for a bounded piece of work. The exception is gmfs_load() at mount: only
@@ -71,15 +75,15 @@
  *
  * A freeze raises gmfs_pool.frozen under gmfs_pool.changes and gmfs_pool.lock. After that
  * gmfs_pool_begin() and gmfs_change_begin() return -EBUSY, and only these change the metadata: bits
- * of the unzeroed table, the poison table, and guestmemfs_inode.preserved_pos, which
- * gmfs_luo_freeze() writes for each descriptor of a session. A page fault that needs blocks
- * releases mmap_lock or the VMA's lock and waits for the thaw or for a signal. A page fault that
- * may not release its lock returns with nothing mapped and is repeated; at a fatal signal it is
- * SIGBUS. A guest's fault on memory bound by descriptor returns to KVM, and the task waits, in
- * gmfs_gmem_wait_work(), after KVM has released srcu; then the fault is repeated. The reboot
- * notifier freezes every pool and never thaws it. Before that the Live Update Orchestrator may
- * freeze a pool once for each descriptor that it preserves, and thaws it if the kexec is called
- * off.
+ * of the unzeroed table and of the records of absent pages, the poison table, and
+ * guestmemfs_inode.preserved_pos, which gmfs_luo_freeze() writes for each descriptor of a session.
+ * A page fault that needs blocks releases mmap_lock or the VMA's lock and waits for the thaw or for
+ * a signal. A page fault that may not release its lock returns with nothing mapped and is repeated;
+ * at a fatal signal it is SIGBUS. A guest's fault on memory bound by descriptor returns to KVM, and
+ * the task waits, in gmfs_gmem_wait_work(), after KVM has released srcu; then the fault is
+ * repeated. The reboot notifier freezes every pool and never thaws it. Before that the Live Update
+ * Orchestrator may freeze a pool once for each descriptor that it preserves, and thaws it if the
+ * kexec is called off.
  */
 
 /**
@@ -116,7 +120,9 @@
  * table. gmfs_absent_put() makes it so, at the end of a punch with invalidate_lock exclusive, or
  * gmfs_absent_add() with a new block. gmfs_absent_fill() and gmfs_absent_present() make it
  * present, with invalidate_lock held shared and the block's lock of gmfs_pool.absent_locks: for
- * userfaultfd, or before an entry of a page table, a guest's fault or a pin uses it.
+ * userfaultfd, or before an entry of a page table, a guest's fault or a pin uses it. When the last
+ * page of a block is punched, gmfs_absent_widen() makes that a punch of the block.
+ * gmfs_punched_write() writes a record of them, which gmfs_load() reads.
  *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
  * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. Nothing maps a marked
@@ -236,6 +242,27 @@
 
 #define GMFS_ABSENT_LOCKS	64
 
+/**
+ * struct gmfs_absent - absent pages of a block
+ * @pages: a bit for each page. Set with invalidate_lock held exclusively; cleared with the block's
+ *	lock of gmfs_pool.absent_locks, and map_lock shared
+ * @kept: the bits of the record in the tables, while there is one; under the block's lock
+ */
+struct gmfs_absent {
+	DECLARE_BITMAP(pages, GUESTMEMFS_BLOCK_PAGES);
+	unsigned long *kept;
+};
+
+/**
+ * struct gmfs_punched_at - a block with absent pages, in a walk through all of them
+ * @ino: inode number of the file
+ * @logical: the block in the file
+ */
+struct gmfs_punched_at {
+	unsigned long ino;
+	unsigned long logical;
+};
+
 /* Bytes of a pool that a window can map at a time. */
 #define GMFS_WINDOW_SIZE	SZ_32M
 #define GMFS_WINDOW_BLOCKS	((u32)(GMFS_WINDOW_SIZE >> GUESTMEMFS_BLOCK_SHIFT))
@@ -353,6 +380,8 @@ struct gmfs_resized {
  * @poisoned: frames with a memory error, mounted or not; changed under @lock
  * @sb: the superblock, valid while @loaded
  * @tables: the tables, valid while mounted; the volatile parts under @lock
+ * @absent_lock: see "Locks"
+ * @punched: files with absent pages, by inode number; under @absent_lock
  * @absent_locks: by block of the file, held while an absent page of it becomes present
  * @zeroing: blocks that are locked, since a task zeroes them; valid while @loaded
  * @scrub: how blocks are zeroed before they are needed
@@ -388,6 +417,8 @@ struct gmfs_pool {
 	struct gmfs_poisoned poisoned;
 	struct super_block *sb;
 	struct gmfs_tables tables;
+	struct mutex absent_lock; /* files with absent pages */
+	struct xarray punched;
 	struct mutex absent_locks[GMFS_ABSENT_LOCKS]; /* by block of a file */
 	unsigned long *zeroing;
 	struct gmfs_scrub scrub;
@@ -403,7 +434,8 @@ struct gmfs_pool {
  * @btime: time of creation, constant
  * @kept: in gmfs_pool.kept, which has a reference then
  * @bindings: memslots of hypervisors, by their first page; under invalidate_lock
- * @absent: pages that the file has lost without their block, by block; under @map_lock
+ * @absent: pages that the file has lost without their block, by block: struct gmfs_absent; under
+ *	@map_lock
  * @converted: which pages are converted, see tables/converted.c; read without a lock, changed under
  *	@map_lock and, once a hypervisor can have bound the file, invalidate_lock
  * @userfaults: a mapping of the file has been registered with userfaultfd
@@ -594,6 +626,12 @@ bool gmfs_inode_in_session(const struct gmfs_pool *pool, u32 ino);
 void gmfs_inode_unpreserve(struct gmfs_pool *pool, u32 ino);
 bool gmfs_inode_stays_preserved(struct gmfs_pool *pool, u32 ino);
 
+/* punched.c */
+int gmfs_punched_add(struct gmfs_inode *gi, u64 logical, struct gmfs_absent *absent);
+struct gmfs_absent *gmfs_punched_take(struct gmfs_inode *gi, u64 logical);
+void gmfs_punched_write(struct gmfs_pool *pool);
+bool gmfs_punched_unwrite(struct gmfs_pool *pool, struct gmfs_punched_at *at);
+
 /* pool.c */
 int gmfs_pool_begin(struct gmfs_pool *pool);
 void gmfs_pool_end(struct gmfs_pool *pool);
@@ -694,6 +732,7 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);
 
 /* absent.c */
 int gmfs_absent_add(struct inode *inode, u64 logical);
+int gmfs_absent_load(struct inode *inode, const struct gmfs_absence *absence);
 void gmfs_absent_forget(struct inode *inode, u64 from, u64 end);
 bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last);

@@ -299,12 +299,40 @@ static int gmfs_load_tree(struct gmfs_loader *l)
 	return err;
 }
 
-/* After an error: the next mount must not find pins of orphans that have become free here. */
+/* Takes over the absent pages of the files that are in memory now. */
+static int gmfs_load_absent(const struct gmfs_loader *l)
+{
+	u32 nr = gmfs_absent_records(l->t), i;
+	struct inode *inode = NULL;
+	struct gmfs_absence absence;
+	int err = 0;
+
+	for (i = 0; i < nr && !err; i++) {
+		gmfs_absent_read(l->t, i, &absence);
+		/* Records of a file are beside each other. */
+		if (absence.ino && (!inode || inode->i_ino != absence.ino)) {
+			iput(inode);
+			inode = ilookup(l->sb, absence.ino);
+		}
+		if (absence.ino && inode)
+			err = gmfs_absent_load(inode, &absence);
+		cond_resched();
+	}
+	iput(inode);
+	return err;
+}
+
+/*
+ * After an error: the next mount must not find pins and absent pages of orphans that have become
+ * free here.
+ */
 static void gmfs_load_keep_pins(const struct gmfs_loader *l)
 {
 	u64 frame = 0;
 	u32 nr = 0;
 
+	if (!l->t->read_only)
+		gmfs_absent_unwrite(l->t);
 	while (!l->t->read_only && l->t->persist->loaded &&
 	       gmfs_persist_write(l->t, &frame, &nr))
 		cond_resched();
@@ -340,6 +368,8 @@ static int gmfs_load_checked(struct gmfs_loader *l)
 		gmfs_load_settle(l);
 	if (!err)
 		err = gmfs_load_tree(l);
+	if (!err)
+		err = gmfs_load_absent(l);
 	if (err)
 		gmfs_load_keep_pins(l);
 	kvfree(l->below);
@@ -398,6 +428,7 @@ int gmfs_load(struct super_block *sb, struct fs_context *fc)
 	if (!err && !l.t->read_only) {
 		l.t->super->live.hops = cpu_to_le32(pool->hops);
 		gmfs_persist_unwrite(l.t);
+		gmfs_absent_unwrite(l.t);
 		gmfs_forget_unzeroed(l.t);
 	}
 	pool->sb = sb;

@@ -149,10 +149,11 @@ void gmfs_pool_write_pins(struct gmfs_pool *pool)
  * gmfs_pool_freeze - freeze a pool's tables
  * @pool: the pool
  *
- * Waits for changes that are in progress, and writes the pin table. After that only these change:
- * bits of the unzeroed table, the preserved_pos of files in a session, and the poison table, with
- * the number of its records, its feature and the superblock's checksum. A pool can be frozen more
- * than once: each freeze needs a gmfs_pool_thaw() of its own.
+ * Waits for changes that are in progress, and writes the pin table and the records of absent pages.
+ * After that only these change: bits of the unzeroed table and of the records, the preserved_pos of
+ * files in a session, and the poison table, with the number of its records, its feature and the
+ * superblock's checksum. A pool can be frozen more than once: each freeze needs a gmfs_pool_thaw()
+ * of its own.
  */
 void gmfs_pool_freeze(struct gmfs_pool *pool)
 {
@@ -163,8 +164,10 @@ void gmfs_pool_freeze(struct gmfs_pool *pool)
 		write = pool->loaded && !pool->frozen;
 		WRITE_ONCE(pool->frozen, pool->frozen + 1);
 	}
-	if (write)
+	if (write) {
 		gmfs_pool_write_pins(pool);
+		gmfs_punched_write(pool);
+	}
 	up_write(&pool->changes);
 }
 
@@ -342,11 +345,24 @@ void gmfs_pool_drop_leftovers(struct gmfs_pool *pool, bool all_the_way)
 	up_read(&pool->changes);
 }
 
+/**
+ * struct gmfs_thaw - a thaw in progress
+ * @frame: the poisoned frame to go on with
+ * @nr: how many poisoned frames there were, U64_MAX at first
+ * @at: the record of absent pages to go on with
+ */
+struct gmfs_thaw {
+	u64 frame;
+	u64 nr;
+	struct gmfs_punched_at at;
+};
+
 /*
  * Keeps the blocks of frames that were poisoned while the pool was frozen, before anybody can
- * allocate them. Then undoes one freeze. Returns true if the caller must call again.
+ * allocate them, and removes the records of absent pages, before anybody can use their maps. Then
+ * undoes one freeze. Returns true if the caller must call again.
  */
-static bool gmfs_thaw_step(struct gmfs_pool *pool, u64 *frame, u64 *nr)
+static bool gmfs_thaw_step(struct gmfs_pool *pool, struct gmfs_thaw *thaw)
 {
 	struct gmfs_tables *t = &pool->tables;
 	bool last, more = false;
@@ -358,15 +374,17 @@ static bool gmfs_thaw_step(struct gmfs_pool *pool, u64 *frame, u64 *nr)
 	last = pool->frozen == 1 && pool->loaded && !t->read_only;
 	if (last) {
 		free = t->free_blocks;
-		more = gmfs_poison_settle(t, frame);
+		more = gmfs_poison_settle(t, &thaw->frame);
 		gmfs_trace_blocks(pool, GUESTMEMFS_DETACHED_INO, free);
 	}
-	/* Frames may have been poisoned behind @frame. */
-	if (!more && last && *nr != pool->poisoned.nr) {
-		*nr = pool->poisoned.nr;
-		*frame = 0;
+	/* Frames may have been poisoned behind gmfs_thaw.frame. */
+	if (!more && last && thaw->nr != pool->poisoned.nr) {
+		thaw->nr = pool->poisoned.nr;
+		thaw->frame = 0;
 		more = true;
 	}
+	if (!more && last)
+		more = gmfs_punched_unwrite(pool, &thaw->at);
 	if (more)
 		return true;
 	WRITE_ONCE(pool->frozen, pool->frozen - 1);
@@ -381,11 +399,11 @@ static bool gmfs_thaw_step(struct gmfs_pool *pool, u64 *frame, u64 *nr)
  */
 void gmfs_pool_thaw(struct gmfs_pool *pool)
 {
-	u64 frame = 0, nr = U64_MAX;
+	struct gmfs_thaw thaw = { .nr = U64_MAX };
 
 	/* No other freeze begins meanwhile. */
 	down_read(&pool->changes);
-	while (gmfs_thaw_step(pool, &frame, &nr))
+	while (gmfs_thaw_step(pool, &thaw))
 		cond_resched();
 	up_read(&pool->changes);
 	gmfs_pool_drop_leftovers(pool, true);

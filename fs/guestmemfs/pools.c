@@ -45,6 +45,8 @@ struct gmfs_pool * __init gmfs_pool_new(int node)
 	init_rwsem(&pool->changes);
 	mutex_init(&pool->lock);
 	seqcount_mutex_init(&pool->ranges_seq, &pool->lock);
+	mutex_init(&pool->absent_lock);
+	xa_init(&pool->punched);
 	for (int i = 0; i < GMFS_ABSENT_LOCKS; i++)
 		mutex_init(&pool->absent_locks[i]);
 	mutex_init(&pool->scrub.change);

@@ -305,6 +305,19 @@ static int guestmemfs_init_fs_context(struct fs_context *fc)
 	return 0;
 }
 
+/*
+ * The inodes have the absent pages, so that the records are written before gmfs_session_drop_all()
+ * or kill_anon_super() evicts inodes. None of the evictions frees a block: a file without a name
+ * that is still in memory is in a session.
+ */
+static void gmfs_write_punched(struct gmfs_pool *pool)
+{
+	down_read(&pool->changes);
+	if (pool->loaded && !pool->frozen)
+		gmfs_punched_write(pool);
+	up_read(&pool->changes);
+}
+
 /* An unmount drops inodes and dentries only: the files stay in the pool's tables. */
 static void guestmemfs_kill_sb(struct super_block *sb)
 {
@@ -313,6 +326,7 @@ static void guestmemfs_kill_sb(struct super_block *sb)
 	if (pool) {
 		gmfs_sysfs_unmounted(pool);
 		gmfs_scrub_stop(pool);
+		gmfs_write_punched(pool);
 		gmfs_session_drop_all(pool);
 	}
 	kill_anon_super(sb);

@@ -71,6 +71,8 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	t->pool.tables = t->p->t;
 	init_rwsem(&t->pool.changes);
 	mutex_init(&t->pool.lock);
+	mutex_init(&t->pool.absent_lock);
+	xa_init(&t->pool.punched);
 	for (int i = 0; i < GMFS_ABSENT_LOCKS; i++)
 		mutex_init(&t->pool.absent_locks[i]);
 	spin_lock_init(&t->pool.scrub.lock);

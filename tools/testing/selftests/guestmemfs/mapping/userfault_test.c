@@ -521,8 +521,8 @@ TEST_F(in_pool, small_for_all)
 	EXPECT_LEAVES(other, BLOCK, 0, 1, 0, "none is");
 }
 
-/* Once the file has no user any more, its pages are present. */
-TEST_F(in_pool, present_after_a_mount)
+/* What is missing is missing after a mount, too, and what was filled is not. */
+TEST_F(in_pool, missing_after_a_mount)
 {
 	unsigned char *src = source(BLOCK), *p;
 	struct uffd u;
@@ -540,9 +540,11 @@ TEST_F(in_pool, present_after_a_mount)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_TRUE(uffd_open(&u, 0));
 	ASSERT_EQ(0, uffd_register(&u, p, BLOCK, MISSING));
-	EXPECT_EQ(EEXIST, uffd_copy(&u, p + PAGE, src, PAGE, NULL));
-	EXPECT_TRUE(is_zero(p + PAGE, BLOCK - PAGE));
-	EXPECT_EQ(0, memcmp(p, src, PAGE));
+	EXPECT_EQ(EEXIST, uffd_copy(&u, p, src + PAGE, PAGE, NULL));
+	EXPECT_EQ(0, uffd_copy(&u, p + PAGE, src + PAGE, PAGE, NULL));
+	EXPECT_EQ(0, memcmp(p, src, 2 * PAGE));
+	EXPECT_EQ(0, uffd_unregister(&u, p, BLOCK));
+	EXPECT_TRUE(is_zero(p + 2 * PAGE, BLOCK - 2 * PAGE));
 	uffd_close(&u);
 }
 

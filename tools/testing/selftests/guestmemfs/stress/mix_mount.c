@@ -244,8 +244,6 @@ enum mix_result release_all(struct mix *m)
  */
 enum mix_result do_mount(struct mix *m)
 {
-	int i;
-
 	if (release_all(m) != MIX_DONE)
 		return MIX_WRONG;
 	if (!m->standin) {
@@ -258,9 +256,6 @@ enum mix_result do_mount(struct mix *m)
 		return check_all(m);
 	if (umount(m->pool.mnt))
 		return wrong(m, "umount: %m");
-	/* A mount does not know which pages were absent. */
-	for (i = 0; i < NR_FILES; i++)
-		model_forget_absent(&m->files[i], 0, m->files[i].max);
 	if (mount_with(m, 0, m->max_blocks, m->max_inodes))
 		return wrong(m, "mount: %m");
 	return check_all(m);
