@@ -7,10 +7,14 @@
  * number in the file. punched.c hands the bitmaps over to the next mount, which may be that of the
  * next kernel.
  *
- * A page becomes absent when it is punched without its block, under conditions that
- * gmfs_absent_get() has, or when UFFDIO_COPY fills a part of a hole. It becomes present when it
- * is filled or mapped. When the last present page is punched, the block is free; when the last
- * absent page is present, the block can be mapped by one entry again.
+ * A page becomes absent when it is punched without its block, or when UFFDIO_COPY fills a part of a
+ * hole. It becomes present when it is filled or mapped. When the last present page is punched, the
+ * block is free; when the last absent page is present, the block can be mapped by one entry again.
+ *
+ * An entry of 2 MiB or 1 GiB that maps an absent page would hide its use, and the block would be
+ * freed with a page in use. So the entry has to go, in page tables of processes and of guests, even
+ * though the other pages of the block are mapped by small entries from then on. A file of which
+ * only whole blocks are punched has no absent page, and pays nothing.
  */
 #include <linux/bitmap.h>
 #include <linux/fs.h>
@@ -152,8 +156,8 @@ static struct mutex *gmfs_absent_lock(struct inode *inode, u64 logical)
  * @last: page after the last one, in the same block
  *
  * Context: process context. Waits for a task that is filling pages of the block.
- * Return: 0, -EINTR at a fatal signal, or -EROFS if a feature forbids writing to the pool: the
- * record of absent pages cannot be removed then.
+ * Return: 0; 1 if the block has no absent page any more; -EINTR at a fatal signal; or -EROFS if a
+ * feature forbids writing to the pool: the record of absent pages cannot be removed then.
  */
 int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
 {
@@ -167,7 +171,7 @@ int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
 	scoped_guard(rwsem_read, &gi->map_lock) {
 		absent = xa_load(&gi->absent, logical);
 		if (!absent)
-			return 0;
+			return 1;
 		if (GUESTMEMFS_SB(inode->i_sb)->tables.read_only)
 			return -EROFS;
 		if (mutex_lock_killable(lock))
@@ -179,7 +183,7 @@ int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last)
 	}
 	if (empty)
 		gmfs_absent_reap(inode, logical);
-	return 0;
+	return empty;
 }
 
 /**
@@ -200,7 +204,7 @@ int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last)
 
 	if (first >= last)
 		return 0;
-	while (!err && xa_find(xa, &logical, (last - 1) / GUESTMEMFS_BLOCK_PAGES, XA_PRESENT)) {
+	while (err >= 0 && xa_find(xa, &logical, (last - 1) / GUESTMEMFS_BLOCK_PAGES, XA_PRESENT)) {
 		pgoff_t from = max(first, (pgoff_t)logical * GUESTMEMFS_BLOCK_PAGES);
 		pgoff_t to = min(last, (pgoff_t)(logical + 1) * GUESTMEMFS_BLOCK_PAGES);
 
@@ -212,28 +216,7 @@ int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last)
 		logical++;
 		cond_resched();
 	}
-	return err;
-}
-
-/*
- * Does a mapping of these pages ask for pages of 4 KiB? A userfaultfd waits for missing pages of
- * 4 KiB, and a VMM that is going to register one calls madvise(MADV_NOHUGEPAGE) before it punches
- * pages. For all others an entry of 1 GiB is worth more than the state of a page.
- */
-static bool gmfs_absent_asked_for(struct inode *inode, pgoff_t first, pgoff_t last)
-{
-	struct address_space *mapping = inode->i_mapping;
-	struct vm_area_struct *vma;
-	bool asked = false;
-
-	i_mmap_lock_read(mapping);
-	mapping_rmap_tree_foreach(vma, mapping, first, last - 1) {
-		asked = READ_ONCE(vma->vm_flags) & (VM_NOHUGEPAGE | VM_UFFD_MISSING);
-		if (asked)
-			break;
-	}
-	i_mmap_unlock_read(mapping);
-	return asked;
+	return min(err, 0);
 }
 
 /**
@@ -243,8 +226,7 @@ static bool gmfs_absent_asked_for(struct inode *inode, pgoff_t first, pgoff_t la
  * @last: page after the last one, in the same block. The block is allocated
  * @pages: result: for gmfs_absent_put(), NULL if the pages stay present
  *
- * Pages that a device may write to stay present. For shared pages only: a guest knows which of its
- * private pages it has accepted.
+ * All of the pages stay present if a device may write to one of them.
  *
  * Context: process context.
  * Return: 0 or -ENOMEM.
@@ -260,8 +242,6 @@ int gmfs_absent_get(struct inode *inode, pgoff_t first, pgoff_t last, unsigned l
 	if (first >= last || gmfs_file_pinned(inode, first, last, &pinned))
 		return 0;
 	absent = xa_load(&gi->absent, logical);
-	if (!absent && !gmfs_absent_asked_for(inode, first, last))
-		return 0;
 	if (!absent) {
 		scoped_guard(rwsem_write, &gi->map_lock)
 			absent = gmfs_absent_new(gi, logical);
@@ -295,24 +275,26 @@ void gmfs_absent_put(struct inode *inode, pgoff_t first, pgoff_t last, unsigned 
 
 /*
  * Would the block of @from have no present page any more if @from to @to were punched? A page that
- * a device may write to stays present, and so does a private one.
+ * a device may write to stays present. Pages behind the end of the file do not count.
  */
 static bool gmfs_absent_completes(struct inode *inode, loff_t from, loff_t to)
 {
 	u64 logical = from >> GUESTMEMFS_BLOCK_SHIFT;
 	pgoff_t start = logical * GUESTMEMFS_BLOCK_PAGES;
+	pgoff_t pages = DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE), end = GUESTMEMFS_BLOCK_PAGES;
 	pgoff_t first = DIV_ROUND_UP(from, PAGE_SIZE) - start;
 	pgoff_t last = min((pgoff_t)(to >> PAGE_SHIFT) - start, GUESTMEMFS_BLOCK_PAGES);
 	struct gmfs_absent *absent = xa_load(&GUESTMEMFS_I(inode)->absent, logical);
 	struct gmfs_pinned pinned;
 
-	if (!absent || first > last ||
-	    !gmfs_file_is(inode, start, start + GUESTMEMFS_BLOCK_PAGES, false) ||
+	if (start < pages)
+		end = min(end, pages - start);
+	if (first > last || (!absent && (first || last < end)) ||
 	    gmfs_file_pinned(inode, start, start + GUESTMEMFS_BLOCK_PAGES, &pinned))
 		return false;
-	return find_first_zero_bit(absent->pages, first) >= first &&
-	       find_next_zero_bit(absent->pages, GUESTMEMFS_BLOCK_PAGES, last) >=
-	       GUESTMEMFS_BLOCK_PAGES;
+	first = min(first, end);
+	return !absent || (find_first_zero_bit(absent->pages, first) >= first &&
+			   find_next_zero_bit(absent->pages, end, last) >= end);
 }
 
 /**
@@ -320,20 +302,21 @@ static bool gmfs_absent_completes(struct inode *inode, loff_t from, loff_t to)
  * @inode: the file; its invalidate_lock is held exclusively
  * @start: first byte of the punch, may become less
  * @end: byte after the last one, may become more
+ *
+ * Return: true if one of them has changed.
  */
-void gmfs_absent_widen(struct inode *inode, loff_t *start, loff_t *end)
+bool gmfs_absent_widen(struct inode *inode, loff_t *start, loff_t *end)
 {
-	loff_t from = *start, to = *end;
+	loff_t from = *start, to = *end, tail;
 
-	if (xa_empty(&GUESTMEMFS_I(inode)->absent))
-		return;
 	if (gmfs_absent_completes(inode, from, to)) {
 		*start = round_down(from, GMFS_BLOCK_SIZE);
 		*end = max(to, *start + (loff_t)GMFS_BLOCK_SIZE);
 	}
-	from = max(*start, round_down(to, GMFS_BLOCK_SIZE));
-	if (from < to && gmfs_absent_completes(inode, from, to))
+	tail = max(*start, round_down(to, GMFS_BLOCK_SIZE));
+	if (tail < to && gmfs_absent_completes(inode, tail, to))
 		*end = round_up(to, GMFS_BLOCK_SIZE);
+	return *start != from || *end != to;
 }
 
 /**

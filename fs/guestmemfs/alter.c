@@ -59,7 +59,7 @@ static int gmfs_part_prepare(struct inode *inode, loff_t from, loff_t to, bool p
 	part->last = DIV_ROUND_UP(to, PAGE_SIZE);
 	part->absent_first = DIV_ROUND_UP(from, PAGE_SIZE);
 	part->absent_last = to >> PAGE_SHIFT;
-	if (punch && gmfs_file_is(inode, part->first, part->last, false))
+	if (punch)
 		err = gmfs_absent_get(inode, part->absent_first, part->absent_last, &part->absent);
 	if (err || test_bit(run.block, t->unzeroed))
 		return err;
@@ -234,11 +234,11 @@ static void gmfs_alter_unmap_part(struct gmfs_alter *alter, const struct gmfs_pa
 }
 
 /*
- * Unmaps the pages that the punch takes away, and commits the change. Pages that stay in the file
- * are zeroed in place and stay mapped: unmapping one would unmap the whole entry that maps it,
- * of up to 1 GiB. Private pages are unmapped even if they stay: the host cannot write to them
- * before they are reclaimed, and the next fault of the guest makes them private again. Absent pages
- * are in no page table.
+ * Unmaps the pages that the punch takes away, and commits the change. Absent pages are in no page
+ * table (absent.c says why). Pages that stay in the file are zeroed in place and stay mapped:
+ * unmapping one would unmap the whole entry that maps it, of up to 1 GiB. Private pages are
+ * unmapped even if they stay: the host cannot write to them before they are reclaimed, and the next
+ * fault of the guest makes them private again.
  */
 static int gmfs_alter_unmapped(struct gmfs_alter *alter)
 {
@@ -274,6 +274,27 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
 	return err;
 }
 
+/* Punches a hole with invalidate_lock held, after gmfs_absent_widen(). */
+static int gmfs_punch_locked(struct inode *inode, loff_t start, loff_t end, bool unpinned)
+{
+	loff_t first = round_up(start, GMFS_BLOCK_SIZE), last = round_down(end, GMFS_BLOCK_SIZE);
+	struct gmfs_alter alter = {
+		.inode		= inode,
+		.unmap		= first >> PAGE_SHIFT,
+		.unmap_end	= last >> PAGE_SHIFT,
+		.first		= first >> GUESTMEMFS_BLOCK_SHIFT,
+		.last		= last >> GUESTMEMFS_BLOCK_SHIFT,
+		.size		= i_size_read(inode),
+		.loses_bytes	= true,
+		.punch		= true,
+	};
+	struct gmfs_pinned pinned;
+
+	if (unpinned && gmfs_file_pinned(inode, alter.unmap, alter.unmap_end, &pinned))
+		return -EBUSY;
+	return gmfs_alter(&alter, start, min(first, end), max(last, first), end);
+}
+
 /**
  * gmfs_file_punch - make a hole
  * @inode: the file; its i_rwsem is held exclusively
@@ -282,8 +303,8 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
  * @unpinned: only if none of the blocks has a pin
  *
  * Whole blocks are unmapped and freed, or detached if they have a DMA pin or a poisoned frame; the
- * rest of the range is zeroed in place. Whole pages of the rest become absent if a mapping asks for
- * that (gmfs_absent_get()), and a block of which all pages are absent then is freed.
+ * rest of the range is zeroed in place. Whole pages of the rest become absent, unless they have a
+ * DMA pin, and a block of which all pages are absent then is freed.
  *
  * Context: after gmfs_change_begin().
  * Return: 0, -EBUSY (a session preserves the file, or a block has a pin), -ENOMEM, or -ENOSPC (no
@@ -293,28 +314,21 @@ static int gmfs_alter(struct gmfs_alter *alter, loff_t head, loff_t head_end, lo
 int gmfs_file_punch(struct inode *inode, loff_t start, loff_t end, bool unpinned)
 {
 	struct address_space *mapping = inode->i_mapping;
-	struct gmfs_alter alter = {
-		.inode		= inode,
-		.size		= i_size_read(inode),
-		.loses_bytes	= true,
-		.punch		= true,
-	};
-	struct gmfs_pinned pinned;
-	loff_t first, last;
-	int err = -EBUSY;
+	loff_t from = start, to = end;
+	bool wider;
+	int err;
 
 	filemap_invalidate_lock(mapping);
-	gmfs_absent_widen(inode, &start, &end);
-	first = round_up(start, GMFS_BLOCK_SIZE);
-	last = round_down(end, GMFS_BLOCK_SIZE);
-	alter.unmap = first >> PAGE_SHIFT;
-	alter.unmap_end = last >> PAGE_SHIFT;
-	alter.first = first >> GUESTMEMFS_BLOCK_SHIFT;
-	alter.last = last >> GUESTMEMFS_BLOCK_SHIFT;
-	if (!unpinned || !gmfs_file_pinned(inode, alter.unmap, alter.unmap_end, &pinned))
-		err = gmfs_alter(&alter, start, min(first, end), max(last, first), end);
+	wider = gmfs_absent_widen(inode, &from, &to);
+	err = gmfs_punch_locked(inode, from, to, unpinned);
+	/* No entries for the character of the hole: the block stays, without any present page. */
+	if (err == -ENOSPC && wider) {
+		from = start;
+		to = end;
+		err = gmfs_punch_locked(inode, from, to, unpinned);
+	}
 	filemap_invalidate_unlock(mapping);
-	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, start, end, err);
+	trace_guestmemfs_truncate(GUESTMEMFS_SB(inode->i_sb)->node, inode->i_ino, from, to, err);
 	return err;
 }
 

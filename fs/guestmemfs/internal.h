@@ -740,7 +740,7 @@ int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_get(struct inode *inode, pgoff_t first, pgoff_t last, unsigned long **pages);
 void gmfs_absent_put(struct inode *inode, pgoff_t first, pgoff_t last, unsigned long *pages,
 		     bool punched);
-void gmfs_absent_widen(struct inode *inode, loff_t *start, loff_t *end);
+bool gmfs_absent_widen(struct inode *inode, loff_t *start, loff_t *end);
 long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u64 phys,
 		      const void *src, int (*install)(unsigned long i, void *data), void *data);
 

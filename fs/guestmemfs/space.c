@@ -387,8 +387,9 @@ static __always_inline bool gmfs_entry_again(struct inode *inode, pgoff_t page,
  * or poisoned frames, and an absent page becomes present. If it is a hole, its blocks are
  * allocated: for 1 GiB only a whole free group will do, since separate blocks could not be mapped
  * by one entry. After an allocation the lookup is repeated, since the new blocks may have completed
- * a larger entry. Then unzeroed blocks are zeroed. If the entry turns out not to be possible, a
- * smaller one is tried.
+ * a larger entry. So it is after the last absent page of a block has become present, as nothing
+ * faults in this block again. Then unzeroed blocks are zeroed. If the entry turns out not to be
+ * possible, a smaller one is tried.
  *
  * Return: 0; -EAGAIN if no entry of these orders is possible (never if %BIT(0) is in @orders);
  * -EFAULT if the page is private and must be shared; -EHWPOISON if its frame is poisoned;
@@ -400,6 +401,7 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, uns
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
+	unsigned long larger = 0;
 	bool absent;
 	int err;
 
@@ -417,16 +419,22 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, uns
 		if (flags & GMFS_ENTRY_SHARED &&
 		    entry->converted != gmfs_private_by_default(inode))
 			return -EFAULT;
-		if (absent && entry->order)
+		if (absent && entry->order) {
+			larger |= orders;
 			err = -EAGAIN;
-		else
+		} else {
 			err = gmfs_entry_prepare(inode, entry, GMFS_PRESENT);
+		}
 		if (!err)
 			err = gmfs_entry_poisoned(inode, entry);
 		if (!err)
 			err = gmfs_entry_zero(inode, entry, flags & GMFS_ENTRY_STEP);
-		if (!err && absent)
+		if (!err && absent) {
 			err = gmfs_absent_present(inode, page, page + 1);
+			/* It was the last one of its block. */
+			if (err > 0)
+				orders |= larger;
+		}
 		if (err == -EAGAIN || (err == -ENOMEM && entry->order))
 			orders &= BIT(entry->order) - 1;
 		else if (err <= 0)

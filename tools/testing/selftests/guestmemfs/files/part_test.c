@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Holes and zeroed ranges smaller than a block: no block is freed and nothing is unmapped. The
- * bytes are zero, and adjacent bytes do not change.
+ * Holes and zeroed ranges smaller than a block: no block is freed, and only whole pages of a hole
+ * are unmapped. The bytes are zero, and adjacent bytes do not change. punch_test has what becomes
+ * of the pages.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -41,7 +42,10 @@ static char *map_gigabyte(const struct pool *p, int *fd)
 	return at;
 }
 
-/* A balloon frees single pages in this way. */
+/*
+ * A balloon frees single pages in this way. The first one costs the entry of 1 GiB, and each
+ * further one an entry of 4 KiB or 2 MiB. When all pages are used again, the large entry is back.
+ */
 TEST_F(in_pool, pages_of_a_gigabyte)
 {
 	long before = splits();
@@ -58,14 +62,18 @@ TEST_F(in_pool, pages_of_a_gigabyte)
 		EXPECT_EQ(0, peek(p + GIB / 2));
 	}
 	printf("# 1000 holes of 4 KiB: %ld entries of 1 GiB taken out\n", splits() - before);
-	EXPECT_EQ(before, splits());
+	EXPECT_EQ(before + 1, splits());
 	EXPECT_EQ(GIB / 512, file_sectors(fd));
-	EXPECT_LEAVES(p, GIB, 1, 0, 0, "after 1000 holes of 4 KiB");
+	EXPECT_LEAVES(p, GIB, 0, 1, 0, "after 1000 holes of 4 KiB");
+	look(p + 4 * BLOCK, GIB - 4 * BLOCK, BLOCK);
+	EXPECT_LEAVES(p, GIB, 0, GIB / BLOCK - 4, 0, "blocks without holes");
 	for (i = 0; i < 1000; i++) {
 		EXPECT_TRUE(is_zero(p + i * 2 * PAGE, PAGE));
 		EXPECT_EQ(0x55, peek(p + i * 2 * PAGE + PAGE));
 		EXPECT_EQ(0x55, peek(p + i * 2 * PAGE + 2 * PAGE - 1));
 	}
+	EXPECT_EQ(0x55, peek(p + 2000 * PAGE));
+	EXPECT_LEAVES(p, GIB, 1, 0, 0, "all pages are used again");
 }
 
 /**
@@ -73,7 +81,7 @@ TEST_F(in_pool, pages_of_a_gigabyte)
  * @from: first byte
  * @to: byte after the last one
  * @mode: mode of fallocate()
- * @unmaps: a whole block is freed or zeroed, so the entry is removed
+ * @unmaps: a whole page is punched, or a whole block zeroed, so the entry is removed
  */
 struct part {
 	size_t from;
@@ -87,9 +95,10 @@ static const struct part parts[] = {
 	{ PAGE - 1,		PAGE + 1,		ZERO },
 	{ BLOCK - 1,		BLOCK + 1,		PUNCH },
 	{ BLOCK - PAGE,		BLOCK + PAGE,		ZERO },
-	{ 1,			2 * BLOCK - 1,		PUNCH },
+	{ 1,			2 * BLOCK - 1,		PUNCH,	true },
+	{ PAGE + 1,		3 * PAGE - 1,		PUNCH },
 	{ PAGE,			BLOCK,			ZERO },
-	{ BLOCK,		2 * BLOCK - PAGE,	PUNCH },
+	{ BLOCK,		2 * BLOCK - PAGE,	PUNCH,	true },
 	{ BLOCK - PAGE,		2 * BLOCK + PAGE,	PUNCH,	true },
 	{ BLOCK - PAGE,		2 * BLOCK + PAGE,	ZERO,	true },
 };

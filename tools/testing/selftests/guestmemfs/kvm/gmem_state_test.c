@@ -14,6 +14,7 @@
 /* The expected state of a file of NR_PAGES. */
 struct model {
 	bool private[NR_PAGES];
+	bool absent[NR_PAGES];		/* of allocated blocks */
 	bool allocated[NR_BLOCKS];
 };
 
@@ -28,7 +29,7 @@ static unsigned int model_order(const struct model *m, unsigned int page)
 	unsigned int pages = BLOCK / PAGE, first = page - page % pages, i;
 
 	for (i = 0; i < pages; i++)
-		if (m->private[first + i] != m->private[page])
+		if (m->private[first + i] != m->private[page] || m->absent[first + i])
 			return ORDER_4K;
 	return m->allocated[page / pages] ? ORDER_2M : ORDER_4K;
 }
@@ -48,6 +49,23 @@ static long first_wrong(int fd, const struct model *m)
 				return i;
 	}
 	return -1;
+}
+
+/* Punches pages of a block, or all of it. With its last page a block is free. */
+static void model_punch(struct model *m, unsigned int block, unsigned int first, unsigned int last)
+{
+	unsigned int start = block * BLOCK / PAGE, end = start + BLOCK / PAGE, page;
+	bool left = false;
+
+	if (!m->allocated[block])
+		return;
+	for (page = start; page < end; page++) {
+		m->absent[page] |= page >= first && page < last;
+		left |= !m->absent[page];
+	}
+	m->allocated[block] = left;
+	if (!left)
+		memset(m->absent + start, 0, BLOCK / PAGE);
 }
 
 /* Does a random operation on a part of the file and on the model. Returns an errno. */
@@ -71,12 +89,11 @@ static int happen(unsigned int *random, int fd, int gmem, struct model *m)
 		to = (last * PAGE + BLOCK - 1) / BLOCK;
 		for (i = from; i < to; i++)
 			m->allocated[i] = true;
+		memset(m->absent + first, 0, last - first);
 		return ERR(fallocate(fd, 0, first * PAGE, (last - first) * PAGE));
 	case 1:
-		from = (first * PAGE + BLOCK - 1) / BLOCK;
-		to = last * PAGE / BLOCK;
-		for (i = from; i < to; i++)
-			m->allocated[i] = false;
+		for (i = from; i * BLOCK < last * PAGE; i++)
+			model_punch(m, i, first, last);
 		return ERR(fallocate(fd, PUNCH, first * PAGE, (last - first) * PAGE));
 	default:
 		for (i = first; i < last; i++)

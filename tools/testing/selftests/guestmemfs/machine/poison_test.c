@@ -281,7 +281,6 @@ TEST_F(poison, userfault)
 
 	ASSERT_NE(MAP_FAILED, (void *)p);
 	fill(p, 2 * BLOCK, 1);
-	ASSERT_EQ(0, madvise(p, 2 * BLOCK, MADV_NOHUGEPAGE));
 	ASSERT_EQ(0, poison_frame(file_phys(fd, PAGE)));
 	/* Absent pages: a bad one and a good one. */
 	ASSERT_EQ(0, fallocate(fd, PUNCH, PAGE, 2 * PAGE));

@@ -82,7 +82,6 @@ struct mix_file {
  * @len: length in bytes, a multiple of the page size
  * @prot: PROT_*
  * @huge: part of a mapping in which one entry of 1 GiB would fit
- * @small: entries of 4 KiB were asked for
  * @registered: userfaultfd is asked about missing pages
  */
 struct mix_piece {
@@ -92,7 +91,6 @@ struct mix_piece {
 	uint64_t len;
 	int prot;
 	bool huge;
-	bool small;
 	bool registered;
 };
 

@@ -321,7 +321,5 @@ enum mix_result do_advise(struct mix *m)
 	}
 	note(m, "madvise file %u: %#lx-%#lx, advice %d", nr_of(m, w->file), w->off,
 	     w->off + w->len, advices[i].advice);
-	if (advices[i].advice == MADV_HUGEPAGE || advices[i].advice == MADV_NOHUGEPAGE)
-		w->small = advices[i].advice == MADV_NOHUGEPAGE;
 	return expect(m, ERR(madvise(w->addr, w->len, advices[i].advice)), advices[i].err);
 }

@@ -57,7 +57,7 @@ static void use_pages(struct mix_block *b, uint64_t from, uint64_t to)
 	}
 }
 
-/* Nor are any others of these blocks. */
+/* Pages of whole blocks are not absent any more. */
 void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last)
 {
 	for (; first < last && first < f->max; first++) {
@@ -203,7 +203,9 @@ static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint6
 		if (!b->there)
 			continue;
 		zero_block(m, b, 0, m->block);
-		model_forget_absent(f, first, first + 1);
+		free(b->absent);
+		b->absent = NULL;
+		b->nr_absent = 0;
 		lose_block(m, b);
 		b->there = false;
 		b->phys = 0;
@@ -212,40 +214,34 @@ static void free_blocks(struct mix *m, struct mix_file *f, uint64_t first, uint6
 	}
 }
 
-/* Does a mapping of a byte from @from to @to ask for small entries? */
-static bool wants_small(const struct mix *m, const struct mix_file *f, uint64_t from, uint64_t to)
+/* Is no page of a block left? Pages behind the end of the file do not count. */
+static bool all_absent(const struct mix *m, const struct mix_file *f, uint64_t i)
 {
-	int i;
+	uint64_t start = i * m->block, page;
 
-	for (i = 0; i < NR_PIECES; i++) {
-		const struct mix_piece *w = &m->pieces[i];
-
-		if (w->file == f && (w->small || w->registered) &&
-		    w->off < to && from < w->off + w->len)
-			return true;
+	for (page = 0; page < m->block / PAGE; page++) {
+		if (start < f->size && start + page * PAGE >= f->size)
+			break;
+		if (!f->blocks[i].absent || !f->blocks[i].absent[page])
+			return false;
 	}
-	return false;
+	return true;
 }
 
-/* The whole pages from @from to @to, in one block, become absent if somebody asks for that. */
+/*
+ * The whole pages from @from to @to, in one block, become absent. If no page is left, the block is
+ * freed.
+ */
 static void lose_pages(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 {
 	uint64_t i = from / m->block, page = (from + PAGE - 1) / PAGE, last = to / PAGE;
 	struct mix_block *b = &f->blocks[i];
 	uint64_t start = i * m->block / PAGE;
 
-	if (m->standin || i >= f->max || !b->there || page >= last ||
-	    (!b->nr_absent && !wants_small(m, f, page * PAGE, last * PAGE)))
+	if (m->standin || from >= to || i >= f->max || !b->there || page > last)
 		return;
 	make_absent(m, b, page - start, last - start);
-}
-
-/* Frees a block that has no page left. */
-static void free_absent(struct mix *m, struct mix_file *f, uint64_t at)
-{
-	uint64_t i = at / m->block;
-
-	if (i >= f->max || f->blocks[i].nr_absent < m->block / PAGE)
+	if (!all_absent(m, f, i))
 		return;
 	free_blocks(m, f, i, i + 1);
 	m->seen[SEEN_ABSENT]++;
@@ -261,8 +257,6 @@ void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 	lose_pages(m, f, from, less(first, to));
 	if (last >= first)
 		lose_pages(m, f, last, to);
-	free_absent(m, f, from);
-	free_absent(m, f, to);
 }
 
 /*

@@ -370,7 +370,8 @@ static bool punch_pages(unsigned int *state)
 
 	if (p == MAP_FAILED)
 		return false;
-	wrong_if(madvise(p, SMALL_SIZE, MADV_NOHUGEPAGE));
+	if (race_random(state) % 2)
+		wrong_if(madvise(p, SMALL_SIZE, MADV_NOHUGEPAGE));
 	for (i = 0; i < 100 && !race_stopped(); i++) {
 		off_t at = random_offset(state, 1) & -PAGE;
 		int err = ERR(fallocate(race.fds[file], PUNCH, at, (1 + i % 3) * PAGE));
