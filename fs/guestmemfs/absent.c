@@ -104,6 +104,50 @@ void gmfs_absent_forget(struct inode *inode, u64 from, u64 end)
 	}
 }
 
+/* Finds the next block of two parts, from *@i on, of which either has absent pages. */
+static bool gmfs_absent_either(struct gmfs_inode *a, u64 a_first, struct gmfs_inode *b,
+			       u64 b_first, u64 count, u64 *i)
+{
+	unsigned long at = a_first + *i, other = b_first + *i;
+	u64 next = count;
+
+	if (*i < count && xa_find(&a->absent, &at, a_first + count - 1, XA_PRESENT))
+		next = at - a_first;
+	if (*i < count && xa_find(&b->absent, &other, b_first + count - 1, XA_PRESENT))
+		next = min(next, other - b_first);
+	*i = next;
+	return next < count;
+}
+
+static void gmfs_absent_give(struct gmfs_inode *gi, u64 logical, struct gmfs_absent *absent)
+{
+	/* Without memory for it, the pages are present: they are zeroed. */
+	if (absent && gmfs_punched_add(gi, logical, absent))
+		kfree(absent);
+}
+
+/**
+ * gmfs_absent_exchange - move the absent pages of blocks that are moved or exchanged
+ * @a: a file; its map_lock is held exclusively
+ * @a_first: the first block of the part of @a
+ * @b: another file, or the same one, with another part; its map_lock is held exclusively
+ * @b_first: the first block of the part of @b
+ * @count: number of blocks of each part
+ */
+void gmfs_absent_exchange(struct inode *a, u64 a_first, struct inode *b, u64 b_first, u64 count)
+{
+	struct gmfs_inode *ga = GUESTMEMFS_I(a), *gb = GUESTMEMFS_I(b);
+	u64 i;
+
+	for (i = 0; gmfs_absent_either(ga, a_first, gb, b_first, count, &i); i++) {
+		struct gmfs_absent *mine = gmfs_punched_take(ga, a_first + i);
+
+		gmfs_absent_give(ga, a_first + i, gmfs_punched_take(gb, b_first + i));
+		gmfs_absent_give(gb, b_first + i, mine);
+		cond_resched();
+	}
+}
+
 /* Frees the bitmap of a block that has no absent page any more. */
 static void gmfs_absent_reap(struct inode *inode, u64 logical)
 {

@@ -121,8 +121,8 @@
  * gmfs_absent_add() with a new block. gmfs_absent_fill() and gmfs_absent_present() make it
  * present, with invalidate_lock held shared and the block's lock of gmfs_pool.absent_locks: for
  * userfaultfd, or before an entry of a page table, a guest's fault or a pin uses it. When the last
- * page of a block is punched, gmfs_absent_widen() makes that a punch of the block.
- * gmfs_punched_write() writes a record of them, which gmfs_load() reads.
+ * page of a block is punched, gmfs_absent_widen() makes that a punch of the block. Absent pages
+ * move with their block. gmfs_punched_write() writes a record of them, which gmfs_load() reads.
  *
  * gmfs_release() alone makes a block free, and marks it in the unzeroed table. FALLOC_FL_ZERO_RANGE
  * (gmfs_alter_rezero()) and a move that zeroes mark allocated blocks there. Nothing maps a marked
@@ -734,6 +734,7 @@ void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_add(struct inode *inode, u64 logical);
 int gmfs_absent_load(struct inode *inode, const struct gmfs_absence *absence);
 void gmfs_absent_forget(struct inode *inode, u64 from, u64 end);
+void gmfs_absent_exchange(struct inode *a, u64 a_first, struct inode *b, u64 b_first, u64 count);
 bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last);

@@ -223,13 +223,11 @@ static int gmfs_pair_commit(const struct gmfs_pair *pair)
 	gmfs_pair_lock_maps(pair);
 	err = gmfs_pair_begin(pair, pool, &mv);
 	if (!err) {
-		for (i = 0; i < pair->sides; i++) {
+		for (i = 0; i < pair->sides; i++)
 			gmfs_reclaim_private(pair->inodes[i], gmfs_pair_page(pair, i),
 					     gmfs_pair_end(pair, i));
-			/* Absent pages are zeroed, so that they may be present. */
-			gmfs_absent_forget(pair->inodes[i], pair->first[i],
-					   pair->first[i] + pair->count);
-		}
+		gmfs_absent_exchange(pair->inodes[GMFS_FROM], pair->first[GMFS_FROM],
+				     pair->inodes[GMFS_TO], pair->first[GMFS_TO], pair->count);
 		gmfs_pair_steps(pool, &mv);
 		gmfs_pair_store(pair, pool);
 	}
@@ -337,7 +335,8 @@ static bool gmfs_pair_overlaps(const struct gmfs_pair *pair)
  * A freeze for a kexec comes before the move or after it. Pages that are not shared keep their
  * character, not their contents: they can only be moved with %GUESTMEMFS_MOVE_ZERO.
  *
- * Takes time proportional to the number of extents and of reserved ranges in both parts.
+ * Takes time proportional to the number of extents, of reserved ranges and of blocks with absent
+ * pages in both parts.
  *
  * Context: process context.
  * Return: 0, or what the uapi header lists, with nothing changed.

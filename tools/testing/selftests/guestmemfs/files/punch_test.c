@@ -14,6 +14,7 @@
 
 #include "fixture.h"
 #include "leaves.h"
+#include "move.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define PAGES	(BLOCK / PAGE)
@@ -250,6 +251,34 @@ TEST_F(in_pool, allocated_again)
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
 	ASSERT_EQ(0, punch(fd, 8 * PAGE, PAGE));
 	EXPECT_EQ(0, file_sectors(fd));
+}
+
+/* Pages move with their blocks, in both directions of an exchange. */
+TEST_F(in_pool, moved)
+{
+	int a = file_make(&self->p, "file", 4 * BLOCK), b = file_make(&self->p, "b", 4 * BLOCK);
+	char *p = map_file(a, 0, 4 * BLOCK), *q = map_file(b, 0, 4 * BLOCK);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_NE(MAP_FAILED, q);
+	memset(p, 0x55, 2 * BLOCK);
+	memset(q + 3 * BLOCK, 0x66, BLOCK);
+	ASSERT_EQ(0, punch(a, 0, BLOCK - PAGE));
+	ASSERT_EQ(0, punch(a, BLOCK + PAGE, BLOCK - PAGE));
+	ASSERT_EQ(0, punch(b, 3 * BLOCK + 2 * PAGE, PAGE));
+	ASSERT_EQ(0, move(a, 0, b, 2 * BLOCK, 2 * BLOCK, EXCHANGE));
+	EXPECT_EQ(BLOCK_SECTORS, file_sectors(a));
+	EXPECT_EQ(2 * BLOCK_SECTORS, file_sectors(b));
+	EXPECT_EQ(0x55, peek(q + 3 * BLOCK - 1));
+	EXPECT_EQ(0x55, peek(q + 3 * BLOCK));
+	ASSERT_EQ(0, punch(b, 3 * BLOCK - PAGE, 2 * PAGE));
+	EXPECT_EQ(0, file_sectors(b));
+	ASSERT_EQ(0, punch(a, BLOCK, 2 * PAGE));
+	ASSERT_EQ(0, move(a, BLOCK, a, 3 * BLOCK, BLOCK, 0));
+	EXPECT_EQ(0x66, peek(p + 4 * BLOCK - 1));
+	ASSERT_EQ(0, punch(a, 3 * BLOCK + 3 * PAGE, BLOCK - 3 * PAGE));
+	EXPECT_EQ(0, file_sectors(a));
+	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
 /* What is told about the file is told by the block, since no other file can have the page. */

@@ -214,7 +214,6 @@ bool model_is_bad(const struct mix *m, const struct mix_file *f, uint64_t at);
 void model_poison(struct mix *m, struct mix_file *f, uint64_t at);
 void model_zero(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
 void model_punch(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to);
-void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last);
 void model_resize(struct mix *m, struct mix_file *f, uint64_t size);
 void model_store(struct mix *m, struct mix_file *f, uint64_t at, const void *bytes, size_t len);
 bool model_has_bytes(const struct mix *m, const struct mix_file *f, uint64_t at);

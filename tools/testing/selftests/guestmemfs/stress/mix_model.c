@@ -57,16 +57,6 @@ static void use_pages(struct mix_block *b, uint64_t from, uint64_t to)
 	}
 }
 
-/* Pages of whole blocks are not absent any more. */
-void model_forget_absent(struct mix_file *f, uint64_t first, uint64_t last)
-{
-	for (; first < last && first < f->max; first++) {
-		free(f->blocks[first].absent);
-		f->blocks[first].absent = NULL;
-		f->blocks[first].nr_absent = 0;
-	}
-}
-
 /* Allocates the blocks with a byte from @from to @to, and uses their pages. */
 void model_fill(struct mix *m, struct mix_file *f, uint64_t from, uint64_t to)
 {

@@ -38,7 +38,7 @@ static unsigned int model_bad(const struct mix_file *f, uint64_t first, uint64_t
 	return bad;
 }
 
-/* The blocks take their contents and their addresses with them. */
+/* The blocks take their contents, their absent pages and their addresses with them. */
 static void model_exchange(struct mix_file *a, uint64_t a_first, struct mix_file *b,
 			   uint64_t b_first, uint64_t nr)
 {
@@ -50,9 +50,6 @@ static void model_exchange(struct mix_file *a, uint64_t a_first, struct mix_file
 		a->blocks[a_first + i] = b->blocks[b_first + i];
 		b->blocks[b_first + i] = block;
 	}
-	/* All their pages are used then. */
-	model_forget_absent(a, a_first, a_first + nr);
-	model_forget_absent(b, b_first, b_first + nr);
 	a->nr_blocks += gets - there;
 	b->nr_blocks += there - gets;
 }
