@@ -161,6 +161,25 @@ static void gmfs_absent_reap(struct inode *inode, u64 logical)
 }
 
 /**
+ * gmfs_absent_near - does a block of a part of a file have absent pages
+ * @inode: the file; its invalidate_lock is held
+ * @first: first page
+ * @last: page after the last one
+ *
+ * Needs no map_lock. A block whose last absent page becomes present meanwhile may be seen or not,
+ * and so may a hole that becomes a block with absent pages, which gmfs_inode.map_seq tells.
+ *
+ * Return: true if one has.
+ */
+bool gmfs_absent_near(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	unsigned long logical = first / GUESTMEMFS_BLOCK_PAGES;
+
+	return xa_find(&GUESTMEMFS_I(inode)->absent, &logical, (last - 1) / GUESTMEMFS_BLOCK_PAGES,
+		       XA_PRESENT);
+}
+
+/**
  * gmfs_absent_any - does a part of a file have absent pages
  * @inode: the file; its map_lock is held
  * @first: first page
@@ -171,14 +190,14 @@ static void gmfs_absent_reap(struct inode *inode, u64 logical)
 bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last)
 {
 	struct xarray *xa = &GUESTMEMFS_I(inode)->absent;
-	unsigned long logical = first / GUESTMEMFS_BLOCK_PAGES, at, end;
 	struct gmfs_absent *absent;
+	unsigned long at, end;
 
 	if (xa_empty(xa))
 		return false;
 	if (last - first >= GUESTMEMFS_BLOCK_PAGES)
-		return xa_find(xa, &logical, (last - 1) / GUESTMEMFS_BLOCK_PAGES, XA_PRESENT);
-	absent = xa_load(xa, logical);
+		return gmfs_absent_near(inode, first, last);
+	absent = xa_load(xa, first / GUESTMEMFS_BLOCK_PAGES);
 	at = first % GUESTMEMFS_BLOCK_PAGES;
 	end = at + (last - first);
 	return absent && find_next_bit(absent->pages, end, at) < end;

@@ -735,6 +735,7 @@ int gmfs_absent_add(struct inode *inode, u64 logical);
 int gmfs_absent_load(struct inode *inode, const struct gmfs_absence *absence);
 void gmfs_absent_forget(struct inode *inode, u64 from, u64 end);
 void gmfs_absent_exchange(struct inode *a, u64 a_first, struct inode *b, u64 b_first, u64 count);
+bool gmfs_absent_near(struct inode *inode, pgoff_t first, pgoff_t last);
 bool gmfs_absent_any(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_present(struct inode *inode, pgoff_t first, pgoff_t last);
 int gmfs_absent_settle(struct inode *inode, pgoff_t first, pgoff_t last);

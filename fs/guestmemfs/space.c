@@ -359,18 +359,23 @@ static __always_inline int gmfs_entry_poisoned(struct inode *inode, const struct
 /*
  * Finds the entry in the extent of the previous fault, without map_lock, which all vCPUs of a guest
  * would write to. Most faults do. The extents are read while they may change, which map_seq tells;
- * the memory that is read stays where it is. Changes that make pages private, or free or move
- * blocks, are made with invalidate_lock exclusive. Returns false if map_lock is needed to tell.
+ * the memory that is read stays where it is. Changes that make pages private or absent, or free
+ * or move blocks, are made with invalidate_lock exclusive. Returns false if map_lock is needed to
+ * tell.
  */
 static __always_inline bool gmfs_entry_again(struct inode *inode, pgoff_t page,
-					     unsigned long orders, struct gmfs_entry *entry)
+					     unsigned long orders, struct gmfs_entry *entry,
+					     bool *absent)
 {
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	unsigned int seq = raw_seqcount_begin(&gi->map_seq);
 
 	gmfs_entry_at(entry, page, __fls(orders));
+	/* A block with absent pages is not mapped as one. For a page, map_lock protects its bit. */
+	*absent = !xa_empty(&gi->absent) &&
+		  gmfs_absent_near(inode, entry->first, entry->first + BIT(entry->order));
 	return gmfs_map_entry_again(&GUESTMEMFS_SB(inode->i_sb)->tables, gi->map, entry) &&
-	       xa_empty(&gi->absent) && !read_seqcount_retry(&gi->map_seq, seq);
+	       (!*absent || entry->order) && !read_seqcount_retry(&gi->map_seq, seq);
 }
 
 /**
@@ -407,8 +412,7 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, uns
 
 	lockdep_assert_held(&inode->i_mapping->invalidate_lock);
 	while (orders) {
-		absent = false;
-		if (!gmfs_entry_again(inode, page, orders, entry)) {
+		if (!gmfs_entry_again(inode, page, orders, entry, &absent)) {
 			guard(rwsem_read)(&gi->map_lock);
 			if (!gmfs_map_entry(&pool->tables, gi->map, page, orders, entry))
 				break;
