@@ -111,6 +111,38 @@ static u32 gmfs_zero_lock_more(struct gmfs_pool *pool, u32 block, u32 end)
 	return next - block;
 }
 
+static int gmfs_zero_bytes(const struct gmfs_pool *pool, u64 pos, size_t len)
+{
+	struct gmfs_window *window;
+
+	window = gmfs_window_open(gmfs_block_phys(&pool->tables, pos >> GUESTMEMFS_BLOCK_SHIFT) +
+				  (pos & (GMFS_BLOCK_SIZE - 1)), len);
+	if (!window)
+		return -ENOMEM;
+	gmfs_zero_mapped(pool, window->va, pos, len);
+	gmfs_window_close(window);
+	return 0;
+}
+
+/*
+ * Blocks with a poisoned frame are zeroed in halves, since a window of a part has no large entries.
+ * Hardware may keep the frame private to a guest (gmfs_poison_lose()). With SNP, a write beside it
+ * by an entry that maps both is a fault.
+ */
+static int gmfs_zero_locked(const struct gmfs_pool *pool, u32 block, u32 count)
+{
+	u64 pos = (u64)block << GUESTMEMFS_BLOCK_SHIFT;
+	u64 end = pos + ((u64)count << GUESTMEMFS_BLOCK_SHIFT);
+	u64 part = end - pos;
+	int err = 0;
+
+	if (gmfs_poisoned_next(&pool->poisoned, PHYS_PFN(pos), PHYS_PFN(end)) < PHYS_PFN(end))
+		part = GMFS_BLOCK_SIZE / 2;
+	for (; pos < end && !err; pos += part)
+		err = gmfs_zero_bytes(pool, pos, part);
+	return err;
+}
+
 /**
  * gmfs_zero_run - zero blocks that follow each other
  * @pool: the pool
@@ -128,7 +160,6 @@ static u32 gmfs_zero_lock_more(struct gmfs_pool *pool, u32 block, u32 end)
  */
 int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait)
 {
-	struct gmfs_window *window;
 	u32 count, i;
 	int err;
 
@@ -140,21 +171,15 @@ int gmfs_zero_run(struct gmfs_pool *pool, u32 block, u32 end, bool wait)
 	count = gmfs_zero_lock_more(pool, block, end);
 	if (!count)
 		return 1;
-	window = gmfs_window_open(gmfs_block_phys(&pool->tables, block),
-				  (size_t)count << GUESTMEMFS_BLOCK_SHIFT);
-	if (window) {
-		gmfs_zero_mapped(pool, window->va, (u64)block << GUESTMEMFS_BLOCK_SHIFT,
-				 (size_t)count << GUESTMEMFS_BLOCK_SHIFT);
-		gmfs_window_close(window);
-		/* Write the zeroes before the bits: a task that finds a bit clear maps it. */
-		smp_mb__before_atomic();
-	}
+	err = gmfs_zero_locked(pool, block, count);
+	/* Write the zeroes before the bits: a task that finds a bit clear maps it. */
+	smp_mb__before_atomic();
 	for (i = block; i < block + count; i++) {
-		if (window)
+		if (!err)
 			clear_bit(i, pool->tables.unzeroed);
 		clear_and_wake_up_bit(i, pool->zeroing);
 	}
-	if (window)
+	if (!err)
 		return count;
 	/* A thread may have taken the blocks for another task's. */
 	gmfs_scrub_wake(pool);

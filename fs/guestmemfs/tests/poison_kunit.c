@@ -12,12 +12,17 @@
 
 #define OLD	0x55
 
-/* In the place of the functions of windows: all blocks have the same memory. */
+/*
+ * In the place of the functions of windows: all blocks have the same memory. Turns red if a window
+ * has entries that map a poisoned frame together with the pages beside it.
+ */
 static struct gmfs_window *prepare_buffer(u64 phys, size_t len)
 {
+	struct kunit *test = kunit_get_current_test();
 	static struct gmfs_window window;
-	u8 *buffer = kunit_get_current_test()->priv;
+	u8 *buffer = test->priv;
 
+	KUNIT_EXPECT_NE(test, (phys | len) & (GMFS_BLOCK_SIZE - 1), 0);
 	window.va = buffer + (phys & (GMFS_BLOCK_SIZE - 1));
 	return &window;
 }
