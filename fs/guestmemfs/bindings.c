@@ -45,6 +45,25 @@ void gmfs_bindings_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t la
 }
 
 /**
+ * gmfs_bindings_make_private - can frames be private in hardware
+ * @inode: the file; its invalidate_lock is held exclusively
+ * @first: first page
+ * @last: page after the last one
+ *
+ * Return: true if a guest has bound a page whose private frames are private in hardware.
+ */
+bool gmfs_bindings_make_private(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	const struct gmem_binding *b;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	list_for_each_entry(b, &GUESTMEMFS_I(inode)->bindings, node)
+		if (b->ops->make_private && gmfs_binding_touches(b, first, last))
+			return true;
+	return false;
+}
+
+/**
  * gmfs_gmem_contested - is a page bound by two VMs that use private memory
  * @inode: the file; its invalidate_lock is held
  * @first: first page of the part to look at

@@ -97,33 +97,52 @@ out:
 	return err;
 }
 
+static void gmfs_reclaim_frames(struct gmfs_pool *pool, unsigned long pfn, unsigned long nr)
+{
+	unsigned long left;
+
+	for (; nr; pfn += nr - left + 1, nr = left - 1) {
+		left = gmem_reclaim(pfn, nr);
+		if (!left)
+			return;
+		gmfs_poison_lose(pool, PFN_PHYS(pfn + nr - left));
+	}
+}
+
 /**
  * gmfs_reclaim_private - reclaim private frames from the hypervisor
- * @inode: the file; its map_lock is held exclusively, or no other task can reach the inode
+ * @inode: the file; its invalidate_lock and its map_lock are held exclusively
  * @first: first page
  * @last: page after the last one
  *
- * For frames that are about to be shared, zeroed or freed. No page table maps them any more. Does
- * nothing with today's KVM, which makes no frame private in hardware.
+ * For frames that are about to be shared, zeroed or freed, or whose binding is removed. No page
+ * table maps them any more. A frame that the hypervisor does not get back is poisoned before this
+ * returns, as one with a memory error: nobody uses it again, nor does the next kernel.
+ *
+ * Does nothing if no guest has bound the pages whose private frames are private in hardware: to ask
+ * the hypervisor for each of them would be slow.
  */
 void gmfs_reclaim_private(struct inode *inode, pgoff_t first, pgoff_t last)
 {
-	struct gmfs_tables *t = &GUESTMEMFS_SB(inode->i_sb)->tables;
+	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
 	struct gmfs_inode *gi = GUESTMEMFS_I(inode);
 	bool by_default = gmfs_private_by_default(inode);
+	struct gmfs_tables *t = &pool->tables;
 	struct gmfs_state state;
 	struct gmfs_run run;
 
-	if (!t->has_states)
+	lockdep_assert_held_write(&gi->map_lock);
+	if (!gmfs_bindings_make_private(inode, first, last))
 		return;
 	for (; first < last; first = state.end) {
+		cond_resched();
 		gmfs_map_state(t, gi->map, first, &state);
 		if (!state.allocated || state.converted == by_default)
 			continue;
 		gmfs_map_lookup(t, gi->map, first / GUESTMEMFS_BLOCK_PAGES, &run);
 		state.end = min3(state.end, last,
 				 (pgoff_t)(run.logical + run.count) * GUESTMEMFS_BLOCK_PAGES);
-		gmem_reclaim(PHYS_PFN(gmfs_block_phys(t, run.block)) +
-			     first % GUESTMEMFS_BLOCK_PAGES, state.end - first);
+		gmfs_reclaim_frames(pool, PHYS_PFN(gmfs_block_phys(t, run.block)) +
+				    first % GUESTMEMFS_BLOCK_PAGES, state.end - first);
 	}
 }

@@ -88,8 +88,19 @@ out:
 static void gmfs_gmem_unbind(struct file *file, struct gmem_binding *b)
 {
 	struct address_space *mapping = file->f_mapping;
+	struct inode *inode = file_inode(file);
 
 	filemap_invalidate_lock(mapping);
+	/*
+	 * Also if only the memslot goes: nothing tells the file when the guest ends later, and the
+	 * next guest to bind the pages could not use frames that hardware keeps for this one. If @b
+	 * has no make_private(), the private frames are those of another guest, which still runs.
+	 * gmfs_reclaim_private() looks for @b in the list.
+	 */
+	if (b->ops->make_private) {
+		guard(rwsem_write)(&GUESTMEMFS_I(inode)->map_lock);
+		gmfs_reclaim_private(inode, b->start, b->end);
+	}
 	list_del(&b->node);
 	filemap_invalidate_unlock(mapping);
 }
@@ -107,32 +118,61 @@ u32 gmfs_gmem_flags(const struct file *file)
 	return gmem->flags;
 }
 
-/* Finds the frame of a page, and the order of the largest entry that can map it. */
-static int gmfs_gmem_entry(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
-			   int *order)
+/* Finds the largest entry of the allowed orders that can map a page, and the page's frame. */
+static int gmfs_gmem_entry(struct inode *inode, const struct gmem_binding *b, pgoff_t index,
+			   unsigned long orders, struct gmfs_entry *entry, unsigned long *pfn)
 {
-	struct inode *inode = file_inode(file);
+	unsigned int flags = GMFS_ENTRY_STEP | (b->uses_private ? 0 : GMFS_ENTRY_SHARED);
 	struct gmfs_pool *pool = GUESTMEMFS_SB(inode->i_sb);
-	unsigned long orders = gmfs_file_orders(inode, index, GMFS_ALL_ORDERS);
-	unsigned int flags = GMFS_ENTRY_STEP | (shared ? GMFS_ENTRY_SHARED : 0);
-	struct gmfs_entry entry;
 	int err;
 
+	orders = gmfs_file_orders(inode, index, orders);
 	if (!orders)
 		return -EFAULT;
-	/* KVM_EXIT_MEMORY_FAULT. A poisoned page cannot be filled: gmfs_file_entry() refuses it. */
-	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
-	    gmfs_file_missing(inode, index) && !gmfs_file_poisoned(inode, index))
-		return -ENODATA;
-	err = gmfs_file_entry(inode, index, orders, flags, &entry);
-	if (err == -EFAULT && shared && gmfs_file_is_private(inode, index))
+	err = gmfs_file_entry(inode, index, orders, flags, entry);
+	if (err == -EFAULT && !b->uses_private && gmfs_file_is_private(inode, index))
 		return -EACCES;
 	if (err)
 		return err;
-	*pfn = PHYS_PFN(gmfs_loaded_phys(&pool->tables, entry.block)) +
-	       (index - round_down(entry.first, GUESTMEMFS_BLOCK_PAGES));
-	*order = entry.order;
+	*pfn = PHYS_PFN(gmfs_loaded_phys(&pool->tables, entry->block)) +
+	       (index - round_down(entry->first, GUESTMEMFS_BLOCK_PAGES));
 	return 0;
+}
+
+static bool gmfs_entry_is_private(struct inode *inode, const struct gmfs_entry *entry)
+{
+	return entry->converted != gmfs_private_by_default(inode);
+}
+
+/*
+ * Makes one page private in hardware, with the lock held that keeps its frame. So the entry is
+ * one of a page: KVM's hook takes no more.
+ */
+static int gmfs_gmem_make_private(struct inode *inode, struct gmem_binding *b, pgoff_t index,
+				  const struct gmfs_entry *entry, unsigned long pfn, int *order)
+{
+	*order = entry->order;
+	if (!b->ops->make_private || !gmfs_entry_is_private(inode, entry))
+		return 0;
+	*order = 0;
+	return b->ops->make_private(b, index, pfn);
+}
+
+/* Finds the frame of a page, and the order of the largest entry that can map it. */
+static int gmfs_gmem_lookup(struct file *file, struct gmem_binding *b, pgoff_t index,
+			    unsigned long *pfn, int *order)
+{
+	struct inode *inode = file_inode(file);
+	struct gmfs_entry entry;
+	int err;
+
+	/* KVM_EXIT_MEMORY_FAULT. A poisoned page cannot be filled: gmfs_file_entry() refuses it. */
+	if (gmfs_gmem_flags(file) & GUESTMEMFS_GMEM_EXIT_MISSING &&
+	    gmfs_file_orders(inode, index, BIT(0)) &&
+	    gmfs_file_missing(inode, index) && !gmfs_file_poisoned(inode, index))
+		return -ENODATA;
+	err = gmfs_gmem_entry(inode, b, index, GMFS_ALL_ORDERS, &entry, pfn);
+	return err ?: gmfs_gmem_make_private(inode, b, index, &entry, *pfn, order);
 }
 
 /**
@@ -180,8 +220,8 @@ static void gmfs_gmem_wait(const struct gmfs_pool *pool)
  * at most. For the rest, KVM repeats the guest's fault: before that it handles signals and
  * requests, and changes of memslots and of the file get their turn.
  */
-static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
-			     int *order)
+static int gmfs_gmem_get_pfn(struct file *file, struct gmem_binding *b, pgoff_t index,
+			     unsigned long *pfn, int *order)
 {
 	struct inode *inode = file_inode(file);
 	struct rw_semaphore *lock = &inode->i_mapping->invalidate_lock;
@@ -190,13 +230,35 @@ static int gmfs_gmem_get_pfn(struct file *file, pgoff_t index, bool shared, unsi
 	err = down_read_interruptible(lock);
 	if (err)
 		return err;
-	err = gmfs_gmem_entry(file, index, shared, pfn, order);
+	err = gmfs_gmem_lookup(file, b, index, pfn, order);
 	up_read(lock);
 	if (err != -EBUSY)
 		return err;
 	/* The guest needs a block, and the pool is frozen for a kexec. */
 	gmfs_gmem_wait(GUESTMEMFS_SB(inode->i_sb));
 	return -EAGAIN;
+}
+
+/*
+ * The first contents of a private page, by which it becomes private in hardware. Holds the lock
+ * exclusively, as guest_memfd does: no fault, pin or conversion is in between.
+ */
+static int gmfs_gmem_populate(struct file *file, struct gmem_binding *b, pgoff_t index,
+			      int (*fill)(void *data, unsigned long pfn), void *data)
+{
+	struct inode *inode = file_inode(file);
+	struct gmfs_entry entry;
+	unsigned long pfn;
+	int err;
+
+	filemap_invalidate_lock(inode->i_mapping);
+	err = gmfs_gmem_entry(inode, b, index, BIT(0), &entry, &pfn);
+	if (!err && !gmfs_entry_is_private(inode, &entry))
+		err = -EINVAL;
+	if (!err)
+		err = fill(data, pfn);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return err;
 }
 
 static bool gmfs_gmem_is_private(struct file *file, pgoff_t index)
@@ -209,6 +271,7 @@ static const struct gmem_provider_ops gmfs_gmem_provider_ops = {
 	.unbind		= gmfs_gmem_unbind,
 	.get_pfn	= gmfs_gmem_get_pfn,
 	.is_private	= gmfs_gmem_is_private,
+	.populate	= gmfs_gmem_populate,
 };
 
 static int guestmemfs_gmem_mmap_prepare(struct vm_area_desc *desc)

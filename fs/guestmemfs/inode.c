@@ -141,12 +141,10 @@ void guestmemfs_evict_inode(struct inode *inode)
 	truncate_inode_pages_final(&inode->i_data);
 	gmfs_absent_forget(inode, 0, GMFS_MAX_LOGICAL);
 	gmfs_converted_free(&gi->converted);
-	if (inode->i_nlink) {
+	if (inode->i_nlink)
 		gmfs_map_free(gi->map);
-	} else {
-		gmfs_reclaim_private(inode, 0, ULONG_MAX);
+	else
 		gmfs_pool_free_inode(pool, inode->i_ino, gi->map);
-	}
 	if (S_ISDIR(inode->i_mode))
 		simple_offset_destroy(&gi->offsets);
 	clear_inode(inode);

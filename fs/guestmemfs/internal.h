@@ -46,10 +46,11 @@
  * first.
  *
  * invalidate_lock protects the frames of a file. A page fault holds it shared from the look-up of
- * a block until the block is in the page table. KVM holds it shared for the look-up alone: KVM's
- * invalidation sequence covers the time until the entry is made. Punching, zeroing, changes of the
- * size, undoing an fallocate(), converting, moving, choosing the character and binding hold it
- * exclusively, pinning shared.
+ * a block until the block is in the page table. KVM holds it shared for the look-up alone, and
+ * until the page is private in hardware, if it has to be: KVM's invalidation sequence covers the
+ * time until the entry is made. Punching, zeroing, changes of the size, undoing an fallocate(),
+ * converting, moving, choosing the character, binding and writing the first contents of a private
+ * page hold it exclusively, pinning shared.
  *
  * map_lock protects gmfs_inode.map and gmfs_inode.absent. A look-up holds it shared, and a fault
  * that fills a hole holds it exclusively. mmap() and munmap() take it inside mmap_lock, for
@@ -143,7 +144,9 @@
  * Guests that have bound the file by a descriptor
  *   gmfs_bindings_invalidate_begin() unmaps the pages from guests, and
  *   gmfs_bindings_invalidate_end() lets guests fault again. If a change begins between KVM's
- *   look-up and KVM's entry, KVM looks up again.
+ *   look-up and KVM's entry, KVM looks up again. Frames that are private in hardware are so only
+ *   while a guest with make_private() has bound them: gmfs_reclaim_private() takes them back
+ *   after that, and when the binding is removed. A frame that it does not get is poisoned.
  *
  * DMA pins (gmfs_pool.pins)
  *   A pin is never taken away. gmfs_pin_pages() adds it with invalidate_lock held shared, which the
@@ -660,6 +663,7 @@ void gmfs_poison_unwatch(struct gmfs_pool *pool, u64 base, u64 size);
 void gmfs_poison_note(u64 phys);
 u64 gmfs_poison_noted(u64 base, u64 size);
 void gmfs_poison_take_over(struct gmfs_pool *pool, u64 base, u64 size);
+void gmfs_poison_lose(struct gmfs_pool *pool, u64 phys);
 
 /* kho.c */
 extern void *gmfs_outgoing_blob;
@@ -707,6 +711,7 @@ bool gmfs_file_persistent(struct inode *inode, pgoff_t first, pgoff_t last,
 #ifdef CONFIG_GMEM_PROVIDER
 void gmfs_bindings_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last);
 void gmfs_bindings_invalidate_end(struct inode *inode, pgoff_t first, pgoff_t last);
+bool gmfs_bindings_make_private(struct inode *inode, pgoff_t first, pgoff_t last);
 bool gmfs_gmem_contested(struct inode *inode, pgoff_t first, pgoff_t last, pgoff_t *page);
 #else
 static inline void gmfs_bindings_invalidate_begin(struct inode *inode, pgoff_t first, pgoff_t last)

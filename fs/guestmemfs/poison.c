@@ -196,6 +196,24 @@ static int gmfs_poison_add(struct gmfs_pool *pool, u64 phys, u64 *number)
 }
 
 /**
+ * gmfs_poison_lose - lose a frame that hardware keeps for a guest which does not have it any more
+ * @pool: the pool
+ * @phys: address of the frame, which is a file's, and which no page table maps
+ *
+ * Its file keeps it, and nobody can use it, as after a memory error; its block is never free again.
+ *
+ * Context: process context, without gmfs_pool.lock.
+ */
+void gmfs_poison_lose(struct gmfs_pool *pool, u64 phys)
+{
+	u64 frame;
+
+	if (gmfs_poison_add(pool, phys, &frame) == 1)
+		pr_err_ratelimited("node %d: the page at %#llx stays private in hardware, and is lost\n",
+				   pool->node, phys);
+}
+
+/**
  * gmfs_poison_take_over - record the errors of memory that a pool gets
  * @pool: the pool, which is mounted and has the memory; its lock is held since it has it
  * @base: physical address

@@ -67,10 +67,16 @@ struct gmem_binding;
  * @invalidate_begin: unmap pages @start to @end - 1 of the file from the guest;
  *	may sleep, and must not fail
  * @invalidate_end: the change is complete, and the guest may map the pages again
+ * @make_private: make a private page the guest's in hardware, which maps it at this frame next;
+ *	called by get_pfn(), with the lock held that keeps the frame, by several tasks at a time.
+ *	NULL if the guest's private pages are private in software only. The frame may be the
+ *	guest's already. It is until gmem_reclaim(), which the provider calls before the frame is
+ *	shared, zeroed, freed or another page's, and for all private frames of the part in unbind().
  */
 struct gmem_binding_ops {
 	void (*invalidate_begin)(struct gmem_binding *b, pgoff_t start, pgoff_t end);
 	void (*invalidate_end)(struct gmem_binding *b, pgoff_t start, pgoff_t end);
+	int (*make_private)(struct gmem_binding *b, pgoff_t index, unsigned long pfn);
 };
 
 /**
@@ -102,30 +108,38 @@ struct gmem_binding {
  *	another virtual machine, -EEXIST if a page of it is bound already, either by the same
  *	address space of the same virtual machine, or by another virtual machine, if the page is
  *	private and both can use private pages
- * @unbind: remove a binding, of which the consumer has unmapped everything
- * @get_pfn: look up the frame of a page, and allocate it if the file has none. @shared says that
- *	the guest cannot use private pages: -EACCES if the page is private. @order is the
+ * @unbind: remove a binding, of which the consumer has unmapped everything. With make_private(),
+ *	the guest loses the contents of its private pages: a provider has no reference on the
+ *	virtual machine, so that nobody would give the frames back when it ends
+ * @get_pfn: look up the frame of a page of a binding, and allocate it if the file has none.
+ *	-EACCES if the page is private and the guest cannot use private pages. @order is the
  *	largest of 0, PMD_ORDER and PUD_ORDER for which the naturally aligned part of the file
  *	around the page has contiguous frames with the same alignment, and is all private or all
- *	shared. -EINTR at a signal; -EINPROGRESS if only a part of the memory is zeroed so far, and
- *	-EAGAIN if the memory cannot be changed at present: the consumer has to release its locks
- *	and repeat the call; -EHWPOISON; -EFAULT beyond the end of the file or if the memory is
- *	being freed; -ENODATA if userspace has to fill the page first; or an error of the
- *	allocation.
+ *	shared; it is 0 if make_private() was called, whose error is returned. -EINTR at a signal;
+ *	-EINPROGRESS if only a part of the memory is zeroed so far, and -EAGAIN if the memory cannot
+ *	be changed at present: the consumer has to release its locks and repeat the call;
+ *	-EHWPOISON; -EFAULT beyond the end of the file or if the memory is being freed; -ENODATA if
+ *	userspace has to fill the page first; or an error of the allocation.
  *	Must not hold up the consumer's locks for longer than it takes to zero some tens of MiB.
  * @is_private: is a page private, i.e. accessible to the guest only. Beyond the end of the
  *	file: whether the page would be private if the file grew. Called under rcu_read_lock(), and
  *	maybe with the consumer's lock of page tables held: must not sleep. The answer may be out of
  *	date between invalidate_begin() and invalidate_end() for the page.
+ * @populate: call @fill with the frame of a private page, which is zeroed or the guest's already.
+ *	It writes the first contents, by a mapping of its own, and makes the frame the guest's in
+ *	hardware. No fault or change of the page comes in between. -EINVAL if the page is shared,
+ *	or as get_pfn().
  *
  * All but @is_private may sleep.
  */
 struct gmem_provider_ops {
 	int (*bind)(struct file *file, struct gmem_binding *b);
 	void (*unbind)(struct file *file, struct gmem_binding *b);
-	int (*get_pfn)(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
-		       int *order);
+	int (*get_pfn)(struct file *file, struct gmem_binding *b, pgoff_t index,
+		       unsigned long *pfn, int *order);
 	bool (*is_private)(struct file *file, pgoff_t index);
+	int (*populate)(struct file *file, struct gmem_binding *b, pgoff_t index,
+			int (*fill)(void *data, unsigned long pfn), void *data);
 };
 
 /**
@@ -163,13 +177,13 @@ const struct gmem_provider_ops *gmem_provider_of(const struct file *file);
  * struct gmem_consumer_ops - operations of the consumer that do not concern a binding
  * @vm_id: get the number of the virtual machine of @file, which is not 0 and never reused for
  *	another virtual machine; -EINVAL if @file is not a virtual machine, -EIO if it is dead
- * @reclaim: undo what the consumer has done to make frames private in hardware, as they are
- *	about to be shared or freed; NULL if nothing was done. A consumer with such frames
- *	must stay registered as long as there are any, with or without a virtual machine.
+ * @reclaim: undo what the consumer has done to make frames private in hardware, see gmem_reclaim();
+ *	NULL if nothing was done. Frames are private only while they are bound, i.e. while there is
+ *	a virtual machine.
  */
 struct gmem_consumer_ops {
 	int (*vm_id)(struct file *file, u64 *id);
-	void (*reclaim)(unsigned long pfn, unsigned long nr);
+	unsigned long (*reclaim)(unsigned long pfn, unsigned long nr);
 };
 
 #ifdef CONFIG_GMEM_PROVIDER
@@ -179,14 +193,15 @@ int gmem_consumer_register(const struct gmem_consumer_ops *ops);
 void gmem_consumer_unregister(const struct gmem_consumer_ops *ops);
 int gmem_vm_id(struct file *file, u64 *id);
 u64 gmem_new_vm_id(void);
-void gmem_reclaim(unsigned long pfn, unsigned long nr);
+unsigned long gmem_reclaim(unsigned long pfn, unsigned long nr);
 #else
 static inline void gmem_resource_register(struct gmem_resource *r)
 {
 }
 
-static inline void gmem_reclaim(unsigned long pfn, unsigned long nr)
+static inline unsigned long gmem_reclaim(unsigned long pfn, unsigned long nr)
 {
+	return 0;
 }
 #endif
 

@@ -7,11 +7,15 @@
  * slots are KVM_MEMSLOT_GMEM_ONLY, i.e. no fault of the guest goes through the host's page
  * tables.
  */
+#include <kunit/static_stub.h>
 #include <linux/atomic.h>
 #include <linux/file.h>
 #include <linux/gmem_provider.h>
 #include <linux/kvm_host.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "guest_memfd.h"
 #include "kvm_mm.h"
@@ -23,12 +27,14 @@
  * @kvm: the virtual machine
  * @slot: the slot. A change of its flags makes another one of it: written under mmu_lock, and read
  *	under mmu_lock and srcu
+ * @private_lock: one page becomes private at a time, see kvm_gmem_binding_make_private()
  */
 struct kvm_gmem_binding {
 	struct gmem_binding binding;
 	const struct gmem_provider_ops *ops;
 	struct kvm *kvm;
 	struct kvm_memory_slot *slot;
+	struct mutex private_lock; /* held while a page becomes private */
 };
 
 static void kvm_gmem_binding_begin(struct gmem_binding *b, pgoff_t start, pgoff_t end)
@@ -58,6 +64,50 @@ static void kvm_gmem_binding_end(struct gmem_binding *b, pgoff_t start, pgoff_t 
 static const struct gmem_binding_ops kvm_gmem_binding_ops = {
 	.invalidate_begin	= kvm_gmem_binding_begin,
 	.invalidate_end		= kvm_gmem_binding_end,
+};
+
+/**
+ * kvm_gmem_make_private - make a page private to a guest in hardware
+ * @kvm: the virtual machine, for which kvm_arch_gmem_makes_private() is true
+ * @gfn: the page
+ * @pfn: its frame, which the provider keeps from changing its owner
+ *
+ * Context: srcu or slots_lock is held, and locks of the provider.
+ * Return: 0, also if it is private already, or an error.
+ */
+int kvm_gmem_make_private(struct kvm *kvm, gfn_t gfn, kvm_pfn_t pfn)
+{
+	/* For tests, as no machine of theirs has the hardware. */
+	KUNIT_STATIC_STUB_REDIRECT(kvm_gmem_make_private, kvm, gfn, pfn);
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_CONVERT
+	return kvm_arch_gmem_make_private(kvm, gfn, pfn, 1);
+#else
+	/* The entry of the page does it, as with TDX. */
+	return 0;
+#endif
+}
+
+/*
+ * The architecture looks whether the frame is private already, and if not, makes it so. A provider
+ * allows several vCPUs at a time to do this for the same page, where guest_memfd has the folio
+ * locked. Without @private_lock, the second vCPU could make the frame private again after the first
+ * one has mapped it and the guest has validated it: with SNP, the page would not be valid any more.
+ */
+static int kvm_gmem_binding_make_private(struct gmem_binding *b, pgoff_t index, unsigned long pfn)
+{
+	struct kvm_gmem_binding *binding = container_of(b, struct kvm_gmem_binding, binding);
+	/* A slot that takes the place of this one has the same pages. */
+	gfn_t base = READ_ONCE(binding->slot)->base_gfn;
+
+	guard(mutex)(&binding->private_lock);
+	return kvm_gmem_make_private(binding->kvm, base + index - b->start, pfn);
+}
+
+/* For guests whose private pages have to be made private in hardware. */
+static const struct gmem_binding_ops kvm_gmem_hw_binding_ops = {
+	.invalidate_begin	= kvm_gmem_binding_begin,
+	.invalidate_end		= kvm_gmem_binding_end,
+	.make_private		= kvm_gmem_binding_make_private,
 };
 
 /**
@@ -97,6 +147,19 @@ static int kvm_gmem_file_vm_id(struct file *file, u64 *id)
  * Return: true if it can; the default is false.
  */
 bool __weak kvm_arch_supports_gmem_provider(struct kvm *kvm)
+{
+	return false;
+}
+
+/**
+ * kvm_arch_gmem_makes_private - are private frames private in hardware
+ * @kvm: the virtual machine
+ *
+ * Return: true if hardware keeps private frames of a VM of this type for it until they are taken
+ * back, be it by kvm_arch_gmem_make_private() or by the entry that maps the frame. Such a VM maps
+ * private memory of a provider page by page. The default is false.
+ */
+bool __weak kvm_arch_gmem_makes_private(struct kvm *kvm)
 {
 	return false;
 }
@@ -157,13 +220,15 @@ static int kvm_gmem_provider_bind(struct kvm *kvm, struct kvm_memory_slot *slot)
 	binding->ops = gmem_provider_of(slot->gmem.file);
 	binding->kvm = kvm;
 	binding->slot = slot;
+	mutex_init(&binding->private_lock);
 	binding->binding = (struct gmem_binding) {
 		.start	= slot->gmem.pgoff,
 		.end	= slot->gmem.pgoff + slot->npages,
 		.vm_id	= kvm_gmem_vm_id(kvm),
 		.as_id	= slot->as_id,
 		.uses_private = kvm_arch_has_private_mem(kvm),
-		.ops	= &kvm_gmem_binding_ops,
+		.ops	= kvm_arch_gmem_makes_private(kvm) ? &kvm_gmem_hw_binding_ops :
+							     &kvm_gmem_binding_ops,
 	};
 	r = binding->ops->bind(slot->gmem.file, &binding->binding);
 	if (r) {
@@ -189,6 +254,7 @@ static void kvm_gmem_provider_unbind(struct kvm_memory_slot *slot)
 	kvm = binding->kvm;
 	binding->ops->unbind(file, &binding->binding);
 	kfree(binding);
+	slot->gmem.binding = NULL;
 	WRITE_ONCE(kvm->gmem_provider_slots, kvm->gmem_provider_slots - 1);
 	WRITE_ONCE(slot->gmem.file, NULL);
 	fput(file);
@@ -197,21 +263,17 @@ static void kvm_gmem_provider_unbind(struct kvm_memory_slot *slot)
 /*
  * Returns -EFAULT if the page is private and the VM has no private memory, or if userspace has to
  * fill it (-ENODATA of the provider); -ENXIO if the file has no such page or it is being freed; or
- * another error of the provider's get_pfn().
- *
- * Pages are private in software only, so no architecture hook is called. VMs whose private
- * pages are known to the processor have no such slots, see kvm_arch_supports_gmem_provider().
+ * another error of the provider's get_pfn(), or of kvm_gmem_make_private().
  */
 static int kvm_gmem_provider_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 				     kvm_pfn_t *pfn, struct page **page, int *max_order)
 {
-	/* Without private memory in the VM, every access of the guest is a shared one. */
-	bool shared = !kvm_arch_has_private_mem(kvm);
+	struct kvm_gmem_binding *binding = slot->gmem.binding;
 	unsigned long frame;
 	int order, r;
 
-	r = slot->gmem.binding->ops->get_pfn(slot->gmem.file, kvm_gmem_get_index(slot, gfn),
-					     shared, &frame, &order);
+	r = binding->ops->get_pfn(slot->gmem.file, &binding->binding,
+				  kvm_gmem_get_index(slot, gfn), &frame, &order);
 	switch (r) {
 	case 0:
 		break;
@@ -234,12 +296,57 @@ static bool kvm_gmem_provider_is_private(const struct kvm_memory_slot *slot, gfn
 	return slot->gmem.binding->ops->is_private(slot->gmem.file, kvm_gmem_get_index(slot, gfn));
 }
 
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_POPULATE
+/**
+ * struct kvm_gmem_fill - the first contents of a page
+ * @kvm: the virtual machine
+ * @gfn: the page
+ * @src_page: the contents, or NULL
+ * @post_populate: writes them, and makes the page private in hardware
+ * @opaque: for @post_populate
+ */
+struct kvm_gmem_fill {
+	struct kvm *kvm;
+	gfn_t gfn;
+	struct page *src_page;
+	kvm_gmem_populate_cb post_populate;
+	void *opaque;
+};
+
+static int kvm_gmem_provider_fill(void *data, unsigned long pfn)
+{
+	const struct kvm_gmem_fill *f = data;
+
+	return f->post_populate(f->kvm, f->gfn, pfn, f->src_page, f->opaque);
+}
+
+static long kvm_gmem_provider_populate(struct kvm *kvm, struct kvm_memory_slot *slot,
+				       struct file *file, gfn_t gfn, struct page *src_page,
+				       kvm_gmem_populate_cb post_populate, void *opaque)
+{
+	struct kvm_gmem_binding *binding = slot->gmem.binding;
+	struct kvm_gmem_fill fill = {
+		.kvm		= kvm,
+		.gfn		= gfn,
+		.src_page	= src_page,
+		.post_populate	= post_populate,
+		.opaque		= opaque,
+	};
+
+	return binding->ops->populate(file, &binding->binding, kvm_gmem_get_index(slot, gfn),
+				      kvm_gmem_provider_fill, &fill);
+}
+#endif
+
 static const struct kvm_gmem_ops kvm_gmem_provider_ops = {
 	.max_order	= PUD_ORDER,
 	.bind		= kvm_gmem_provider_bind,
 	.unbind		= kvm_gmem_provider_unbind,
 	.get_pfn	= kvm_gmem_provider_get_pfn,
 	.is_private	= kvm_gmem_provider_is_private,
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_POPULATE
+	.populate	= kvm_gmem_provider_populate,
+#endif
 };
 
 /**
@@ -314,6 +421,34 @@ void kvm_gmem_provider_replace(struct kvm *kvm, const struct kvm_memory_slot *ol
 }
 
 /**
+ * kvm_gmem_provider_unmap_private - unmap the memory of a VM with private pages that ends
+ * @kvm: a virtual machine without users
+ *
+ * Called before kvm_arch_pre_destroy_vm(), by which a VM of TDX gives up the key that its private
+ * entries are removed with. guest_memfd's own files have been released by then, as they have a
+ * reference on the VM. A file of a provider has none, and its frames can be another file's as soon
+ * as the slot is unbound: an entry that is removed later would reset a frame that is in use again.
+ * The MMU notifier does not remove these entries.
+ */
+void kvm_gmem_provider_unmap_private(struct kvm *kvm)
+{
+	struct kvm_memory_slot *slot;
+	struct gmem_binding *b;
+	int i, bkt;
+
+	for (i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++)
+		kvm_for_each_memslot(slot, bkt, __kvm_memslots(kvm, i)) {
+			if (!kvm_slot_has_provider(slot))
+				continue;
+			b = &slot->gmem.binding->binding;
+			if (!b->uses_private)
+				continue;
+			kvm_gmem_binding_begin(b, b->start, b->end);
+			kvm_gmem_binding_end(b, b->start, b->end);
+		}
+}
+
+/**
  * kvm_gmem_provider_destroy_vm - unbind all slots of a VM that is about to be freed
  * @kvm: a virtual machine without users
  *
@@ -331,12 +466,60 @@ void kvm_gmem_provider_destroy_vm(struct kvm *kvm)
 				kvm_gmem_provider_unbind(slot);
 }
 
-/*
- * No reclaim(): frames are never made private in hardware. Reclaiming each frame nevertheless
- * would be slow: on a host with SNP it would look up the RMP entry of each frame.
+/* Frames that hardware has not given back, although nothing maps them any more. */
+static DEFINE_XARRAY(kvm_gmem_lost);
+
+/**
+ * kvm_gmem_lose_frames - hardware has not given back private frames that were unmapped
+ * @pfn: the first frame
+ * @nr: number of frames
+ *
+ * The provider learns it when it reclaims the frames, and does not use them again. Nothing is done
+ * for frames with a struct page, which are guest_memfd's own.
+ *
+ * Context: not in interrupts; mmu_lock may be held.
  */
+void kvm_gmem_lose_frames(kvm_pfn_t pfn, unsigned long nr)
+{
+	for (; nr && !pfn_valid(pfn); pfn++, nr--)
+		/* Without memory, the provider learns it as a memory error, a little later. */
+		if (xa_is_err(xa_store(&kvm_gmem_lost, pfn, xa_mk_value(0), GFP_ATOMIC)))
+			memory_failure_queue(pfn, 0);
+}
+EXPORT_SYMBOL_FOR_KVM_INTERNAL(kvm_gmem_lose_frames);
+
+/**
+ * kvm_gmem_reclaim - make private frames ordinary ones in hardware
+ * @pfn: the first frame
+ * @nr: number of frames
+ */
+void kvm_gmem_reclaim(unsigned long pfn, unsigned long nr)
+{
+	/* For tests, as no machine of theirs has the hardware. */
+	KUNIT_STATIC_STUB_REDIRECT(kvm_gmem_reclaim, pfn, nr);
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_RECLAIM
+	kvm_arch_gmem_reclaim(pfn, nr);
+#endif
+}
+
+/**
+ * kvm_gmem_provider_reclaim - make private frames ordinary ones, and say which are lost
+ * @pfn: the first frame
+ * @nr: number of frames
+ *
+ * Return: as gmem_reclaim().
+ */
+unsigned long kvm_gmem_provider_reclaim(unsigned long pfn, unsigned long nr)
+{
+	unsigned long lost = pfn;
+
+	kvm_gmem_reclaim(pfn, nr);
+	return xa_find(&kvm_gmem_lost, &lost, pfn + nr - 1, XA_PRESENT) ? pfn + nr - lost : 0;
+}
+
 static const struct gmem_consumer_ops kvm_gmem_consumer_ops = {
 	.vm_id		= kvm_gmem_file_vm_id,
+	.reclaim	= kvm_gmem_provider_reclaim,
 };
 
 /**
@@ -353,13 +536,11 @@ void kvm_gmem_provider_init(void)
  * kvm_gmem_provider_exit - unregister KVM before it is unloaded
  *
  * There are no VMs any more, and thus no bindings. Descriptors that were made for a VM stay
- * with the provider.
- *
- * Memory that SNP or TDX has made private would have to be reclaimed even after this. This is
- * one more reason for kvm_arch_supports_gmem_provider() to refuse such VMs, unless their
- * private memory keeps KVM loaded.
+ * with the provider. No frame is private in hardware: unbind() has reclaimed them, and what could
+ * not be reclaimed is the provider's loss.
  */
 void kvm_gmem_provider_exit(void)
 {
 	gmem_consumer_unregister(&kvm_gmem_consumer_ops);
+	xa_destroy(&kvm_gmem_lost);
 }

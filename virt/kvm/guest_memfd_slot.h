@@ -54,10 +54,14 @@ bool kvm_gmem_invalidate_slot(struct kvm *kvm, struct kvm_memory_slot *slot, pgo
 			      pgoff_t end, enum kvm_gfn_range_filter attr_filter);
 
 /* guest_memfd_provider.c */
+int kvm_gmem_make_private(struct kvm *kvm, gfn_t gfn, kvm_pfn_t pfn);
+void kvm_gmem_reclaim(unsigned long pfn, unsigned long nr);
+unsigned long kvm_gmem_provider_reclaim(unsigned long pfn, unsigned long nr);
 void kvm_gmem_provider_init(void);
 void kvm_gmem_provider_exit(void);
 int kvm_gmem_provider_prepare(struct kvm *kvm, struct kvm_memory_slot *slot, struct file *file,
 			      uoff_t offset);
+void kvm_gmem_provider_unmap_private(struct kvm *kvm);
 void kvm_gmem_provider_destroy_vm(struct kvm *kvm);
 bool kvm_gmem_provider_can_change(const struct kvm_memory_slot *slot,
 				  const struct kvm_userspace_memory_region2 *mem);

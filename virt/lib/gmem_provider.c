@@ -170,13 +170,17 @@ EXPORT_SYMBOL_FOR_MODULES(gmem_new_vm_id, "kvm");
  * @pfn: first frame; the frames are unmapped from all guests
  * @nr: number of frames
  *
+ * If hardware does not give back a frame, the caller must not use it again for anything, and has to
+ * call again for the frames behind it.
+ *
  * Context: process context.
+ * Return: 0 if all frames are ordinary ones, or the number of frames from the first one that stays
+ * private to the last one.
  */
-void gmem_reclaim(unsigned long pfn, unsigned long nr)
+unsigned long gmem_reclaim(unsigned long pfn, unsigned long nr)
 {
 	/* For tests: no hypervisor that a test can run implements reclaim(). */
 	KUNIT_STATIC_STUB_REDIRECT(gmem_reclaim, pfn, nr);
 	guard(rwsem_read)(&gmem_registry_lock);
-	if (gmem_consumer && gmem_consumer->reclaim)
-		gmem_consumer->reclaim(pfn, nr);
+	return gmem_consumer && gmem_consumer->reclaim ? gmem_consumer->reclaim(pfn, nr) : 0;
 }

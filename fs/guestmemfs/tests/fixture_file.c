@@ -6,8 +6,10 @@
 #include <kunit/resource.h>
 #include <linux/falloc.h>
 #include <linux/file.h>
+#include <linux/gmem_provider.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
+#include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
 
 #include "fixture_file.h"
@@ -69,6 +71,8 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	t->p = gmfs_test_pool(test, &range, 1);
 	t->pool.tables = t->p->t;
+	t->pool.ranges[0] = range;
+	t->pool.nr_ranges = 1;
 	init_rwsem(&t->pool.changes);
 	mutex_init(&t->pool.lock);
 	mutex_init(&t->pool.absent_lock);
@@ -121,4 +125,43 @@ long gmfs_test_punch(struct gmfs_test_file *t, u64 first, u64 last)
 	return guestmemfs_fallocate(t->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				    first << GUESTMEMFS_BLOCK_SHIFT,
 				    (last - first) << GUESTMEMFS_BLOCK_SHIFT);
+}
+
+static void gmfs_test_ignore(struct gmem_binding *b, pgoff_t start, pgoff_t end)
+{
+}
+
+static int gmfs_test_make_private(struct gmem_binding *b, pgoff_t index, unsigned long pfn)
+{
+	return 0;
+}
+
+static const struct gmem_binding_ops gmfs_test_in_hardware_ops = {
+	.invalidate_begin	= gmfs_test_ignore,
+	.invalidate_end		= gmfs_test_ignore,
+	.make_private		= gmfs_test_make_private,
+};
+
+static void gmfs_test_in_hardware_end(void *data)
+{
+	struct gmfs_test_file *t = data;
+
+	filemap_invalidate_lock(t->inode->i_mapping);
+	list_del(&t->in_hardware.node);
+	filemap_invalidate_unlock(t->inode->i_mapping);
+}
+
+/*
+ * Until the test ends, private frames of the file are reclaimed, since a guest has bound all of it
+ * whose private frames are private in hardware. Other bindings do not conflict with this one.
+ */
+void gmfs_test_in_hardware(struct kunit *test, struct gmfs_test_file *t)
+{
+	t->in_hardware.end = ULONG_MAX;
+	t->in_hardware.vm_id = U64_MAX;
+	t->in_hardware.ops = &gmfs_test_in_hardware_ops;
+	filemap_invalidate_lock(t->inode->i_mapping);
+	list_add(&t->in_hardware.node, &GUESTMEMFS_I(t->inode)->bindings);
+	filemap_invalidate_unlock(t->inode->i_mapping);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, gmfs_test_in_hardware_end, t), 0);
 }

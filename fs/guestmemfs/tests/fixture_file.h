@@ -3,6 +3,7 @@
 #define _GUESTMEMFS_TESTS_FILE_H
 
 #include <kunit/test.h>
+#include <linux/gmem_provider.h>
 
 #include "../internal.h"
 #include "fixture_pool.h"
@@ -16,6 +17,7 @@
  * @mnt: the mount of the file
  * @inode: the file, of GMFS_TEST_FILE_BLOCKS blocks, none of them allocated
  * @file: the open file, NULL after a test has closed it
+ * @in_hardware: of gmfs_test_in_hardware()
  */
 struct gmfs_test_file {
 	struct gmfs_test_pool *p;
@@ -23,11 +25,13 @@ struct gmfs_test_file {
 	struct vfsmount *mnt;
 	struct inode *inode;
 	struct file *file;
+	struct gmem_binding in_hardware;
 };
 
 /* Everything is freed when the test ends. */
 struct gmfs_test_file *gmfs_test_begin(struct kunit *test);
 int gmfs_test_hold(struct gmfs_test_file *t, struct gmfs_pin **pin, pgoff_t first, pgoff_t last);
 long gmfs_test_punch(struct gmfs_test_file *t, u64 first, u64 last);
+void gmfs_test_in_hardware(struct kunit *test, struct gmfs_test_file *t);
 
 #endif /* _GUESTMEMFS_TESTS_FILE_H */

@@ -49,10 +49,14 @@ static bool end_freeze(struct thawing *thawing)
 	return early;
 }
 
+/* Nothing is invalidated, or private in hardware. */
+static const struct gmem_binding_ops no_ops;
+
 /* get_pfn() returns -EAGAIN, so KVM can release its locks; it does not wait for the thaw. */
 static void a_guest_comes_again(struct kunit *test)
 {
 	struct gmfs_test_file *t = gmfs_test_begin(test);
+	struct gmem_binding b = { .end = 1, .vm_id = 1, .ops = &no_ops };
 	const struct gmem_provider_ops *ops;
 	struct thawing thawing;
 	struct file *gmem;
@@ -63,9 +67,9 @@ static void a_guest_comes_again(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, gmem);
 	ops = gmem_provider_of(gmem);
 	freeze(&thawing, t);
-	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, 0, true, &pfn, &order), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, &b, 0, &pfn, &order), -EAGAIN);
 	KUNIT_EXPECT_TRUE(test, end_freeze(&thawing));
-	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, 0, true, &pfn, &order), 0);
+	KUNIT_EXPECT_EQ(test, ops->get_pfn(gmem, &b, 0, &pfn, &order), 0);
 	fput(gmem);
 	flush_delayed_fput();
 }

@@ -91,10 +91,10 @@ static void gmem_stop_unbind(struct file *file, struct gmem_binding *b)
 	kfree(stop);
 }
 
-static int gmem_stop_get_pfn(struct file *file, pgoff_t index, bool shared, unsigned long *pfn,
-			     int *order)
+static int gmem_stop_get_pfn(struct file *file, struct gmem_binding *b, pgoff_t index,
+			     unsigned long *pfn, int *order)
 {
-	int err = gmem_stop_real->get_pfn(file, index, shared, pfn, order);
+	int err = gmem_stop_real->get_pfn(file, b, index, pfn, order);
 
 	/*
 	 * Read before the cmpxchg: faults that do not stop must not contend for the cache line,
