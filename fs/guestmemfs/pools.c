@@ -308,6 +308,38 @@ bool guestmemfs_has_range(phys_addr_t start, u64 size)
 }
 
 /**
+ * guestmemfs_next_range - find guest memory by address
+ * @from: physical address
+ * @base: filled in with the first address of the range
+ * @end: filled in with the address after the last one
+ * @nid: filled in with the NUMA node
+ *
+ * For what has to know at boot which memory will be guests', see TDX.
+ *
+ * Context: before user space, which can resize pools.
+ * Return: true if there is a range that begins at @from or behind it; the first one.
+ */
+bool guestmemfs_next_range(phys_addr_t from, phys_addr_t *base, phys_addr_t *end, int *nid)
+{
+	const struct gmfs_range *r;
+	struct gmfs_pool *pool;
+	bool found = false;
+	u32 i;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		for (i = 0; i < pool->nr_ranges; i++) {
+			r = &pool->ranges[i];
+			if (r->base < from || (found && r->base >= *base))
+				continue;
+			*base = r->base;
+			*end = r->base + r->size;
+			*nid = pool->node;
+			found = true;
+		}
+	return found;
+}
+
+/**
  * guestmemfs_has_memory - does an address belong to a pool
  * @phys: physical address
  *

@@ -18,6 +18,7 @@ int guestmemfs_kexec(bool handover);
 void guestmemfs_kexec_loaded(bool handover);
 bool guestmemfs_has_memory(phys_addr_t phys);
 bool guestmemfs_has_range(phys_addr_t start, u64 size);
+bool guestmemfs_next_range(phys_addr_t from, phys_addr_t *base, phys_addr_t *end, int *nid);
 #else
 static inline bool vma_is_guestmemfs(const struct vm_area_struct *vma)
 {
@@ -56,6 +57,12 @@ static inline bool guestmemfs_has_memory(phys_addr_t phys)
 }
 
 static inline bool guestmemfs_has_range(phys_addr_t start, u64 size)
+{
+	return false;
+}
+
+static inline bool guestmemfs_next_range(phys_addr_t from, phys_addr_t *base, phys_addr_t *end,
+					 int *nid)
 {
 	return false;
 }

@@ -4,6 +4,7 @@
  * not System RAM, mapped write-back.
  */
 #include <kunit/test.h>
+#include <linux/guestmemfs.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/mm.h>
@@ -11,6 +12,7 @@
 #include <linux/uaccess.h>
 
 #include <asm/memtype.h>
+#include <asm/pageless.h>
 
 #include "../internal.h"
 
@@ -156,6 +158,82 @@ static void metadata_is_in_direct_map(struct kunit *test)
 		kunit_skip(test, "every pool was refused");
 }
 
+/* TDX needs all of it, by address, at boot. Turns red if a range is left out, or out of order. */
+static void data_is_found_by_address(struct kunit *test)
+{
+	phys_addr_t base, end = 0;
+	struct gmfs_pool *pool;
+	u64 size = 0;
+	int nid;
+	u32 i;
+
+	list_for_each_entry(pool, &gmfs_pools, list)
+		for (i = 0; i < pool->nr_ranges; i++)
+			size += pool->ranges[i].size;
+	while (guestmemfs_next_range(end, &base, &end, &nid)) {
+		KUNIT_ASSERT_LT(test, base, end);
+		KUNIT_EXPECT_TRUE(test, guestmemfs_has_range(base, end - base));
+		KUNIT_EXPECT_LE(test, end - base, size);
+		size -= end - base;
+	}
+	KUNIT_EXPECT_EQ(test, size, 0);
+}
+
+#if defined(CONFIG_KVM_AMD_SEV) || defined(CONFIG_INTEL_TDX_HOST)
+/* Writes to the first word of a frame, and returns what was there. Nothing is mounted yet. */
+static u64 write_for_a_moment(struct kunit *test, u64 pfn, u64 value)
+{
+	u64 *va = pageless_map(pfn), old = *va, copy;
+
+	*va = value;
+	pageless_unmap(pfn, va);
+	KUNIT_EXPECT_EQ(test, copy_from_kernel_nofault(&copy, va, sizeof(copy)), -EFAULT);
+	return old;
+}
+
+static u64 read_by_window(struct kunit *test, u64 phys)
+{
+	struct gmfs_window *window = gmfs_window_open(phys, sizeof(u64));
+	u64 value;
+
+	KUNIT_ASSERT_NOT_NULL(test, window);
+	value = *(u64 *)window->va;
+	gmfs_window_close(window);
+	return value;
+}
+
+static void look_for_a_moment(struct kunit *test, u64 phys)
+{
+	u64 pfn = PHYS_PFN(phys), old;
+
+	KUNIT_EXPECT_TRUE(test, pageless_is_ram(pfn));
+	old = write_for_a_moment(test, pfn, ~phys);
+	KUNIT_EXPECT_EQ(test, read_by_window(test, phys), ~phys);
+	pageless_clflush(pfn, 1);
+	KUNIT_EXPECT_EQ(test, write_for_a_moment(test, pfn, old), ~phys);
+}
+
+/*
+ * As SNP and TDX reach a frame. Turns red if a processor keeps the translation of the previous
+ * frame (the loop goes through many on one address), or if the frame stays mapped.
+ */
+static void data_is_mapped_for_a_moment(struct kunit *test)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+	void *va;
+
+	gmfs_each_spot(test, look_for_a_moment);
+	/* A frame of the kernel's own memory, and no memory at all: the local APIC. */
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_FALSE(test, pageless_is_ram(page_to_pfn(page)));
+	KUNIT_EXPECT_FALSE(test, pageless_is_ram(PHYS_PFN(0xfee00000)));
+	va = pageless_map(page_to_pfn(page));
+	KUNIT_EXPECT_PTR_EQ(test, va, page_address(page));
+	pageless_unmap(page_to_pfn(page), va);
+	__free_page(page);
+}
+#endif
+
 static struct kunit_case gmfs_secrecy_cases[] = {
 	KUNIT_CASE(data_has_no_struct_page),
 	KUNIT_CASE(data_is_not_in_direct_map),
@@ -163,6 +241,10 @@ static struct kunit_case gmfs_secrecy_cases[] = {
 	KUNIT_CASE(data_is_claimed),
 	KUNIT_CASE(data_is_mapped_write_back),
 	KUNIT_CASE(metadata_is_in_direct_map),
+	KUNIT_CASE(data_is_found_by_address),
+#if defined(CONFIG_KVM_AMD_SEV) || defined(CONFIG_INTEL_TDX_HOST)
+	KUNIT_CASE(data_is_mapped_for_a_moment),
+#endif
 	{}
 };
 
