@@ -269,6 +269,8 @@ struct qmp {
 	char *buf;
 	size_t have;
 	size_t room;
+	/* The other end has closed the connection. */
+	bool ended;
 };
 
 /* So many bytes of an error of QEMU are shown. */

@@ -102,6 +102,12 @@ static int fill(struct qmp *q, uint64_t deadline)
 	return n > 0;
 }
 
+static char *has_ended(struct qmp *q)
+{
+	q->ended = true;
+	return xstrdup("QEMU has ended, or closed its monitor");
+}
+
 static char *next_line(struct qmp *q, uint64_t deadline, char **line)
 {
 	char *end;
@@ -112,7 +118,7 @@ static char *next_line(struct qmp *q, uint64_t deadline, char **line)
 			break;
 		switch (fill(q, deadline)) {
 		case 0:
-			return xstrdup("QEMU has ended, or closed its monitor");
+			return has_ended(q);
 		case -1:
 			return xstrdup("no answer from QEMU in time");
 		}
@@ -151,6 +157,8 @@ static char *send_line(struct qmp *q, const char *line, uint64_t deadline)
 			poll(&p, 1, 100);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return has_ended(q);
 		if (n < 0)
 			return text("QEMU's monitor: %s", strerror(errno));
 		line += n;

@@ -89,7 +89,7 @@ static char *run_again(struct qmp *q, uint64_t deadline)
 		if (!why)
 			return NULL;
 		sleep_ms(50);
-	} while (mono_ms() < deadline);
+	} while (!q->ended && mono_ms() < deadline);
 	return why;
 }
 
