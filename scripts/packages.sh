@@ -2,6 +2,25 @@
 # shellcheck shell=bash disable=SC2034
 # The private Debian roots: their packages, and where they are. Sourced after lib.sh.
 
+# debian_mirror: sets $mirror to the Debian mirror that this machine's apt uses, and $keyring to
+# Debian's keys.
+debian_mirror()
+{
+	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	# "apt-get indextargets" reads both formats of apt's sources (.list and .sources).
+	# shellcheck disable=SC2016 # apt's variables, not the shell's
+	mirror=$(apt-get indextargets --no-release-info \
+		--format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+		awk -v code="$codename" '$2 == "main" && ($1 == code || $1 ~ /^(old)?stable$/) {
+			sub(/\/$/, "", $3); print $3; exit }')
+	[ -n "$mirror" ] ||
+		die "apt on this machine has no Debian mirror for $codename (main);" \
+			"add one to its sources${INSTEAD:+, or $INSTEAD}"
+	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ -f $keyring ] || keyring=/usr/share/keyrings/debian-archive-keyring.pgp
+	[ -f $keyring ] || die "no Debian keyring; install debian-archive-keyring"
+}
+
 # packages_of ""|tools|efi|guest|vmm: sets $root, the directory of that root, $wanted, the text that
 # identifies its packages, and the variables that scripts/root needs. An existing root that has
 # other packages, for another branch of this repository, is never replaced, since running machines
