@@ -6,9 +6,13 @@
 MAKEFLAGS += --no-print-directory
 
 # Settings that may be given on the command line or in the environment.
-export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE CONFIG
 
 SCRIPTS := scripts
+
+# Packages that make packages, and those that a kernel's packages need as well.
+DEB := dpkg-dev debhelper lintian
+DEB_KERNEL := $(DEB) kmod cpio libssl-dev libdw-dev dwarves zstd
 
 .PHONY: help
 help:
@@ -30,6 +34,8 @@ help:
 	@echo '  make shell        a console in a test machine, with two pools mounted'
 	@echo '                    (KERNEL=debug for the debug kernel)'
 	@echo '  make kernel       only builds the kernel'
+	@echo '  make deb          Debian packages of the kernel and of the programs in tools/guestmemfs, in'
+	@echo '                    out/deb/ (CONFIG=file: of a kernel with this configuration)'
 	@echo '  make tree         prepares the kernel tree with all patches, and prints its path'
 	@echo '  make refresh PATCH=NNNN-name'
 	@echo '                    gives the files of a patch to be edited, in edit/, and then writes the'
@@ -69,7 +75,7 @@ help:
 	@echo '  JOBS=n       number of parallel jobs of a build (the number of processors)'
 	@echo '  OUT=dir      the directory for results (out)'
 
-.PHONY: kernel demo check check-debug check-distro check-long check-style check-user check-tools check-harness check-demo
+.PHONY: kernel deb demo check check-debug check-distro check-long check-style check-user check-tools check-harness check-demo
 .PHONY: check-vm check-luo check-kvm bench bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
@@ -77,6 +83,10 @@ setup:
 
 kernel: setup
 	@$(SCRIPTS)/build $(or $(KERNEL),plain)
+
+deb:
+	@$(SCRIPTS)/setup $(DEB_KERNEL)
+	@$(SCRIPTS)/deb
 
 demo: setup
 	@$(SCRIPTS)/demo
