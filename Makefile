@@ -49,6 +49,7 @@ help:
 	@echo '  make check-style    checkpatch, kernel-doc, W=1, sparse, shellcheck'
 	@echo '  make check-user     format and allocator in user space, with ASAN and UBSAN'
 	@echo '  make check-tools    the programs in tools/guestmemfs, without a kernel'
+	@echo '  make check-deb      the Debian package of these programs: reproducible, lintian, dpkg'
 	@echo '  make check-harness  checks that the harness notices planted failures'
 	@echo '  make check-demo     runs the demo, and checks that it notices planted damage'
 	@echo '  make check-vm       the VM tests (TEST=name or VM=name for one of them; the names are in'
@@ -58,6 +59,8 @@ help:
 	@echo '                      of the kernel'
 	@echo
 	@echo 'Longer than make check:'
+	@echo '  make check-deb-kernel'
+	@echo '                      the Debian packages of the kernel: built twice, with the same bytes'
 	@echo '  make fuzz           libFuzzer on code that reads tables (FUZZ_TIME=seconds, 300)'
 	@echo '  make coverage       how many lines the tests of make check-user reach'
 	@echo '  make bench          what guestmemfs costs in instructions and memory, beside hugetlbfs,'
@@ -75,7 +78,7 @@ help:
 	@echo '  JOBS=n       number of parallel jobs of a build (the number of processors)'
 	@echo '  OUT=dir      the directory for results (out)'
 
-.PHONY: kernel deb demo check check-debug check-distro check-long check-style check-user check-tools check-harness check-demo
+.PHONY: kernel deb demo check check-debug check-distro check-long check-style check-user check-tools check-deb check-deb-kernel check-harness check-demo
 .PHONY: check-vm check-luo check-kvm bench bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
@@ -91,7 +94,8 @@ deb:
 demo: setup
 	@$(SCRIPTS)/demo
 
-check: setup
+check:
+	@$(SCRIPTS)/setup $(DEB)
 	@$(SCRIPTS)/check
 
 check-debug: setup
@@ -111,6 +115,14 @@ check-user: setup
 
 check-tools: setup
 	@$(SCRIPTS)/check-tools
+
+check-deb:
+	@$(SCRIPTS)/setup $(DEB)
+	@$(SCRIPTS)/check-deb
+
+check-deb-kernel:
+	@$(SCRIPTS)/setup $(DEB_KERNEL)
+	@$(SCRIPTS)/check-deb kernel
 
 check-harness: setup
 	@$(SCRIPTS)/check-harness
