@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 
 # Settings that may be given on the command line or in the environment.
-export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE CONFIG
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE CONFIG DEBIAN
 
 SCRIPTS := scripts
 
@@ -36,6 +36,8 @@ help:
 	@echo '  make kernel       only builds the kernel'
 	@echo '  make deb          Debian packages of the kernel and of the programs in tools/guestmemfs, in'
 	@echo '                    out/deb/ (CONFIG=file: of a kernel with this configuration)'
+	@echo '  make demo-host    installs these packages in a fresh Debian, and boots it in a test machine'
+	@echo '                    (DEBIAN=bookworm or trixie; CONFIG=file)'
 	@echo '  make tree         prepares the kernel tree with all patches, and prints its path'
 	@echo '  make refresh PATCH=NNNN-name'
 	@echo '                    gives the files of a patch to be edited, in edit/, and then writes the'
@@ -78,7 +80,7 @@ help:
 	@echo '  JOBS=n       number of parallel jobs of a build (the number of processors)'
 	@echo '  OUT=dir      the directory for results (out)'
 
-.PHONY: kernel deb demo check check-debug check-distro check-long check-style check-user check-tools check-deb check-deb-kernel check-harness check-demo
+.PHONY: kernel deb demo demo-host check check-debug check-distro check-long check-style check-user check-tools check-deb check-deb-kernel check-harness check-demo
 .PHONY: check-vm check-luo check-kvm bench bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
@@ -93,6 +95,10 @@ deb:
 
 demo: setup
 	@$(SCRIPTS)/demo
+
+demo-host:
+	@$(SCRIPTS)/setup $(DEB_KERNEL) mmdebstrap e2fsprogs
+	@$(SCRIPTS)/demo-host
 
 check:
 	@$(SCRIPTS)/setup $(DEB)
