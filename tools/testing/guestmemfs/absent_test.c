@@ -49,18 +49,7 @@ static const struct state states[] = {
 
 static void check_state(const void *arg)
 {
-	const struct state *s = arg;
-	struct gmfs_complaint c = {};
-	struct gmfs_index index;
-	struct pool p;
-	int err;
-
-	state_make_absent(&p);
-	state_apply(&p, s);
-	err = gmfs_check(&p.t, &index, &c);
-	state_expect(s, err, &c);
-	gmfs_index_free(&index);
-	pool_free(&p);
+	state_check(arg, state_make_absent);
 }
 
 static void record_is(const struct pool *p, u32 i, u32 ino, u64 logical, u32 first, u32 end)
@@ -211,11 +200,7 @@ static void overwritten(const void *arg)
 
 void absent_complaints(void (*fn)(const char *what))
 {
-	u32 i;
-
-	for (i = 0; i < ARRAY_SIZE(states); i++)
-		if (states[i].what)
-			fn(states[i].what);
+	state_complaints(states, ARRAY_SIZE(states), fn);
 }
 
 void absent_tests(void)

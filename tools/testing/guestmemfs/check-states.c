@@ -155,19 +155,7 @@ static const struct state states[] = {
 
 static void check_state(const void *arg)
 {
-	const struct state *s = arg;
-	struct gmfs_complaint c = {};
-	struct gmfs_index index;
-	struct pool p;
-	int err;
-
-	state_make_converted(&p);
-	state_apply(&p, s);
-	err = gmfs_check(&p.t, &index, &c);
-	state_expect(s, err, &c);
-	CHECK(!err || !index.slots);
-	gmfs_index_free(&index);
-	pool_free(&p);
+	state_check(arg, state_make_converted);
 }
 
 static void map_of_all_pages(const void *arg)
@@ -260,11 +248,7 @@ static const bool too_many_kinds[] = { false, true };
 
 void check_states_complaints(void (*fn)(const char *what))
 {
-	u32 i;
-
-	for (i = 0; i < ARRAY_SIZE(states); i++)
-		if (states[i].what)
-			fn(states[i].what);
+	state_complaints(states, ARRAY_SIZE(states), fn);
 	fn(TOO_MANY);
 }
 

@@ -212,3 +212,31 @@ void state_expect(const struct state *s, int err, const struct gmfs_complaint *c
 	if (!s->or_entry || c->entry != s->or_entry)
 		CHECK_EQ(c->entry, s->entry);
 }
+
+u32 state_check(const struct state *s, void (*make)(struct pool *p))
+{
+	struct gmfs_complaint c = {};
+	struct gmfs_index index;
+	struct pool p;
+	int err;
+	u32 nr;
+
+	make(&p);
+	state_apply(&p, s);
+	err = gmfs_check(&p.t, &index, &c);
+	state_expect(s, err, &c);
+	CHECK_EQ(!err, !!index.slots);
+	nr = err ? 0 : index.nr;
+	gmfs_index_free(&index);
+	pool_free(&p);
+	return nr;
+}
+
+void state_complaints(const struct state *states, u32 nr, void (*fn)(const char *what))
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		if (states[i].what)
+			fn(states[i].what);
+}

@@ -100,5 +100,12 @@ void *patch_place(struct pool *p, const struct patch *patch);
 void state_apply(struct pool *p, const struct state *s);
 /* Checks that @err and @c are what @s expects. */
 void state_expect(const struct state *s, int err, const struct gmfs_complaint *c);
+/*
+ * Makes tables with @make, changes them as @s says, and checks them. Returns the number of extents
+ * that the index has, 0 if the tables are refused.
+ */
+u32 state_check(const struct state *s, void (*make)(struct pool *p));
+/* Calls @fn with each complaint of @nr states. */
+void state_complaints(const struct state *states, u32 nr, void (*fn)(const char *what));
 
 #endif /* _GUESTMEMFS_TEST_STATE_H */
