@@ -87,6 +87,23 @@ static bool choose_pair(const struct model *m, const struct op *op)
 	return op->kind == OP_EXCHANGE && a->parent < NR_SHARED && b->parent < NR_SHARED;
 }
 
+/*
+ * Leaves the first page of a block out of a punch that does not have all of the block. The model
+ * does not know which pages of a block are punched: without this page the block would be free.
+ */
+static bool keep_first_page(struct op *op)
+{
+	uint32_t base = op->last / BLOCK_PAGES * BLOCK_PAGES;
+
+	if (op->last == base)
+		return true;
+	if (op->first < base)
+		op->last = base;
+	else if (op->first == base)
+		op->first++;
+	return op->first < op->last;
+}
+
 /* Draws a range or a size of a file, often in whole blocks. */
 static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
 {
@@ -98,6 +115,8 @@ static bool choose_pages(struct worker *w, const struct model *m, struct op *op)
 	if (op_writes_bytes(op))
 		return op->b < NR_BLOCKS && op->b * BLOCK_PAGES < m->slots[op->a].pages &&
 		       (op->kind == OP_STORE || op_changes_tables(m, op));
+	if (op->kind == OP_PUNCH)
+		return keep_first_page(op);
 	return op->kind != OP_TRUNCATE || op->last != m->slots[op->a].pages;
 }
 
