@@ -3,6 +3,7 @@
  * Code that the tests of all folders use: pools, files, mappings, faults.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/fiemap.h>
@@ -22,6 +23,10 @@
 #include <unistd.h>
 
 #include "util.h"
+
+/* How often, and after how long, pool_teardown() looks again. */
+#define LATE_TRIES	200
+#define LATE_US		10000
 
 /* Mounts the pool of a node. A negative node mounts without node=, for a machine with one pool. */
 int pool_mount_at(int node, const char *path, unsigned long flags)
@@ -130,26 +135,37 @@ static void unmount_rest(const struct pool *p)
 	} while (last[0] && !umount2(last, MNT_DETACH));
 }
 
+/* Returns how the pool differs from what it was at the beginning of the test, or NULL. */
+static const char *pool_differs(const struct pool *p)
+{
+	struct statfs st;
+
+	if (statfs(p->mnt, &st))
+		return "no statfs";
+	if (st.f_bfree != p->free_blocks)
+		return "blocks are lost";
+	if (st.f_bfree - st.f_bavail != p->reserved_blocks)
+		return "blocks stay reserved";
+	return st.f_ffree != p->free_inodes ? "inodes are lost" : NULL;
+}
+
 /*
  * Removes all files that the test has made. Returns a description of what is wrong with the pool
- * after that, or NULL.
+ * after that, or NULL. A kernel thread that was the last user of the test's memory, as that of a
+ * vDPA device, closes mapped files a little later, by a workqueue: wait for that.
  */
 const char *pool_teardown(struct pool *p)
 {
-	const char *wrong = NULL;
-	struct statfs st;
+	const char *wrong;
+	int i, busy;
 
 	mount(NULL, p->mnt, NULL, MS_REMOUNT, NULL);
 	nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	if (statfs(p->mnt, &st))
-		wrong = "no statfs";
-	else if (st.f_bfree != p->free_blocks)
-		wrong = "blocks are lost";
-	else if (st.f_bfree - st.f_bavail != p->reserved_blocks)
-		wrong = "blocks stay reserved";
-	else if (st.f_ffree != p->free_inodes)
-		wrong = "inodes are lost";
-	if (umount(p->mnt))
+	for (i = 0; (wrong = pool_differs(p)) && i < LATE_TRIES; i++)
+		usleep(LATE_US);
+	while ((busy = umount(p->mnt)) && errno == EBUSY && i++ < LATE_TRIES)
+		usleep(LATE_US);
+	if (busy)
 		wrong = "still in use";
 	unmount_rest(p);
 	nftw(p->base, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
