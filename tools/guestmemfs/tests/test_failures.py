@@ -150,7 +150,7 @@ def test_back_from_a_kernel_that_refuses_a_pool(h):
     h.pool(1, '/mnt/node1')
     h.kernel('/boot/vmlinuz-8', 'kho-v4 format 1 features 0xf')
     h.guest('one')
-    h.guest('two', pools=(1,), conf='timeout = 1\n')
+    h.guest('two', pools=(1,), conf='timeout = 15\n')
     h.ctl('live-update')
     h.reboot()
     h.write('/sys/fs/guestmemfs/node1/refused', 'its handover cannot be read\n')
