@@ -61,6 +61,8 @@ static void gmfs_test_file_end(void *data)
 		fput(t->file);
 	flush_delayed_fput();
 	kern_unmount(t->mnt);
+	/* A block with a poisoned frame stays detached for ever. */
+	gmfs_map_destroy(&t->pool.tables.detached);
 	__mt_destroy(&t->pool.poisoned.frames);
 }
 
@@ -75,6 +77,7 @@ struct gmfs_test_file *gmfs_test_begin(struct kunit *test)
 	t->pool.nr_ranges = 1;
 	init_rwsem(&t->pool.changes);
 	mutex_init(&t->pool.lock);
+	seqcount_mutex_init(&t->pool.ranges_seq, &t->pool.lock);
 	mutex_init(&t->pool.absent_lock);
 	xa_init(&t->pool.punched);
 	for (int i = 0; i < GMFS_ABSENT_LOCKS; i++)
