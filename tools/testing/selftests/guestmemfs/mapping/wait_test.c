@@ -19,6 +19,7 @@
 #include "fixture.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define ATTEMPTS	4
 
 static int64_t now(void)
 {
@@ -166,28 +167,36 @@ static int64_t first_store(const struct pool *p)
 	return end - begin;
 }
 
-/* A signal handler runs before the gigabyte is zeroed completely. */
+/*
+ * A signal handler runs before the gigabyte is zeroed completely. Another machine may have the
+ * processor at a bad moment: one of several attempts has to be good.
+ */
 TEST_F(in_pool, interrupted)
 {
 	struct itimerval timer = {};
-	int64_t whole, begin, end;
+	int64_t whole = 0, begin, end = 0;
+	int i;
 
 	if (self->p.free_blocks < GIB / BLOCK)
 		SKIP(return, "needs 1 GiB free");
-	whole = first_store(&self->p);
-	ASSERT_GT(whole, 0);
 	signal(SIGALRM, note_time);
-	/* On a slow machine that is more than a second. */
-	timer.it_value.tv_sec = whole / 8 / 1000000000;
-	timer.it_value.tv_usec = whole / 8 % 1000000000 / 1000;
-	begin = now();
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &timer, NULL));
-	EXPECT_GT(first_store(&self->p), 0);
-	end = __atomic_load_n(&handled, __ATOMIC_RELAXED);
-	ASSERT_NE(0, end);
-	printf("# a gigabyte in %ld us, the signal after %ld us, handled after %ld us\n",
-	       (long)whole / 1000, (long)whole / 8 / 1000, (long)(end - begin) / 1000);
-	EXPECT_LT(end - begin, whole / 2);
+	for (i = 0; i < ATTEMPTS && (!i || end >= whole / 2); i++) {
+		whole = first_store(&self->p);
+		ASSERT_GT(whole, 0);
+		/* On a slow machine that is more than a second. */
+		timer.it_value.tv_sec = whole / 8 / 1000000000;
+		timer.it_value.tv_usec = whole / 8 % 1000000000 / 1000;
+		__atomic_store_n(&handled, 0, __ATOMIC_RELAXED);
+		begin = now();
+		ASSERT_EQ(0, setitimer(ITIMER_REAL, &timer, NULL));
+		EXPECT_GT(first_store(&self->p), 0);
+		end = __atomic_load_n(&handled, __ATOMIC_RELAXED);
+		ASSERT_NE(0, end);
+		end -= begin;
+		printf("# a gigabyte in %ld us, the signal after %ld us, handled after %ld us\n",
+		       (long)whole / 1000, (long)whole / 8 / 1000, (long)end / 1000);
+	}
+	EXPECT_LT(end, whole / 2);
 }
 
 struct allocation {
