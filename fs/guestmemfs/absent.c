@@ -435,7 +435,7 @@ long gmfs_absent_fill(struct inode *inode, pgoff_t page, unsigned long count, u6
 			smp_wmb();
 			err = install(i, data);
 			if (!err)
-				gmfs_absent_clear(absent, at + i);
+				clear_bit(at + i, absent->pages);
 			else if (window)
 				memset(window->va + i * PAGE_SIZE, 0, PAGE_SIZE);
 			if (err)

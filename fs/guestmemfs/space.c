@@ -435,7 +435,7 @@ int gmfs_file_entry(struct inode *inode, pgoff_t page, unsigned long orders, uns
 			err = gmfs_entry_zero(inode, entry, flags & GMFS_ENTRY_STEP);
 		if (!err && absent) {
 			err = gmfs_absent_present(inode, page, page + 1);
-			/* It was the last one of its block. */
+			/* The page was the last absent one of its block. */
 			if (err > 0)
 				orders |= larger;
 		}

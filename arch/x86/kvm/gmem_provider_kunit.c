@@ -259,7 +259,7 @@ static void asked_under_rcu(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, asked_outside);
 }
 
-/* What kvm_gmem_make_private() was called for. */
+/* The arguments of kvm_gmem_make_private(), how often it was called, and its result. */
 static gfn_t made_gfn;
 static kvm_pfn_t made_pfn;
 static int made, made_ret;
@@ -315,7 +315,7 @@ static void made_private(struct kunit *test)
 	}
 }
 
-/* What kvm_gmem_reclaim() was called for, and the frame that hardware does not give back. */
+/* The arguments of kvm_gmem_reclaim(), and the frame that hardware does not give back. */
 static unsigned long reclaimed_pfn, reclaimed_nr, kept_pfn;
 
 static void note_reclaim(unsigned long pfn, unsigned long nr)

@@ -59,7 +59,7 @@ void *pageless_map(u64 pfn)
 	va = pageless_base + smp_processor_id() * PAGE_SIZE;
 	WARN_ON_ONCE(!pte_none(ptep_get(virt_to_kpte(va))));
 	set_pte_at(&init_mm, va, virt_to_kpte(va), pfn_pte(pfn, PAGE_KERNEL));
-	/* Another frame, which this processor has read ahead of need. */
+	/* Speculation may have cached a translation of the address to the previous frame. */
 	flush_tlb_one_kernel(va);
 	return (void *)va;
 }
@@ -87,8 +87,7 @@ EXPORT_SYMBOL_FOR_KVM(pageless_unmap);
  * @pfn: first frame
  * @nr: number of frames
  *
- * Context: as pageless_map(). It is called with mmu_lock held for one frame, and may take as long
- * as it takes for more.
+ * Context: as pageless_map(). With mmu_lock held, callers pass one frame.
  */
 void pageless_clflush(u64 pfn, u64 nr)
 {

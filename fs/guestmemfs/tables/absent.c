@@ -9,8 +9,8 @@
  * with the zeroes that an absent page has.
  *
  * An older kernel ignores records, and may map the pages and use the unused part of the map table.
- * It sets guestmemfs_super_live.hops when it mounts the pool, from which a later kernel knows that
- * the records are out of date.
+ * Its mount sets guestmemfs_super_live.hops, from which a later kernel knows that the records are
+ * out of date.
  */
 #include <linux/bitops.h>
 #include <linux/limits.h>

@@ -21,7 +21,7 @@
 /* In each round, what does not allocate is done this often. */
 #define REPEATS	5
 #define MAX_FAULTS	256
-/* What was freed before is freed by RCU within this time, and not while something is measured. */
+/* Within this time RCU has freed all that was freed before, so not during a measurement. */
 #define SETTLE_US	50000
 /* How often memory that is present is mapped anew for faults, if it has few entries. */
 #define MAPPINGS	32

@@ -220,7 +220,7 @@ TEST_F(in_pool, pinned)
 	ASSERT_EQ(0, punch(fd, 5 * PAGE, BLOCK - 5 * PAGE));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
 	EXPECT_EQ(0, pool_sysfs(&self->p, "detached"));
-	/* It was not used since, but it was there. */
+	/* The page was not used since, but was there. */
 	ASSERT_EQ(0, ERR(ioctl(fd, GUESTMEMFS_IOC_UNPIN, &part)));
 	EXPECT_EQ(BLOCK_SECTORS, file_sectors(fd));
 	ASSERT_EQ(0, punch(fd, 4 * PAGE, PAGE));
@@ -281,7 +281,7 @@ TEST_F(in_pool, moved)
 	EXPECT_EQ(self->p.free_blocks, pool_free_blocks(&self->p));
 }
 
-/* What is told about the file is told by the block, since no other file can have the page. */
+/* The block, not the page, answers questions about the file: no other file can have the page. */
 TEST_F(in_pool, told_by_the_block)
 {
 	struct {

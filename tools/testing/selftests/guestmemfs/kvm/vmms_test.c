@@ -138,7 +138,7 @@ static char *ch_region(struct __test_metadata *_metadata, const struct vmm *v, c
 	struct statfs fs;
 	char *p;
 
-	/* It makes the size of parts, and the unit of a post-copy migration, of f_bsize. */
+	/* The size of parts, and the unit of a post-copy migration, come from f_bsize. */
 	EXPECT_EQ(0, statfs(path, &fs));
 	EXPECT_EQ(BLOCK, fs.f_bsize);
 	ASSERT_GE(fd, 0);
@@ -232,7 +232,7 @@ TEST_F(vmms, cloud_hypervisor_needs_shared)
 	EXPECT_EQ(EINVAL, ERR(mmap(NULL, LOW_SIZE, RW, MAP_PRIVATE | MAP_NORESERVE, fd, 0)));
 }
 
-/* What a VMM reads of a file as the extent that holds @offset: an errno, and the part. */
+/* Reads the extent that holds @offset, as a VMM does. Returns an errno, and the part. */
 static int next_data(int fd, off_t offset, off_t *begin, off_t *end)
 {
 	*begin = lseek(fd, offset, SEEK_DATA);
@@ -333,7 +333,7 @@ TEST_F(vmms, cloud_hypervisor_migration)
 	EXPECT_EQ(VCPU_DONE, guest_check(&self->cpu, HIGH_GPA + BLOCK, BLOCK, 1));
 }
 
-/* It resolves faults in units of f_bsize. Red if a mapping is not registered as one of tmpfs is. */
+/* Faults are resolved in units of f_bsize. Red if a mapping is not registered like one of tmpfs. */
 TEST_F(vmms, cloud_hypervisor_postcopy)
 {
 	const uint64_t missing = 1UL << _UFFDIO_WAKE | 1UL << _UFFDIO_COPY |

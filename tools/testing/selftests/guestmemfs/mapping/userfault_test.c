@@ -520,7 +520,7 @@ TEST_F(in_pool, small_for_all)
 	EXPECT_LEAVES(other, BLOCK, 0, 1, 0, "none is");
 }
 
-/* What is missing is missing after a mount, too, and what was filled is not. */
+/* A missing page is missing after a mount, too, and a page that was filled is not. */
 TEST_F(in_pool, missing_after_a_mount)
 {
 	unsigned char *src = source(BLOCK), *p;
