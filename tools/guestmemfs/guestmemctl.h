@@ -261,6 +261,8 @@ struct map {
 
 void map_text(const struct map *m, unsigned int width, bool colour);
 char *map_svg(const struct map *m, const char *path);
+/* Writes a text that may have any characters. */
+void svg_text(FILE *out, const char *s);
 uint64_t range_start(const struct range *r, uint64_t unit);
 
 /* qmp.c: one connection to the monitor of QEMU. All deadlines are of mono_ms(). */
@@ -405,7 +407,21 @@ char *guests_commit(struct guests *g);
 size_t guests_resume(struct guests *g);
 /* Lets a guest that was saved go on in the VMM that it has. */
 char *guest_go_on(struct guest *guest, struct qmp *q);
+
+/* report.c, report_svg.c */
+struct phase {
+	const char *name;
+	const char *colour;
+	const char *ink;	/* of a text on the colour */
+	enum moment to;
+};
+
+extern const struct phase phases[];
+extern const size_t nr_phases;
+
 uint64_t phase_ms(const struct guest *guest, enum moment to);
+char *report_svg(const struct guests *done, const struct guests *saved, const struct guests *lost,
+		 const char *path);
 
 /* kernel.c */
 struct kernel {

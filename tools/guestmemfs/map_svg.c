@@ -38,7 +38,7 @@ static const char *colour_of(uint32_t owner)
 	return colours[(owner - 1) % ARRAY_SIZE(colours)];
 }
 
-static void put_text(FILE *out, const char *s)
+void svg_text(FILE *out, const char *s)
 {
 	unsigned int n;
 
@@ -71,7 +71,7 @@ static void put_owner(const struct svg *s, uint32_t owner)
 	else if (owner >= OWNER_ODD)
 		fputs("has left its file", s->out);
 	else if (s->m->pool->files[owner - 1].path)
-		put_text(s->out, s->m->pool->files[owner - 1].path);
+		svg_text(s->out, s->m->pool->files[owner - 1].path);
 	else
 		fputs("a removed file", s->out);
 }
@@ -273,7 +273,7 @@ static void put_picture(struct svg *s)
 	height = top + rows * (TILE_H + GAP) * s->scale + 20;
 	put_head(s, height + LINE * ((5 + s->m->pool->nr_files) / KEYS + 2));
 	fputs("<text x=\"10\" y=\"24\" font-size=\"15\">", out);
-	put_text(out, s->m->pool->name);
+	svg_text(out, s->m->pool->name);
 	fprintf(out, ": a tile is a gigabyte; solid: one entry maps it; dashed: broken</text>\n"
 		"<g transform=\"translate(10 %u) scale(%.4f)\" shape-rendering=\"crispEdges\">\n",
 		top, s->scale);

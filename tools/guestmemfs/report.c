@@ -2,7 +2,6 @@
 /*
  * guestmemctl report: for how long each guest stood still in the last update, and why.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,18 +24,16 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0, 1 if a guest did not go on, 2 if nothing is known.\n";
 
-static const struct phase {
-	const char *name;
-	const char *colour;
-	enum moment to;
-} phases[] = {
-	{ "save", "#4e79a7", AT_SAVED },
-	{ "wait", "#a0cbe8", AT_KEXEC },
-	{ "down", "#f28e2b", AT_BOOT },
-	{ "boot", "#e15759", AT_READY },
-	{ "VMM", "#59a14f", AT_VMM },
-	{ "restore", "#8cd17d", AT_RUNS },
+const struct phase phases[] = {
+	{ "save", "#2a6fb0", "#ffffff", AT_SAVED },
+	{ "wait", "#a9c9e8", "#222222", AT_KEXEC },
+	{ "down", "#e8a33d", "#222222", AT_BOOT },
+	{ "boot", "#b5442e", "#ffffff", AT_READY },
+	{ "VMM", "#3f7f4c", "#ffffff", AT_VMM },
+	{ "restore", "#a3d39c", "#222222", AT_RUNS },
 };
+
+const size_t nr_phases = ARRAY_SIZE(phases);
 
 /*
  * The length of the phase that ends at moment @to, in ms; of all of them for NR_MOMENTS. A moment
@@ -112,67 +109,6 @@ static void report_json(const struct guests *done, const struct guests *saved,
 	json_close(&j, '}');
 }
 
-#define BAR_X		120
-#define BAR_W		800
-#define BAR_STEP	26
-
-static void put_bar(FILE *out, const struct guest *guest, unsigned int y, uint64_t longest)
-{
-	double x = BAR_X, scale = longest ? (double)BAR_W / longest : 0;
-	size_t k;
-
-	fprintf(out, "<text x=\"%d\" y=\"%u\" text-anchor=\"end\">%s</text>\n", BAR_X - 8, y + 14,
-		guest->name);
-	for (k = 0; k < ARRAY_SIZE(phases); k++) {
-		uint64_t ms = phase_ms(guest, phases[k].to);
-
-		if (!ms)
-			continue;
-		fprintf(out, "<rect x=\"%.1f\" y=\"%u\" width=\"%.1f\" height=\"18\" fill=\"%s\">\n"
-			"<title>%s %llu ms</title></rect>\n", x, y, ms * scale, phases[k].colour,
-			phases[k].name, (unsigned long long)ms);
-		x += ms * scale;
-	}
-	fprintf(out, "<text x=\"%.1f\" y=\"%u\">%llu ms</text>\n", x + 6, y + 14,
-		(unsigned long long)phase_ms(guest, NR_MOMENTS));
-}
-
-static void put_bars(FILE *out, const struct guests *g)
-{
-	uint64_t longest = 0;
-	unsigned int y = 40;
-	size_t i;
-
-	for (i = 0; i < g->nr; i++)
-		if (phase_ms(&g->guest[i], NR_MOMENTS) > longest)
-			longest = phase_ms(&g->guest[i], NR_MOMENTS);
-	fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1020\" height=\"%zu\"\n"
-		"font-family=\"sans-serif\" font-size=\"12\">\n"
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
-		50 + BAR_STEP * g->nr);
-	for (i = 0; i < ARRAY_SIZE(phases); i++)
-		fprintf(out, "<rect x=\"%zu\" y=\"12\" width=\"12\" height=\"12\" fill=\"%s\"/>\n"
-			"<text x=\"%zu\" y=\"23\">%s</text>\n", BAR_X + 100 * i, phases[i].colour,
-			BAR_X + 100 * i + 18, phases[i].name);
-	for (i = 0; i < g->nr; i++, y += BAR_STEP)
-		put_bar(out, &g->guest[i], y, longest);
-	fputs("</svg>\n", out);
-}
-
-static void report_svg(const struct guests *g, const char *path)
-{
-	bool here = !strcmp(path, "-");
-	FILE *out = here ? stdout : fopen(path, "we");
-
-	if (!out)
-		die("cannot write %s: %s", path, strerror(errno));
-	put_bars(out, g);
-	if (fflush(out) || ferror(out))
-		die("cannot write %s: %s", path, strerror(errno));
-	if (!here)
-		fclose(out);
-}
-
 /* The report is of the other guests then. */
 static void read_kind(struct guests *g, const char *suffix)
 {
@@ -212,7 +148,10 @@ int cmd_report(int argc, char **argv)
 		usage_error(usage);
 	read_all(&done, &saved, &lost);
 	if (svg) {
-		report_svg(&done, svg);
+		char *why = report_svg(&done, &saved, &lost, svg);
+
+		if (why)
+			die("%s", why);
 	} else if (json) {
 		report_json(&done, &saved, &lost);
 	} else {

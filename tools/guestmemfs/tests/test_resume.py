@@ -321,19 +321,63 @@ def test_the_report_is_of_the_last_update(h):
     assert guest['standstill'] >= 400, guest
 
 
+SVG = '{http://www.w3.org/2000/svg}'
+
+
+def picture(h):
+    """The phases of each bar, from top to bottom, as (x, width, name), and all texts."""
+    h.run('report', '--svg', h.path('/out.svg'))
+    root = xml.parse(h.path('/out.svg')).getroot()
+    bars = {}
+    for rect in root.iter(SVG + 'rect'):
+        title = rect.find(SVG + 'title')
+        if title is not None:
+            bars.setdefault(float(rect.get('y')), []).append(
+                (float(rect.get('x')), float(rect.get('width')), title.text))
+    return [bars[y] for y in sorted(bars)], list(root.iter(SVG + 'text')), root
+
+
 def test_the_report_as_svg(h):
-    # Red if a bar is longer than its guest stood still, or the picture is not well formed.
+    # Red if a bar is not as long as its guest stood still, its phases leave a gap or overlap, or it
+    # reaches beyond the picture.
     record(h, 'one')
     record(h, 'two', stop=0)
-    h.ctl('report', '--svg', h.path('/out.svg'))
-    root = xml.parse(h.path('/out.svg')).getroot()
-    ns = '{http://www.w3.org/2000/svg}'
-    bars = {}
-    for rect in root.iter(ns + 'rect'):
-        if rect.find(ns + 'title') is not None:
-            bars.setdefault(rect.get('y'), []).append(float(rect.get('width')))
-    widths = sorted(sum(b) for b in bars.values())
-    assert abs(widths[-1] - 800) < 1 and abs(widths[0] - 800 * 2000 / 3000) < 1, widths
+    # The clock went back at the boot: the phases take longer than the standstill.
+    record(h, 'zero', stop=0, boot=200)
+    bars, texts, root = picture(h)
+    equal(len(bars), 3)
+    equal([name for _, _, name in bars[0]], ['save 100 ms', 'wait 200 ms', 'down 400 ms',
+                                             'boot 800 ms', 'VMM 400 ms', 'restore 100 ms'])
+    lengths = [sum(w for _, w, _ in bar) for bar in bars]
+    assert abs(lengths[0] / lengths[1] - 2000 / 3000) < 0.01, lengths
+    for bar in bars:
+        equal(bar[0][0], bars[0][0][0])
+        for (x, width, _), (following, _, _) in zip(bar, bar[1:]):
+            assert abs(x + width - following) < 0.2, bar
+    assert max(x + w for bar in bars for x, w, _ in bar) < float(root.get('width')) - 60
+    said = [t.text for t in texts]
+    for what in ('one', 'two', 'zero', '2000 ms', '3000 ms', 'save', 'restore', '0 s', '1 s', '800'):
+        assert what in said, (what, said)
+    # The smallest phases have no room for their number.
+    equal(said.count('400'), 2 + 2 + 1)
+    equal(h.ctl('report', '--svg', '-').out, h.read('/out.svg'))
+
+
+def test_the_report_as_svg_names_all_guests(h):
+    # Red if a guest that has not gone on is missing in the picture, a name breaks it, or a picture
+    # without any bar divides by zero.
+    record(h, '<a&"b>')
+    os.rename(h.path('/var/lib/guestmemfs/saved/<a&"b>.done'),
+              h.path('/var/lib/guestmemfs/saved/<a&"b>.json'))
+    bars, texts, _ = picture(h)
+    equal(bars, [])
+    said = [t.text for t in texts]
+    assert '<a&"b>' in said and 'saved, and has not gone on yet' in said, said
+    record(h, 'x' * 60)
+    bars, texts, root = picture(h)
+    equal(len(bars), 1)
+    assert sum(w for _, w, _ in bars[0]) > 300, bars
+    h.ctl('report', '--svg', '/dev/full', status=2)
 
 
 def test_a_report_of_nothing(h):
