@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The command line, the pages of the manual, completion, units, and the installation"""
 
+import fnmatch
 import os
 import re
 import shutil
@@ -214,6 +215,7 @@ def test_the_installation_is_complete(h):
     for name in ('/usr/sbin/guestmemctl', '/usr/sbin/guestmemfs-check-kernel',
                  '/lib/systemd/system-generators/guestmemfs-generator',
                  '/lib/systemd/system/guestmemfs-guests.service',
+                 '/lib/systemd/system-preset/80-guestmemfs.preset',
                  '/usr/share/bash-completion/completions/guestmemctl',
                  '/usr/share/man/man5/guestmemfs-guests.5',
                  '/usr/share/doc/guestmemfs-utils/examples/libvirt-qemu'):
@@ -223,6 +225,23 @@ def test_the_installation_is_complete(h):
     # It finds the program for check-kernel beside itself.
     h.bindir = h.path('/dest/usr/sbin')
     h.ctl('check-kernel', '/boot/vmlinuz-9')
+
+
+def test_no_unit_is_enabled_at_the_first_boot(_):
+    # Red if a new unit has no line in the preset: systemd enables it at the first boot of an image.
+    rules = []
+    with open(TOP + '/systemd/80-guestmemfs.preset', encoding='utf-8') as f:
+        for line in f:
+            if line.strip() and not line.startswith('#'):
+                verb, pattern = line.split()
+                equal(verb, 'disable')
+                rules.append(pattern)
+    units = [u for u in os.listdir(TOP + '/systemd') if u.endswith(('.service', '.target'))]
+    assert len(units) >= 5, units
+    for unit in units:
+        # The units that are enabled are instances of a template.
+        name = unit.replace('@', '@vm1')
+        assert any(fnmatch.fnmatchcase(name, r) for r in rules), unit
 
 
 def test_the_example_of_a_description_is_right(h):
