@@ -24,6 +24,27 @@ static char *trim(char *s)
 	return s;
 }
 
+static bool good_name(const char *name, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (!isalnum((unsigned char)name[i]) && !strchr("_.-", name[i]))
+			return false;
+	return n && *name != '.';
+}
+
+static char *take_domain(struct guest *guest, const char *value)
+{
+	if (!good_name(value, strlen(value)) || *value == '-')
+		return text("the domain \"%s\" has another name than of letters, digits and _.-",
+			    value);
+	if (guest->qmp)
+		return xstrdup("a guest has either qmp or libvirt, once");
+	guest->qmp = domain_qmp(value);
+	return NULL;
+}
+
 static char *take_key(struct guest *guest, const char *key, const char *value)
 {
 	char **field;
@@ -34,12 +55,16 @@ static char *take_key(struct guest *guest, const char *key, const char *value)
 			return NULL;
 		return text("timeout is no number of seconds from 1 to 86400");
 	}
+	if (!strcmp(key, "libvirt"))
+		return take_domain(guest, value);
 	field = !strcmp(key, "qmp") ? &guest->qmp : !strcmp(key, "state") ? &guest->state :
 		!strcmp(key, "start") ? &guest->start : NULL;
 	if (!field)
-		return text("the key \"%s\" is none of qmp, state, start and timeout", key);
+		return text("the key \"%s\" is none of qmp, libvirt, start, state, timeout", key);
 	if (!*value)
 		return text("%s has no value", key);
+	if (field == &guest->qmp && guest->qmp && domain_of(guest->qmp))
+		return xstrdup("a guest has either qmp or libvirt, once");
 	if (field != &guest->start && *value != '/')
 		return text("%s has to be an absolute path", key);
 	/* QEMU takes what is after a comma as an offset. */
@@ -64,6 +89,24 @@ static char *take_line(struct guest *guest, char *line)
 	return take_key(guest, trim(line), trim(equals + 1));
 }
 
+/* What the description does not say. */
+static char *complete(struct guest *guest, const char *path)
+{
+	bool of_libvirt = guest->qmp && domain_of(guest->qmp);
+
+	if (!guest->state)
+		guest->state = text(STATE_DIR "/state/%s", guest->name);
+	if (of_libvirt && guest->start)
+		return text("%s: libvirt starts the guest, so that there is no start", path);
+	if (of_libvirt && strchr(guest->state, '\''))
+		return text("%s: there is a quote in the path of the state", path);
+	if (of_libvirt)
+		guest->start = domain_start(guest);
+	if (!guest->qmp || !guest->start)
+		return text("%s does not say %s", path, guest->qmp ? "start" : "qmp");
+	return NULL;
+}
+
 static char *read_description(struct guest *guest, const char *path)
 {
 	char *all = host_read(path), *rest = all, *why = NULL;
@@ -82,21 +125,7 @@ static char *read_description(struct guest *guest, const char *path)
 		free(why);
 		return longer;
 	}
-	if (!guest->qmp || !guest->start)
-		return text("%s does not say %s", path, guest->qmp ? "start" : "qmp");
-	if (!guest->state)
-		guest->state = text(STATE_DIR "/state/%s", guest->name);
-	return NULL;
-}
-
-static bool good_name(const char *name, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (!isalnum((unsigned char)name[i]) && !strchr("_.-", name[i]))
-			return false;
-	return n && *name != '.';
+	return complete(guest, path);
 }
 
 static int by_name(const void *a, const void *b)
@@ -224,4 +253,10 @@ void guest_forget_memory(struct guest *guest)
 		free(guest->memory[guest->nr_memory].path);
 		free(guest->memory[guest->nr_memory].pool);
 	}
+}
+
+void guest_remove_state(const struct guest *guest)
+{
+	remove_file(guest->state);
+	domain_forget(guest);
 }

@@ -273,6 +273,8 @@ struct qmp {
 	size_t room;
 	/* The other end has closed the connection. */
 	bool ended;
+	/* Of libvirt, which is asked instead; NULL: none. */
+	const char *domain;
 };
 
 /* So many bytes of an error of QEMU are shown. */
@@ -299,6 +301,21 @@ char *qmp_migrate(struct qmp *q, uint64_t deadline, const char *command, const c
 char *qmp_quit(struct qmp *q, uint64_t deadline);
 void qmp_close(struct qmp *q);
 
+/*
+ * libvirt.c: a guest of libvirt has "libvirt:DOMAIN" in the place of its socket. The functions stand
+ * behind those of the same names in qmp.c.
+ */
+struct guest;
+const char *domain_of(const char *qmp);
+char *domain_qmp(const char *domain);
+char *domain_start(const struct guest *guest);
+char *domain_connect(struct qmp *q, const char *domain, uint64_t deadline, bool *absent);
+char *domain_ask(struct qmp *q, const char *line, uint64_t deadline, struct json **j);
+char *domain_quit(struct qmp *q, uint64_t deadline);
+char *domain_look(const struct qmp *q, uint64_t deadline);
+char *domain_prepare(const struct guest *guest, const struct qmp *q, uint64_t deadline);
+void domain_forget(const struct guest *guest);
+
 /* guest.c: descriptions of guests, and what is recorded of them */
 #define STATE_DIR	"/var/lib/guestmemfs"
 #define SAVED_DIR	STATE_DIR "/saved"
@@ -324,7 +341,7 @@ struct memory {
 struct guest {
 	/* The description: */
 	char *name;
-	char *qmp;
+	char *qmp;		/* socket, or a domain of libvirt */
 	char *state;		/* file with the state of its devices */
 	char *start;		/* command that starts its VMM */
 	uint64_t timeout;	/* seconds */
@@ -356,6 +373,7 @@ void guests_drop(struct guests *g, size_t i);
 void guest_add_memory(struct guest *guest, const char *path, const char *pool, uint64_t ino,
 		      uint64_t size);
 void guest_forget_memory(struct guest *guest);
+void guest_remove_state(const struct guest *guest);
 
 /* record.c */
 /* Reads all records of that kind but damaged ones. Returns what is wrong with the first. */
@@ -440,6 +458,8 @@ char *kernel_start(void);
 
 /* run.c: runs a program. Its last line of output is in @said. Returns its exit status. */
 int run_program(char *const argv[], char **said);
+/* The same with all of its output. */
+int run_program_all(char *const argv[], char **said);
 char *beside_me(const char *name);
 int lock_updates(bool wait);
 

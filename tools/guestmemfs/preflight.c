@@ -113,6 +113,28 @@ out:
 	return why;
 }
 
+/*
+ * libvirt makes a backend for the machine, also if the description of the domain names another one
+ * by qemu:commandline. That one is not the memory of the guest.
+ */
+static bool is_unused(struct qmp *q, uint64_t deadline, const char *name)
+{
+	struct json *j = NULL;
+	const char *used;
+	bool yes;
+
+	if (strcmp(name, "pc.ram"))
+		return false;
+	free(qmp_ask(q, &j, deadline, "qom-get",
+		     "{\"path\":\"/machine\",\"property\":\"memory-backend\"}"));
+	if (!j)
+		return false;
+	used = json_get_string(j, "return");
+	yes = used && *used && strcmp(used, "/objects/pc.ram") && strcmp(used, "pc.ram");
+	json_free(j);
+	return yes;
+}
+
 static char *check_memory(struct guest *guest, struct pools *pools, struct qmp *q,
 			  uint64_t deadline, uint64_t *copied)
 {
@@ -130,7 +152,8 @@ static char *check_memory(struct guest *guest, struct pools *pools, struct qmp *
 		const char *type = json_get_string(object, "type");
 		const char *name = json_get_string(object, "name");
 
-		if (type && name && !strncmp(type, backend, sizeof(backend) - 1))
+		if (type && name && !strncmp(type, backend, sizeof(backend) - 1) &&
+		    !is_unused(q, deadline, name))
 			why = check_backend(guest, pools, q, deadline, name, copied);
 	}
 	json_free(j);
@@ -199,6 +222,8 @@ char *guest_look(struct guest *guest, struct pools *pools, struct qmp *q, uint64
 
 	*note = NULL;
 	why = check_status(guest, q, deadline);
+	if (!why && q->domain)
+		why = domain_look(q, deadline);
 	if (!why)
 		why = check_blockers(q, deadline);
 	if (!why)
@@ -225,7 +250,9 @@ struct finding {
 
 static void look(struct guest *guest, struct pools *pools, struct finding *f)
 {
-	uint64_t deadline = mono_ms() + LOOK_MS;
+	/* A process for each question to libvirt takes its time. */
+	uint64_t ms = domain_of(guest->qmp) ? guest->timeout * 1000 : LOOK_MS;
+	uint64_t deadline = mono_ms() + ms;
 	struct qmp q;
 	size_t i;
 

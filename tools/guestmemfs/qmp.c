@@ -167,26 +167,28 @@ static char *send_line(struct qmp *q, const char *line, uint64_t deadline)
 	return NULL;
 }
 
+/* What is said is an error. Frees @j. */
+static char *said_no(struct json *j)
+{
+	const char *desc = json_get_string(json_get(j, "error"), "desc");
+	char *why = text("QEMU says: %.*s", SAID_MAX, desc ? desc : "an error");
+
+	json_free(j);
+	return why;
+}
+
 /* Waits for the answer of the last command. Events in between are of no interest. */
 static char *take_answer(struct qmp *q, struct json **answer, uint64_t deadline)
 {
-	const struct json *error;
 	struct json *j;
 	char *why;
 
 	for (;;) {
-		const char *desc;
-
 		why = next_object(q, deadline, &j);
 		if (why)
 			return why;
-		error = json_get(j, "error");
-		if (error) {
-			desc = json_get_string(error, "desc");
-			why = text("QEMU says: %.*s", SAID_MAX, desc ? desc : "an error");
-			json_free(j);
-			return why;
-		}
+		if (json_get(j, "error"))
+			return said_no(j);
 		if (json_get(j, "return"))
 			break;
 		json_free(j);
@@ -194,6 +196,22 @@ static char *take_answer(struct qmp *q, struct json **answer, uint64_t deadline)
 		if (mono_ms() >= deadline)
 			return xstrdup("no answer from QEMU in time");
 	}
+	if (answer)
+		*answer = j;
+	else
+		json_free(j);
+	return NULL;
+}
+
+static char *ask_domain(struct qmp *q, struct json **answer, uint64_t deadline, const char *line)
+{
+	struct json *j;
+	char *why = domain_ask(q, line, deadline, &j);
+
+	if (why)
+		return why;
+	if (!json_get(j, "return"))
+		return said_no(j);
 	if (answer)
 		*answer = j;
 	else
@@ -210,9 +228,15 @@ char *qmp_ask(struct qmp *q, struct json **answer, uint64_t deadline, const char
 		line = text("{\"execute\":\"%s\",\"arguments\":%s}\n", command, arguments);
 	else
 		line = text("{\"execute\":\"%s\"}\n", command);
-	why = send_line(q, line, deadline);
+	if (q->domain) {
+		why = ask_domain(q, answer, deadline, line);
+	} else {
+		why = send_line(q, line, deadline);
+		if (!why)
+			why = take_answer(q, answer, deadline);
+	}
 	free(line);
-	return why ? why : take_answer(q, answer, deadline);
+	return why;
 }
 
 static char *greet(struct qmp *q, uint64_t deadline)
@@ -240,6 +264,8 @@ char *qmp_connect(struct qmp *q, const char *path, uint64_t deadline, bool *abse
 
 	memset(q, 0, sizeof(*q));
 	q->fd = -1;
+	if (domain_of(path))
+		return domain_connect(q, domain_of(path), deadline, absent);
 	while ((why = open_socket(q, path, &err))) {
 		bool nobody = err == ENOENT || err == ECONNREFUSED;
 
@@ -339,9 +365,12 @@ char *qmp_migrate(struct qmp *q, uint64_t deadline, const char *command, const c
 /* QEMU answers, and ends: it has closed the connection then. */
 char *qmp_quit(struct qmp *q, uint64_t deadline)
 {
-	char *why = qmp_ask(q, NULL, deadline, "quit", NULL);
 	struct json *j;
+	char *why;
 
+	if (q->domain)
+		return domain_quit(q, deadline);
+	why = qmp_ask(q, NULL, deadline, "quit", NULL);
 	free(why);
 	while (mono_ms() < deadline) {
 		why = next_object(q, deadline, &j);

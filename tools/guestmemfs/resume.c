@@ -175,6 +175,19 @@ static char *connect_vmm(const struct guest *guest, struct qmp *q, pid_t *pid, u
 	}
 }
 
+/* libvirt lets nobody ask the VMM before it has started it, which is when the command ends. */
+static char *wait_for_libvirt(const struct guest *guest, pid_t pid, uint64_t deadline)
+{
+	int status;
+
+	while (!waitpid(pid, &status, WNOHANG)) {
+		if (mono_ms() >= deadline)
+			return text("\"%s\" has not ended in time", guest->start);
+		sleep_ms(10);
+	}
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? NULL : why_it_failed(guest, status);
+}
+
 /* The VMM may have been started by its unit, or by an earlier try. */
 static char *start_and_connect(const struct guest *guest, struct qmp *q, uint64_t deadline)
 {
@@ -186,7 +199,9 @@ static char *start_and_connect(const struct guest *guest, struct qmp *q, uint64_
 	if (why && absent) {
 		free(why);
 		pid = start_vmm(guest);
-		why = connect_vmm(guest, q, &pid, deadline);
+		why = domain_of(guest->qmp) ? wait_for_libvirt(guest, pid, deadline) : NULL;
+		if (!why)
+			why = connect_vmm(guest, q, &pid, deadline);
 	}
 	return why;
 }
@@ -243,7 +258,7 @@ static char *restore(struct guest *guest, struct qmp *q, uint64_t deadline)
 	why = record_remove(guest, SAVED);
 	if (why)
 		return why;
-	remove_file(guest->state);
+	guest_remove_state(guest);
 	if (guest->running)
 		why = let_run(q, deadline);
 	/* The guest runs, and needs this for its next migration only. */
@@ -341,7 +356,7 @@ static void forget(const struct guest *guest)
 		warn("%s: %s", guest->name, why);
 	free(why);
 	env_remove(guest);
-	remove_file(guest->state);
+	guest_remove_state(guest);
 }
 
 /* A guest whose memory is lost has to start anew: its record is put away. */

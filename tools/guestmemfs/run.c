@@ -47,7 +47,28 @@ static char *last_line(int fd)
 	return last;
 }
 
-int run_program(char *const argv[], char **said)
+/* Reads to the end, without the newlines there. */
+static char *all_lines(int fd)
+{
+	size_t have = 0, room = 4096;
+	char *buf = xrealloc(NULL, room, 1);
+	ssize_t n;
+
+	while ((n = read(fd, buf + have, room - have - 1)) > 0 || (n < 0 && errno == EINTR)) {
+		have += n > 0 ? n : 0;
+		if (room - have < 2048) {
+			room *= 2;
+			buf = xrealloc(buf, room, 1);
+		}
+	}
+	close(fd);
+	while (have && buf[have - 1] == '\n')
+		have--;
+	buf[have] = 0;
+	return buf;
+}
+
+static int run(char *const argv[], char **said, char *(*read_it)(int fd))
 {
 	int pipes[2], status;
 	pid_t pid;
@@ -61,10 +82,20 @@ int run_program(char *const argv[], char **said)
 	if (!pid)
 		exec_child(argv, pipes[1]);
 	close(pipes[1]);
-	*said = last_line(pipes[0]);
+	*said = read_it(pipes[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int run_program(char *const argv[], char **said)
+{
+	return run(argv, said, last_line);
+}
+
+int run_program_all(char *const argv[], char **said)
+{
+	return run(argv, said, all_lines);
 }
 
 /* The program @name in the directory of this one, or else as found in PATH. */

@@ -57,7 +57,14 @@ static char *save(struct guest *guest, struct qmp *q, int out)
 		free(qmp_unprepare(q, deadline + GO_ON_MS));
 		return why;
 	}
-	remove_file(guest->state);
+	guest_remove_state(guest);
+	if (q->domain)
+		why = domain_prepare(guest, q, deadline);
+	if (why) {
+		guest_remove_state(guest);
+		free(qmp_unprepare(q, deadline + GO_ON_MS));
+		return why;
+	}
 	report_moment(out, guest, AT_STOP);
 	real = host_path(guest->state);
 	why = qmp_migrate(q, deadline, "migrate", real);
@@ -106,7 +113,7 @@ char *guest_go_on(struct guest *guest, struct qmp *q)
 	env_remove(guest);
 	/* Of a migration that is still on its way; otherwise it is an error and does no harm. */
 	free(qmp_ask(q, NULL, deadline, "migrate_cancel", NULL));
-	remove_file(guest->state);
+	guest_remove_state(guest);
 	if (guest->running)
 		why = run_again(q, deadline);
 	if (!why)

@@ -60,6 +60,7 @@ class Host:
         os.symlink('boot/vmlinuz-9', self.path('/vmlinuz'))
         os.mkdir(self.path('/bin'))
         os.mkdir(self.path('/run'))
+        os.symlink(HERE + '/fake-virsh', self.path('/bin/virsh'))
         for name in ('kexec', 'systemctl'):
             self.write('/bin/' + name, FAKE)
             os.chmod(self.path('/bin/' + name), 0o755)
@@ -158,6 +159,23 @@ class Host:
                        name, command, conf))
         if start:
             self.start(name)
+
+    def domain(self, name, conf='', xml=None, **config):
+        """A guest of libvirt."""
+        self.guest(name, start=False, **config)
+        self.write('/etc/guestmemfs/guests.d/%s.conf' % name, 'libvirt = %s\n%s' % (name, conf))
+        self.write('/domains/%s.xml' % name, xml or '''<domain type='kvm' id='1'>
+  <name>%s</name>
+  <qemu:commandline>
+    <qemu:arg value='-machine'/>
+    <qemu:arg value='memory-backend=gm'/>
+  </qemu:commandline>
+</domain>
+''' % name)
+        p = self.start(name)
+        self.write('/run/libvirt/qemu/%s.pid' % name, '%d\n' % p.pid)
+        # As the owner of the process is looked up.
+        os.makedirs(self.path('/proc/%d' % p.pid))
 
     def start(self, name, *arguments):
         p = subprocess.Popen([HERE + '/fake-qemu', self.path('/run/%s.qmp' % name),
