@@ -446,6 +446,7 @@ struct kernel {
 	char *image;
 	char *initrd;		/* NULL: none */
 	char *command_line;
+	bool checked;		/* it takes the pools over */
 };
 
 char *kernel_choose(struct kernel *k, const char *image, const char *initrd,

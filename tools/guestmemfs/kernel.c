@@ -2,6 +2,7 @@
 /*
  * The next kernel: which one, with what command line; loaded and started by kexec.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "guestmemctl.h"
+
+#define VMLINUZ		"vmlinuz"
 
 static bool is_file(const char *path)
 {
@@ -34,28 +37,93 @@ static char *resolve(const char *path)
 	return found;
 }
 
-static char *choose_image(const char *image, char **chosen)
+static bool takes_over(const char *image)
+{
+	char *said, *why;
+	int status;
+
+	why = kernel_check(image, &said, &status);
+	free(said);
+	free(why);
+	return status == EXIT_YES;
+}
+
+/* The newest version comes first. */
+static int by_version(const struct dirent **a, const struct dirent **b)
+{
+	return strverscmp((*b)->d_name, (*a)->d_name);
+}
+
+static int is_image(const struct dirent *e)
+{
+	return !strncmp(e->d_name, VMLINUZ "-", sizeof(VMLINUZ));
+}
+
+/*
+ * The newest kernel in /boot that takes the pools over and is not older than this one: what the
+ * boot loader would start, unless that has no guestmemfs.
+ */
+static char *newest_image(void)
+{
+	char *boot = host_path("/boot"), *this = host_read("/proc/sys/kernel/osrelease");
+	char *found = NULL;
+	struct dirent **list;
+	int i, n = scandir(boot, &list, is_image, by_version);
+
+	for (i = 0; i < n; i++) {
+		char *path = text("/boot/%s", list[i]->d_name);
+
+		if (!found && this && strverscmp(list[i]->d_name + sizeof(VMLINUZ), this) >= 0 &&
+		    takes_over(path))
+			found = path;
+		else
+			free(path);
+		free(list[i]);
+	}
+	if (n >= 0)
+		free(list);
+	free(this);
+	free(boot);
+	return found;
+}
+
+/*
+ * The kernel of the usual links, if it takes the pools over. Debian has them for its own kernels
+ * only, which have no guestmemfs.
+ */
+static char *choose_image(struct kernel *k, const char *image)
 {
 	static const char *const usual[] = { "/vmlinuz", "/boot/vmlinuz" };
+	char *newest;
 	size_t i;
 
 	if (image) {
-		*chosen = xstrdup(image);
+		k->image = xstrdup(image);
 		return is_file(image) ? NULL : text("cannot read %s: %s", image, strerror(errno));
 	}
-	for (i = 0; i < ARRAY_SIZE(usual); i++) {
-		if (is_file(usual[i])) {
-			*chosen = resolve(usual[i]);
-			return NULL;
-		}
+	for (i = 0; !k->image && i < ARRAY_SIZE(usual); i++)
+		if (is_file(usual[i]))
+			k->image = resolve(usual[i]);
+	if (k->image && takes_over(k->image)) {
+		k->checked = true;
+		return NULL;
 	}
-	return xstrdup("there is neither /vmlinuz nor /boot/vmlinuz: use --kernel");
+	newest = newest_image();
+	if (newest) {
+		free(k->image);
+		k->image = newest;
+		k->checked = true;
+	}
+	/* The check tells what is wrong with the one of the links. */
+	if (k->image)
+		return NULL;
+	return xstrdup("there is neither /vmlinuz nor a kernel in /boot that takes the pools over: "
+		       "use --kernel");
 }
 
 /* Debian's initrd.img-VERSION is beside vmlinuz-VERSION. */
 static char *choose_initrd(const char *initrd, const char *image, char **chosen)
 {
-	static const char vmlinuz[] = "vmlinuz";
 	const char *name = strrchr(image, '/');
 	char *beside;
 
@@ -67,9 +135,9 @@ static char *choose_initrd(const char *initrd, const char *image, char **chosen)
 		return is_file(initrd) ? NULL : text("cannot read %s: %s", initrd, strerror(errno));
 	}
 	name = name ? name + 1 : image;
-	if (strncmp(name, vmlinuz, sizeof(vmlinuz) - 1))
+	if (strncmp(name, VMLINUZ, sizeof(VMLINUZ) - 1))
 		return text("which initrd belongs to %s? Use --initrd, or --initrd none", image);
-	beside = text("%.*sinitrd.img%s", (int)(name - image), image, name + sizeof(vmlinuz) - 1);
+	beside = text("%.*sinitrd.img%s", (int)(name - image), image, name + sizeof(VMLINUZ) - 1);
 	if (!is_file(beside)) {
 		char *why = text("there is no %s: use --initrd, or --initrd none", beside);
 
@@ -161,7 +229,7 @@ char *kernel_choose(struct kernel *k, const char *image, const char *initrd,
 	char *why, *base;
 
 	memset(k, 0, sizeof(*k));
-	why = choose_image(image, &k->image);
+	why = choose_image(k, image);
 	if (!why)
 		why = choose_initrd(initrd, k->image, &k->initrd);
 	if (why)

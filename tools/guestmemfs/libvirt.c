@@ -128,7 +128,7 @@ char *domain_look(const struct qmp *q, uint64_t deadline)
 	free(said);
 	if (strcmp(word, "enable"))
 		return NULL;
-	return xstrdup("libvirt would start it anew at boot: see \"autostart\" in guestmemfs-guests(5)");
+	return xstrdup("libvirt would start it anew at boot (autostart)");
 }
 
 static char *xml_path(const struct guest *guest)

@@ -17,7 +17,8 @@ static const char usage[] =
 	"guest cannot be saved, or anything else is wrong, the update is called off, and all\n"
 	"guests go on where they are.\n"
 	"\n"
-	"  --kernel IMAGE       the kernel (/vmlinuz or /boot/vmlinuz)\n"
+	"  --kernel IMAGE       the kernel (/vmlinuz or /boot/vmlinuz; if that does not take the\n"
+	"                       pools over, the newest /boot/vmlinuz-* that does)\n"
 	"  --initrd FILE        its initrd (initrd.img-* beside vmlinuz-*); none: without\n"
 	"  --command-line TEXT  its command line (that of this kernel)\n"
 	"  --append TEXT        more for its command line\n"
@@ -89,7 +90,7 @@ static char *check_kernel(struct kernel *k, const struct pools *p, const struct 
 
 	if (!why)
 		why = kernel_choose(k, o->image, o->initrd, o->command_line, o->append);
-	if (!why)
+	if (!why && !k->checked)
 		why = kernel_check(k->image, &said, &status);
 	free(said);
 	return why;

@@ -54,6 +54,7 @@ class Host:
         self.write('/proc/uptime', '1000.00 2000.00\n')
         self.write('/proc/sys/kernel/random/boot_id', 'boot-1\n')
         self.write('/proc/self/mountinfo', '22 1 8:1 / / rw - ext4 /dev/vda1 rw\n')
+        self.write('/proc/sys/kernel/osrelease', '8-guestmemfs\n')
         self.write('/jobs', '')
         self.kernel('/boot/vmlinuz-9', FORMAT)
         self.write('/boot/initrd.img-9', 'initrd')

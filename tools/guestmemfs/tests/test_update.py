@@ -63,6 +63,56 @@ def test_update_saves_all_guests_and_starts_the_kernel(h):
     assert int(h.read('/var/lib/guestmemfs/kexec')) >= record['at']['saved']
 
 
+def next_kernel(h):
+    return h.json('live-update', '--dry-run', '--json')['kernel']
+
+
+def kernels(h, *versions, link=None):
+    """Kernels of these versions; those with a minus in front have no guestmemfs."""
+    h.pool(0, '/mnt/node0')
+    os.makedirs(h.path('/etc/guestmemfs/guests.d'))
+    os.unlink(h.path('/boot/vmlinuz-9'))
+    os.unlink(h.path('/vmlinuz'))
+    for version in versions:
+        name = '/boot/vmlinuz-' + version.lstrip('-')
+        h.kernel(name, 'kho-v4 format 1 features 0xf')
+        if version[0] == '-':
+            h.write(name, '\x7fELF ... a kernel\n')
+        h.write('/boot/initrd.img-' + version.lstrip('-'), '')
+    if link:
+        os.symlink('boot/vmlinuz-' + link, h.path('/vmlinuz'))
+
+
+def test_without_a_link_the_newest_kernel_is_taken(h):
+    # Red if the order is that of letters, or an initrd or the configuration is taken for a kernel.
+    kernels(h, '8.9-guestmemfs', '8.10-guestmemfs', '8.2-guestmemfs')
+    h.write('/boot/config-9', '')
+    equal(next_kernel(h), '/boot/vmlinuz-8.10-guestmemfs')
+
+
+def test_a_link_that_names_a_kernel_of_the_distribution_is_not_followed(h):
+    # Red if an update of a host with Debian's own kernel beside ours needs --kernel.
+    kernels(h, '-9.1-amd64', '8.1-guestmemfs', link='9.1-amd64')
+    equal(next_kernel(h), '/boot/vmlinuz-8.1-guestmemfs')
+
+
+def test_a_link_that_names_a_kernel_that_takes_over_is_followed(h):
+    # Red if the choice of the administrator does not count.
+    kernels(h, '8.1-guestmemfs', '8.2-guestmemfs', link='8.1-guestmemfs')
+    equal(next_kernel(h), '/boot/vmlinuz-8.1-guestmemfs')
+
+
+def test_an_older_kernel_is_not_chosen(h):
+    # Red if an update goes back to an older kernel that nobody has named.
+    kernels(h, '7.9-guestmemfs', '-9.1-amd64')
+    contains(update(h, status=1).out, 'neither /vmlinuz nor a kernel in /boot')
+    os.symlink('boot/vmlinuz-9.1-amd64', h.path('/vmlinuz'))
+    # The reason is that of the link.
+    j = h.json('live-update', '--dry-run', '--json', status=1)
+    equal(j['kernel'], '/boot/vmlinuz-9.1-amd64')
+    assert j['kernel_reason'], j
+
+
 def test_update_without_systemd_uses_kexec(h):
     # Red if a host without systemd does not boot.
     two_guests(h)
