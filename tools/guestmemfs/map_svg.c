@@ -200,7 +200,7 @@ static void put_head(const struct svg *s, unsigned int height)
 {
 	fprintf(s->out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%u\"\n"
-		"font-family=\"sans-serif\" font-size=\"12\">\n"
+		"font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n"
 		"<defs>\n"
 		"<pattern id=\"private\" width=\"1\" height=\"1\" patternUnits=\"userSpaceOnUse\"\n"
 		"patternTransform=\"rotate(45)\"><rect width=\"0.35\" height=\"1\"\n"
@@ -258,7 +258,7 @@ static void put_keys(const struct svg *s, unsigned int top)
 
 static void put_picture(struct svg *s)
 {
-	unsigned int n, rows, top = 40, height;
+	unsigned int n, rows, top = 56, height;
 	FILE *out = s->out;
 
 	s->out = NULL;
@@ -272,9 +272,11 @@ static void put_picture(struct svg *s)
 	s->scale = (double)PICTURE_W / (s->columns * (TILE_W + GAP));
 	height = top + rows * (TILE_H + GAP) * s->scale + 20;
 	put_head(s, height + LINE * ((5 + s->m->pool->nr_files) / KEYS + 2));
-	fputs("<text x=\"10\" y=\"24\" font-size=\"15\">", out);
+	fputs("<text x=\"10\" y=\"24\" font-size=\"14\" font-weight=\"bold\">", out);
 	svg_text(out, s->m->pool->name);
-	fprintf(out, ": a tile is a gigabyte; solid: one entry maps it; dashed: broken</text>\n"
+	fputs("</text>\n<text x=\"10\" y=\"43\">A tile is a gigabyte. Its frame is black if one ", out);
+	fputs("page table entry can map it, dashed if not, and grey if it is free.</text>\n", out);
+	fprintf(out,
 		"<g transform=\"translate(10 %u) scale(%.4f)\" shape-rendering=\"crispEdges\">\n",
 		top, s->scale);
 	each_tile(s);
