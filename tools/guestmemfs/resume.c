@@ -153,12 +153,12 @@ static pid_t start_vmm(const struct guest *guest)
 static char *connect_vmm(const struct guest *guest, struct qmp *q, pid_t *pid, uint64_t deadline)
 {
 	for (;;) {
-		uint64_t step = mono_ms() + 200;
 		bool absent = false;
 		int status;
 		char *why;
 
-		why = qmp_connect(q, guest->qmp, step < deadline ? step : deadline, &absent);
+		/* If somebody listens, QEMU may need long until it greets. */
+		why = qmp_connect(q, guest->qmp, deadline, &absent);
 		if (!why || !absent)
 			return why;
 		if (*pid > 0 && waitpid(*pid, &status, WNOHANG) == *pid) {

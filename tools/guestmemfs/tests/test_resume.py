@@ -41,6 +41,13 @@ def test_after_the_boot_all_guests_go_on(h):
     equal(h.ctl('resume').out, '')
 
 
+def test_a_vmm_that_starts_slowly_is_waited_for(h):
+    # Red if a VMM that listens already has less time to greet than the guest's time limit: QEMU on
+    # a busy host takes a second from the one to the other.
+    saved(h, names=('vm',), greet_after=1)
+    contains(h.ctl('resume').out, '1 of 1 guests go on')
+
+
 def test_a_guest_that_was_paused_stays_paused(h):
     # Red if it runs.
     saved(h, status='paused')
