@@ -6,7 +6,7 @@
 MAKEFLAGS += --no-print-directory
 
 # Settings that may be given on the command line or in the environment.
-export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE CONFIG DEBIAN
+export KDIR CACHE ACCEL JOBS VM TEST KERNEL OUT BENCH_SIZES BENCH_ONLY BENCH_RUNS BENCH_HOST BENCH_MACHINES FUZZ_TIME PATCH FILES FORCE CONFIG DEBIAN DEBS PLANT
 
 SCRIPTS := scripts
 
@@ -36,8 +36,9 @@ help:
 	@echo '  make kernel       only builds the kernel'
 	@echo '  make deb          Debian packages of the kernel and of the programs in tools/guestmemfs, in'
 	@echo '                    out/deb/ (CONFIG=file: of a kernel with this configuration)'
-	@echo '  make demo-host    installs these packages in a fresh Debian, and boots it in a test machine'
-	@echo '                    (DEBIAN=bookworm or trixie; CONFIG=file)'
+	@echo '  make demo-host    installs these packages in a fresh Debian, and boots it in a test machine:'
+	@echo '                    two guests survive two live updates (DEBIAN=bookworm or trixie;'
+	@echo '                    CONFIG=file)'
 	@echo '  make tree         prepares the kernel tree with all patches, and prints its path'
 	@echo '  make refresh PATCH=NNNN-name'
 	@echo '                    gives the files of a patch to be edited, in edit/, and then writes the'

@@ -117,8 +117,7 @@ static char *choose_image(struct kernel *k, const char *image)
 	/* The check tells what is wrong with the one of the links. */
 	if (k->image)
 		return NULL;
-	return xstrdup("there is neither /vmlinuz nor a kernel in /boot that takes the pools over: "
-		       "use --kernel");
+	return xstrdup("no kernel in /boot takes the pools over: use --kernel");
 }
 
 /* Debian's initrd.img-VERSION is beside vmlinuz-VERSION. */

@@ -20,7 +20,8 @@
 #define PREFIX		"libvirt:"
 #define END_OF_ARGS	"</qemu:commandline>"
 #define INCOMING_ARG	"<qemu:arg value='-incoming'/>"
-#define NO_ANSWER	124	/* of timeout(1) */
+#define DESTROY_MS	30000
+#define NO_ANSWER	124	/* of timeout(1), or that of a signal */
 
 /* The domain, if @qmp stands for one, or NULL. */
 const char *domain_of(const char *qmp)
@@ -60,7 +61,7 @@ static char *refused(int rc, char *said)
 	last = last ? last + 1 : said;
 	if (!strncmp(last, error, strlen(error)))
 		last += strlen(error);
-	if (rc == NO_ANSWER)
+	if (rc == NO_ANSWER || rc > 128)
 		why = xstrdup("no answer from libvirt in time");
 	else
 		why = text("libvirt says: %.*s", SAID_MAX, *last ? last : "an error");
@@ -102,10 +103,11 @@ char *domain_ask(struct qmp *q, const char *line, uint64_t deadline, struct json
 	return *j ? NULL : xstrdup("what libvirt says is no QMP");
 }
 
+/* libvirt has more to do than to end QEMU. */
 char *domain_quit(struct qmp *q, uint64_t deadline)
 {
 	char *said;
-	int rc = virsh(&said, deadline, "destroy", q->domain, NULL, NULL);
+	int rc = virsh(&said, deadline + DESTROY_MS, "destroy", q->domain, NULL, NULL);
 
 	qmp_close(q);
 	if (rc)
