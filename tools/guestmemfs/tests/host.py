@@ -117,7 +117,7 @@ class Host:
             env['LD_PRELOAD'] = self.bindir + '/' + preload
         limit = ['sh', '-c', 'ulimit -t %d; exec "$@"' % self.seconds, 'sh'] if self.seconds else []
         r = subprocess.run(limit + [self.bindir + '/guestmemctl'] + list(arguments), env=env,
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
                            check=False)
         self.last = Run(r.returncode, r.stdout, r.stderr)
         return self.last
@@ -164,7 +164,9 @@ class Host:
     def domain(self, name, conf='', xml=None, **config):
         """A guest of libvirt."""
         self.guest(name, start=False, **config)
-        self.write('/etc/guestmemfs/guests.d/%s.conf' % name, 'libvirt = %s\n%s' % (name, conf))
+        # Each command is a process of its own, which takes its time on a busy host.
+        self.write('/etc/guestmemfs/guests.d/%s.conf' % name,
+                   'libvirt = %s\ntimeout = 250\n%s' % (name, conf))
         self.write('/domains/%s.xml' % name, xml or '''<domain type='kvm' id='1'>
   <name>%s</name>
   <qemu:commandline>

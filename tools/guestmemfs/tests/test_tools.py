@@ -155,11 +155,11 @@ def test_units_are_valid(h):
     for name in ('sysinit', 'basic', 'shutdown', 'local-fs', 'network', 'multi-user', 'umount'):
         h.write(units + name + '.target', '[Unit]\nDescription=A stub\nDefaultDependencies=no\n')
     shutil.copy(h.path('/units/mnt-node0.mount'), h.path(units))
-    for program in ('/bin/true', '/usr/bin/qemu-system-x86_64'):
+    for program in ('/bin/sh', '/bin/true', '/usr/bin/qemu-system-x86_64', '/usr/bin/virsh'):
         h.write('/dest' + program, '#!/bin/sh\n')
         os.chmod(h.path('/dest' + program), 0o755)
     ours = [n for n in os.listdir(h.path(units)) if 'guestmemfs' in n or n.endswith('.mount')]
-    equal(len(ours), 6)
+    equal(len(ours), 8)
     for name in ours:
         r = subprocess.run(['systemd-analyze', 'verify', '--man=no', '--root=' + h.path('/dest'),
                             h.path(units + name)], capture_output=True, text=True, check=False)
@@ -188,6 +188,12 @@ def test_units_are_ordered(h):
     # Red if a VMM starts before it is known whether it has to wait for a state.
     assert 'guestmemfs.target' in words('guestmemfs-vm@.service', 'After')
     assert 'guestmemfs-prepare.service' in words('guestmemfs.target', 'After')
+    # Red if a guest starts at boot before udev has loaded KVM.
+    for key in ('Wants', 'After'):
+        assert 'guestmemfs-kvm.service' in words('guestmemfs.target', key)
+    # Red if a domain of libvirt that is saved starts anew at boot.
+    assert 'guestmemfs.target' in words('guestmemfs-libvirt@.service', 'After')
+    equal(words('guestmemfs-libvirt@.service', 'ConditionPathExists'), {'!/run/guestmemfs/%i.env'})
     assert h
 
 
