@@ -302,7 +302,7 @@ char *qmp_quit(struct qmp *q, uint64_t deadline);
 void qmp_close(struct qmp *q);
 
 /*
- * libvirt.c: a guest of libvirt has "libvirt:DOMAIN" in the place of its socket. The functions stand
+ * libvirt.c: a guest of libvirt has "libvirt:DOMAIN" in the place of its socket. Functions stand
  * behind those of the same names in qmp.c.
  */
 struct guest;
