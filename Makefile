@@ -64,6 +64,8 @@ help:
 	@echo 'Longer than make check:'
 	@echo '  make check-deb-kernel'
 	@echo '                      the Debian packages of the kernel: built twice, with the same bytes'
+	@echo '  make check-libvirt  guestmemctl with the libvirt and the QEMU of a fresh Debian, on a directory'
+	@echo '                      in the place of a pool (DEBIAN=bookworm or trixie); needs root'
 	@echo '  make fuzz           libFuzzer on code that reads tables (FUZZ_TIME=seconds, 300)'
 	@echo '  make coverage       how many lines the tests of make check-user reach'
 	@echo '  make bench          what guestmemfs costs in instructions and memory, beside hugetlbfs,'
@@ -81,7 +83,7 @@ help:
 	@echo '  JOBS=n       number of parallel jobs of a build (the number of processors)'
 	@echo '  OUT=dir      the directory for results (out)'
 
-.PHONY: kernel deb demo demo-host check check-debug check-distro check-long check-style check-user check-tools check-deb check-deb-kernel check-harness check-demo
+.PHONY: kernel deb demo demo-host check check-debug check-distro check-long check-style check-user check-tools check-deb check-deb-kernel check-libvirt check-harness check-demo
 .PHONY: check-vm check-luo check-kvm bench bench-tables bench-dma bench-liveupdate fuzz coverage shell series check-series tree refresh setup clean clean-cache
 
 setup:
@@ -130,6 +132,10 @@ check-deb:
 check-deb-kernel:
 	@$(SCRIPTS)/setup $(DEB_KERNEL)
 	@$(SCRIPTS)/check-deb kernel
+
+check-libvirt:
+	@$(SCRIPTS)/setup mmdebstrap
+	@$(SCRIPTS)/check-libvirt
 
 check-harness: setup
 	@$(SCRIPTS)/check-harness
