@@ -275,7 +275,7 @@ def test_links_in_the_directory_of_logs_are_not_followed(h):
 
 def test_a_refused_pool_may_be_the_one(h):
     # Red if the state of a guest is removed because the kernel cannot read the identity of its pool.
-    saved(h, names=('vm',), conf='timeout = 1\n')
+    saved(h, names=('vm',), conf='timeout = 5\n')
     h.write('/sys/fs/guestmemfs/node0/uuid', '00000000-0000-0000-0000-000000000000\n')
     h.write('/sys/fs/guestmemfs/node0/refused', 'its superblock is damaged\n')
     h.ctl('resume', '--prepare')
