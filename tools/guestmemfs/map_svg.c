@@ -274,8 +274,9 @@ static void put_picture(struct svg *s)
 	put_head(s, height + LINE * ((5 + s->m->pool->nr_files) / KEYS + 2));
 	fputs("<text x=\"10\" y=\"24\" font-size=\"14\" font-weight=\"bold\">", out);
 	svg_text(out, s->m->pool->name);
-	fputs("</text>\n<text x=\"10\" y=\"43\">A tile is a gigabyte. Its frame is black if one ", out);
-	fputs("page table entry can map it, dashed if not, and grey if it is free.</text>\n", out);
+	fputs("</text>\n<text x=\"10\" y=\"43\">", out);
+	fputs("A tile is a gigabyte. Its frame is black if one page table entry can ", out);
+	fputs("map it, dashed if not, and grey if it is free.</text>\n", out);
 	fprintf(out,
 		"<g transform=\"translate(10 %u) scale(%.4f)\" shape-rendering=\"crispEdges\">\n",
 		top, s->scale);

@@ -94,8 +94,8 @@ static int make_low(struct vmm *v)
 		return -1;
 	/*
 	 * NUMA balancing takes the mappings of pages away to see where they are used, which is one
-	 * more fault of a guest, but not those of a range with a policy of its own. A kernel without
-	 * NUMA does not have the system call.
+	 * more fault of a guest, but not those of a range with a policy of its own. Without NUMA
+	 * the kernel does not have the system call.
 	 */
 	syscall(SYS_mbind, v->low, VMM_LOW_PAGES * PAGE, MPOL_LOCAL, NULL, 0, 0);
 	fill_low(v->low);
