@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cost.h"
@@ -22,7 +23,14 @@
 #define REPEATS	5
 #define MAX_FAULTS	256
 /* Within this time RCU has freed all that was freed before, so not during a measurement. */
-#define SETTLE_US	50000
+#define SETTLE_NS	50000000L
+/*
+ * A measurement begins so long after a tick: a tick in a short operation, or the grace periods of
+ * RCU in a long one, would make it some hundredths dearer in some runs. Ticks are at multiples of
+ * their period on the monotonic clock, and so is TICK_NS.
+ */
+#define TICK_NS		20000000L
+#define AFTER_TICK_NS	100000L
 /* How often memory that is present is mapped anew for faults, if it has few entries. */
 #define MAPPINGS	32
 /*
@@ -38,7 +46,14 @@
 
 static long begin(void)
 {
-	usleep(SETTLE_US);
+	struct timespec at;
+	long ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	ns = at.tv_sec * 1000000000L + at.tv_nsec + SETTLE_NS;
+	ns += TICK_NS - ns % TICK_NS + AFTER_TICK_NS;
+	at = (struct timespec){ ns / 1000000000L, ns % 1000000000L };
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 	return now();
 }
 
