@@ -199,6 +199,8 @@ static char *start_and_connect(const struct guest *guest, struct qmp *q, uint64_
 	if (why && absent) {
 		free(why);
 		pid = start_vmm(guest);
+		if (pid < 0)
+			return text("cannot start \"%s\": %s", guest->start, strerror(errno));
 		why = domain_of(guest->qmp) ? wait_for_libvirt(guest, pid, deadline) : NULL;
 		if (!why)
 			why = connect_vmm(guest, q, &pid, deadline);
