@@ -89,7 +89,7 @@ static char *take_line(struct guest *guest, char *line)
 	return take_key(guest, trim(line), trim(equals + 1));
 }
 
-/* What the description does not say. */
+/* Sets the values that the description leaves out, and refuses one that cannot be completed. */
 static char *complete(struct guest *guest, const char *path)
 {
 	bool of_libvirt = guest->qmp && domain_of(guest->qmp);

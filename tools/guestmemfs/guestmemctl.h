@@ -261,6 +261,10 @@ struct map {
 
 void map_text(const struct map *m, unsigned int width, bool colour);
 char *map_svg(const struct map *m, const char *path);
+/* The file for a picture, or the standard output for "-". svg_close() tells why it is NULL. */
+FILE *svg_open(const char *path);
+/* Returns the reason if the picture has not been written. */
+char *svg_close(FILE *out, const char *path);
 /* Writes a text that may have any characters. */
 void svg_text(FILE *out, const char *s);
 uint64_t range_start(const struct range *r, uint64_t unit);

@@ -45,7 +45,7 @@ static int virsh(char **said, uint64_t deadline, const char *command, const char
 			       NULL };
 	int rc;
 
-	/* What it says is compared. */
+	/* Callers compare the messages of virsh. */
 	setenv("LC_ALL", "C", 1);
 	rc = run_program_all(argv, said);
 	free(seconds);
@@ -83,7 +83,7 @@ char *domain_connect(struct qmp *q, const char *domain, uint64_t deadline, bool 
 	if (off)
 		return text("the domain %s does not run", domain);
 	q->domain = domain;
-	/* Who has a connection has a descriptor. */
+	/* Callers tell a connection by its descriptor. */
 	q->fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	return q->fd < 0 ? text("/dev/null: %s", strerror(errno)) : NULL;
 }

@@ -38,6 +38,22 @@ static const char *colour_of(uint32_t owner)
 	return colours[(owner - 1) % ARRAY_SIZE(colours)];
 }
 
+FILE *svg_open(const char *path)
+{
+	return strcmp(path, "-") ? fopen(path, "we") : stdout;
+}
+
+char *svg_close(FILE *out, const char *path)
+{
+	char *why = NULL;
+
+	if (!out || fflush(out) || ferror(out))
+		why = text("cannot write %s: %s", path, strerror(errno));
+	if (out && out != stdout)
+		fclose(out);
+	return why;
+}
+
 void svg_text(FILE *out, const char *s)
 {
 	unsigned int n;
@@ -288,15 +304,9 @@ static void put_picture(struct svg *s)
 
 char *map_svg(const struct map *m, const char *path)
 {
-	bool here = !strcmp(path, "-");
-	struct svg s = { .out = here ? stdout : fopen(path, "we"), .m = m };
+	struct svg s = { .out = svg_open(path), .m = m };
 
-	if (!s.out)
-		return text("cannot write %s: %s", path, strerror(errno));
-	put_picture(&s);
-	if (fflush(s.out) || ferror(s.out))
-		return text("cannot write %s: %s", path, strerror(errno));
-	if (!here)
-		fclose(s.out);
-	return NULL;
+	if (s.out)
+		put_picture(&s);
+	return svg_close(s.out, path);
 }

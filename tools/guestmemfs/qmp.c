@@ -167,7 +167,7 @@ static char *send_line(struct qmp *q, const char *line, uint64_t deadline)
 	return NULL;
 }
 
-/* What is said is an error. Frees @j. */
+/* Turns an answer that is an error into the reason. Frees @j. */
 static char *said_no(struct json *j)
 {
 	const char *desc = json_get_string(json_get(j, "error"), "desc");

@@ -2,7 +2,6 @@
 /*
  * The picture of a report as SVG: a bar for each guest, with its phases.
  */
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -180,15 +179,9 @@ static void put_picture(FILE *out, const struct guests *done, const struct guest
 char *report_svg(const struct guests *done, const struct guests *saved, const struct guests *lost,
 		 const char *path)
 {
-	bool here = !strcmp(path, "-");
-	FILE *out = here ? stdout : fopen(path, "we");
+	FILE *out = svg_open(path);
 
-	if (!out)
-		return text("cannot write %s: %s", path, strerror(errno));
-	put_picture(out, done, saved, lost);
-	if (fflush(out) || ferror(out))
-		return text("cannot write %s: %s", path, strerror(errno));
-	if (!here)
-		fclose(out);
-	return NULL;
+	if (out)
+		put_picture(out, done, saved, lost);
+	return svg_close(out, path);
 }

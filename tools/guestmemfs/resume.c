@@ -157,7 +157,7 @@ static char *connect_vmm(const struct guest *guest, struct qmp *q, pid_t *pid, u
 		int status;
 		char *why;
 
-		/* If somebody listens, QEMU may need long until it greets. */
+		/* This fails at once if no VMM listens. One that listens may need long to greet. */
 		why = qmp_connect(q, guest->qmp, deadline, &absent);
 		if (!why || !absent)
 			return why;
@@ -175,7 +175,7 @@ static char *connect_vmm(const struct guest *guest, struct qmp *q, pid_t *pid, u
 	}
 }
 
-/* libvirt lets nobody ask the VMM before it has started it, which is when the command ends. */
+/* libvirt passes no question on to a VMM that it is starting, and the command ends after that. */
 static char *wait_for_libvirt(const struct guest *guest, pid_t pid, uint64_t deadline)
 {
 	int status;
